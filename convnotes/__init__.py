@@ -1,0 +1,27 @@
+"""convnotes: the layers of a book on convolution kernel design.
+
+The public names load on first use (PEP 562), so that importing convnotes costs torch and nothing more.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "convnotes.compression.pointwise": ("MLPConv", "NIN"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [*_MODULE_OF, "__version__"]
+
+
+def __getattr__(name: str):
+    if name in _MODULE_OF:
+        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'convnotes' has no attribute {name!r}; its names are {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

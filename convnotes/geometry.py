@@ -1,0 +1,80 @@
+"""The arithmetic that all layers share: pairs of sizes, and the size of what comes out.
+
+    H_out = ⌊(H + 2·p − d·(k − 1) − 1) / s⌋ + 1
+
+Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016, arXiv:1603.07285.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+Pair = tuple[int, int]
+IntOrPair = int | Sequence[int]
+Padding = IntOrPair | Literal["same", "valid"]
+
+
+def pair(value: IntOrPair, name: str = "value", minimum: int = 0) -> Pair:
+    """`value` as (vertical, horizontal): an int stands for both.
+
+    Raises `TypeError` for anything that is not an int or two ints, and `ValueError` for a number below `minimum`
+    or a sequence that does not hold exactly two.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        both = (value, value)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        both = tuple(value)
+        if len(both) != 2:
+            raise ValueError(f"{name} must be an int or two ints (vertical, horizontal), got {len(both)}: {value!r}")
+        if any(not isinstance(v, int) or isinstance(v, bool) for v in both):
+            raise TypeError(f"{name} must hold ints, got {value!r}")
+    else:
+        raise TypeError(f"{name} must be an int or two ints (vertical, horizontal), got {value!r}")
+    if min(both) < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
+    return both
+
+
+def resolve_padding(padding: Padding, kernel_size: Pair, dilation: Pair, stride: Pair) -> tuple[Pair, Pair]:
+    """Padding as ((top, bottom), (left, right)); the strings mean what they mean to `torch.nn.Conv2d`.
+
+    "same" puts the odd pixel of an even kernel at the bottom and the right, and is refused, as torch refuses it,
+    for a stride above 1.
+    """
+    if padding == "valid":
+        return (0, 0), (0, 0)
+    if padding == "same":
+        if stride != (1, 1):
+            raise ValueError(f'padding="same" needs stride 1, got stride {stride}')
+        total = [d * (k - 1) for k, d in zip(kernel_size, dilation, strict=True)]
+        return tuple((t // 2, t - t // 2) for t in total)
+    if isinstance(padding, str):
+        raise ValueError(f'padding must be an int, two ints, "same" or "valid", got {padding!r}')
+    vertical, horizontal = pair(padding, "padding")
+    return (vertical, vertical), (horizontal, horizontal)
+
+
+def output_size(
+    input_size: IntOrPair,
+    kernel_size: IntOrPair,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+) -> Pair:
+    """Height and width in pixels of what a convolution gives for an input of `input_size` pixels.
+
+    Arguments as in `torch.nn.Conv2d`. Raises `ValueError` where the dilated kernel does not fit into the padded
+    input, so that no place is left to put it.
+    """
+    size, k = pair(input_size, "input_size"), pair(kernel_size, "kernel_size", 1)
+    s, d = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    pads = resolve_padding(padding, k, d, s)
+    padded = [n + before + after for n, (before, after) in zip(size, pads, strict=True)]
+    reach = [di * (ki - 1) + 1 for ki, di in zip(k, d, strict=True)]
+    if padded[0] < reach[0] or padded[1] < reach[1]:
+        raise ValueError(
+            f"a kernel of {k[0]}×{k[1]} with dilation {d} spans {reach[0]}×{reach[1]} pixels and does not fit into "
+            f"the padded input of {padded[0]}×{padded[1]}"
+        )
+    return tuple((n - r) // si + 1 for n, r, si in zip(padded, reach, s, strict=True))
