@@ -1,0 +1,157 @@
+"""Pointwise convolution: a kernel of size 1×1 mixes the channels of each pixel, and looks at no other pixel.
+
+    y[b,o,i,j] = bias[o] + Σ_c w[o,c] · x[b,c,i,j]
+
+The layer itself is `torch.nn.Conv2d(C, O, 1)`. Here is what Network in Network made of it: a block that follows a
+convolution with a perceptron on every pixel's channels, and the network of three such blocks.
+Lin, Chen & Yan, "Network in Network", ICLR 2014, arXiv:1312.4400 · chapter compression/pointwise.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from convnotes.geometry import (
+    IntOrPair,
+    Padding,
+    check_channels,
+    check_fits,
+    check_images,
+    check_least_size,
+    pair,
+)
+
+_LEAST_SIZE = {"cifar10": 4, "imagenet": 39}  # pixels: below, the last pooling has nothing to pool
+
+
+class MLPConv(nn.Module):
+    """A convolution followed by 1×1 convolutions, each with ReLU: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
+
+    `hidden_channels` are the widths before the last layer: the first is the width of the k×k convolution, the others
+    those of 1×1 layers. The default, `(out_channels, out_channels)`, gives the paper's block: one k×k convolution
+    and two 1×1. The other arguments are those of `torch.nn.Conv2d`. Sizes are in pixels.
+
+    Raises `ValueError` or `TypeError` for channel counts and sizes below their minimum, and for an input whose shape,
+    dtype or device does not fit. Lin, Chen & Yan 2013, section 3.1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: Padding = 0,
+        dilation: IntOrPair = 1,
+        hidden_channels: Sequence[int] | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels=in_channels, out_channels=out_channels)
+        hidden = (out_channels, out_channels) if hidden_channels is None else tuple(hidden_channels)
+        if not hidden:
+            raise ValueError("hidden_channels must hold at least the width of the first convolution, got none")
+        check_channels(**{f"hidden_channels[{n}]": width for n, width in enumerate(hidden)})
+        self.in_channels, self.out_channels, self.hidden_channels = in_channels, out_channels, hidden
+        self.kernel_size = pair(kernel_size, "kernel_size", 1)
+        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+        self.padding = padding if isinstance(padding, str) else pair(padding, "padding")
+
+        widths = (*hidden, out_channels)
+        self.conv = nn.Conv2d(
+            in_channels, widths[0], self.kernel_size, self.stride, self.padding, self.dilation,
+            device=device, dtype=dtype,
+        )  # fmt: skip
+        self.mlp = nn.ModuleList(
+            nn.Conv2d(before, after, 1, device=device, dtype=dtype) for before, after in itertools.pairwise(widths)
+        )
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as `torch.nn.Conv2d` does."""
+        for layer in (self.conv, *self.mlp):
+            layer.reset_parameters()
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.conv.weight, self.in_channels, "MLPConv")
+        check_fits(input, self.conv.weight, "MLPConv", self.stride, self.padding, self.dilation)
+        z = torch.relu(self.conv(input))  # [B, hidden[0], H_out, W_out]
+        for layer in self.mlp:
+            z = torch.relu(layer(z))  # the same places, other channels
+        return z
+
+    def extra_repr(self) -> str:
+        widths = " → ".join(str(n) for n in (self.in_channels, *self.hidden_channels, self.out_channels))
+        return f"{widths}, kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class NIN(nn.Module):
+    """Network in Network: blocks of `MLPConv`, the last of which has a channel a class, averaged over the picture.
+
+    `variant="cifar10"` is made for `[B, 3, 32, 32]` (4×4 at least) and has 966,986 parameters for 10 classes;
+    `variant="imagenet"` is made for `[B, 3, 224, 224]` (39×39 at least) and has 7,595,176 for 1000. Returns logits
+    `[B, num_classes]`. `num_classes` defaults to the data set's own number; `dropout` is a probability. Pooling rounds
+    sizes up, as in the authors' Caffe. Lin, Chen & Yan 2013, section 3.3 and figure 2.
+
+    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    """
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        variant: Literal["cifar10", "imagenet"] = "cifar10",
+        in_channels: int = 3,
+        dropout: float = 0.5,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if variant not in ("cifar10", "imagenet"):
+            raise ValueError(f'variant must be "cifar10" or "imagenet", got {variant!r}')
+        if num_classes is None:
+            num_classes = 10 if variant == "cifar10" else 1000
+        check_channels(num_classes=num_classes, in_channels=in_channels)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
+        self.in_channels, self.num_classes, self.variant = in_channels, num_classes, variant
+        kw = {"device": device, "dtype": dtype}
+        if variant == "cifar10":
+            self.features = nn.Sequential(
+                MLPConv(in_channels, 96, 5, padding=2, hidden_channels=(192, 160), **kw),
+                nn.MaxPool2d(3, 2, ceil_mode=True),
+                nn.Dropout(dropout),
+                MLPConv(96, 192, 5, padding=2, **kw),
+                nn.AvgPool2d(3, 2, ceil_mode=True),
+                nn.Dropout(dropout),
+                MLPConv(192, num_classes, 3, padding=1, hidden_channels=(192, 192), **kw),
+            )
+        else:
+            self.features = nn.Sequential(
+                MLPConv(in_channels, 96, 11, stride=4, **kw),
+                nn.MaxPool2d(3, 2, ceil_mode=True),
+                MLPConv(96, 256, 5, padding=2, **kw),
+                nn.MaxPool2d(3, 2, ceil_mode=True),
+                MLPConv(256, 384, 3, padding=1, **kw),
+                nn.MaxPool2d(3, 2, ceil_mode=True),
+                nn.Dropout(dropout),
+                MLPConv(384, num_classes, 3, padding=1, hidden_channels=(1024, 1024), **kw),
+            )
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as `torch.nn.Conv2d` does."""
+        for block in self.features:
+            if isinstance(block, MLPConv):
+                block.reset_parameters()
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.features[0].conv.weight, self.in_channels, "NIN")
+        check_least_size(input, _LEAST_SIZE[self.variant], "NIN")
+        return self.features(input).mean(dim=(2, 3))  # [B, num_classes, H', W'] → [B, num_classes]
+
+    def extra_repr(self) -> str:
+        return f"num_classes={self.num_classes}, variant={self.variant!r}"

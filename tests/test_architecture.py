@@ -1,0 +1,141 @@
+"""Who may import whom, read from the syntax tree of every file of the package."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "convnotes"
+
+# The room (a file or a folder of the package) → the rooms it may import. A layer may also import an earlier chapter.
+MAY_IMPORT = {
+    "__init__": set(),
+    "geometry": set(),
+    "definitions": {"geometry"},
+    "kernels": {"geometry"},
+    "fundamentals": {"geometry", "kernels"},
+    "compression": {"geometry", "kernels", "fundamentals"},
+    "receptive_field": {"geometry", "kernels", "fundamentals", "compression"},
+    "operations": {"geometry", "kernels", "fundamentals", "compression", "receptive_field"},
+    "measure": set(),
+    "data": set(),
+    "train": {"plots"},
+    "plots": set(),
+    "widgets": {"plots"},
+    "bench": {
+        "geometry",
+        "kernels",
+        "fundamentals",
+        "compression",
+        "receptive_field",
+        "operations",
+        "measure",
+    },
+}
+
+# Inside a part a chapter may import the chapters before it.
+CHAPTERS = {
+    "fundamentals": ["initialisation", "multi_scale", "transfer"],
+    "compression": ["pointwise", "inception", "separable", "squeezenet", "residual", "small_kernels"],
+    "receptive_field": ["dilated", "active", "deformable", "non_local"],
+    "operations": ["shift", "adder"],
+}
+
+# What the package may import from outside at the top of a file: everything else is imported where it is used.
+CORE = {"torch", "numpy"}
+OPTIONAL_AT_TOP = {"widgets": {"anywidget", "traitlets"}, "kernels": {"triton", "numba"}}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports_of(tree: ast.Module) -> list[tuple[str, bool]]:
+    """(dotted name, at the top of the file?) of every import."""
+    top = set(map(id, tree.body))
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, id(node) in top) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 or node.module, "write the module that is imported from"
+            found.append((("." * node.level) + (node.module or ""), id(node) in top))
+    return found
+
+
+def absolute(name: str, file: Path) -> str:
+    """`.kit` in convnotes/widgets/base.py is convnotes.widgets.kit."""
+    level = len(name) - len(name.lstrip("."))
+    if not level:
+        return name
+    parents = file.relative_to(PACKAGE.parent).with_suffix("").parts[:-level]
+    return ".".join([*parents, name.lstrip(".")])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_arrows_run_one_way(file):
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    room, chapter = parts[0], parts[1] if len(parts) > 1 else None
+    assert room in MAY_IMPORT, f"{room} is no room of the house: give it a line in MAY_IMPORT"
+    for name, _ in imports_of(ast.parse(file.read_text())):
+        target = absolute(name, file).split(".")
+        if target[0] != "convnotes" or len(target) == 1:
+            continue
+        if target[1] != room:
+            assert target[1] in MAY_IMPORT[room], f"{file.name} imports {name}: {room} may not import {target[1]}"
+        elif room in CHAPTERS and chapter != "__init__" and len(target) > 2:
+            order = CHAPTERS[room]
+            assert order.index(target[2]) < order.index(chapter), f"{chapter} may not import the later {target[2]}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_only_the_core_is_imported_at_the_top(file):
+    room = file.relative_to(PACKAGE).with_suffix("").parts[0]
+    for name, at_top in imports_of(ast.parse(file.read_text())):
+        package = absolute(name, file).split(".")[0]
+        if at_top and package not in CORE | OPTIONAL_AT_TOP.get(room, set()) | {"convnotes"}:
+            assert package in sys.stdlib_module_names, f"{file.name} imports {package} at its top"
+
+
+def test_no_file_holds_more_than_one_sitting():
+    for file in FILES:
+        assert len(file.read_text().splitlines()) <= 300, f"{file} is longer than one sitting: one idea a file"
+
+
+def import_seconds(statement: str) -> tuple[set[str], dict[str, int]]:
+    """Modules that a statement imports, and the cumulative microseconds of each."""
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", statement], capture_output=True, text=True, check=True
+    )
+    rows = [line.removeprefix("import time:").split("|") for line in run.stderr.splitlines() if "|" in line][1:]
+    times = {name.strip(): int(total) for _, total, name in rows}
+    return set(times), times
+
+
+def test_importing_convnotes_costs_torch_and_nothing_more():
+    costs = []
+    for _ in range(3):  # the least of three: the first may read from a cold disk
+        modules, times = import_seconds("import torch\nimport convnotes.compression.pointwise")
+        costs.append(sum(times[name] for name in times if name.split(".")[0] == "convnotes") / 1000)
+    assert min(costs) < 50, f"importing convnotes took {min(costs):.0f} ms more than torch"
+    for heavy in (
+        "matplotlib",
+        "ipywidgets",
+        "anywidget",
+        "sklearn",
+        "skimage",
+        "accelerate",
+        "numba",
+        "triton",
+    ):
+        assert heavy not in modules, f"importing convnotes imports {heavy}"
+
+
+def test_every_public_name_is_there_and_a_wrong_one_is_refused_by_name():
+    import convnotes
+
+    for name in convnotes.__all__:
+        assert getattr(convnotes, name) is not None
+        assert name in dir(convnotes)
+    with pytest.raises(AttributeError, match=r"no attribute 'Conv3d'.*MLPConv"):
+        _ = convnotes.Conv3d

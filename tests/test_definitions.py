@@ -1,0 +1,60 @@
+"""The definitions against torch's own convolution: they are the ground on which everything else is compared."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import assert_close
+
+from convnotes import definitions
+
+CASES = {
+    "plain": dict(),
+    "strided": dict(stride=(2, 3)),
+    "padded-rectangular": dict(padding=(0, 2)),
+    "dilated": dict(dilation=(2, 1), padding=2),
+    "grouped": dict(groups=2),
+    "depthwise": dict(groups=4),
+    "everything": dict(stride=(2, 1), padding=(1, 3), dilation=(1, 2), groups=2),
+    "same": dict(padding="same", dilation=(2, 3)),
+}
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5)], ids=str)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_plain_convolution_is_torch_s_forward_and_gradient(case, kernel):
+    groups = case.get("groups", 1)
+    x = torch.randn(2, 4, 11, 7, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(8, 4 // groups, *kernel, dtype=torch.float64, requires_grad=True)
+    b = torch.randn(8, dtype=torch.float64, requires_grad=True)
+    actual, expected = definitions.conv2d(x, w, b, **case), F.conv2d(x, w, b, **case)
+    assert_close(actual, expected)
+    g = torch.randn_like(expected)
+    for ours, torchs in zip(
+        torch.autograd.grad(actual, (x, w, b), g), torch.autograd.grad(expected, (x, w, b), g), strict=True
+    ):
+        assert_close(ours, torchs)
+
+
+def test_a_kernel_is_not_flipped():
+    x = torch.zeros(1, 1, 3, 3)
+    x[0, 0, 0, 1] = 1
+    w = torch.arange(9.0).view(1, 1, 3, 3)
+    assert definitions.conv2d(x, w).item() == w[0, 0, 0, 1].item()
+
+
+def test_a_kernel_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="spans 5×5 pixels and does not fit into the padded input of 4×9"):
+        definitions.conv2d(torch.zeros(1, 1, 4, 9), torch.zeros(1, 1, 3, 3), dilation=2)
+
+
+def test_a_1x1_convolution_is_the_plain_one_and_a_matrix_on_every_pixel():
+    x = torch.randn(2, 3, 5, 4, dtype=torch.float64)
+    w, b = torch.randn(6, 3, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
+    y = definitions.pointwise(x, w, b)
+    assert_close(y, definitions.conv2d(x, w[:, :, None, None], b))
+    assert_close(y, F.linear(x.movedim(1, -1), w, b).movedim(-1, 1))
+
+
+def test_an_mlpconv_of_one_layer_is_a_convolution_and_relu():
+    x, w, b = torch.randn(1, 2, 5, 6), torch.randn(3, 2, 3, 3), torch.randn(3)
+    assert_close(definitions.mlpconv(x, [w], [b], stride=2), F.conv2d(x, w, b, stride=2).relu())

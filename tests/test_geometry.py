@@ -1,0 +1,97 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convnotes.geometry import check_channels, check_images, output_size, pair, resolve_padding
+
+
+def test_an_int_stands_for_both_axes_and_two_ints_for_vertical_and_horizontal():
+    assert pair(3) == (3, 3)
+    assert pair([2, 5]) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem", "says"),
+    [
+        ((1, 2, 3), ValueError, r"two ints .* got 3"),
+        (1.5, TypeError, r"stride must be an int .* got 1\.5"),
+        ((1, 2.0), TypeError, r"stride must hold ints, got \(1, 2\.0\)"),
+        ("2", TypeError, r"got '2'"),
+        (True, TypeError, r"got True"),
+        (0, ValueError, r"stride must be at least 1, got 0"),
+        ((1, -2), ValueError, r"stride must be at least 1, got \(1, -2\)"),
+    ],
+)
+def test_a_bad_size_is_refused_by_name(value, problem, says):
+    with pytest.raises(problem, match=says):
+        pair(value, "stride", 1)
+
+
+sizes = st.integers(1, 17)
+small = st.integers(1, 4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.tuples(sizes, sizes),
+    st.tuples(small, small),
+    st.tuples(small, small),
+    st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    st.tuples(small, small),
+)
+def test_output_size_is_what_torch_gives_and_refuses_what_torch_refuses(size, kernel, stride, padding, dilation):
+    conv = torch.nn.Conv2d(1, 1, kernel, stride, padding, dilation, device="meta")
+    image = torch.empty(1, 1, *size, device="meta")
+    try:
+        expected = tuple(conv(image).shape[2:])
+    except RuntimeError:
+        with pytest.raises(ValueError, match="does not fit"):
+            output_size(size, kernel, stride, padding, dilation)
+    else:
+        assert output_size(size, kernel, stride, padding, dilation) == expected
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 2), (4, 5)])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 3)])
+def test_same_padding_keeps_the_size_as_in_torch(kernel, dilation):
+    conv = torch.nn.Conv2d(1, 1, kernel, padding="same", dilation=dilation)
+    assert output_size((11, 7), kernel, 1, "same", dilation) == (11, 7)
+    (top, bottom), (left, right) = resolve_padding("same", kernel, dilation, (1, 1))
+    assert [left, right, top, bottom] == conv._reversed_padding_repeated_twice
+
+
+def test_same_padding_with_a_stride_is_refused():
+    with pytest.raises(ValueError, match=r"needs stride 1, got stride \(2, 2\)"):
+        output_size(8, 3, 2, "same")
+
+
+def test_an_unknown_padding_is_refused():
+    with pytest.raises(ValueError, match="'reflect'"):
+        output_size(8, 3, 1, "reflect")
+
+
+def test_an_input_that_does_not_fit_says_what_came_and_what_was_needed():
+    weight = torch.zeros(4, 3, 1, 1)
+    with pytest.raises(TypeError, match=r"needs a tensor of images \[B, 3, H, W\], got list"):
+        check_images([1], weight, 3, "Layer")
+    with pytest.raises(ValueError, match=r"needs images \[B, 3, H, W\], got shape \(3, 8, 8\)"):
+        check_images(torch.zeros(3, 8, 8), weight, 3, "Layer")
+    with pytest.raises(ValueError, match="needs 3 channels in dimension 1, got 1"):
+        check_images(torch.zeros(2, 1, 8, 8), weight, 3, "Layer")
+    with pytest.raises(ValueError, match=r"weights on cpu, but the input is on meta"):
+        check_images(torch.zeros(2, 3, 8, 8, device="meta"), weight, 3, "Layer")
+    with pytest.raises(ValueError, match=r"weights of torch.float32, but the input is torch.float64"):
+        check_images(torch.zeros(2, 3, 8, 8, dtype=torch.float64), weight, 3, "Layer")
+
+
+def test_under_autocast_the_dtype_is_left_to_autocast():
+    with torch.autocast("cpu", torch.bfloat16):
+        check_images(torch.zeros(2, 3, 8, 8, dtype=torch.bfloat16), torch.zeros(4, 3, 1, 1), 3, "Layer")
+
+
+def test_channel_counts_are_positive_ints():
+    with pytest.raises(ValueError, match="out_channels must be at least 1, got 0"):
+        check_channels(in_channels=3, out_channels=0)
+    with pytest.raises(TypeError, match=r"in_channels must be an int, got 3\.0"):
+        check_channels(in_channels=3.0)
