@@ -9,6 +9,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "convnotes.compression.pointwise": ("MLPConv", "NIN"),
+    "convnotes.compression.inception": ("Inception", "GoogLeNet", "googlenet"),
+    "convnotes.compression.separable": ("SeparableConv2d", "MobileNetV1", "Xception", "mobilenet_v1", "xception"),
+    "convnotes.compression.squeezenet": ("Fire", "SqueezeNet", "squeezenet1_0", "squeezenet1_1"),
+    "convnotes.compression.residual": ("Bottleneck", "ResNet", "resnet50", "resnext50_32x4d"),
+    "convnotes.compression.small_kernels": ("KernelStack", "vgg16"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

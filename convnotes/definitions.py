@@ -80,3 +80,42 @@ def mlpconv(
     for weight, bias in zip(weights[1:], biases[1:], strict=True):
         z = torch.relu(pointwise(z, weight[:, :, 0, 0], bias))
     return z
+
+
+def separable(
+    input: Tensor,
+    depthwise: Tensor,
+    pointwise_weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+) -> Tensor:
+    """The depthwise separable convolution: m spatial kernels a channel, then a matrix on the C·m results.
+
+        z[b,c·m+n,i,j] = Σ_{u,v} d[c,n,u,v] · x[b, c, i·s + u·r − p, j·s + v·r − p]      y = w · z + β at every pixel
+
+    `depthwise` `[C·m, 1, KH, KW]`, `pointwise_weight` `[O, C·m]`. Howard et al. 2017; Chollet 2017.
+    """
+    C = input.shape[1]
+    m = depthwise.shape[0] // C
+    planes = [
+        conv2d(input[:, c : c + 1], depthwise[c * m + n : c * m + n + 1], None, stride, padding, dilation)
+        for c in range(C)
+        for n in range(m)
+    ]  # one channel through one kernel at a time
+    return pointwise(torch.cat(planes, dim=1), pointwise_weight, bias)
+
+
+def batch_norm(input: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
+    """Batch norm in inference: (x − mean) / √(variance + ε) · γ + β, channel by channel. Ioffe & Szegedy 2015."""
+    shape = (1, -1, 1, 1)
+    mean, variance = norm.running_mean.view(shape), norm.running_var.view(shape)
+    return (input - mean) / torch.sqrt(variance + norm.eps) * norm.weight.view(shape) + norm.bias.view(shape)
+
+
+def max_pool3(input: Tensor) -> Tensor:
+    """The largest of the 3×3 pixels around each pixel, as far as they lie in the picture: `[B, C, H, W]` → same."""
+    H, W = input.shape[2:]
+    x = torch.nn.functional.pad(input, (1, 1, 1, 1), value=-torch.inf)
+    return torch.stack([x[:, :, u : u + H, v : v + W] for u in range(3) for v in range(3)]).amax(0)

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import (
     IntOrPair,
     Padding,
@@ -74,8 +75,7 @@ class MLPConv(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        for layer in (self.conv, *self.mlp):
-            layer.reset_parameters()
+        reset_all(self)
 
     def forward(self, input: Tensor) -> Tensor:
         check_images(input, self.conv.weight, self.in_channels, "MLPConv")
@@ -144,9 +144,7 @@ class NIN(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        for block in self.features:
-            if isinstance(block, MLPConv):
-                block.reset_parameters()
+        reset_all(self)
 
     def forward(self, input: Tensor) -> Tensor:
         check_images(input, self.features[0].conv.weight, self.in_channels, "NIN")

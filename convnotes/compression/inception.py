@@ -1,0 +1,239 @@
+"""Inception: several kernel sizes side by side, each behind a 1×1 kernel that narrows its input.
+
+    y = concat( f1(x), f3(r3(x)), f5(r5(x)), p(maxpool3(x)) )      f, r, p: convolution, batch norm, ReLU
+
+The 1×1 kernels r3 and r5 make the large kernels affordable, p keeps the pooled channels few. Beside it the
+factorised kernel: 1×n after n×1 has the field of n×n for 2n weights instead of n².
+Szegedy et al., "Going deeper with convolutions", CVPR 2015, arXiv:1409.4842; "Rethinking the Inception architecture
+for computer vision", CVPR 2016, arXiv:1512.00567 · chapter compression/inception.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from convnotes.fundamentals.initialisation import reset_all
+from convnotes.geometry import IntOrPair, check_channels, check_images, check_least_size
+
+_LEAST_SIZE = 15  # pixels: below, the stem's last pooling has nothing to pool
+
+
+class ConvNormReLU(nn.Module):
+    """A convolution without bias, batch norm (ε = 0.001) and ReLU: `[B, C, H, W]` → `[B, O, H_out, W_out]`."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: IntOrPair = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        kw = {"device": device, "dtype": dtype}
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False, **kw)
+        self.bn = nn.BatchNorm2d(out_channels, eps=0.001, **kw)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.relu(self.bn(self.conv(input)))
+
+
+class FactorisedConv2d(nn.Module):
+    """An n×1 kernel, then a 1×n kernel, size-keeping: `[B, C, H, W]` → `[B, O, H, W]`, n odd.
+
+    Without a non-linearity between them it is an n×n convolution whose every kernel is a sum of at most
+    `hidden_channels` outer products. `bias` is the second kernel's. Szegedy et al. 2016, section 3.2.
+
+    Raises `ValueError` for an even or non-positive `kernel_size` and for an input that does not fit.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        hidden_channels: int | None = None,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        hidden = out_channels if hidden_channels is None else hidden_channels
+        check_channels(in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden)
+        check_channels(kernel_size=kernel_size)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, so that the size is kept, got {kernel_size}")
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
+        n, kw = kernel_size, {"device": device, "dtype": dtype}
+        self.vertical = nn.Conv2d(in_channels, hidden, (n, 1), padding=(n // 2, 0), bias=False, **kw)
+        self.horizontal = nn.Conv2d(hidden, out_channels, (1, n), padding=(0, n // 2), bias=bias, **kw)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as `torch.nn.Conv2d` does."""
+        reset_all(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.vertical.weight, self.in_channels, "FactorisedConv2d")
+        return self.horizontal(self.vertical(input))
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+
+
+class Inception(nn.Module):
+    """Four branches, joined by channels: `[B, C, H, W]` → `[B, ch1x1 + ch3x3 + ch5x5 + pool_proj, H, W]`.
+
+    `ch3x3red` and `ch5x5red` are the widths of the 1×1 kernels before the large ones. `true_5x5=True` has the paper's
+    5×5 kernel, `False` the 3×3 that torchvision has in its place (so that its published weights load).
+    Szegedy et al. 2015, figure 2b.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        ch1x1: int,
+        ch3x3red: int,
+        ch3x3: int,
+        ch5x5red: int,
+        ch5x5: int,
+        pool_proj: int,
+        true_5x5: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels=in_channels, ch1x1=ch1x1, ch3x3red=ch3x3red, ch3x3=ch3x3)
+        check_channels(ch5x5red=ch5x5red, ch5x5=ch5x5, pool_proj=pool_proj)
+        self.in_channels, self.true_5x5 = in_channels, true_5x5
+        self.out_channels = ch1x1 + ch3x3 + ch5x5 + pool_proj
+        large, kw = (5 if true_5x5 else 3), {"device": device, "dtype": dtype}
+        self.branch1 = ConvNormReLU(in_channels, ch1x1, 1, **kw)
+        self.branch2 = nn.Sequential(
+            ConvNormReLU(in_channels, ch3x3red, 1, **kw), ConvNormReLU(ch3x3red, ch3x3, 3, padding=1, **kw)
+        )
+        self.branch3 = nn.Sequential(
+            ConvNormReLU(in_channels, ch5x5red, 1, **kw),
+            ConvNormReLU(ch5x5red, ch5x5, large, padding=large // 2, **kw),
+        )
+        self.branch4 = nn.Sequential(
+            nn.MaxPool2d(3, stride=1, padding=1), ConvNormReLU(in_channels, pool_proj, 1, **kw)
+        )
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as torch's layers do."""
+        reset_all(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.branch1.conv.weight, self.in_channels, "Inception")
+        branches = (self.branch1, self.branch2, self.branch3, self.branch4)
+        return torch.cat([branch(input) for branch in branches], dim=1)  # one field a branch, side by side
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, true_5x5={self.true_5x5}"
+
+
+class _Auxiliary(nn.Module):
+    """The side classifier that the paper trains with: `[B, C, H, W]` → `[B, num_classes]`."""
+
+    def __init__(self, in_channels: int, num_classes: int, **kw) -> None:
+        super().__init__()
+        self.conv = ConvNormReLU(in_channels, 128, 1, **kw)
+        self.fc1 = nn.Linear(2048, 1024, **kw)
+        self.fc2 = nn.Linear(1024, num_classes, **kw)
+        self.dropout = nn.Dropout(0.7)
+
+    def forward(self, input: Tensor) -> Tensor:
+        y = self.conv(nn.functional.adaptive_avg_pool2d(input, (4, 4)))
+        return self.fc2(self.dropout(torch.relu(self.fc1(y.flatten(1)))))
+
+
+# Table 1 of the paper: ch1x1, ch3x3red, ch3x3, ch5x5red, ch5x5, pool_proj.
+_BLOCKS = {
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+
+
+class GoogLeNet(nn.Module):
+    """Nine inception blocks: `[B, 3, H, W]`, 15×15 pixels at least, 224×224 in the paper → logits `[B, num_classes]`.
+
+    `aux_logits=True` adds the two side classifiers; in training it then returns (logits, side logits 2, side logits 1),
+    as torchvision does. `transform_input=True` takes input normalised with ImageNet's mean and deviation to what
+    torchvision's published weights were trained on. The pooling before 5a is torchvision's 2×2. With batch norm, which
+    the paper did not have yet. Parameters without side classifiers: 6,624,904, with the true 5×5 7,005,832.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        true_5x5: bool = False,
+        aux_logits: bool = False,
+        transform_input: bool = False,
+        dropout: float = 0.2,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(num_classes=num_classes)
+        self.num_classes, self.true_5x5, self.transform_input = num_classes, true_5x5, transform_input
+        kw = {"device": device, "dtype": dtype}
+        self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3, **kw)
+        self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.conv2 = ConvNormReLU(64, 64, 1, **kw)
+        self.conv3 = ConvNormReLU(64, 192, 3, padding=1, **kw)
+        self.maxpool2 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        channels = 192
+        for name, widths in _BLOCKS.items():
+            block = Inception(channels, *widths, true_5x5=true_5x5, **kw)
+            self.add_module(f"inception{name}", block)
+            channels = block.out_channels
+        self.maxpool3 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.maxpool4 = nn.MaxPool2d(2, stride=2, ceil_mode=True)
+        self.aux1 = _Auxiliary(512, num_classes, **kw) if aux_logits else None
+        self.aux2 = _Auxiliary(528, num_classes, **kw) if aux_logits else None
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(channels, num_classes, **kw)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as torch's layers do."""
+        reset_all(self)
+
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+        check_images(input, self.conv1.conv.weight, 3, "GoogLeNet")
+        check_least_size(input, _LEAST_SIZE, "GoogLeNet")
+        x = _to_caffe_range(input) if self.transform_input else input
+        x = self.maxpool2(self.conv3(self.conv2(self.maxpool1(self.conv1(x)))))
+        x = self.maxpool3(self.inception3b(self.inception3a(x)))
+        a = self.inception4a(x)
+        b = self.inception4d(self.inception4c(self.inception4b(a)))
+        x = self.inception5b(self.inception5a(self.maxpool4(self.inception4e(b))))
+        logits = self.fc(self.dropout(self.avgpool(x).flatten(1)))
+        if self.training and self.aux1 is not None:
+            return logits, self.aux2(b), self.aux1(a)
+        return logits
+
+    def extra_repr(self) -> str:
+        return f"num_classes={self.num_classes}, true_5x5={self.true_5x5}"
+
+
+def _to_caffe_range(input: Tensor) -> Tensor:
+    """From ImageNet's mean and deviation to the range [−1, 1] that the published weights expect."""
+    deviation = input.new_tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    mean = input.new_tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    return input * (deviation / 0.5) + (mean - 0.5) / 0.5
+
+
+def googlenet(num_classes: int = 1000, **options) -> GoogLeNet:
+    """`GoogLeNet` with torchvision's defaults (3×3 in the place of the 5×5)."""
+    return GoogLeNet(num_classes, **options)

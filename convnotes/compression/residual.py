@@ -1,0 +1,153 @@
+"""Residual bottlenecks: a 3×3 convolution on few channels between two 1×1 kernels, added to its own input.
+
+    y = ReLU( x + B3(w3 · ReLU(B2(w2 ∗ ReLU(B1(w1 · x))))) )      B: batch norm; ResNeXt: w2 in groups
+
+He, Zhang, Ren & Sun, "Deep residual learning", CVPR 2016, arXiv:1512.03385; Xie et al., "Aggregated residual
+transformations" (ResNeXt), CVPR 2017, arXiv:1611.05431 · chapter compression/residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from convnotes.fundamentals.initialisation import reset_all
+from convnotes.geometry import check_channels, check_images
+
+StrideOn = Literal["3x3", "1x1"]
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, 4·channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
+
+    The 3×3 kernel works on `channels · width_per_group/64 · groups` channels in `groups` groups. `stride_on` says which
+    kernel carries the stride: the paper's first 1×1, which looks at one pixel in four, or the 3×3 ("v1.5",
+    torchvision). The shortcut is a strided 1×1 convolution where shape changes, else the input itself.
+
+    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        groups: int = 1,
+        width_per_group: int = 64,
+        stride_on: StrideOn = "3x3",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels=in_channels, channels=channels, stride=stride, groups=groups)
+        check_channels(width_per_group=width_per_group)
+        if stride_on not in ("3x3", "1x1"):
+            raise ValueError(f'stride_on must be "3x3" or "1x1", got {stride_on!r}')
+        self.in_channels, self.out_channels, self.stride_on = in_channels, channels * self.expansion, stride_on
+        self.stride, self.groups, kw = stride, groups, {"device": device, "dtype": dtype}
+        width = channels * width_per_group // 64 * groups
+        if width < groups:
+            raise ValueError(f"channels={channels} with width_per_group={width_per_group} leaves a group no channel")
+        first, middle = (stride, 1) if stride_on == "1x1" else (1, stride)
+        self.conv1 = nn.Conv2d(in_channels, width, 1, first, bias=False, **kw)
+        self.bn1 = nn.BatchNorm2d(width, **kw)
+        self.conv2 = nn.Conv2d(width, width, 3, middle, padding=1, groups=groups, bias=False, **kw)
+        self.bn2 = nn.BatchNorm2d(width, **kw)
+        self.conv3 = nn.Conv2d(width, self.out_channels, 1, bias=False, **kw)
+        self.bn3 = nn.BatchNorm2d(self.out_channels, **kw)
+        self.downsample = None
+        if stride != 1 or in_channels != self.out_channels:
+            conv = nn.Conv2d(in_channels, self.out_channels, 1, stride, bias=False, **kw)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(self.out_channels, **kw))
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as torch's layers do."""
+        reset_all(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.conv1.weight, self.in_channels, "Bottleneck")
+        y = torch.relu(self.bn1(self.conv1(input)))
+        y = torch.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return torch.relu(y + (input if self.downsample is None else self.downsample(input)))
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels} → {self.conv2.out_channels} → {self.out_channels}, stride={self.stride} "
+            f"on the {self.stride_on}, groups={self.groups}"
+        )
+
+
+class ResNet(nn.Module):
+    """Four stages of bottlenecks: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
+
+    `layers` holds the number of blocks of each stage, (3, 4, 6, 3) for 50 layers. `groups` and `width_per_group` make
+    it a ResNeXt. Names of the parameters are torchvision's, so that its published weights load. Parameters for 1000
+    classes: ResNet-50 25,557,032, ResNeXt-50 32×4d 25,028,904.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        groups: int = 1,
+        width_per_group: int = 64,
+        stride_on: StrideOn = "3x3",
+        num_classes: int = 1000,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(num_classes=num_classes)
+        if len(layers) != 4:
+            raise ValueError(f"layers must hold the blocks of four stages, got {len(layers)}: {tuple(layers)}")
+        check_channels(**{f"layers[{n}]": count for n, count in enumerate(layers)})
+        self.num_classes, kw = num_classes, {"device": device, "dtype": dtype}
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False, **kw)
+        self.bn1 = nn.BatchNorm2d(64, **kw)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        channels = 64
+        for stage, count in enumerate(layers):
+            blocks = []
+            for n in range(count):
+                stride = 2 if stage > 0 and n == 0 else 1
+                blocks.append(Bottleneck(channels, 64 * 2**stage, stride, groups, width_per_group, stride_on, **kw))
+                channels = blocks[-1].out_channels
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(channels, num_classes, **kw)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew: He's normal on the fan-out for convolutions, torch's own for the rest."""
+        reset_all(self)
+        self._initialise()
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.conv1.weight, 3, "ResNet")
+        x = self.maxpool(self.relu(self.bn1(self.conv1(input))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(self.avgpool(x).flatten(1))
+
+    def extra_repr(self) -> str:
+        return f"num_classes={self.num_classes}"
+
+
+def resnet50(num_classes: int = 1000, **options) -> ResNet:
+    """ResNet-50: 25,557,032 parameters. `stride_on="3x3"` by default, as torchvision has it."""
+    return ResNet((3, 4, 6, 3), num_classes=num_classes, **options)
+
+
+def resnext50_32x4d(num_classes: int = 1000, **options) -> ResNet:
+    """ResNeXt-50 with 32 groups of width 4: 25,028,904 parameters."""
+    return ResNet((3, 4, 6, 3), groups=32, width_per_group=4, num_classes=num_classes, **options)

@@ -1,0 +1,129 @@
+"""Small kernels: a stack of 3×3 convolutions in the place of one large kernel.
+
+    (k − 1)/2 kernels of size 3 see k×k pixels, with 9·(k − 1)/2 weights a channel pair in the place of k²
+
+Cireşan et al., "Flexible, high performance convolutional neural networks for image classification", IJCAI 2011;
+Simonyan & Zisserman, "Very deep convolutional networks", ICLR 2015, arXiv:1409.1556 ·
+chapter compression/small_kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from convnotes.fundamentals.initialisation import reset_all
+from convnotes.geometry import check_channels, check_images, check_least_size
+
+
+class KernelStack(nn.Sequential):
+    """3×3 convolutions, each with ReLU, that see what one `kernel_size` kernel sees: `[B, C, H, W]` → `[B, O, …]`.
+
+    `kernel_size` is odd and 3 at least; there are (kernel_size − 1)/2 convolutions, the first from `in_channels`, the
+    others from `out_channels`. `padding="same"` keeps the size, "valid" takes (kernel_size − 1)/2 pixels off each side.
+    `activation=False` leaves the ReLUs out: then the stack is one linear convolution.
+
+    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        padding: Literal["same", "valid"] = "same",
+        bias: bool = True,
+        activation: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        check_channels(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
+        if kernel_size % 2 == 0 or kernel_size < 3:
+            raise ValueError(f"kernel_size must be odd and 3 at least, got {kernel_size}")
+        if padding not in ("same", "valid"):
+            raise ValueError(f'padding must be "same" or "valid", got {padding!r}')
+        layers: list[nn.Module] = []
+        for n in range((kernel_size - 1) // 2):
+            before = out_channels if n else in_channels
+            pad = 1 if padding == "same" else 0
+            layers.append(nn.Conv2d(before, out_channels, 3, padding=pad, bias=bias, device=device, dtype=dtype))
+            if activation:
+                layers.append(nn.ReLU())
+        super().__init__(*layers)
+        self.in_channels, self.out_channels, self.padding = in_channels, out_channels, padding
+        self.stands_for = kernel_size
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as `torch.nn.Conv2d` does."""
+        reset_all(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self[0].weight, self.in_channels, "KernelStack")
+        check_least_size(input, self.stands_for if self.padding == "valid" else 1, "KernelStack")
+        return super().forward(input)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.stands_for}, padding={self.padding!r}"
+
+
+class VGG(nn.Module):
+    """Kernel stacks with pooling between them, then three linear layers: `[B, 3, H, W]` → logits `[B, num_classes]`.
+
+    `stacks` holds (channels, kernel size that the stack stands for) of each stage. Maps are averaged to 7×7 before the
+    linear layers, so that any size from 2^stages pixels runs; 224×224 in the paper. Names of the parameters are
+    torchvision's.
+    """
+
+    def __init__(
+        self,
+        stacks: Sequence[tuple[int, int]],
+        num_classes: int = 1000,
+        dropout: float = 0.5,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(num_classes=num_classes)
+        self.num_classes, self.least, kw = num_classes, 2 ** len(stacks), {"device": device, "dtype": dtype}
+        layers, channels = [], 3
+        for width, kernel_size in stacks:
+            layers += [*KernelStack(channels, width, kernel_size, **kw), nn.MaxPool2d(2, stride=2)]
+            channels = width
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d(7)
+        self.classifier = nn.Sequential(
+            nn.Linear(channels * 49, 4096, **kw), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(4096, 4096, **kw), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(4096, num_classes, **kw),
+        )  # fmt: skip
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+            elif isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=0.01)
+                nn.init.zeros_(layer.bias)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew: He's normal on the fan-out, linear layers normal with deviation 0.01, biases 0."""
+        reset_all(self)
+        self._initialise()
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.features[0].weight, 3, "VGG")
+        check_least_size(input, self.least, "VGG")
+        return self.classifier(self.avgpool(self.features(input)).flatten(1))
+
+    def extra_repr(self) -> str:
+        return f"num_classes={self.num_classes}"
+
+
+def vgg16(num_classes: int = 1000, **options) -> VGG:
+    """VGG-16 (configuration D): two stacks of 5×5 reach, three of 7×7. 138,357,544 parameters."""
+    return VGG([(64, 5), (128, 5), (256, 7), (512, 7), (512, 7)], num_classes, **options)

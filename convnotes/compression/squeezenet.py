@@ -1,0 +1,135 @@
+"""SqueezeNet: squeeze the channels by 1×1 kernels, then expand them by 1×1 and 3×3 kernels side by side.
+
+    s = ReLU(w_s · x + b_s) at every pixel,   y = concat( ReLU(w_1 · s + b_1), ReLU(w_3 ∗ s + b_3) )
+
+Only the few squeezed channels meet a 3×3 kernel.
+Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters", 2016, arXiv:1602.07360 ·
+chapter compression/squeezenet.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from convnotes.fundamentals.initialisation import reset_all
+from convnotes.geometry import check_channels, check_images, check_least_size
+
+
+class Fire(nn.Module):
+    """Squeeze and expand: `[B, C, H, W]` → `[B, expand1x1_channels + expand3x3_channels, H, W]`.
+
+    Raises `ValueError` or `TypeError` for bad channel counts and for an input whose shape, dtype or device does not
+    fit. Iandola et al. 2016, figure 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        squeeze_channels: int,
+        expand1x1_channels: int,
+        expand3x3_channels: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels=in_channels, squeeze_channels=squeeze_channels)
+        check_channels(expand1x1_channels=expand1x1_channels, expand3x3_channels=expand3x3_channels)
+        self.in_channels, kw = in_channels, {"device": device, "dtype": dtype}
+        self.out_channels = expand1x1_channels + expand3x3_channels
+        self.squeeze = nn.Conv2d(in_channels, squeeze_channels, 1, **kw)
+        self.expand1x1 = nn.Conv2d(squeeze_channels, expand1x1_channels, 1, **kw)
+        self.expand3x3 = nn.Conv2d(squeeze_channels, expand3x3_channels, 3, padding=1, **kw)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as `torch.nn.Conv2d` does."""
+        reset_all(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.squeeze.weight, self.in_channels, "Fire")
+        s = torch.relu(self.squeeze(input))  # [B, squeeze, H, W]
+        return torch.relu(torch.cat([self.expand1x1(s), self.expand3x3(s)], dim=1))
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels} → {self.squeeze.out_channels} → {self.out_channels}"
+
+
+def _pool() -> nn.MaxPool2d:
+    return nn.MaxPool2d(3, stride=2, ceil_mode=True)
+
+
+class SqueezeNet(nn.Module):
+    """Eight fire blocks and a 1×1 classifier averaged over the picture: `[B, 3, H, W]` → logits `[B, num_classes]`.
+
+    `version` is "1_0", the paper's, or "1_1", the authors' later one with 2.4 times fewer multiply-adds. Made for
+    224×224 pixels; 21×21 at least for 1_0 and 17×17 for 1_1. Names of the parameters are torchvision's. Parameters for
+    1000 classes: 1,248,424 and 1,235,496.
+    """
+
+    def __init__(
+        self,
+        version: Literal["1_0", "1_1"] = "1_0",
+        num_classes: int = 1000,
+        dropout: float = 0.5,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(num_classes=num_classes)
+        self.version, self.num_classes, kw = version, num_classes, {"device": device, "dtype": dtype}
+        if version == "1_0":
+            layers = [
+                nn.Conv2d(3, 96, 7, stride=2, **kw), nn.ReLU(), _pool(),
+                Fire(96, 16, 64, 64, **kw), Fire(128, 16, 64, 64, **kw), Fire(128, 32, 128, 128, **kw), _pool(),
+                Fire(256, 32, 128, 128, **kw), Fire(256, 48, 192, 192, **kw), Fire(384, 48, 192, 192, **kw),
+                Fire(384, 64, 256, 256, **kw), _pool(),
+                Fire(512, 64, 256, 256, **kw),
+            ]  # fmt: skip
+        elif version == "1_1":
+            layers = [
+                nn.Conv2d(3, 64, 3, stride=2, **kw), nn.ReLU(), _pool(),
+                Fire(64, 16, 64, 64, **kw), Fire(128, 16, 64, 64, **kw), _pool(),
+                Fire(128, 32, 128, 128, **kw), Fire(256, 32, 128, 128, **kw), _pool(),
+                Fire(256, 48, 192, 192, **kw), Fire(384, 48, 192, 192, **kw),
+                Fire(384, 64, 256, 256, **kw), Fire(512, 64, 256, 256, **kw),
+            ]  # fmt: skip
+        else:
+            raise ValueError(f'version must be "1_0" or "1_1", got {version!r}')
+        self.features = nn.Sequential(*layers)
+        last = nn.Conv2d(512, num_classes, 1, **kw)
+        self.classifier = nn.Sequential(nn.Dropout(dropout), last, nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                if layer is self.classifier[1]:
+                    nn.init.normal_(layer.weight, std=0.01)
+                else:
+                    nn.init.kaiming_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew: He's uniform, the classifier normal with deviation 0.01, biases 0."""
+        reset_all(self)
+        self._initialise()
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.features[0].weight, 3, "SqueezeNet")
+        check_least_size(input, 21 if self.version == "1_0" else 17, "SqueezeNet")
+        return self.classifier(self.features(input)).flatten(1)
+
+    def extra_repr(self) -> str:
+        return f"version={self.version!r}, num_classes={self.num_classes}"
+
+
+def squeezenet1_0(num_classes: int = 1000, **options) -> SqueezeNet:
+    """`SqueezeNet` as in the paper."""
+    return SqueezeNet("1_0", num_classes, **options)
+
+
+def squeezenet1_1(num_classes: int = 1000, **options) -> SqueezeNet:
+    """`SqueezeNet` of the authors' later release, with 2.4 times fewer multiply-adds."""
+    return SqueezeNet("1_1", num_classes, **options)

@@ -1,0 +1,1 @@
+"""The source's opening considerations: size, number, stride, padding, initialisation, scales, transfer."""
