@@ -1,0 +1,75 @@
+"""What a training leaves behind: numbers an epoch, and the spread over seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from convnotes import plots
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass
+class History:
+    """What happened in one `fit`: one number an epoch in each list.
+
+    `loss` is the mean over the samples of the epoch, each as it was trained on; the accuracies are of the network
+    at the end of the epoch, over exactly `train_samples` and `test_samples` images. `seconds` is training time
+    alone; it is no part of comparisons, of `repr` and of `table()`, which therefore repeat exactly.
+    """
+
+    seed: int
+    train_samples: int = 0
+    test_samples: int = 0
+    loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list, repr=False, compare=False)
+    model: nn.Module | None = field(default=None, repr=False, compare=False)
+
+    def table(self) -> str:
+        """The epochs as text, four digits."""
+        rows = zip(self.loss, self.train_accuracy, self.test_accuracy, strict=True)
+        lines = [f"{i:>5} {a:>9.4f} {b:>9.4f} {c:>9.4f}" for i, (a, b, c) in enumerate(rows, 1)]
+        return "\n".join([f"{'epoch':>5} {'loss':>9} {'train':>9} {'test':>9}", *lines])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        return plots.history(self, ax=ax)
+
+
+@dataclass
+class Runs:
+    """The same training from several seeds; `print` shows the mean and the spread of the final test accuracy."""
+
+    histories: list[History]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [history.seed for history in self.histories]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Final test accuracy of each seed."""
+        return [history.test_accuracy[-1] for history in self.histories]
+
+    @property
+    def mean(self) -> float:
+        return sum(self.accuracies) / len(self.accuracies)
+
+    @property
+    def min(self) -> float:
+        return min(self.accuracies)
+
+    @property
+    def max(self) -> float:
+        return max(self.accuracies)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ({self.min:.4f} to {self.max:.4f}, {len(self.histories)} seeds)"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        return plots.history(self, ax=ax)

@@ -1,0 +1,61 @@
+"""What surrounds the loop: seeds, the device by accelerate, a progress bar."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def set_seed(seed: int) -> None:
+    """Seed the generators of Python, numpy and torch (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (the global generator is what other people's code draws from)
+    torch.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside: seeded. Afterwards: all generators as they were."""
+    python, numpy_ = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        set_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy_)  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def bar(steps: int, progress: bool | None) -> Iterator[Callable[[], object]]:
+    """A function to call after each step."""
+    if not (sys.stderr.isatty() if progress is None else progress):
+        yield lambda: None
+        return
+    try:
+        from tqdm import tqdm
+    except ImportError as problem:
+        raise ImportError('the progress bar needs tqdm: pip install "convnotes[train]"') from problem
+    with tqdm(total=steps, unit="step", leave=False) as shown:
+        yield shown.update
+
+
+def make_accelerator(device: str | torch.device | None, mixed_precision: str) -> Any:
+    """A fresh Accelerator: it keeps device and precision for the whole process, so an earlier one is forgotten."""
+    try:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+    except ImportError as problem:
+        raise ImportError('training needs accelerate: pip install "convnotes[train]"') from problem
+    wanted = None if device is None else torch.device(device).type
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(cpu=wanted == "cpu", mixed_precision=mixed_precision)
+    if wanted not in (None, accelerator.device.type):
+        raise ValueError(f"device {str(device)!r} was asked for, but accelerate finds {accelerator.device}")
+    return accelerator
