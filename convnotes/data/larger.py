@@ -137,7 +137,7 @@ def load(
     """
     if split not in ("train", "test"):
         raise ValueError(f'split must be "train" or "test", got {split!r}')
-    if not name or Path(name).name != name:
+    if name in ("", ".", "..") or Path(name).name != name:
         raise ValueError(f"name must be the name of a data set or of one folder, got {name!r}")
     base = Path(root or os.environ.get("CONVNOTES_DATA") or need("pooch").os_cache("convnotes"))
     known = KNOWN.get(name.lower().replace("-", "").replace("_", ""))
@@ -240,8 +240,8 @@ def _folder(name: str, folder: Path, split: str) -> Images:
     """Images a class below folder/split; the classes are the sorted names of the folders there."""
     classes = sorted(path.name for path in (folder / split).glob("*") if path.is_dir())
     if not classes:
-        there = sorted(path.name for path in folder.glob("*") if path.is_dir())
-        found = f"{folder} has {', '.join(there)} only" if there else f"there is no such folder in {folder.parent}"
+        there = [part for part in ("train", "test") if (folder / part).is_dir() and part != split]
+        found = f"{folder} has {there[0]} only" if there else f"there is no such folder in {folder.parent}"
         raise FileNotFoundError(
             f"{name} has no {split} images: looked for {folder / split}/<class>/*.png or *.jpg; {found}. Put one "
             f"folder of images a class there, or name another place by $CONVNOTES_DATA or root=. By name, with "

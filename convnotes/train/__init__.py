@@ -71,8 +71,9 @@ def fit(
         steps = epochs * len(train)
         falling = (lambda t: (1 + math.cos(math.pi * t / steps)) / 2) if schedule == "cosine" else (lambda t: 1.0)
         rate = torch.optim.lr_scheduler.LambdaLR(stepper, falling)
+        own_forward = "forward" in vars(model)
+        history = History(seed, model=model)
         model, stepper, rate = accelerator.prepare(model, stepper, rate)
-        history = History(seed, model=accelerator.unwrap_model(model, keep_fp32_wrapper=True))
         try:
             with bar(steps, progress) as advance:
                 for epoch in range(1, epochs + 1):
@@ -82,7 +83,9 @@ def fit(
                     right, history.test_samples = _count(model, test.in_order())
                     history.test_accuracy.append(right / history.test_samples)
         finally:
-            history.model = accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+            accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+            if not own_forward:  # what accelerate put there for mixed precision
+                vars(history.model).pop("forward", None)
     return history
 
 

@@ -58,4 +58,6 @@ def make_accelerator(device: str | torch.device | None, mixed_precision: str) ->
     accelerator = Accelerator(cpu=wanted == "cpu", mixed_precision=mixed_precision)
     if wanted not in (None, accelerator.device.type):
         raise ValueError(f"device {str(device)!r} was asked for, but accelerate finds {accelerator.device}")
+    if accelerator.num_processes > 1:
+        raise ValueError(f"fit runs in one process so far, got {accelerator.num_processes}")
     return accelerator
