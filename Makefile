@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 book: $(READY)  ## build the book
-	@$(PY) -m jupyter_book.cli.main build . -W --keep-going --quiet
+	@$(VENV)/bin/jupyter-book build . -W --keep-going --quiet
 	@echo "Built the book: open $(CURDIR)/$(HTML)/index.html, or run 'make serve'."
 
 test: $(READY)  ## run all tests, every notebook and the browser included

@@ -1,0 +1,67 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import assert_close
+
+from convnotes import Bottleneck, ResNet, resnet50, resnext50_32x4d
+
+
+def test_a_block_whose_last_norm_gives_nothing_is_the_identity_of_a_positive_input():
+    block = Bottleneck(16, 4).eval()
+    with torch.no_grad():
+        block.bn3.weight.zero_()
+    x = torch.rand(2, 16, 9, 7)
+    assert torch.equal(block(x), x)
+
+
+def test_a_stride_on_the_1x1_kernel_never_looks_at_three_pixels_of_four():
+    x = torch.randn(1, 8, 8, 6, dtype=torch.float64, requires_grad=True)
+    for where, share in (("1x1", 0.25), ("3x3", 1.0)):
+        block = Bottleneck(8, 2, stride=2, stride_on=where, dtype=torch.float64).eval()
+        (g,) = torch.autograd.grad(block.conv3(block.conv2(block.conv1(x))).sum(), x)
+        assert (g != 0).any(1).double().mean().item() == share
+
+
+def test_grouped_kernels_are_a_full_kernel_with_zero_blocks():
+    block = Bottleneck(8, 64, groups=4, width_per_group=1, dtype=torch.float64)
+    conv = block.conv2
+    x = torch.randn(1, conv.in_channels, 5, 6, dtype=torch.float64)
+    n = conv.in_channels // 4
+    full = torch.zeros(4 * n, 4 * n, 3, 3, dtype=torch.float64)
+    for g in range(4):
+        full[g * n : (g + 1) * n, g * n : (g + 1) * n] = conv.weight[g * n : (g + 1) * n]
+    assert_close(conv(x), F.conv2d(x, full, padding=1))
+
+
+def test_resnext_spends_as_much_on_more_channels():
+    plain, grouped = resnet50(device="meta").layer1[0], resnext50_32x4d(device="meta").layer1[0]
+    assert plain.conv2.weight.shape == (64, 64, 3, 3)
+    assert grouped.conv2.weight.shape == (128, 4, 3, 3)
+
+
+def test_the_strides_lie_where_they_are_asked_for():
+    for where, first, middle in (("3x3", 1, 2), ("1x1", 2, 1)):
+        block = resnet50(stride_on=where, device="meta").layer2[0]
+        assert (block.conv1.stride, block.conv2.stride) == ((first, first), (middle, middle))
+
+
+def test_any_size_runs():
+    net = ResNet((1, 1, 1, 1), num_classes=5).eval()
+    for size in ((1, 1), (33, 18)):
+        assert net(torch.randn(2, 3, *size)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: Bottleneck(3, 4, stride=0), "stride must be at least 1, got 0"),
+        (lambda: Bottleneck(3, 4, stride_on="7x7"), "'7x7'"),
+        (lambda: Bottleneck(3, 4, groups=2, width_per_group=4), "leaves a group no channel"),
+        (lambda: ResNet((3, 4, 6)), "blocks of four stages, got 3"),
+        (lambda: ResNet((3, 4, 0, 3)), r"layers\[2\] must be at least 1, got 0"),
+        (lambda: resnet50(0), "num_classes must be at least 1"),
+    ],
+)
+def test_bad_arguments_are_refused(build, says):
+    with pytest.raises(ValueError, match=says):
+        build()

@@ -1,0 +1,89 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import assert_close
+from torch import nn
+
+from convnotes import MobileNetV1, SeparableConv2d, Xception, definitions, mobilenet_v1
+
+CASES = {
+    "plain": dict(kernel_size=3),
+    "strided-padded-rectangular": dict(kernel_size=(3, 5), stride=(2, 1), padding=(0, 2)),
+    "dilated": dict(kernel_size=3, dilation=(1, 2), padding=2),
+    "three-kernels-a-channel": dict(kernel_size=3, depth_multiplier=3, padding="same"),
+    "no-bias": dict(kernel_size=3, bias=False),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_forward_and_gradient_match_the_definition(case):
+    layer = SeparableConv2d(3, 5, **case, dtype=torch.float64)
+    x = torch.randn(2, 3, 11, 7, dtype=torch.float64, requires_grad=True)
+    depthwise, pointwise = layer.depthwise.weight, layer.pointwise.weight
+    expected = definitions.separable(
+        x, depthwise, pointwise[:, :, 0, 0], layer.pointwise.bias, layer.stride, layer.padding, layer.dilation
+    )
+    actual = layer(x)
+    assert_close(actual, expected)
+    wanted, g = (x, *layer.parameters()), torch.randn_like(expected)
+    for ours, defined in zip(
+        torch.autograd.grad(actual, wanted, g), torch.autograd.grad(expected, wanted, g), strict=True
+    ):
+        assert_close(ours, defined)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_separable_convolution_is_a_full_one_whose_kernels_have_low_rank(case):
+    layer = SeparableConv2d(3, 5, **case, dtype=torch.float64)
+    x = torch.randn(2, 3, 11, 7, dtype=torch.float64)
+    weight = layer.full_weight()
+    full = F.conv2d(x, weight, layer.pointwise.bias, layer.stride, layer.padding, layer.dilation)
+    assert_close(layer(x), full)
+    for channel in range(3):
+        rank = torch.linalg.matrix_rank(weight[:, channel].flatten(1)).item()
+        assert rank <= layer.depth_multiplier
+
+
+def test_with_enough_kernels_a_channel_it_can_be_any_convolution():
+    """Depth multiplier k²: the depthwise kernels are the taps, the pointwise kernel is the weight."""
+    weight = torch.randn(4, 2, 3, 3, dtype=torch.float64)
+    layer = SeparableConv2d(2, 4, 3, depth_multiplier=9, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        layer.depthwise.weight.copy_(torch.eye(9, dtype=torch.float64).view(9, 1, 3, 3).repeat(2, 1, 1, 1))
+        layer.pointwise.weight.copy_(weight.flatten(2).flatten(1)[:, :, None, None])
+    assert_close(layer.full_weight(), weight)
+
+
+def test_what_is_put_between_acts_between():
+    layer = SeparableConv2d(3, 4, 3, between=nn.ReLU(), dtype=torch.float64)
+    x = torch.randn(1, 3, 6, 5, dtype=torch.float64)
+    assert_close(layer(x), layer.pointwise(layer.depthwise(x).relu()))
+
+
+def test_mobilenet_scales_its_widths():
+    narrow = mobilenet_v1(10, width_multiplier=0.25, device="meta")
+    assert [block[0].out_channels for block in narrow.blocks][:4] == [16, 32, 32, 64]
+    assert narrow(torch.empty(2, 3, 64, 33, device="meta")).shape == (2, 10)
+
+
+def test_the_published_networks_give_logits_and_xception_refuses_less_than_7_pixels():
+    assert MobileNetV1(5, 0.1).eval()(torch.randn(1, 3, 1, 1)).shape == (1, 5)
+    net = Xception(5).eval()
+    assert net(torch.randn(1, 3, 7, 9)).shape == (1, 5)
+    with pytest.raises(ValueError, match="Xception needs images of at least 7×7 pixels, got 6×9"):
+        net(torch.randn(1, 3, 6, 9))
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: SeparableConv2d(3, 4, 3, depth_multiplier=0), "depth_multiplier must be at least 1, got 0"),
+        (lambda: SeparableConv2d(3, 4, 0), "kernel_size must be at least 1"),
+        (lambda: SeparableConv2d(3, 4, 3, padding="same", stride=2)(torch.randn(1, 3, 8, 8)), "same"),
+        (lambda: SeparableConv2d(3, 4, 5)(torch.randn(1, 3, 4, 8)), "SeparableConv2d: a kernel of 5×5"),
+        (lambda: MobileNetV1(width_multiplier=0), "width_multiplier must be above 0, got 0"),
+    ],
+)
+def test_bad_arguments_are_refused(build, says):
+    with pytest.raises(ValueError, match=says):
+        build()
