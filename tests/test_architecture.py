@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "operations": {"geometry", "kernels", "fundamentals", "compression", "receptive_field"},
     "measure": set(),
     "data": set(),
+    "pretrained": {"data"},
     "train": {"plots"},
     "plots": set(),
     "widgets": {"plots"},

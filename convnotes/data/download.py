@@ -14,6 +14,8 @@ from convnotes.data.files import need
 def fetch(archives: dict[str, str], target: Path, by_hand: str) -> None:
     """Make the folder `target` out of `archives`, URL → SHA-256: tar archives unpacked, other files as they are.
 
+    A digest may be given by its first digits, where no more was published.
+
     All happens in a hidden folder beside `target`, which is moved into place by one rename at the end and removed
     whatever goes wrong; parents of `target` that had to be made go with it. `by_hand` closes the message of the
     `ConnectionError` (the file does not come) or `ValueError` (it is not the file that was published).
@@ -39,16 +41,24 @@ def fetch(archives: dict[str, str], target: Path, by_hand: str) -> None:
         raise
 
 
+def check(file: Path, sha256: str) -> None:
+    """Raise `ValueError` unless the SHA-256 of `file` begins with `sha256` (hexadecimal digits)."""
+    found = need("pooch").file_hash(str(file), alg="sha256")
+    if not found.startswith(sha256):
+        raise ValueError(f"{file.name} has SHA-256 {found}, and {sha256} was needed.")
+
+
 def _download(url: str, sha256: str, folder: Path, by_hand: str) -> Path:
     pooch = need("pooch")
     try:
         file = pooch.retrieve(
             url,
-            known_hash=f"sha256:{sha256}",
+            known_hash=f"sha256:{sha256}" if len(sha256) == 64 else None,
             fname=url.rsplit("/", 1)[-1],
             path=folder,
             downloader=pooch.HTTPDownloader(timeout=30),
         )
+        check(Path(file), sha256)
     except OSError as problem:  # every error of requests is one
         raise ConnectionError(f"could not fetch {url}: {problem}. Without a network: {by_hand}.") from problem
     except ValueError as problem:

@@ -1,0 +1,73 @@
+"""Published ImageNet weights for the networks whose parameters bear torchvision's names.
+
+    net = load_pretrained("resnet50")        # downloads once, checks SHA-256, loads without running any pickled code
+
+Needs pip install "convnotes[data]" and, the first time, a network.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from convnotes.data import download
+
+_AT = "https://download.pytorch.org/models/"
+
+# network → file of torchvision's release, SHA-256. A file's name ends in the first eight digits of its SHA-256. Where
+# two independent sources confirm the whole digest it stands here, else those eight, which is all that torch.hub checks.
+PUBLISHED = {
+    "vgg16": ("vgg16-397923af.pth", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"),
+    "googlenet": ("googlenet-1378be20.pth", "1378be20a8e875cf1568b8a71654e704449655e34711a959a38b04fb34905cef"),
+    "resnet50": ("resnet50-11ad3fa6.pth", "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca"),
+    "resnext50_32x4d": ("resnext50_32x4d-1a0047aa.pth", "1a0047aa"),
+    "squeezenet1_0": ("squeezenet1_0-b66bff10.pth", "b66bff10"),
+    "squeezenet1_1": ("squeezenet1_1-b8a52dc0.pth", "b8a52dc0"),
+}
+
+
+def load_pretrained(name: str, root: str | os.PathLike | None = None) -> nn.Module:
+    """The network `name` for 1000 classes with its published ImageNet weights, in eval mode, on the CPU.
+
+    `PUBLISHED` lists the names. The file is looked for in `root`, else in `$CONVNOTES_DATA/pretrained`, else in the
+    user's cache folder, and downloaded there once. It is checked by SHA-256 before every use, read with
+    `weights_only=True`, and its names must be exactly the network's. Input is normalised by ImageNet's mean
+    (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225), [B, 3, 224, 224].
+
+    Raises `ValueError` for an unknown name and for a file that is not the published one, and `ConnectionError` where
+    there is no network; nothing half-written stays.
+    """
+    import convnotes
+
+    if name not in PUBLISHED:
+        raise ValueError(f"there are no published weights {name!r}; the names are {', '.join(PUBLISHED)}")
+    file_name, sha256 = PUBLISHED[name]
+    file = _folder(root) / name / file_name
+    by_hand = f"put {file_name} into {file.parent}"
+    if not file.exists():
+        download.fetch({_AT + file_name: sha256}, file.parent, by_hand)
+    try:
+        download.check(file, sha256)
+    except ValueError as problem:
+        raise ValueError(
+            f"{file} is not what was published: {problem} Remove it to fetch it again, or {by_hand}."
+        ) from None
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    # The published GoogLeNet has its side classifiers; they are of no use after training.
+    options = {"aux_logits": True, "transform_input": True} if name == "googlenet" else {}
+    net = getattr(convnotes, name)(device="meta", **options)
+    net.load_state_dict(state, strict=True, assign=True)
+    if name == "googlenet":
+        net.aux1 = net.aux2 = None
+    return net.eval()
+
+
+def _folder(root: str | os.PathLike | None) -> Path:
+    if root is not None:
+        return Path(root)
+    if "CONVNOTES_DATA" in os.environ:
+        return Path(os.environ["CONVNOTES_DATA"]) / "pretrained"
+    return Path(download.need("pooch").os_cache("convnotes")) / "pretrained"

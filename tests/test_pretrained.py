@@ -1,0 +1,108 @@
+"""The real loading code, on a checkpoint of the published names and shapes that is made on the spot."""
+
+import functools
+import hashlib
+import http.server
+import json
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+import convnotes
+from convnotes import pretrained
+
+NAMES = json.loads((Path(__file__).parent / "compression" / "torchvision_names.json").read_text())
+
+
+@pytest.fixture
+def publisher(tmp_path, monkeypatch):
+    """Serve a folder on this machine in the place of the publisher; gives the folder and the log of requests."""
+    published, asked = tmp_path / "published", []
+    published.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            asked.append(self.path)
+
+    handler = functools.partial(Handler, directory=str(published))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(pretrained, "_AT", f"http://127.0.0.1:{server.server_port}/")
+        yield published, asked
+        server.shutdown()
+
+
+def publish(folder: Path, name: str, monkeypatch, state=None) -> Path:
+    file = folder / pretrained.PUBLISHED[name][0]
+    if state is None:
+        generator = torch.Generator().manual_seed(0)
+        state = {
+            key: torch.rand(shape, generator=generator) if shape else torch.tensor(0)
+            for key, shape in NAMES[name].items()
+        }
+    torch.save(state, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setitem(pretrained.PUBLISHED, name, (file.name, digest))
+    return file
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "googlenet"])
+def test_weights_are_fetched_once_checked_and_loaded(publisher, tmp_path, monkeypatch, name):
+    folder, asked = publisher
+    file = publish(folder, name, monkeypatch)
+    net = convnotes.pretrained.load_pretrained(name, root=tmp_path / "cache")
+    assert not net.training
+    state = torch.load(file, weights_only=True)
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, state[key])
+    assert net(torch.rand(1, 3, 64, 64)).shape == (1, 1000)
+    pretrained.load_pretrained(name, root=tmp_path / "cache")
+    assert len(asked) == 1, "the second call must read from the disk"
+
+
+def test_a_published_prefix_of_the_digest_is_enough_and_a_wrong_one_is_refused(publisher, tmp_path, monkeypatch):
+    folder, _ = publisher
+    publish(folder, "squeezenet1_1", monkeypatch)
+    file, digest = pretrained.PUBLISHED["squeezenet1_1"]
+    monkeypatch.setitem(pretrained.PUBLISHED, "squeezenet1_1", (file, digest[:8]))
+    pretrained.load_pretrained("squeezenet1_1", root=tmp_path / "cache")
+    monkeypatch.setitem(pretrained.PUBLISHED, "squeezenet1_1", (file, "00000000"))
+    with pytest.raises(ValueError, match="gave something else than what was published"):
+        pretrained.load_pretrained("squeezenet1_1", root=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_without_a_network_it_says_what_to_do_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "_AT", "http://127.0.0.1:9/")  # nobody listens there
+    with pytest.raises(ConnectionError, match=r"could not fetch .*resnet50.*put resnet50-11ad3fa6.pth into"):
+        pretrained.load_pretrained("resnet50", root=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_file_that_changed_on_the_disk_is_refused(publisher, tmp_path, monkeypatch):
+    folder, _ = publisher
+    publish(folder, "squeezenet1_1", monkeypatch)
+    pretrained.load_pretrained("squeezenet1_1", root=tmp_path)
+    (file,) = (tmp_path / "squeezenet1_1").iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"is not what was published.*Remove it to fetch it again"):
+        pretrained.load_pretrained("squeezenet1_1", root=tmp_path)
+
+
+def test_names_that_do_not_fit_are_refused(publisher, tmp_path, monkeypatch):
+    folder, _ = publisher
+    publish(folder, "squeezenet1_1", monkeypatch, state={"features.0.weight": torch.zeros(64, 3, 3, 3)})
+    with pytest.raises(RuntimeError, match="Missing key"):
+        pretrained.load_pretrained("squeezenet1_1", root=tmp_path)
+
+
+def test_an_unknown_name_is_refused_with_the_list():
+    with pytest.raises(ValueError, match="'alexnet'; the names are vgg16, googlenet"):
+        pretrained.load_pretrained("alexnet")
+
+
+def test_the_published_file_names_carry_their_digest():
+    for file, digest in pretrained.PUBLISHED.values():
+        assert file.removesuffix(".pth").rpartition("-")[2] == digest[:8]
