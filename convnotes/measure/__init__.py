@@ -1,0 +1,27 @@
+"""What a network costs, how far it sees, how long it takes. Each takes any `nn.Module` and imports no layer.
+
+cost                        parameters, multiply-adds, additions, bytes, layer by layer
+receptive_field             in closed form, from the graph
+effective_receptive_field   from gradients: where the influence really lies
+measured_receptive_field    from gradients: the extent, to check the closed form
+time_call, compare          medians with their spread
+"""
+
+from convnotes.measure.cost import Cost, LayerCost, cost
+from convnotes.measure.effective import effective_receptive_field, measured_receptive_field
+from convnotes.measure.receptive_field import ReceptiveField, receptive_field
+from convnotes.measure.timing import Comparison, Timing, compare, time_call
+
+__all__ = [
+    "Comparison",
+    "Cost",
+    "LayerCost",
+    "ReceptiveField",
+    "Timing",
+    "compare",
+    "cost",
+    "effective_receptive_field",
+    "measured_receptive_field",
+    "receptive_field",
+    "time_call",
+]

@@ -1,0 +1,229 @@
+"""Parameters, multiply-adds, additions and bytes of a network, layer by layer, counted without computing anything.
+
+The model is copied to the meta device, where tensors have shapes and no values, and run there once in eval mode.
+Multiply-adds (MACs) are half of the FLOPs that torch's own `FlopCounterMode` counts: convolutions, matrix products,
+attention. Norms, activations and pooling count none.
+"""
+
+from __future__ import annotations
+
+import copy
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+_COUNTS = ("params", "macs", "adds", "activation_bytes", "moved_bytes")
+_HEADS = ("parameters", "multiply-adds", "adds", "activation bytes", "moved bytes")
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one module adds to the total, without its children. `output` is a shape, None where it was not called."""
+
+    name: str
+    type: str
+    output: tuple[int, ...] | None
+    params: int = 0
+    macs: int = 0
+    adds: int = 0
+    activation_bytes: int = 0
+    moved_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Totals of one forward pass over the whole batch, and the `layers` that they are made of.
+
+    params            parameters, each once however often it is used, used or not
+    macs              multiply-adds of convolutions, matrix products and attention
+    adds              additions of layers that add in the place of multiplying (counted apart)
+    activation_bytes  bytes that modules without children write; what they change in place or pass on counts nothing
+    moved_bytes       bytes that layers without arithmetic read and write (counted apart)
+    """
+
+    params: int
+    macs: int
+    adds: int
+    activation_bytes: int
+    moved_bytes: int
+    layers: tuple[LayerCost, ...] = field(repr=False)
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Heads and rows as text: columns that are 0 throughout are left out, the last row is the total."""
+        shown = [
+            (count, head)
+            for count, head in zip(_COUNTS, _HEADS, strict=True)
+            if getattr(self, count) or count in ("params", "macs")
+        ]
+        rows = [
+            [layer.name, layer.type, _shape(layer.output), *(f"{getattr(layer, count):,}" for count, _ in shown)]
+            for layer in self.layers
+        ]
+        rows.append(["total", "", "", *(f"{getattr(self, count):,}" for count, _ in shown)])
+        return ["layer", "type", "output", *(head for _, head in shown)], rows
+
+    def __str__(self) -> str:
+        heads, rows = self._table()
+        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+        lines = []
+        for row in (heads, *rows):
+            cells = [c.ljust(w) if n < 3 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True))]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        heads, rows = self._table()
+
+        def line(cells: list[str], total: bool = False) -> str:
+            tags = ["th scope='row'" if n == 0 else "td" for n in range(len(cells))]
+            body = "".join(f"<{t}>{html.escape(c)}</{t.split()[0]}>" for t, c in zip(tags, cells, strict=True))
+            return f"<tr class='total'>{body}</tr>" if total else f"<tr>{body}</tr>"
+
+        head = "".join(f"<th scope='col'>{h}</th>" for h in heads)
+        body = "".join(line(row) for row in rows[:-1])
+        return (
+            "<table class='cn-cost'><caption>Cost of one forward pass</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{line(rows[-1], total=True)}</tfoot></table>"
+        )
+
+
+def cost(model: nn.Module, input_or_shape: Tensor | Sequence[int] | Sequence[Tensor]) -> Cost:
+    """Count what one forward pass of `model` takes.
+
+    `input_or_shape` is an input, or its shape with the batch, such as (1, 3, 224, 224), or a sequence of inputs for a
+    model that takes several. Counts are for the whole batch. The model is not touched: neither its weights nor its
+    mode, running statistics, gradients or the state of the random generator.
+
+    A layer tells of what torch cannot count by a method `extra_cost(input, output) -> dict` with any of the keys
+    "adds" and "moved_bytes"; it is called with meta tensors.
+
+    Raises `TypeError` for what is no module or no input, and `ValueError` for a bad shape and for a model that cannot
+    take the input, naming the layer that failed.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"cost needs an nn.Module, got {type(model).__name__}")
+    copied = on_meta(model)
+    inputs = _inputs(copied, input_or_shape)
+    rows = {name: {"type": type(module).__name__, "output": None} for name, module in copied.named_modules()}
+    _count_parameters(copied, rows)
+    _run(copied, inputs, rows)
+    layers = tuple(
+        LayerCost(name or "(itself)", **row) for name, row in rows.items() if any(row.get(count) for count in _COUNTS)
+    )
+    return Cost(**{count: sum(getattr(layer, count) for layer in layers) for count in _COUNTS}, layers=layers)
+
+
+def on_meta(model: nn.Module) -> nn.Module:
+    """A copy of `model` in eval mode on the meta device; no weight is copied, and its forward hooks are left behind."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for kind in (module._parameters, module._buffers):
+            for name, tensor in kind.items():
+                if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+                    raise ValueError(f"{type(module).__name__}.{name} has no shape yet: run the lazy module once first")
+                if tensor is not None and id(tensor) not in memo:
+                    empty = torch.empty_like(tensor, device="meta")
+                    memo[id(tensor)] = (
+                        nn.Parameter(empty, tensor.requires_grad) if kind is module._parameters else empty
+                    )
+    copied = copy.deepcopy(model, memo).eval()
+    for module in copied.modules():
+        module._forward_hooks.clear()
+    return copied
+
+
+def _inputs(model: nn.Module, given: Any) -> tuple[Tensor, ...]:
+    if isinstance(given, Tensor):
+        return (torch.empty_like(given, device="meta"),)
+    if not isinstance(given, Sequence) or isinstance(given, str) or not len(given):
+        raise TypeError(f"the input must be a tensor, a shape such as (1, 3, 224, 224) or tensors, got {given!r}")
+    if all(isinstance(part, Tensor) for part in given):
+        return tuple(torch.empty_like(part, device="meta") for part in given)
+    if any(isinstance(n, bool) or not isinstance(n, int) for n in given):
+        raise TypeError(f"a shape holds ints, the batch first, got {tuple(given)!r}")
+    if min(given) < 1:
+        raise ValueError(f"a shape holds sizes of 1 at least, the batch first, got {tuple(given)}")
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    return (torch.empty(tuple(given), dtype=dtype, device="meta"),)
+
+
+def _count_parameters(model: nn.Module, rows: dict[str, dict[str, Any]]) -> None:
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+        seen.update(map(id, own))
+        rows[name]["params"] = sum(p.numel() for p in own)
+
+
+def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str, Any]]) -> None:
+    counter = FlopCounterMode(display=False)
+    running: list[tuple[str, int]] = []  # (name, FLOPs of its children so far), outermost first
+    started: list[int] = []
+    came: dict[str, str] = {}  # what a layer was last called with
+
+    def enter(name):
+        def hook(module, args):
+            running.append((name, 0))
+            came[name] = _shapes(args)
+            started.append(counter.get_total_flops())
+
+        return hook
+
+    def leave(name):
+        def hook(module, args, output):
+            spent = counter.get_total_flops() - started.pop()
+            _, children = running.pop()
+            if running:
+                parent, others = running[-1]
+                running[-1] = (parent, others + spent)
+            row = rows[name]
+            row["macs"] = row.get("macs", 0) + (spent - children) // 2
+            tensors = [t for t in torch.utils._pytree.tree_leaves(output) if isinstance(t, Tensor)]
+            if tensors:
+                row["output"] = tuple(tensors[0].shape)
+            if not any(True for _ in module.children()):
+                taken = {_storage(t) for t in torch.utils._pytree.tree_leaves(args) if isinstance(t, Tensor)}
+                written = sum(t.numel() * t.element_size() for t in tensors if _storage(t) not in taken)
+                row["activation_bytes"] = row.get("activation_bytes", 0) + written
+            if callable(getattr(module, "extra_cost", None)):
+                for count, value in module.extra_cost(*args, output).items():
+                    if count not in ("adds", "moved_bytes"):
+                        raise ValueError(f"extra_cost of {name} may tell of adds and moved_bytes, got {count!r}")
+                    row[count] = row.get(count, 0) + value
+
+        return hook
+
+    for name, module in model.named_modules():
+        module.register_forward_pre_hook(enter(name))
+        module.register_forward_hook(leave(name))
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # its one fused operator is not counted
+    try:
+        with torch.no_grad(), counter:
+            model(*inputs)
+    except Exception as problem:
+        name = running[-1][0] if running else ""
+        layer = model.get_submodule(name)
+        what = f"layer {name}, {layer}," if name and not any(True for _ in layer.children()) else type(layer).__name__
+        got = f"cannot take {came.get(name, _shapes(inputs))} (the model was given {_shapes(inputs)})"
+        raise ValueError(f"{what} {got}: {problem}") from problem
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def _shapes(values: Any) -> str:
+    tensors = [t for t in torch.utils._pytree.tree_leaves(values) if isinstance(t, Tensor)]
+    return ", ".join(str(tuple(t.shape)) for t in tensors) or "no tensor"
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "not called" if shape is None else "×".join(map(str, shape))

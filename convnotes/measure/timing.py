@@ -1,0 +1,94 @@
+"""How long a call takes: medians with their spread, several calls in turn, so that a slow moment hits all of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one call: the median, the 20th and the 80th percentile, and how many rounds there were."""
+
+    median: float
+    p20: float
+    p80: float
+    rounds: int
+
+    def __str__(self) -> str:
+        unit, scale = next((u, s) for u, s in (("s", 1), ("ms", 1e3), ("µs", 1e6)) if self.median * s >= 1 or u == "µs")
+        return f"{self.median * scale:.3g} {unit} ({self.p20 * scale:.3g} to {self.p80 * scale:.3g})"
+
+
+class Comparison(dict[str, Timing]):
+    """Name → `Timing`, of calls that were timed in turn; printed with their ratio to the first."""
+
+    def ratio(self, name: str) -> float:
+        """How many times as long as the first call the call `name` takes."""
+        return self[name].median / next(iter(self.values())).median
+
+    def __str__(self) -> str:
+        width = max(map(len, self))
+        return "\n".join(f"{name:{width}}  {self.ratio(name):6.2f}×  {timing}" for name, timing in self.items())
+
+
+def time_call(
+    fn: Callable[[], object], *, rounds: int = 7, warmup: int = 2, min_seconds: float = 0.02, device: str = "cpu"
+) -> Timing:
+    """Time `fn()`: `rounds` rounds, each of as many calls as take `min_seconds`, after `warmup` calls.
+
+    On `device="cuda"` each round waits for the device. Raises `TypeError` and `ValueError` for bad arguments.
+    """
+    return compare({"call": fn}, rounds=rounds, warmup=warmup, min_seconds=min_seconds, device=device)["call"]
+
+
+def compare(
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int = 7,
+    warmup: int = 2,
+    min_seconds: float = 0.02,
+    device: str = "cpu",
+) -> Comparison:
+    """Time several calls in turn, round by round. Arguments as for `time_call`."""
+    if not calls:
+        raise ValueError("compare needs at least one call, got none")
+    for name, fn in calls.items():
+        if not callable(fn):
+            raise TypeError(f"{name} must be a function without arguments, got {type(fn).__name__}")
+    if rounds < 1 or warmup < 0 or min_seconds < 0:
+        raise ValueError(
+            f"rounds must be 1 at least, warmup and min_seconds 0 at least, got {rounds}, {warmup}, {min_seconds}"
+        )
+    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else (lambda: None)
+    loops = {}
+    for name, fn in calls.items():
+        for _ in range(warmup):
+            fn()
+        wait()
+        once = max(_seconds(fn, 1, wait), 1e-7)
+        loops[name] = max(1, round(min_seconds / once))
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, fn in calls.items():
+            seconds[name].append(_seconds(fn, loops[name], wait))
+    return Comparison({name: _summary(values) for name, values in seconds.items()})
+
+
+def _seconds(fn: Callable[[], object], loops: int, wait: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    for _ in range(loops):
+        fn()
+    wait()
+    return (time.perf_counter() - start) / loops
+
+
+def _summary(values: list[float]) -> Timing:
+    if len(values) == 1:
+        return Timing(values[0], values[0], values[0], 1)
+    fifths = statistics.quantiles(values, n=5, method="inclusive")
+    return Timing(statistics.median(values), fifths[0], fifths[-1], len(values))
