@@ -135,6 +135,9 @@ def test_textures_refuses_what_makes_no_crops(options, message):
 def test_a_split_moves_and_describes_itself():
     split = textures(crop=8, train_per_class=2, test_per_class=1)
     assert repr(split) == "Split(6 to train, 3 to test, 1×8×8, 3 classes)"
+    double = split.to(dtype=torch.float64)
+    assert (double.train_x.dtype, double.test_x.dtype) == (torch.float64, torch.float64)
+    assert double.train_y.dtype == torch.int64
     moved = split.to("meta")
     assert moved.train_x.is_meta
     assert moved.test_y.is_meta

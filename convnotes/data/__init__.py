@@ -75,8 +75,10 @@ class Split(NamedTuple):
     test_y: Tensor
     classes: tuple[str, ...]
 
-    def to(self, device: torch.device | str) -> Split:
-        return Split(*(tensor.to(device) for tensor in self[:4]), self.classes)
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Split:
+        """The same on another device, the pictures in another dtype (labels stay int64)."""
+        x, y = {"device": device, "dtype": dtype}, {"device": device}
+        return Split(self.train_x.to(**x), self.train_y.to(**y), self.test_x.to(**x), self.test_y.to(**y), self.classes)
 
     def __repr__(self) -> str:
         size = "×".join(map(str, self.train_x.shape[1:]))

@@ -1,0 +1,86 @@
+"""Run notebooks and store what they print: `make notebooks`, or `python book/execute.py NOTEBOOK …`.
+
+Outputs and widget state are stored without anything that differs from run to run (times, random identifiers, versions),
+so that running an unchanged notebook again changes nothing. A notebook that fails is left as it was.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+# One thread, as in the tests: the order of a sum is part of its last digits.
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+import nbformat
+import yaml
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).resolve().parents[1]
+VIEW = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+
+
+def notebooks_of_the_book() -> list[Path]:
+    """The notebooks of `_toc.yml`, in its order."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    files = [toc["root"]] + [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    return [path for file in files if (path := ROOT / f"{file}.ipynb").exists()]
+
+
+def execute(path: Path) -> None:
+    """Run one notebook from an empty kernel and store it with its outputs."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("widgets", None)
+    client = NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}, record_timing=False
+    )
+    client.execute()
+    settle(notebook, path.stem)
+    staged = path.with_suffix(".ipynb.part")
+    nbformat.write(notebook, staged)
+    os.replace(staged, path)
+
+
+def settle(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Take out what differs from run to run: widget ids become `<name>-<n>`, models that no view needs go."""
+    notebook.metadata["language_info"] = {"name": "python"}
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"{name}-{number}"
+        cell.metadata.pop("execution", None)
+    views = [o for c in notebook.cells for o in c.get("outputs", []) if VIEW in o.get("data", {})]
+    if not views:
+        notebook.metadata.pop("widgets", None)
+        return
+    state = notebook.metadata["widgets"][STATE]["state"]
+    kept = {}
+    for number, output in enumerate(views, 1):
+        model = output["data"][VIEW]["model_id"]
+        record = state[model]
+        record["state"].pop("layout", None)  # an empty model of its own; the page has a style sheet
+        record["state"]["_anywidget_id"] = record["state"]["_anywidget_id"].rsplit("-", 1)[0]
+        kept[f"{name}-{number}"] = record
+        output["data"][VIEW]["model_id"] = f"{name}-{number}"
+    notebook.metadata["widgets"] = {STATE: {"state": kept, "version_major": 2, "version_minor": 0}}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", type=Path, help="all of the table of contents where none is named")
+    paths = parser.parse_args().notebooks or notebooks_of_the_book()
+    for number, path in enumerate(paths, 1):
+        print(f"[{number}/{len(paths)}] {path} … ", end="", flush=True)
+        start = time.perf_counter()
+        try:
+            execute(path)
+        except CellExecutionError as problem:
+            print(f"failed\n{problem}", file=sys.stderr)
+            return 1
+        print(f"{time.perf_counter() - start:.1f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Widgets that live in Jupyter and, with the state stored in a notebook, in a static page without a kernel.
+
+Each is one idea: `name.py` holds the state, `name.js` computes and draws; `kit.js` and `kit.css` are what all of them
+share. Needs pip install "convnotes[viz]".
+"""
+
+import importlib
+
+_HOME = {
+    "ChannelMixer": "channel_mixer",
+    "Quiz": "quiz",
+}
+
+__all__ = ["ChannelMixer", "Quiz"]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'convnotes.widgets' has no attribute {name!r}; its names are {', '.join(_HOME)}")
+    try:
+        value = getattr(importlib.import_module(f"convnotes.widgets.{_HOME[name]}"), name)
+    except ModuleNotFoundError as problem:
+        if problem.name is None or problem.name.split(".")[0] == "convnotes":
+            raise
+        raise ImportError(f'{problem.name} is not installed: pip install "convnotes[viz]"') from problem
+    globals()[name] = value
+    return value

@@ -1,0 +1,56 @@
+"""What every widget is: state in Python, one ES module that computes and draws, a picture for where neither runs."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import anywidget
+
+_HERE = Path(__file__).parent
+
+
+class Widget(anywidget.AnyWidget):
+    """An anywidget whose module is `kit.js` followed by the class's own `<module>.js`.
+
+    A subclass names its module as `module`, gives a short text by `_describe` (its `repr`), a text for those who do
+    not see it by `_alt`, and a picture of its present state by `_picture`.
+    """
+
+    module: str = ""
+
+    def __init_subclass__(cls, **kw: Any) -> None:
+        if "module" in cls.__dict__:  # traitlets makes subclasses of its own at run time
+            cls._esm = source(cls.module)
+            cls._css = (_HERE / "kit.css").read_text(encoding="utf-8")
+        super().__init_subclass__(**kw)
+
+    def _describe(self) -> str:
+        raise NotImplementedError
+
+    def _alt(self) -> str:
+        raise NotImplementedError
+
+    def _picture(self) -> bytes | None:
+        """A PNG of the present state, None where words say it better."""
+        return None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._describe()})"
+
+    def _repr_mimebundle_(self, **kw: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        bundle = super()._repr_mimebundle_(**kw)
+        if bundle is None:
+            return None
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        picture = self._picture()
+        data["text/plain"] = f"{self!r}: {self._alt()}"
+        if picture is not None:
+            data["image/png"] = base64.b64encode(picture).decode()
+        return data, metadata
+
+
+def source(module: str) -> str:
+    """The ES module of a widget: the kit, then its own file."""
+    return "\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("kit", module))

@@ -1,0 +1,97 @@
+"""Mix the channels of a photograph by a 1×1 kernel that is edited by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget
+
+# Lightness, red against green, yellow against blue; the bias puts the zero of the last two in the middle of the scale.
+OPPONENT = ([[1 / 3, 1 / 3, 1 / 3], [0.5, -0.5, 0], [0.25, 0.25, -0.5]], [0, 0.5, 0.5])
+
+
+class ChannelMixer(Widget):
+    """A photograph `[3, H, W]` with values in [0, 1], a 1×1 kernel from its 3 channels to 1 to 4, and what comes out.
+
+    `weight` holds a row of three numbers for each output, `bias` one number; `scramble` permutes the places, `probe` is
+    the marked pixel (row, column). Raises `TypeError` or `ValueError` for what is no photograph or no kernel.
+    """
+
+    module = "channel_mixer"
+
+    image = traitlets.Bytes().tag(sync=True)
+    height = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    weight = traitlets.List().tag(sync=True)
+    bias = traitlets.List().tag(sync=True)
+    scramble = traitlets.Bool(False).tag(sync=True)
+    probe = traitlets.List().tag(sync=True)
+
+    def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
+        pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+        if pixels.ndim != 3 or pixels.shape[0] != 3 or not np.issubdtype(pixels.dtype, np.floating):
+            raise ValueError(f"ChannelMixer needs a float photograph [3, H, W], got {pixels.dtype} {pixels.shape}")
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
+        height, width = pixels.shape[1:]
+        start = {"weight": OPPONENT[0], "bias": OPPONENT[1], "probe": [height // 2, width // 2]} | state
+        data = np.round(pixels * 255).astype(np.uint8).tobytes()
+        super().__init__(image=data, height=height, width=width, alt=alt, **start)
+
+    @traitlets.validate("weight")
+    def _check_weight(self, proposal: Any) -> list[list[float]]:
+        rows = proposal["value"]
+        if (
+            not 1 <= len(rows) <= 4
+            or any(len(row) != 3 for row in rows)
+            or not np.isfinite(np.array(rows, float)).all()
+        ):
+            raise ValueError(f"weight must be 1 to 4 rows of three finite numbers, got {rows!r}")
+        return [[float(v) for v in row] for row in rows]
+
+    @traitlets.validate("bias")
+    def _check_bias(self, proposal: Any) -> list[float]:
+        values = proposal["value"]
+        if not 1 <= len(values) <= 4 or not np.isfinite(np.array(values, float)).all():
+            raise ValueError(f"bias must be 1 to 4 finite numbers, got {values!r}")
+        return [float(v) for v in values]
+
+    @traitlets.validate("probe")
+    def _check_probe(self, proposal: Any) -> list[int]:
+        place = list(proposal["value"])
+        if len(place) != 2 or not (0 <= place[0] < self.height and 0 <= place[1] < self.width):
+            raise ValueError(f"probe must be a row and a column inside {self.height}×{self.width}, got {place!r}")
+        return place
+
+    def output(self) -> torch.Tensor:
+        """What the kernel makes of the photograph: `[C_out, H, W]`, not scrambled."""
+        pixels = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).float() / 255
+        weight, bias = torch.tensor(self.weight), torch.tensor(self.bias)
+        return torch.nn.functional.conv2d(pixels.view(1, 3, self.height, self.width), weight[:, :, None, None], bias)[0]
+
+    def _describe(self) -> str:
+        return f"image 3×{self.height}×{self.width}, kernel {len(self.weight)}×3"
+
+    def _alt(self) -> str:
+        return (
+            f"{self.alt}, beside the {len(self.weight)} channels that a 1×1 kernel makes of its red, green and blue. "
+            "In the page and in Jupyter every weight can be changed."
+        )
+
+    def _picture(self) -> bytes:
+        from matplotlib.figure import Figure
+
+        pixels = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).view(3, self.height, self.width) / 255
+        maps = self.output().clamp(0, 1)
+        with plots.style():
+            panels = Figure(figsize=(1.5 * (1 + len(maps)), 1.4), layout="constrained").subplots(1, 1 + len(maps))
+        plots.image(pixels, panels[0], "input")
+        for number, (ax, channel) in enumerate(zip(panels[1:], maps, strict=True), 1):
+            plots.image(channel, ax, f"output {number}")
+        return plots.save(panels[0])

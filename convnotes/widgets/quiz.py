@@ -1,0 +1,61 @@
+"""Questions that answer without a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import traitlets
+
+from convnotes.widgets.base import Widget
+
+
+class Quiz(Widget):
+    """Questions with options. Each is a dict of `question`, `options` (two at least), `answer` (the index of the right
+    one) and `why` (the reason, shown after any choice). Text may hold `code` between backticks.
+
+    `chosen` holds the index that was chosen for each question, −1 for none. Raises `TypeError` or `ValueError` for
+    questions that are not of that form, saying which.
+    """
+
+    module = "quiz"
+
+    questions = traitlets.List().tag(sync=True)
+    chosen = traitlets.List().tag(sync=True)
+
+    def __init__(self, questions: Sequence[Mapping[str, Any]], **state: Any) -> None:
+        if not questions:
+            raise ValueError("a quiz needs at least one question, got none")
+        checked = [_checked(number, question) for number, question in enumerate(questions, 1)]
+        super().__init__(questions=checked, **({"chosen": [-1] * len(checked)} | state))
+
+    @traitlets.validate("chosen")
+    def _check_chosen(self, proposal: Any) -> list[int]:
+        chosen = list(proposal["value"])
+        if len(chosen) != len(self.questions) or any(
+            not -1 <= c < len(q["options"]) for c, q in zip(chosen, self.questions, strict=True)
+        ):
+            raise ValueError(f"chosen must hold an option's index, or −1, for each of the questions, got {chosen!r}")
+        return chosen
+
+    def _describe(self) -> str:
+        return f"{len(self.questions)} questions"
+
+    def _alt(self) -> str:
+        return " ".join(f"{n}. {q['question']}" for n, q in enumerate(self.questions, 1))
+
+
+def _checked(number: int, question: Mapping[str, Any]) -> dict[str, Any]:
+    needed = {"question", "options", "answer", "why"}
+    if not isinstance(question, Mapping) or set(question) != needed:
+        got = sorted(question) if isinstance(question, Mapping) else type(question).__name__
+        raise ValueError(f"question {number} needs {', '.join(sorted(needed))}, got {got}")
+    for key in ("question", "why"):
+        if not isinstance(question[key], str) or not question[key].strip():
+            raise ValueError(f"question {number} needs a text as its {key!r}, got {question[key]!r}")
+    options, answer = list(question["options"]), question["answer"]
+    if len(options) < 2 or len(set(options)) != len(options):
+        raise ValueError(f"question {number} needs two different options at least, got {options!r}")
+    if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
+        raise ValueError(f"question {number} has options 0 to {len(options) - 1}, and its answer is {answer!r}")
+    return {"question": question["question"], "options": options, "answer": answer, "why": question["why"]}
