@@ -26,7 +26,9 @@ STATE = "application/vnd.jupyter.widget-state+json"
 def notebooks_of_the_book() -> list[Path]:
     """The notebooks of `_toc.yml`, in its order."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    files = [toc["root"]] + [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    files = [toc["root"]] + [
+        chapter["file"] for part in toc["parts"] for chapter in part["chapters"]
+    ]
     return [path for file in files if (path := ROOT / f"{file}.ipynb").exists()]
 
 
@@ -35,7 +37,11 @@ def execute(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("widgets", None)
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}, record_timing=False
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": path.parent}},
+        record_timing=False,
     )
     client.execute()
     settle(notebook, path.stem)
@@ -50,7 +56,14 @@ def settle(notebook: nbformat.NotebookNode, name: str) -> None:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{name}-{number}"
         cell.metadata.pop("execution", None)
-    views = [o for c in notebook.cells for o in c.get("outputs", []) if VIEW in o.get("data", {})]
+        if cell.cell_type == "code":
+            cell["outputs"] = one_stream(cell["outputs"])
+    views = [
+        o
+        for c in notebook.cells
+        for o in c.get("outputs", [])
+        if VIEW in o.get("data", {})
+    ]
     if not views:
         notebook.metadata.pop("widgets", None)
         return
@@ -59,16 +72,43 @@ def settle(notebook: nbformat.NotebookNode, name: str) -> None:
     for number, output in enumerate(views, 1):
         model = output["data"][VIEW]["model_id"]
         record = state[model]
-        record["state"].pop("layout", None)  # an empty model of its own; the page has a style sheet
-        record["state"]["_anywidget_id"] = record["state"]["_anywidget_id"].rsplit("-", 1)[0]
+        record["state"].pop(
+            "layout", None
+        )  # an empty model of its own; the page has a style sheet
+        record["state"]["_anywidget_id"] = record["state"][
+            "_anywidget_id"
+        ].rsplit("-", 1)[0]
         kept[f"{name}-{number}"] = record
         output["data"][VIEW]["model_id"] = f"{name}-{number}"
-    notebook.metadata["widgets"] = {STATE: {"state": kept, "version_major": 2, "version_minor": 0}}
+    notebook.metadata["widgets"] = {
+        STATE: {"state": kept, "version_major": 2, "version_minor": 0}
+    }
+
+
+def one_stream(outputs: list) -> list:
+    """What a cell printed as one text, however many pieces it came in."""
+    joined: list = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and output.output_type == last.output_type == "stream"
+            and output.name == last.name
+        ):
+            last["text"] += output["text"]
+        else:
+            joined.append(output)
+    return joined
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, help="all of the table of contents where none is named")
+    parser.add_argument(
+        "notebooks",
+        nargs="*",
+        type=Path,
+        help="all of the table of contents where none is named",
+    )
     paths = parser.parse_args().notebooks or notebooks_of_the_book()
     for number, path in enumerate(paths, 1):
         print(f"[{number}/{len(paths)}] {path} … ", end="", flush=True)

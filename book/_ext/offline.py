@@ -22,7 +22,9 @@ DROPPED = re.compile(
     r'\s*<script[^>]*src="[^"]*(?:fontawesome|searchtools|language_data|searchindex)\.js[^"]*"[^>]*></script>'
     r'|\s*<link[^>]*rel="preload"[^>]*fontawesome[^>]*>'
 )
-SCRIPT = re.compile(r"<script(?=[^>]* src=)(?![^>]*\b(?:defer|async)\b)")
+SCRIPT = re.compile(
+    r"<script(?=[^>]* src=)(?![^>]*\b(?:defer|async|documentation_options)\b)"
+)
 
 
 def copy_mathjax(app):
@@ -31,7 +33,9 @@ def copy_mathjax(app):
     target = Path(app.outdir) / "_static" / "mathjax"
     for file in importlib.metadata.files("sphinx-mathjax-offline"):
         inside = str(file).partition("static/mathjax/")[2]
-        if inside == "tex-chtml.js" or inside.startswith("output/chtml/fonts/woff-v2/"):
+        if inside == "tex-chtml.js" or inside.startswith(
+            ("output/chtml/fonts/woff-v2/", "input/tex/extensions/")
+        ):
             (target / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file.locate(), target / inside)
 
@@ -43,8 +47,14 @@ def describe(app, pagename, templatename, context, doctree):
     for paragraph in doctree.findall(nodes.paragraph):
         text = " ".join(paragraph.astext().split())
         if len(text) > 40 and isinstance(paragraph.parent, nodes.section):
-            words = text if len(text) <= 155 else text[:155].rsplit(" ", 1)[0] + " …"
-            context["metatags"] += f'\n<meta name="description" content="{html.escape(words)}" />'
+            words = (
+                text
+                if len(text) <= 155
+                else text[:155].rsplit(" ", 1)[0] + " …"
+            )
+            context["metatags"] += (
+                f'\n<meta name="description" content="{html.escape(words)}" />'
+            )
             return
 
 
@@ -57,7 +67,12 @@ def finish(app, exception):
         if file.exists():
             text = file.read_text(encoding="utf-8")
             changed = lighten(text, page) if page != "search" else text
-            changed = with_pictures(changed, Path(app.srcdir) / f"{page}.ipynb", Path(app.outdir) / "_images", file)
+            changed = with_pictures(
+                changed,
+                Path(app.srcdir) / f"{page}.ipynb",
+                Path(app.outdir) / "_images",
+                file,
+            )
             if changed != text:
                 file.write_text(changed, encoding="utf-8")
 

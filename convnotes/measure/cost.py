@@ -87,8 +87,10 @@ class Cost:
         head = "".join(f"<th scope='col'>{h}</th>" for h in heads)
         body = "".join(line(row) for row in rows[:-1])
         return (
+            "<div class='cn-scroll' tabindex='0'>"
             "<table class='cn-cost'><caption>Cost of one forward pass</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{line(rows[-1], total=True)}</tfoot></table>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+            f"<tfoot>{line(rows[-1], total=True)}</tfoot></table></div>"
         )
 
 

@@ -119,19 +119,19 @@ function render({ model, el }) {
     const x = model.get("scramble") ? scrambled : photo, y = mix(x, places, weight, bias), all = summary(y);
     input.paint(x, 3);
     input.surface.setAttribute("aria-label", model.get("scramble") ? "The photograph with its pixels scrambled" : model.get("alt"));
-    input.text.replaceChildren(h("strong", {}, "Input"), ": red, green, blue; the ring marks a pixel");
+    input.text.replaceChildren(h("strong", {}, "Input"), " with a marked pixel");
     colour.el.hidden = outputs !== 3;
     if (outputs === 3) {
       colour.paint(y, 3);
       colour.surface.setAttribute("aria-label", "The three output channels shown as red, green and blue");
-      colour.text.replaceChildren(h("strong", {}, "Output"), " as colour" + (all.outside > 0.0005 ? `; ${format(100 * all.outside, 1)} % of the values clipped` : ""));
+      colour.text.replaceChildren(h("strong", {}, "Output"), " as colour" + (all.outside > 0.0005 ? `, ${format(100 * all.outside, 1)} % clipped` : ""));
     }
     maps.forEach((map, o) => {
       map.el.hidden = o >= outputs;
       if (o >= outputs) return;
       map.paint(y.subarray(o * places, (o + 1) * places), 1);
       map.surface.setAttribute("aria-label", `Output channel ${o + 1} in grey`);
-      map.text.replaceChildren(h("strong", {}, `Output ${o + 1}`), ", 0 black to 1 white");
+      map.text.replaceChildren(h("strong", {}, `Output ${o + 1}`), o ? "" : " (0 black, 1 white)");
     });
     controls.forEach((c) => c.refresh());
     table.refresh();
@@ -144,11 +144,13 @@ function render({ model, el }) {
     spread.textContent = `${format(all.mean, 3)} ± ${format(all.deviation, 3)}`;
     const [row, column] = model.get("probe"), n = row * width + column;
     ui.formula.textContent = weight.map((w, o) =>
-      `y${"₁₂₃₄"[o]} = ${w.map((v, c) => `${format(v)}·${format(x[c * places + n])}`).join(" + ")} + ${format(bias[o])} = ${format(y[o * places + n], 3)}`).join("\n");
+      `y${"₁₂₃₄"[o]} = ${w.map((v, c) => `${signed(v)}·${format(x[c * places + n])}`).join(" + ")} + ${signed(bias[o])} = ${format(y[o * places + n], 3)}`).join("\n");
     ui.say(`${format(here.parameters)} parameters, ${format(here.macs)} multiply-adds; output mean ${format(all.mean, 3)}`);
   }
   return follow(model, draw);
 }
+
+function signed(value) { return value < 0 ? `(${format(value)})` : format(value); }
 
 function matching(model) {
   const now = JSON.stringify([model.get("weight"), model.get("bias")]);
