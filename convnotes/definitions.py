@@ -119,3 +119,40 @@ def max_pool3(input: Tensor) -> Tensor:
     H, W = input.shape[2:]
     x = torch.nn.functional.pad(input, (1, 1, 1, 1), value=-torch.inf)
     return torch.stack([x[:, :, u : u + H, v : v + W] for u in range(3) for v in range(3)]).amax(0)
+
+
+def active_conv2d(
+    input: Tensor,
+    weight: Tensor,
+    positions: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrPair = 1,
+    padding: IntOrPair = 0,
+) -> Tensor:
+    """Active convolution: K taps at places that need not be whole, the same for all output places.
+
+        y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k] · x̃[b, c, i·s − p + β_k, j·s − p + α_k]
+
+    x̃ is the picture interpolated bilinearly between its pixels, 0 outside. `weight` `[O, C, K]`, `positions` `[K, 2]`
+    holds (β_k, α_k), vertical first, in pixels; the output is as large as that of a 1×1 kernel. At a whole position
+    the derivative with respect to it is one-sided, towards the next pixel. Jeon & Kim 2017, arXiv:1703.09076.
+    """
+    B, _, H, W = input.shape
+    O, _, K = weight.shape
+    (sy, sx), (py, px) = pair(stride, "stride", 1), pair(padding, "padding")
+    rows, columns = output_size((H, W), 1, (sy, sx), (py, px))
+    i = torch.arange(rows, device=input.device) * sy - py  # where the tap (0, 0) of each output place lies
+    j = torch.arange(columns, device=input.device) * sx - px
+
+    y = input.new_zeros(B, O, rows, columns)
+    for k in range(K):
+        floor = positions[k].detach().floor()
+        below, right = positions[k] - floor  # how far past the pixel above and to the left
+        for u, share in enumerate((1 - below, below)):
+            for v, part in enumerate((1 - right, right)):
+                m, n = i + int(floor[0]) + u, j + int(floor[1]) + v
+                inside = ((m >= 0) & (m < H))[:, None] & ((n >= 0) & (n < W))
+                pixel = input[:, :, m.clamp(0, H - 1)][..., n.clamp(0, W - 1)]  # [B, C, rows, columns]
+                sample = share * part * torch.where(inside, pixel, 0.0)
+                y = y + torch.einsum("bcij,oc->boij", sample, weight[:, :, k])
+    return y if bias is None else y + bias.view(1, O, 1, 1)

@@ -95,12 +95,41 @@ def bottleneck_definition(layer: nn.Module, x: Tensor) -> Tensor:
     return torch.relu(normed(layer.conv3, layer.bn3, y) + shortcut)
 
 
+def aspp_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    """The projection of the concatenation, as the sum of each branch's own part of it."""
+
+    def piece(conv, norm, x):
+        y = definitions.conv2d(x, conv.weight, None, 1, conv.padding, conv.dilation)
+        return torch.relu(definitions.batch_norm(y, norm))
+
+    pieces = [piece(branch[0], branch[1], x) for branch in layer.convs[:-1]]
+    pieces.append(piece(*layer.convs[-1][1:3], x.mean((2, 3), keepdim=True)))  # one place, the same for all
+    parts = layer.project[0].weight[:, :, 0, 0].chunk(len(pieces), dim=1)
+    y = sum(definitions.pointwise(piece, part) for piece, part in zip(pieces, parts, strict=True))
+    return torch.relu(definitions.batch_norm(y, layer.project[1]))
+
+
+def cascade_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    for block in layer.blocks:
+        for bottleneck in block:
+            x = bottleneck_definition(bottleneck, x)
+    return x
+
+
+def active_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    middle = layer.positions.new_zeros(1, 2)
+    positions = torch.cat([middle, layer.positions[1:]])
+    return definitions.active_conv2d(x, layer.weight, positions, layer.bias, layer.stride, layer.padding)
+
+
 def stack_definition(layer: nn.Module, x: Tensor) -> Tensor:
     for conv in layer:
         if isinstance(conv, nn.Conv2d):
             x = torch.relu(definitions.conv2d(x, conv.weight, conv.bias, padding=conv.padding))
     return x
 
+
+SYNAPSES = ((0.0, 0.0), (0.4, 1.7), (-1.3, 0.8), (1.6, -2.2), (-0.7, -0.3))  # no whole position: it has a kink
 
 LAYERS = {
     "MLPConv": Layer(
@@ -167,6 +196,31 @@ LAYERS = {
         flops=2 * 2 * (9 * 5 * 9 * 3 * 4 + 7 * 3 * 9 * 4 * 4),
         words=("3, 4", "kernel_size=5", "padding='valid'"),
     ),
+    "ASPP": Layer(
+        lambda **kw: convnotes.ASPP(3, 4, rates=(1, 3, 8), **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=aspp_definition,
+        flops=2 * 2 * (77 * (3 * 4 + 3 * 9 * 3 * 4 + 5 * 4 * 4) + 3 * 4),
+        words=("3, 4", "rates=(1, 3, 8)", "image_pooling=True"),
+    ),
+    "AtrousCascade": Layer(
+        # wide enough that no place has all its units off: there the ReLU after the sum would sit on its kink
+        lambda **kw: convnotes.AtrousCascade(3, 8, blocks=2, multi_grid=(1,), **kw),
+        input=(2, 3, 7, 5),
+        output=(2, 32, 7, 5),
+        definition=cascade_definition,
+        flops=2 * 2 * 35 * (3 * 8 + 32 * 8 + 2 * (9 * 8 * 8 + 8 * 32) + 3 * 32),
+        words=("3, 32", "rates=((2,), (4,))"),
+    ),
+    "ActiveConv2d": Layer(
+        lambda **kw: convnotes.ActiveConv2d(3, 4, SYNAPSES, stride=(2, 1), padding=(1, 2), max_reach=(2, 3), **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 7, 11),
+        definition=active_definition,
+        flops=2 * 4 * 3 * 5 * 7 * (5 + 2 * 77),  # the kernel is splatted once a call
+        words=("3, 4", "synapses=5", "stride=(2, 1)", "padding=(1, 2)", "max_reach=(2, 3)"),
+    ),
 }
 
 NETWORKS = {
@@ -205,6 +259,12 @@ NETWORKS = {
         input=(2, 3, 33, 18),
         output=(2, 7),
         words=("num_classes=7",),
+    ),
+    "DeepLabV3": Layer(
+        lambda **kw: convnotes.DeepLabV3((1, 1, 1, 1), 7, aspp_channels=4, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7, 33, 18),
+        words=("num_classes=7", "output_stride=8"),
     ),
 }
 

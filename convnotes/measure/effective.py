@@ -43,7 +43,8 @@ def measured_receptive_field(
 
     To see every pixel that *can* have an influence it asks a linear twin of the model: each kernel an average of
     positive weights, norms the identity, maximum pooling an average, the picture small and positive so that no unit is
-    off. `input_shape` [B, C, H, W] must be larger than the field, else `ValueError`. Arguments as above.
+    off. Parameters that a module names in an attribute `positional` say where it looks, not how much, and stay as they
+    are. `input_shape` [B, C, H, W] must be larger than the field, else `ValueError`. Arguments as above.
     """
     _check(model, input_shape, at)
     twin = _linear_twin(model)
@@ -98,6 +99,9 @@ def _linear_twin(model: nn.Module) -> nn.Module:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()
     for name, parameter in twin.named_parameters():
+        owner, _, own = name.rpartition(".")
+        if own in getattr(twin.get_submodule(owner), "positional", ()):
+            continue
         if parameter.dim() > 1:
             parameter.fill_(1 / parameter[0].numel())
         else:
