@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -135,10 +134,9 @@ def ring(synapses: int, radius: float = 1.0) -> tuple[tuple[float, float], ...]:
 
         (β_k, α_k) = ( [radius · sin θ_k], [radius · cos θ_k] ),   θ_k = 2π · (k − 1)/(synapses − 1),   k ≥ 1
 
-    Nine synapses of radius 1 are a 3×3 kernel, not in raster order: after the middle come, in (y, x), (0, 1), (1, 1),
-    (1, 0), (1, −1), (0, −1), (−1, −1), (−1, 0), (−1, 1), from the right by way of below. (The authors' code keeps x and
-    y apart, y downwards: (x, y) = (1, 0), (1, 1), (0, 1), ….) Halves are rounded away from 0. A circle holds only so
-    many pixels: with more synapses some start on the same one.
+    Nine synapses of radius 1 are a 3×3 kernel, not in raster order: after the middle come (0, 1), (1, 1), (1, 0),
+    (1, −1), (0, −1), (−1, −1), (−1, 0), (−1, 1), from the right by way of below; in the authors' (x, y) that is (1, 0),
+    (1, 1), (0, 1), …. Halves are rounded away from 0. With more synapses than pixels on the circle some coincide.
     """
     check_channels(synapses=synapses)
     if not (radius >= 0 and math.isfinite(radius)):
@@ -203,8 +201,10 @@ class ActiveConv2d(nn.Module):
 
     def places(self) -> Tensor:
         """Where the synapses look, `[K, 2]` in (y, x): the first at (0, 0), none beyond `max_reach`."""
-        pinned = torch.cat([torch.zeros_like(self.positions[:1]), self.positions[1:]])
-        return _confined(pinned, self.max_reach)
+        return _confined(self._pinned(), self.max_reach)
+
+    def _pinned(self) -> Tensor:
+        return torch.cat([torch.zeros_like(self.positions[:1]), self.positions[1:]])
 
     def full_weight(self) -> Tensor:
         """The weight `[O, C, KH, KW]` of the ordinary convolution that this layer equals, its middle at (0, 0)."""
@@ -219,7 +219,7 @@ class ActiveConv2d(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         check_images(input, self.weight, self.in_channels, "ActiveConv2d")
         return active_conv2d(
-            input, self.weight, self.places(), self.bias, self.stride, self.padding, reach=self.max_reach
+            input, self.weight, self._pinned(), self.bias, self.stride, self.padding, reach=self.max_reach
         )
 
     def extra_repr(self) -> str:
@@ -244,16 +244,13 @@ def _checked_start(synapses: int | Sequence[Sequence[float]], reach: Pair) -> tu
     return start
 
 
-def parameter_groups(
-    model: nn.Module, lr: float, weight_decay: float = 0.0, slower: float = 100.0
-) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, lr: float, weight_decay: float = 0.0, slower: float = 100.0) -> list[dict]:
     """The parameters of `model` for an optimiser: the positions of every `ActiveConv2d` in it learn apart.
 
     They learn `slower` times slower than `lr` and do not decay, as in the paper; all others have `lr` and
     `weight_decay`. For example `SGD(parameter_groups(model, lr=0.1, weight_decay=1e-4), momentum=0.9)`.
     """
-    layers = [module for module in model.modules() if isinstance(module, ActiveConv2d)]
-    positions = list(dict.fromkeys(layer.positions for layer in layers))
+    positions = list(dict.fromkeys(module.positions for module in model.modules() if isinstance(module, ActiveConv2d)))
     apart = set(positions)
     others = [parameter for parameter in model.parameters() if parameter not in apart]
     groups = [

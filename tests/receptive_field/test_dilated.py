@@ -53,6 +53,7 @@ def test_rates_that_double_see_exponentially_far_without_holes():
 def test_the_hybrid_criterion_is_enough_after_a_first_rate_of_one_and_not_needed():
     assert hdc_distance((1, 2, 5)) == 2
     assert hdc_distance((1, 2, 9)) == 5
+    assert hdc_distance((1, 5, 1)) == 9
     for kernel_size, layers in itertools.product((3, 5), (2, 3, 4)):
         for rest in itertools.product(range(1, 8), repeat=layers - 1):
             if hdc_distance((1, *rest)) <= kernel_size:
