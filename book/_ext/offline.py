@@ -3,6 +3,7 @@
 - MathJax and its fonts are copied out of the pip package sphinx-mathjax-offline (only what TeX to HTML needs).
 - The theme's icon script (1.5 MB) goes; the few icons that it draws are in book.css. So does the search index on pages
   other than the search page. Scripts do not block the first paint.
+- A figure's size stands in its attributes, so that a page that is narrower keeps its proportions and does not jump.
 - Each page says in its head what it is about, in the words of its first paragraph.
 - A widget's picture of its first state stands in a <noscript>, for readers without JavaScript.
 """
@@ -22,6 +23,7 @@ DROPPED = re.compile(
     r'\s*<script[^>]*src="[^"]*(?:fontawesome|searchtools|language_data|searchindex)\.js[^"]*"[^>]*></script>'
     r'|\s*<link[^>]*rel="preload"[^>]*fontawesome[^>]*>'
 )
+SIZE = re.compile(r'style="width: (\d+)px; height: (\d+)px;"')
 SCRIPT = re.compile(
     r"<script(?=[^>]* src=)(?![^>]*\b(?:defer|async|documentation_options)\b)"
 )
@@ -78,6 +80,7 @@ def finish(app, exception):
 
 
 def lighten(text, page):
+    text = SIZE.sub(r'width="\1" height="\2" loading="lazy"', text)
     return SCRIPT.sub("<script defer", DROPPED.sub("", text))
 
 
