@@ -88,6 +88,7 @@ def settle(notebook: nbformat.NotebookNode, name: str) -> None:
 def renew_widgets(path: Path) -> None:
     """Put today's source of every stored widget into a notebook, and change nothing else."""
     from convnotes import widgets
+    from convnotes.widgets.base import source, style
 
     notebook = nbformat.read(path, as_version=4)
     stored = notebook.metadata.get("widgets", {}).get(STATE, {"state": {}})
@@ -95,7 +96,7 @@ def renew_widgets(path: Path) -> None:
         kind = getattr(
             widgets, record["state"]["_anywidget_id"].rsplit(".", 1)[1]
         )
-        record["state"] |= {"_esm": kind._esm, "_css": kind._css}
+        record["state"] |= {"_esm": source(kind.module), "_css": style()}
     nbformat.write(notebook, path)
 
 

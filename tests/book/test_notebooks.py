@@ -131,17 +131,17 @@ def test_no_comparison_stands_without_assert_in_the_tests_either():
 
 @every_notebook
 def test_every_stored_widget_is_of_today_s_source_and_has_its_state(path):
-    import convnotes.widgets
+    from convnotes import widgets
+    from convnotes.widgets.base import source, style
 
-    sources = {w._esm: w._css for w in (getattr(convnotes.widgets, name) for name in convnotes.widgets.__all__)}
+    sources = {source(getattr(widgets, name).module) for name in widgets.__all__}
     notebook = read(path)
     state = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
     views = [o.data[VIEW]["model_id"] for c in code_cells(path) for o in c.outputs if VIEW in o.get("data", {})]
     assert sorted(state) == sorted(views)
     for record in state.values():
-        assert sources.get(record["state"]["_esm"]) == record["state"]["_css"], (
-            "the stored widget is of an older source: run `python book/execute.py --widgets`"
-        )
+        fresh = record["state"]["_esm"] in sources and record["state"]["_css"] == style()
+        assert fresh, "the stored widget is of an older source: run `python book/execute.py --widgets`"
 
 
 @every_chapter

@@ -36,7 +36,7 @@ def built(tmp_path_factory) -> Path:
     """The book, built as `make book` builds it; a warning fails."""
     out = tmp_path_factory.mktemp("built")
     run = subprocess.run(
-        [sys.executable, "-m", "jupyter_book", "build", str(ROOT), "--path-output", str(out), "-W", "--keep-going"],
+        [Path(sys.executable).with_name("jupyter-book"), "build", ROOT, "--path-output", out, "-W", "--keep-going"],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONWARNINGS": "ignore"},
@@ -102,13 +102,11 @@ class Visit:
             "() => !document.querySelector('.math') || (window.MathJax?.startup?.promise && true)", timeout=20_000
         )
         self.page.evaluate("() => window.MathJax?.startup?.promise")
-        for kind in ("widget-view",):
-            count = self.page.locator(f'script[type="application/vnd.jupyter.{kind}+json"]').count()
-            self.page.wait_for_function(
-                "n => document.querySelectorAll('[data-widget], .widget-failed, .widget-needs-kernel').length >= n",
-                arg=count,
-                timeout=20_000,
-            )
+        self.page.wait_for_function(
+            """() => document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length
+                <= document.querySelectorAll('[data-widget], .widget-failed, .widget-needs-kernel').length""",
+            timeout=20_000,
+        )
 
     def __enter__(self):
         return self
@@ -176,9 +174,10 @@ def seen(widget) -> str:
     return widget.evaluate(
         """w => JSON.stringify([
             [...w.querySelectorAll('[data-shown]')].map(e => e.textContent),
-            [...w.querySelectorAll('canvas')].map(c => c.toDataURL()),
+            [...w.querySelectorAll('canvas')].filter(c => c.offsetParent).map(c => c.toDataURL()),
             [...w.querySelectorAll('svg')].map(s => s.outerHTML),
-            [...w.querySelectorAll('[data-control]')].map(e => e.getAttribute('aria-valuetext') ?? e.getAttribute('aria-label')),
+            [...w.querySelectorAll('[data-control]')].map(
+                e => e.getAttribute('aria-valuetext') ?? e.getAttribute('aria-label')),
         ])"""
     )
 
