@@ -98,10 +98,9 @@ class Visit:
 
     def settle(self) -> None:
         """Wait until the maths is set and the widgets are drawn."""
-        self.page.wait_for_function(
-            "() => !document.querySelector('.math') || (window.MathJax?.startup?.promise && true)", timeout=20_000
-        )
-        self.page.evaluate("() => window.MathJax?.startup?.promise")
+        if self.page.locator(".math").count():
+            self.page.wait_for_function("() => window.MathJax?.startup?.promise && true", timeout=20_000)
+            self.page.evaluate("() => MathJax.startup.promise.then(() => MathJax.startup.document.lazyTypesetAll())")
         self.page.wait_for_function(
             """() => document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length
                 <= document.querySelectorAll('[data-widget], .widget-failed, .widget-needs-kernel').length""",
