@@ -92,7 +92,7 @@ def fit(
 
 
 def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256) -> float:
-    """Share of the labels `y` [N] or [N, H, W] that the logits of the images `x` [N, C, H, W] get right, in eval mode."""
+    """Share of the labels `y` [N] or [N, H, W] that the logits of the images `x` [N, C, H, W] get right (eval mode)."""
     _check_options(batch_size=batch_size)
     check_tensors(x, y, "x", "y")
     device = next((p.device for p in model.parameters()), x.device)
