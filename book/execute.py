@@ -85,6 +85,21 @@ def settle(notebook: nbformat.NotebookNode, name: str) -> None:
     }
 
 
+def renew_widgets(path: Path) -> None:
+    """Put today's source of every stored widget into a notebook, and change nothing else."""
+    from convnotes import widgets
+    from convnotes.widgets.base import source, style
+
+    notebook = nbformat.read(path, as_version=4)
+    stored = notebook.metadata.get("widgets", {}).get(STATE, {"state": {}})
+    for record in stored["state"].values():
+        kind = getattr(
+            widgets, record["state"]["_anywidget_id"].rsplit(".", 1)[1]
+        )
+        record["state"] |= {"_esm": source(kind.module), "_css": style()}
+    nbformat.write(notebook, path)
+
+
 def one_stream(outputs: list) -> list:
     """What a cell printed as one text, however many pieces it came in."""
     joined: list = []
@@ -109,7 +124,17 @@ def main() -> int:
         type=Path,
         help="all of the table of contents where none is named",
     )
-    paths = parser.parse_args().notebooks or notebooks_of_the_book()
+    parser.add_argument(
+        "--widgets",
+        action="store_true",
+        help="run nothing: only renew the stored source of the widgets",
+    )
+    arguments = parser.parse_args()
+    paths = arguments.notebooks or notebooks_of_the_book()
+    if arguments.widgets:
+        for path in paths:
+            renew_widgets(path)
+        return 0
     for number, path in enumerate(paths, 1):
         print(f"[{number}/{len(paths)}] {path} … ", end="", flush=True)
         start = time.perf_counter()

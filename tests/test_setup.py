@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # conda-forge's name → PyPI's.
-ON_PYPI = {"pytorch-cpu": "torch"}
+ON_PYPI = {"pytorch-cpu": "torch", "brotli-python": "brotli"}
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:

@@ -1,10 +1,9 @@
 """Make each page whole: nothing is loaded from elsewhere, nothing heavy is loaded that the page does not use.
 
 - MathJax and its fonts are copied out of the pip package sphinx-mathjax-offline (only what TeX to HTML needs).
-- The theme's icon script (1.5 MB) goes; the few icons that it draws are in book.css. So does the search index on pages
-  other than the search page. Scripts do not block the first paint.
 - Each page says in its head what it is about, in the words of its first paragraph.
 - A widget's picture of its first state stands in a <noscript>, for readers without JavaScript.
+- Styles, scripts and icons are made light (lighten.py).
 """
 
 import html
@@ -16,15 +15,9 @@ from base64 import b64decode
 from pathlib import Path
 
 from docutils import nodes
+from lighten import lighten
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-DROPPED = re.compile(
-    r'\s*<script[^>]*src="[^"]*(?:fontawesome|searchtools|language_data|searchindex)\.js[^"]*"[^>]*></script>'
-    r'|\s*<link[^>]*rel="preload"[^>]*fontawesome[^>]*>'
-)
-SCRIPT = re.compile(
-    r"<script(?=[^>]* src=)(?![^>]*\b(?:defer|async|documentation_options)\b)"
-)
 
 
 def copy_mathjax(app):
@@ -34,7 +27,7 @@ def copy_mathjax(app):
     for file in importlib.metadata.files("sphinx-mathjax-offline"):
         inside = str(file).partition("static/mathjax/")[2]
         if inside == "tex-chtml.js" or inside.startswith(
-            ("output/chtml/fonts/woff-v2/", "input/tex/extensions/")
+            ("output/chtml/fonts/woff-v2/", "input/tex/extensions/", "ui/")
         ):
             (target / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file.locate(), target / inside)
@@ -62,29 +55,22 @@ def finish(app, exception):
     if exception or app.builder.format != "html":
         return
     copy_mathjax(app)
-    for page in app.env.found_docs | {"search", "genindex"}:
-        file = Path(app.outdir) / f"{page}.html"
-        if file.exists():
-            text = file.read_text(encoding="utf-8")
-            changed = lighten(text, page) if page != "search" else text
-            changed = with_pictures(
-                changed,
-                Path(app.srcdir) / f"{page}.ipynb",
-                Path(app.outdir) / "_images",
-                file,
+    out = Path(app.outdir)
+    for page in app.env.found_docs:
+        file, notebook = (
+            out / f"{page}.html",
+            Path(app.srcdir) / f"{page}.ipynb",
+        )
+        if file.exists() and notebook.exists():
+            text = with_pictures(
+                file.read_text("utf-8"), notebook, out / "_images", file
             )
-            if changed != text:
-                file.write_text(changed, encoding="utf-8")
-
-
-def lighten(text, page):
-    return SCRIPT.sub("<script defer", DROPPED.sub("", text))
+            file.write_text(text, "utf-8")
+    lighten(out)
 
 
 def with_pictures(text, notebook, images, page):
     """After each widget's view, its stored picture for those who run no JavaScript."""
-    if not notebook.exists():
-        return text
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
@@ -108,5 +94,7 @@ def with_pictures(text, notebook, images, page):
 
 def setup(app):
     app.connect("html-page-context", describe)
-    app.connect("build-finished", finish)
+    app.connect(
+        "build-finished", finish, priority=900
+    )  # after the theme, which writes its style sheets there
     return {"parallel_read_safe": True}

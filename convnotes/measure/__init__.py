@@ -5,12 +5,13 @@ receptive_field             in closed form, from the graph
 effective_receptive_field   from gradients: where the influence really lies
 measured_receptive_field    from gradients: the extent, to check the closed form
 time_call, compare          medians with their spread
+provenance                  the machine that a time was measured on
 """
 
 from convnotes.measure.cost import Cost, LayerCost, cost
 from convnotes.measure.effective import effective_receptive_field, measured_receptive_field
 from convnotes.measure.receptive_field import ReceptiveField, receptive_field
-from convnotes.measure.timing import Comparison, Timing, compare, time_call
+from convnotes.measure.timing import Comparison, Timing, compare, provenance, time_call
 
 __all__ = [
     "Comparison",
@@ -22,6 +23,7 @@ __all__ = [
     "cost",
     "effective_receptive_field",
     "measured_receptive_field",
+    "provenance",
     "receptive_field",
     "time_call",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -77,6 +79,24 @@ def compare(
         for name, fn in calls.items():
             seconds[name].append(_seconds(fn, loops[name], wait))
     return Comparison({name: _summary(values) for name, values in seconds.items()})
+
+
+def provenance(device: str = "cpu") -> str:
+    """What a measured time belongs to, in one line: processor, threads, torch, date."""
+    if torch.device(device).type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{_processor()}, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    return f"{name}, torch {torch.__version__}, {datetime.date.today().isoformat()}"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:  # no Linux
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _seconds(fn: Callable[[], object], loops: int, wait: Callable[[], None]) -> float:

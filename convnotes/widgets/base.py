@@ -23,7 +23,7 @@ class Widget(anywidget.AnyWidget):
     def __init_subclass__(cls, **kw: Any) -> None:
         if "module" in cls.__dict__:  # traitlets makes subclasses of its own at run time
             cls._esm = source(cls.module)
-            cls._css = (_HERE / "kit.css").read_text(encoding="utf-8")
+            cls._css = style()
         super().__init_subclass__(**kw)
 
     def _describe(self) -> str:
@@ -54,3 +54,8 @@ class Widget(anywidget.AnyWidget):
 def source(module: str) -> str:
     """The ES module of a widget: the kit, then its own file."""
     return "\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("kit", module))
+
+
+def style() -> str:
+    """The style sheet of all widgets."""
+    return (_HERE / "kit.css").read_text(encoding="utf-8")

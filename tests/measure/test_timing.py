@@ -1,8 +1,10 @@
+import datetime
 import time
 
 import pytest
+import torch
 
-from convnotes.measure import Timing, compare, time_call
+from convnotes.measure import Timing, compare, provenance, time_call
 
 
 def test_a_call_that_sleeps_is_timed():
@@ -40,3 +42,10 @@ def test_a_timing_is_printed_in_its_own_unit(seconds, text):
 def test_bad_arguments_are_refused(call, problem, says):
     with pytest.raises(problem, match=says):
         call()
+
+
+def test_a_time_comes_with_the_machine_it_was_measured_on():
+    line = provenance()
+    assert torch.__version__ in line
+    assert "1 thread," in line
+    assert datetime.date.today().isoformat() in line

@@ -1,0 +1,91 @@
+"""The channel mixer: its module computes what torch computes, its state refuses what is no photograph or kernel."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import assert_close
+from widgets.javascript import call
+
+from convnotes import definitions
+from convnotes.measure import cost
+from convnotes.widgets import ChannelMixer
+
+
+def mixer(**state) -> ChannelMixer:
+    return ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise", **state)
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 4])
+def test_the_module_computes_the_definition(outputs):
+    x = torch.rand(3, 5, 7, dtype=torch.float64)
+    weight, bias = torch.randn(outputs, 3, dtype=torch.float64), torch.randn(outputs, dtype=torch.float64)
+    expected = definitions.pointwise(x[None], weight, bias)[0]
+    values = {"x": x.flatten().tolist(), "weight": weight.tolist(), "bias": bias.tolist()}
+    found = torch.tensor(call("channel_mixer", "mix(x, 35, weight, bias)", **values)).view(outputs, 5, 7)
+    assert_close(found, expected.float())
+
+
+def test_scrambling_is_a_permutation_and_commutes_with_the_kernel():
+    order = call("channel_mixer", "permutation(35)")
+    assert sorted(order) == list(range(35))
+    assert order != list(range(35))
+    x, weight, bias = torch.rand(3, 35).tolist(), [[0.5, -0.5, 0.25]], [0.125]
+    flat = [v for row in x for v in row]
+    first, second = call(
+        "channel_mixer",
+        "[mix(permute(x, 35, permutation(35)), 35, w, b), permute(mix(x, 35, w, b), 35, permutation(35))]",
+        x=flat, w=weight, b=bias,
+    )  # fmt: skip
+    assert first == second
+
+
+@pytest.mark.parametrize(("outputs", "size"), [(3, 1), (2, 3)])
+def test_its_counts_are_those_of_cost(outputs, size):
+    counted = cost(torch.nn.Conv2d(3, outputs, size, padding=size // 2), (1, 3, 5, 7))
+    found = call("channel_mixer", "counts(35, 3, outputs, size)", outputs=outputs, size=size)
+    assert found == {"parameters": counted.params, "macs": counted.macs}
+
+
+def test_its_summary_is_that_of_numpy():
+    values = np.random.default_rng(0).normal(0.5, 0.6, 101)
+    found = call("channel_mixer", "summary(values)", values=values.tolist())
+    assert found["mean"] == pytest.approx(values.mean())
+    assert found["deviation"] == pytest.approx(values.std())
+    assert found["outside"] == pytest.approx(np.mean((values < 0) | (values > 1)))
+
+
+def test_the_copied_code_is_the_layer_that_is_shown():
+    weight, bias = [[0.5, -0.25, 0.125], [1, 0, -1]], [0.5, 0]
+    scope = {"torch": torch}
+    exec(call("channel_mixer", "torchCode(weight, bias)", weight=weight, bias=bias), scope)
+    assert scope["layer"].weight[:, :, 0, 0].tolist() == weight
+    assert scope["layer"].bias.tolist() == bias
+
+
+def test_the_first_preset_is_the_state_that_the_widget_starts_in():
+    weight, bias = call("channel_mixer", "PRESETS.opponent")
+    assert weight == mixer().weight
+    assert bias == mixer().bias
+
+
+def test_python_s_output_is_the_convolution_of_what_is_shown():
+    shown = mixer(weight=[[1, 0, 0]], bias=[0.25])
+    pixels = torch.frombuffer(bytearray(shown.image), dtype=torch.uint8).view(3, 5, 7) / 255
+    torch.testing.assert_close(shown.output(), pixels[:1] + 0.25)
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: ChannelMixer(torch.rand(1, 5, 7)), r"needs a float photograph \[3, H, W\], got float32 \(1, 5, 7\)"),
+        (lambda: ChannelMixer(torch.zeros(3, 5, 7, dtype=torch.uint8)), "got uint8"),
+        (lambda: ChannelMixer(torch.full((3, 5, 7), 2.0)), r"must lie in \[0, 1\], got 2 to 2"),
+        (lambda: mixer(weight=[[1, 2]]), "1 to 4 rows of three finite numbers"),
+        (lambda: mixer(weight=[[1, 2, float("nan")]]), "finite"),
+        (lambda: mixer(bias=[]), "1 to 4 finite numbers"),
+        (lambda: mixer(probe=[5, 0]), "inside 5×7"),
+    ],
+)
+def test_bad_state_is_refused(build, says):
+    with pytest.raises(Exception, match=says):
+        build()

@@ -1,0 +1,80 @@
+"""What all widgets share: numbers as text, one source for each module, and a picture and words for where none runs."""
+
+import pytest
+import torch
+from widgets.javascript import call
+
+import convnotes.widgets
+from convnotes.widgets import ChannelMixer, Quiz
+from convnotes.widgets.base import source
+
+QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
+EXAMPLES = {
+    "ChannelMixer": lambda: ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "Quiz": lambda: Quiz([QUESTION]),
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1234567, "1,234,567"), (-0.5, "−0.5"), (0.30000000000000004, "0.3"), (-0.0001, "0"), (2 / 3, "0.67")],
+)
+def test_numbers_are_shown_as_a_page_prints_them(value, text):
+    assert call("quiz", "format(value)", value=value) == text
+
+
+@pytest.mark.parametrize(("typed", "value"), [("−0,5", -0.5), (" 2 ", 2), ("-1e-2", -0.01)])
+def test_what_a_person_types_is_understood(typed, value):
+    assert call("quiz", "parse(typed)", typed=typed) == value
+
+
+@pytest.mark.parametrize("typed", ["", "one", "1.2.3"])
+def test_what_is_no_number_is_none(typed):
+    assert call("quiz", "Number.isNaN(parse(typed))", typed=typed)
+
+
+@pytest.mark.parametrize("name", convnotes.widgets.__all__)
+def test_every_widget_has_an_example_a_module_and_words(name):
+    widget = EXAMPLES[name]()
+    assert widget._esm == source(widget.module)
+    assert "export default { render }" in widget._esm
+    assert repr(widget) == repr(EXAMPLES[name]()), "a repr that changes trips nbval"
+    data, _ = widget._repr_mimebundle_()
+    assert data["text/plain"].startswith(f"{name}(")
+    assert len(data["text/plain"]) > 40 or name == "Quiz"
+    assert call(widget.module, "typeof render") == "function"
+
+
+def test_a_widget_that_is_not_there_is_refused_by_name():
+    with pytest.raises(AttributeError, match="no attribute 'Mixer'; its names are ChannelMixer"):
+        _ = convnotes.widgets.Mixer
+
+
+def test_the_quiz_judges_and_counts():
+    first = call("quiz", "verdict(q, 0)", q=QUESTION)
+    assert first == {"right": True, "text": "✓ Right. It leaves 1."}
+    second = call("quiz", "verdict(q, 1)", q=QUESTION)
+    assert second["right"] is False
+    assert "the answer is “yes”" in second["text"]
+    assert call("quiz", "verdict(q, -1)", q=QUESTION)["text"] == ""
+    assert call("quiz", "score([q, q], [0, -1])", q=QUESTION) == "1 of 2 right, 1 answered"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"answer": 2}, "options 0 to 1, and its answer is 2"),
+        ({"options": ["yes"]}, "two different options"),
+        ({"options": ["yes", "yes"]}, "two different options"),
+        ({"why": ""}, "needs a text as its 'why'"),
+        ({"more": 1}, "needs answer, options, question, why"),
+    ],
+)
+def test_a_bad_question_is_refused_by_its_number(change, says):
+    with pytest.raises(ValueError, match=f"question 2 .*{says}"):
+        Quiz([QUESTION, QUESTION | change])
+
+
+def test_a_quiz_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one question"):
+        Quiz([])
