@@ -156,3 +156,28 @@ def active_conv2d(
                 sample = share * part * torch.where(inside, pixel, 0.0)
                 y = y + torch.einsum("bcij,oc->boij", sample, weight[:, :, k])
     return y if bias is None else y + bias.view(1, O, 1, 1)
+
+
+def non_local(
+    query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float = 1.0, relation: Tensor | None = None
+) -> Tensor:
+    """The non-local operation with all pairs of places written out: n a place of the query, m one of the M keys.
+
+        y[b,c,n] = Σ_m f[b,n,m] · g[b,c,m]
+
+        "gaussian", "embedded"   f[b,n,:] = softmax(scale · q[b,:,n]·k[b,:,m]) over m
+        "dot"                    f[b,n,m] = q[b,:,n]·k[b,:,m] / M
+        "concat"                 f[b,n,m] = ReLU(w · [q[b,:,n], k[b,:,m]]) / M
+
+    `query` `[B, D, H, W]`, `key` `[B, D, H_k, W_k]`, `value` g `[B, C, H_k, W_k]`, `relation` w `[2·D]` →
+    `[B, C, H, W]`. Wang et al. 2018, section 3.2, arXiv:1711.07971.
+    """
+    q, k, g = query.flatten(2), key.flatten(2), value.flatten(2)  # [B, D, N], [B, D, M], [B, C, M]
+    N, M = q.shape[2], k.shape[2]
+    if mode == "concat":
+        both = torch.cat([q[..., :, None].expand(-1, -1, N, M), k[..., None, :].expand(-1, -1, N, M)], 1)
+        f = torch.relu(torch.einsum("d,bdnm->bnm", relation, both)) / M
+    else:
+        products = torch.einsum("bdn,bdm->bnm", q, k)
+        f = products / M if mode == "dot" else torch.softmax(scale * products, dim=2)
+    return torch.einsum("bnm,bcm->bcn", f, g).unflatten(2, query.shape[2:])

@@ -35,6 +35,7 @@ class Layer:
     definition: Callable[[nn.Module, Tensor], Tensor] | None = None  # None: a network, defined by its blocks
     flops: int | None = None  # of one forward pass: 2 × (multiply-adds of the convolutions); None: no such count
     words: tuple[str, ...] = field(default=())  # what extra_repr must say
+    wake: Callable[[nn.Module], None] = lambda module: None  # off a start at which most gradients are 0
 
 
 def mlpconv_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -131,6 +132,27 @@ def stack_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 SYNAPSES = ((0.0, 0.0), (0.4, 1.7), (-1.3, 0.8), (1.6, -2.2), (-0.7, -0.3))  # no whole position: it has a kink
 
+
+def non_local_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    """W · y + x, with maximum pooling as the largest of each window."""
+
+    def pointwise(conv, x):
+        return definitions.pointwise(x, conv.weight[:, :, 0, 0], conv.bias)
+
+    down, across = layer.subsample
+    source = x.unfold(2, down, down).unfold(3, across, across).amax((4, 5))
+    query, key = (x, source) if layer.mode == "gaussian" else (pointwise(layer.theta, x), pointwise(layer.phi, source))
+    scale = 1.0 if layer.scale is None else layer.scale
+    y = definitions.non_local(query, key, pointwise(layer.g, source), layer.mode, scale, layer.relation)
+    y = pointwise(layer.out, y)
+    return x + (definitions.batch_norm(y, layer.norm) if isinstance(layer.norm, nn.BatchNorm2d) else y)
+
+
+def wake_non_local(layer: nn.Module) -> None:
+    for parameter in (*layer.out.parameters(), *layer.norm.parameters()):
+        nn.init.normal_(parameter)
+
+
 LAYERS = {
     "MLPConv": Layer(
         lambda **kw: convnotes.MLPConv(3, 4, (3, 5), stride=(2, 1), padding=(1, 2), hidden_channels=(6, 5), **kw),
@@ -221,6 +243,42 @@ LAYERS = {
         flops=2 * 4 * 3 * 5 * 7 * (5 + 2 * 77),  # the kernel is splatted once a call
         words=("3, 4", "synapses=5", "stride=(2, 1)", "padding=(1, 2)", "max_reach=(2, 3)"),
     ),
+    "NonLocal2d": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, scale=0.7, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 4 + 77 * 77 * (3 + 3)),
+        words=("4, inner_channels=3", "mode='embedded'", "subsample=(1, 1)", "scale=0.7"),
+        wake=wake_non_local,
+    ),
+    "NonLocal2d, Gaussian": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, "gaussian", subsample=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=non_local_definition,
+        flops=2 * 2 * (15 * 4 * 3 + 77 * 3 * 4 + 77 * 15 * (4 + 3)),
+        words=("mode='gaussian'", "subsample=(2, 2)", "scale=None"),
+        wake=wake_non_local,
+    ),
+    "NonLocal2d, dot product": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, "dot", norm=False, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 4 + (77 + 77) * 3 * 3),
+        words=("mode='dot'", "norm=False"),
+        wake=wake_non_local,
+    ),
+    "NonLocal2d, concatenation": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, "concat", subsample=(2, 1), **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 2 + 35 * 4 * 3 * 2 + (77 + 35) * 3),
+        words=("mode='concat'", "subsample=(2, 1)", "norm=True"),
+        wake=wake_non_local,
+    ),
 }
 
 NETWORKS = {
@@ -275,7 +333,9 @@ everything = pytest.mark.parametrize("layer", ALL.values(), ids=ALL)
 
 def made(layer: Layer, **kw) -> nn.Module:
     torch.manual_seed(0)
-    return layer.make(**kw).eval()
+    module = layer.make(**kw).eval()
+    layer.wake(module)
+    return module
 
 
 def images(layer: Layer, dtype=torch.float64, **kw) -> Tensor:

@@ -54,7 +54,10 @@ def measured_receptive_field(
     size = (int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1)
     height, width = seen.shape
     if rows.min() == 0 or columns.min() == 0 or rows.max() == height - 1 or columns.max() == width - 1:
-        raise ValueError(f"the field reaches the border of a picture of {height}×{width}: ask with a larger one")
+        raise ValueError(
+            f"the field reaches the border of a picture of {height}×{width}: ask with a larger one, unless some layer "
+            f"sees any picture whole"
+        )
     return size[0] if size[0] == size[1] else size
 
 
