@@ -14,6 +14,7 @@ _HOME = {
     "convnotes.compression.squeezenet": ("Fire", "SqueezeNet", "squeezenet1_0", "squeezenet1_1"),
     "convnotes.compression.residual": ("Bottleneck", "ResNet", "resnet50", "resnext50_32x4d"),
     "convnotes.compression.small_kernels": ("KernelStack", "vgg16"),
+    "convnotes.receptive_field.deformable": ("DeformConv2d", "deform_conv2d"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

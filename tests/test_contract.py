@@ -35,6 +35,7 @@ class Layer:
     definition: Callable[[nn.Module, Tensor], Tensor] | None = None  # None: a network, defined by its blocks
     flops: int | None = None  # of one forward pass: 2 × (multiply-adds of the convolutions); None: no such count
     words: tuple[str, ...] = field(default=())  # what extra_repr must say
+    prepare: Callable[[nn.Module], object] | None = None  # moves it off a kink where it starts and has no derivative
 
 
 def mlpconv_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -102,6 +103,21 @@ def stack_definition(layer: nn.Module, x: Tensor) -> Tensor:
     return x
 
 
+def deform_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    conv, options = layer.conv_offset, (layer.stride, layer.padding, layer.dilation)
+    offset, mask = definitions.conv2d(x, conv.weight, conv.bias, *options), None
+    if layer.modulated:
+        K = layer.weight[0, 0].numel()
+        offset, mask = offset.split([2 * K * layer.offset_groups, K * layer.offset_groups], dim=1)
+        mask = torch.sigmoid(mask)
+    return definitions.deform_conv2d(x, offset, layer.weight, layer.bias, *options, mask)
+
+
+def let_it_move(layer: nn.Module) -> None:
+    nn.init.normal_(layer.conv_offset.weight, std=0.1)
+    nn.init.uniform_(layer.conv_offset.bias, -1.5, 1.5)
+
+
 LAYERS = {
     "MLPConv": Layer(
         lambda **kw: convnotes.MLPConv(3, 4, (3, 5), stride=(2, 1), padding=(1, 2), hidden_channels=(6, 5), **kw),
@@ -167,6 +183,24 @@ LAYERS = {
         flops=2 * 2 * (9 * 5 * 9 * 3 * 4 + 7 * 3 * 9 * 4 * 4),
         words=("3, 4", "kernel_size=5", "padding='valid'"),
     ),
+    "DeformConv2d": Layer(
+        lambda **kw: convnotes.DeformConv2d(4, 6, (3, 2), (2, 1), (1, 2), (1, 2), 2, offset_groups=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 6, 6, 9),
+        definition=deform_definition,
+        flops=2 * 2 * 54 * (6 * 4 * 36 + 6 * 2 * 6),
+        words=("4, 6", "kernel_size=(3, 2)", "stride=(2, 1)", "groups=2", "offset_groups=2", "modulated=True"),
+        prepare=let_it_move,
+    ),
+    "DeformConv2d, v1": Layer(
+        lambda **kw: convnotes.DeformConv2d(3, 4, 3, padding="same", bias=False, modulated=False, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=deform_definition,
+        flops=2 * 2 * 77 * (9 * 3 * 18 + 9 * 3 * 4),
+        words=("3, 4", "padding=same", "modulated=False"),
+        prepare=let_it_move,
+    ),
 }
 
 NETWORKS = {
@@ -215,7 +249,10 @@ everything = pytest.mark.parametrize("layer", ALL.values(), ids=ALL)
 
 def made(layer: Layer, **kw) -> nn.Module:
     torch.manual_seed(0)
-    return layer.make(**kw).eval()
+    module = layer.make(**kw).eval()
+    if layer.prepare is not None:
+        layer.prepare(module)
+    return module
 
 
 def images(layer: Layer, dtype=torch.float64, **kw) -> Tensor:
