@@ -222,6 +222,13 @@ def test_low_precision_trains():
         assert (ours.double() - expected).abs().max() <= 0.02 * expected.abs().max()
 
 
+def test_low_precision_tells_places_past_256_apart():
+    """bfloat16 has 8 bits: 257 is no number of it, and a place must be one."""
+    x = torch.randn(1, 1, 300, 2, dtype=torch.bfloat16)
+    offset = torch.zeros(1, 2, 300, 2, dtype=torch.bfloat16)
+    assert torch.equal(deform_conv2d(x, offset, torch.ones(1, 1, 1, 1, dtype=torch.bfloat16)), x)
+
+
 def test_a_far_place_is_as_exact_as_a_near_one():
     """In float32 a place near 8000 would keep 11 bits of its fraction; here place and fraction are never added."""
     x, weight = torch.randn(1, 1, 1, 8192), torch.ones(1, 1, 1, 1)
