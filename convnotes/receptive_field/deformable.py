@@ -1,11 +1,12 @@
 """Deformable convolution: every tap of every place reads where it wants to, and as strongly as it wants to.
 
-  y[b,o,i,j] = β[o] + Σ_{c,k} w[o,c,k] · m[b,k,i,j] · x̃[b, c, i·s + u·d − p + Δy[b,k,i,j], j·s + v·d − p + Δx[b,k,i,j]]
+    y[b,o,i,j] = β[o] + Σ_{c,u,v} w[o,c,u,v] · m · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
 
-The taps are k = (u, v), x̃ is the picture read between its pixels (bilinear, 0 outside), Δ are offsets in pixels and m
-modulation masks (1 in v1). The four pixels around every sample are gathered by `weighted_rows`; what is left is one
-matrix product. Dai et al., "Deformable Convolutional Networks", ICCV 2017, arXiv:1703.06211, equations 2 to 4; Zhu et
-al., "Deformable ConvNets v2", CVPR 2019, arXiv:1811.11168, equation 1 · chapter receptive_field/deformable.
+x̃ is the picture read between its pixels (bilinear, 0 outside). The offsets Δy, Δx in pixels and the mask m (1 in v1)
+belong to each tap (u, v) of each place (b, i, j). The four pixels around every sample are gathered by `weighted_rows`;
+what is left is one matrix product. Dai et al., "Deformable Convolutional Networks", ICCV 2017, arXiv:1703.06211,
+equations 2 to 4; Zhu et al., "Deformable ConvNets v2", CVPR 2019, arXiv:1811.11168, equation 1 ·
+chapter receptive_field/deformable.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ def deform_conv2d(
 ) -> Tensor:
     """Deformable convolution, v1 without `mask` and v2 with it; arguments and meaning as in `torchvision.ops`.
 
-    input   [B, C, H, W]
-    offset  [B, 2·K·G, H_out, W_out] in pixels, K = KH·KW taps: channel g·2K + 2k is Δy of tap k, the next one Δx; the
-            number G of offset groups follows from the shape, and each serves C/G neighbouring channels
-    weight  [O, C/groups, KH, KW]; the number of groups follows from the shape
-    mask    [B, K·G, H_out, W_out]: channel g·K + k belongs to tap k. It is used as it is: v2 passes it a sigmoid
+    - `input` `[B, C, H, W]`.
+    - `offset` `[B, 2·K·G, H_out, W_out]` in pixels, for K = KH·KW taps k = u·KW + v: channel g·2K + 2k is Δy, the next
+      one Δx. The number G of offset groups follows from the shape; each moves C/G neighbouring channels.
+    - `weight` `[O, C/groups, KH, KW]`; the number of groups follows from the shape.
+    - `mask` `[B, K·G, H_out, W_out]`: channel g·K + k is m. It is used as it is: the v2 layer puts a sigmoid before it.
 
     Returns `[B, O, H_out, W_out]`, sizes as in `torch.nn.functional.conv2d`, in the memory format of `input`. `padding`
     may be "same" or "valid".
@@ -68,14 +69,14 @@ def deform_conv2d(
     h, w = offset.shape[2:]
     K = KH * KW
     G, groups = offset.shape[1] // (2 * K), C // weight.shape[1]
-    (top, _), (left, _) = resolve_padding(padding, (KH, KW), (dy, dx), (sy, sx))
+    (before_y, _), (before_x, _) = resolve_padding(padding, (KH, KW), (dy, dx), (sy, sx))
 
     # The plain kernel's places, [h, 1, K, 1] and [1, w, K, 1]; the layout throughout is [B, h, w, K, G].
     options = {"dtype": torch.promote_types(input.dtype, torch.float32), "device": input.device}
     taps_y = (torch.arange(KH, **options) * dy).repeat_interleave(KW).view(K, 1)
     taps_x = (torch.arange(KW, **options) * dx).repeat(KH).view(K, 1)
-    rows = (torch.arange(h, **options) * sy - top).view(h, 1, 1, 1) + taps_y
-    columns = (torch.arange(w, **options) * sx - left).view(w, 1, 1) + taps_x
+    rows = (torch.arange(h, **options) * sy - before_y).view(h, 1, 1, 1) + taps_y
+    columns = (torch.arange(w, **options) * sx - before_x).view(w, 1, 1) + taps_x
 
     moves = offset.to(options["dtype"]).unflatten(1, (G, K, 2)).permute(3, 0, 4, 5, 2, 1)
     y, below, inside_y = _split(moves[0], rows, H)
