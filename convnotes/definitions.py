@@ -134,7 +134,7 @@ def deform_conv2d(
     """The deformable convolution: each tap (u, v) of each output place reads the picture at a place of its own.
 
         y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · m[b,u,v,i,j] · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
-        x̃[b,c,ŷ,x̂] = Σ_{q,r} hat(ŷ − q) · hat(x̂ − r) · x[b,c,q,r],   hat(t) = max(0, 1 − | t |)
+        x̃[b,c,ŷ,x̂] = Σ_{q,r} hat(ŷ − q) · hat(x̂ − r) · x[b,c,q,r],   hat(t) = max(0, 1 − abs(t))
 
     `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]`. `offset` `[B, 2·K·G, H_out, W_out]` holds (Δy, Δx) of the
     K = KH·KW taps in turn, for each of G groups of neighbouring input channels; `mask` `[B, K·G, H_out, W_out]` holds m
