@@ -17,6 +17,7 @@ _HOME = {
     "convnotes.receptive_field.dilated": ("ASPP", "AtrousCascade", "DeepLabV3", "deeplabv3_resnet50"),
     "convnotes.receptive_field.active": ("ActiveConv2d", "active_conv2d"),
     "convnotes.receptive_field.non_local": ("NonLocal2d", "non_local2d"),
+    "convnotes.receptive_field.deformable": ("DeformConv2d", "deform_conv2d"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

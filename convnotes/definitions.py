@@ -181,3 +181,60 @@ def non_local(
         products = torch.einsum("bdn,bdm->bnm", q, k)
         f = products / M if mode == "dot" else torch.softmax(scale * products, dim=2)
     return torch.einsum("bnm,bcm->bcn", f, g).unflatten(2, query.shape[2:])
+
+
+def deform_conv2d(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """The deformable convolution: each tap (u, v) of each output place reads the picture at a place of its own.
+
+        y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · m[b,u,v,i,j] · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
+        x̃[b,c,ŷ,x̂] = Σ_{q,r} hat(ŷ − q) · hat(x̂ − r) · x[b,c,q,r],   hat(t) = max(0, 1 − abs(t))
+
+    `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]`. `offset` `[B, 2·K·G, H_out, W_out]` holds (Δy, Δx) of the
+    K = KH·KW taps in turn, for each of G groups of neighbouring input channels; `mask` `[B, K·G, H_out, W_out]` holds m
+    (None: 1). A sample with ŷ ≤ −1 or x̂ ≤ −1 is 0 and has no gradient. Dai et al. 2017, equations 2 to 4; Zhu et al.
+    2019, equation 1.
+    """
+    B, C, H, W = input.shape
+    O, _, KH, KW = weight.shape
+    K = KH * KW
+    groups, G = C // weight.shape[1], offset.shape[1] // (2 * K)
+    (sy, sx), (dy, dx) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    (top, _), (left, _) = resolve_padding(padding, (KH, KW), (dy, dx), (sy, sx))
+    rows = torch.arange(offset.shape[2], dtype=input.dtype, device=input.device).view(-1, 1) * sy - top
+    columns = torch.arange(offset.shape[3], dtype=input.dtype, device=input.device) * sx - left
+
+    x = input.unflatten(1, (G, C // G))
+    w = weight.unflatten(0, (groups, O // groups))
+    offset = offset.unflatten(1, (G, K, 2))  # [B, G, K, 2, H_out, W_out]
+    y = input.new_zeros(B, O, *offset.shape[-2:])
+    for u in range(KH):
+        for v in range(KW):
+            k = u * KW + v
+            at_y = hat(rows + u * dy + offset[:, :, k, 0], H)  # [B, G, H_out, W_out, H]
+            at_x = hat(columns + v * dx + offset[:, :, k, 1], W)
+            sample = torch.einsum("bgijq,bgijr,bgcqr->bgcij", at_y, at_x, x)
+            if mask is not None:
+                sample = sample * mask.unflatten(1, (G, 1, K))[:, :, :, k]
+            sample = sample.flatten(1, 2).unflatten(1, (groups, C // groups))
+            y = y + torch.einsum("bgcij,goc->bgoij", sample, w[..., u, v]).flatten(1, 2)
+    return y if bias is None else y + bias.view(1, O, 1, 1)
+
+
+def hat(place: Tensor, size: int) -> Tensor:
+    """How much each of the pixels 0 … `size` − 1 has to do with a place on their axis: `[…]` → `[…, size]`.
+
+    1 on the pixel, falling to 0 at the neighbours; the slope on the pixel is that to the right. At −1 and before, no
+    pixel has to do with the place, nor with a change of it.
+    """
+    t = place.unsqueeze(-1) - torch.arange(size, dtype=place.dtype, device=place.device)
+    nothing = (t < -1) | (t >= 1) | (place.unsqueeze(-1) <= -1)
+    return torch.where(nothing, 0, torch.where(t >= 0, 1 - t, 1 + t))

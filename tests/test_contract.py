@@ -35,7 +35,7 @@ class Layer:
     definition: Callable[[nn.Module, Tensor], Tensor] | None = None  # None: a network, defined by its blocks
     flops: int | None = None  # of one forward pass: 2 × (multiply-adds of the convolutions); None: no such count
     words: tuple[str, ...] = field(default=())  # what extra_repr must say
-    wake: Callable[[nn.Module], None] = lambda module: None  # off a start at which most gradients are 0
+    wake: Callable[[nn.Module], None] = lambda module: None  # off a start at which gradients are 0 or a kink
 
 
 def mlpconv_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -151,6 +151,21 @@ def non_local_definition(layer: nn.Module, x: Tensor) -> Tensor:
 def wake_non_local(layer: nn.Module) -> None:
     for parameter in (*layer.out.parameters(), *layer.norm.parameters()):
         nn.init.normal_(parameter)
+
+
+def deform_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    conv, options = layer.conv_offset, (layer.stride, layer.padding, layer.dilation)
+    offset, mask = definitions.conv2d(x, conv.weight, conv.bias, *options), None
+    if layer.modulated:
+        K = layer.weight[0, 0].numel()
+        offset, mask = offset.split([2 * K * layer.offset_groups, K * layer.offset_groups], dim=1)
+        mask = torch.sigmoid(mask)
+    return definitions.deform_conv2d(x, offset, layer.weight, layer.bias, *options, mask)
+
+
+def let_it_move(layer: nn.Module) -> None:
+    nn.init.normal_(layer.conv_offset.weight, std=0.1)
+    nn.init.uniform_(layer.conv_offset.bias, -1.5, 1.5)
 
 
 LAYERS = {
@@ -278,6 +293,24 @@ LAYERS = {
         flops=2 * 2 * (77 * 4 * 3 * 2 + 35 * 4 * 3 * 2 + (77 + 35) * 3),
         words=("mode='concat'", "subsample=(2, 1)", "norm=True"),
         wake=wake_non_local,
+    ),
+    "DeformConv2d": Layer(
+        lambda **kw: convnotes.DeformConv2d(4, 6, (3, 2), (2, 1), (1, 2), (1, 2), 2, offset_groups=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 6, 6, 9),
+        definition=deform_definition,
+        flops=2 * 2 * 54 * (6 * 4 * 36 + 6 * 2 * 6),
+        words=("4, 6", "kernel_size=(3, 2)", "stride=(2, 1)", "groups=2", "offset_groups=2", "modulated=True"),
+        wake=let_it_move,
+    ),
+    "DeformConv2d, v1": Layer(
+        lambda **kw: convnotes.DeformConv2d(3, 4, 3, padding="same", bias=False, modulated=False, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=deform_definition,
+        flops=2 * 2 * 77 * (9 * 3 * 18 + 9 * 3 * 4),
+        words=("3, 4", "padding=same", "modulated=False"),
+        wake=let_it_move,
     ),
 }
 

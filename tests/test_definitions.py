@@ -58,3 +58,33 @@ def test_a_1x1_convolution_is_the_plain_one_and_a_matrix_on_every_pixel():
 def test_an_mlpconv_of_one_layer_is_a_convolution_and_relu():
     x, w, b = torch.randn(1, 2, 5, 6), torch.randn(3, 2, 3, 3), torch.randn(3)
     assert_close(definitions.mlpconv(x, [w], [b], stride=2), F.conv2d(x, w, b, stride=2).relu())
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_deformable_convolution_that_does_not_move_is_the_plain_one(case):
+    groups = case.get("groups", 1)
+    options = {name: value for name, value in case.items() if name != "groups"}
+    x = torch.randn(2, 4, 11, 7, dtype=torch.float64)
+    w, b = torch.randn(8, 4 // groups, 2, 3, dtype=torch.float64), torch.randn(8, dtype=torch.float64)
+    expected = definitions.conv2d(x, w, b, **case)
+    offset = expected.new_zeros(2, 24, *expected.shape[2:])
+    ones = expected.new_ones(2, 12, *expected.shape[2:])
+    assert_close(definitions.deform_conv2d(x, offset, w, b, **options), expected)
+    assert_close(definitions.deform_conv2d(x, offset, w, b, **options, mask=ones), expected)
+
+
+def test_a_hat_is_1_on_its_pixel_and_shares_a_place_between_two():
+    places = torch.tensor([-1.5, -1.0, -0.25, 0.0, 0.75, 2.0, 2.5, 3.0, torch.inf])
+    expected = [
+        [0, 0, 0],
+        [0, 0, 0],
+        [0.75, 0, 0],
+        [1, 0, 0],
+        [0.25, 0.75, 0],
+        [0, 0, 1],
+        [0, 0, 0.5],
+        [0, 0, 0],
+        [0, 0, 0],
+    ]
+    assert torch.equal(definitions.hat(places, 3), torch.tensor(expected, dtype=torch.float32))
+    assert definitions.hat(torch.tensor([torch.nan]), 3).isnan().all()

@@ -1,1 +1,1 @@
-"""Part 2 of the source: a larger or freer field of view."""
+"""Part 2 of the source: a kernel that sees further, or elsewhere."""
