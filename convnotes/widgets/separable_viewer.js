@@ -118,22 +118,24 @@ function render({ model, el }) {
     code: () => torchCode(model.get("depthwise"), model.get("pointwise"), model.get("bias")),
     initial: { ...load(TARGETS.edges), channel: 0 } });
 
-  const thirds = h("div", { className: "cn-wide", style: { display: "grid", gap: ".75rem .5rem", "grid-template-columns": "repeat(3, minmax(0, 1fr))", "align-content": "start" } });
+  const thirds = (...children) => h("div", { className: "cn-wide", style: { display: "grid", gap: ".75rem .5rem", "grid-template-columns": "repeat(3, minmax(0, 1fr))", "align-content": "start" } }, ...children);
   const [input, made, wanted] = [0, 1, 2].map(() => picture("", height, width));
   const maps = CHANNELS.map(() => picture("", height, width));
   const kernels = [0, 1].map(() => CHANNELS.map(() => h("figure", { className: "cn-picture" })));
   input.el.classList.add("cn-input"); made.el.classList.add("cn-output"); wanted.el.classList.add("cn-output");
-  thirds.append(...[input, made, wanted, ...maps].map((one) => one.el), ...kernels.flat());
-  ui.stage.append(thirds);
+  ui.stage.parentElement.before(thirds(input.el, made.el, wanted.el));
+  ui.stage.append(thirds(...maps.map((map) => map.el), ...kernels.flat()));
+  ui.stage.parentElement.style.setProperty("margin-top", ".75rem");
+  ui.panel.style.setProperty("max-width", "17rem");
 
   const controls = [
     choice({ name: "target", label: "Target kernel", get: () => matching(model), set: (name) => name !== "own" && change(model, load(TARGETS[name])),
-      options: { edges: "edges, three directions", blur: "blur each colour", fringes: "shift each colour its own way", shifts: "lightness, shifted three ways", random: "random numbers", own: "another" } }),
+      options: { edges: "edge filters", blur: "blur", fringes: "colours shifted", shifts: "lightness shifted", random: "random", own: "another" } }),
     choice({ name: "channel", label: "Input channel", get: () => String(model.get("channel")), set: (c) => change(model, { channel: Number(c) }),
       options: Object.fromEntries(CHANNELS.map((name, c) => [c, name])) }),
   ];
   const holder = h("div", {});
-  const mixer = matrix({ name: "pointwise", caption: "Pointwise kernel: a row of weights for each output", columns: CHANNELS,
+  const mixer = matrix({ name: "pointwise", caption: "Pointwise kernel", columns: CHANNELS,
     rows: [1, 2, 3].map((o) => `output ${o}`), get: (o, c) => model.get("pointwise")[o][c],
     set: (o, c, value) => change(model, { pointwise: model.get("pointwise").map((row, r) => row.map((v, k) => (r === o && k === c ? value : v))) }) });
   const best = h("div", { className: "cn-actions" }, button("fit", "Best fit", () => change(model, fit(model.get("target")))));
@@ -142,7 +144,7 @@ function render({ model, el }) {
   let table = null, edited = -1;
   function edit(channel) {
     edited = channel;
-    table = matrix({ name: "depthwise", caption: `Depthwise kernel of the ${CHANNELS[channel]} channel`, columns: ["left", "middle", "right"], rows: ["above", "middle", "below"],
+    table = matrix({ name: "depthwise", caption: `Depthwise kernel, ${CHANNELS[channel]}`, columns: ["left", "middle", "right"], rows: ["above", "middle", "below"],
       get: (u, v) => model.get("depthwise")[channel][u][v],
       set: (u, v, value) => change(model, { depthwise: model.get("depthwise").map((kernel, c) =>
         (c === channel ? kernel.map((row, i) => row.map((old, j) => (i === u && j === v ? value : old))) : kernel)) }) });
@@ -151,7 +153,7 @@ function render({ model, el }) {
 
   const share = h("span", { className: "cn-big", data: { shown: "share" } }), shareNote = h("span", { className: "cn-small", data: { shown: "best" } });
   const rank = h("span", { className: "cn-big", data: { shown: "rank" } }), rankNote = h("span", { className: "cn-small", data: { shown: "shares" } });
-  ui.answer.append(h("div", {}, share, shareNote), h("div", {}, rank, rankNote));
+  ui.answer.append(...[[share, shareNote], [rank, rankNote]].map((pair) => h("div", { style: { flex: "1 1 15rem" } }, ...pair)));
 
   function draw() {
     const target = model.get("target"), bias = model.get("bias"), depthwise = model.get("depthwise"), pointwise = model.get("pointwise");
@@ -174,18 +176,18 @@ function render({ model, el }) {
       map.text.replaceChildren(h("strong", {}, `Depthwise, ${CHANNELS[c]}`), ` ±${format(reach)}`);
     });
     [["Pair", weight], ["Target", target]].forEach(([whose, values], row) => values.forEach((of, o) => {
-      kernels[row][o].replaceChildren(kernelGrid(of[channel], `${whose}: the 3×3 kernel from ${name} to output ${o + 1}`, 40),
+      kernels[row][o].replaceChildren(kernelGrid(of[channel], `${whose}: the 3×3 kernel from ${name} to output ${o + 1}`, 42),
         h("figcaption", {}, h("strong", {}, whose), `, ${name} → ${o + 1}`));
     }));
     controls.forEach((c) => c.refresh());
     table.refresh();
     mixer.refresh();
     const { error, whole } = distance(weight, target), { ranks, shares } = attainable(target), now = 1 - error / whole;
-    const percent = (value) => `${format(100 * value, 1)} %`;
+    const percent = (value) => `${format(100 * value, 1)}\u00a0%`;
     share.textContent = percent(now);
-    shareNote.textContent = `of the target is in this pair; no pair with one kernel a channel holds more than ${percent(shares[0])}`;
+    shareNote.textContent = `of the target is in the pair; the best that any pair holds: ${percent(shares[0])}`;
     rank.textContent = `rank ${Math.max(...ranks)}`;
-    rankNote.textContent = `of the target's kernels of one channel (the pair's: 1); 1, 2, 3 kernels a channel can make ${shares.map(percent).join(", ")}`;
+    rankNote.textContent = `of the target's kernels of a channel; the pair's is 1. With 1, 2, 3 kernels a channel: ${shares.map(percent).join(", ")}`;
     ui.formula.textContent = [...weight.map((_, o) => `W[${o + 1}, ${name}] = ${format(pointwise[o][channel])} · d[${name}]`),
       `share = 1 − ‖W − T‖² / ‖T‖² = 1 − ${format(error, 3)} / ${format(whole, 3)} = ${format(now, 3)}`].join("\n");
     ui.say(`${percent(now)} of the target; at most ${percent(shares[0])} with one kernel a channel`);
