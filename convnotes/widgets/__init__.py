@@ -9,9 +9,10 @@ import importlib
 _HOME = {
     "ChannelMixer": "channel_mixer",
     "Quiz": "quiz",
+    "SeparableViewer": "separable_viewer",
 }
 
-__all__ = ["ChannelMixer", "Quiz"]
+__all__ = ["ChannelMixer", "Quiz", "SeparableViewer"]
 
 
 def __getattr__(name: str):
