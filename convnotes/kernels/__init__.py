@@ -1,0 +1,1 @@
+"""The fast paths behind the layers, one file an operator."""
