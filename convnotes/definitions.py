@@ -170,7 +170,7 @@ def adder2d(
 
         y[b,o,i,j] = bias[o] − Σ_{c,u,v} | x[b, c, i·s + u·d − p, j·s + v·d − p] − w[o,c,u,v] |
 
-    Shapes as in `conv2d`. A place outside the picture is a pixel of value 0 and costs |w|. Chen et al. 2020. The
+    Shapes as in `conv2d`. A place outside the picture is a pixel of value 0 and costs `|w|`. Chen et al. 2020. The
     gradient that autograd finds here is the exact one, not the paper's.
     """
     B, C = input.shape[:2]

@@ -51,9 +51,7 @@ def contract(
     Differentiable any number of times, forwards and backwards, and mapped by vmap.
     """
     call = torch.ops.convnotes.adder if torch.compiler.is_compiling() else _Contract.apply
-    return call(
-        input, weight, at_output, at_input, at_weight, slot, slope, stride, padding, dilation, groups
-    )  # fmt: skip
+    return call(input, weight, at_output, at_input, at_weight, slot, slope, stride, padding, dilation, groups)
 
 
 @torch.library.custom_op("convnotes::adder", mutates_args=(), schema=f"({_ARGUMENTS}, {_GEOMETRY}) -> Tensor")

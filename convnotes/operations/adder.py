@@ -37,11 +37,13 @@ def adder2d(
     """Score every patch of `input` `[B, C, H, W]` against `weight` `[O, C/groups, KH, KW]`: `[B, O, H_out, W_out]`.
 
     Sizes and arguments as in `torch.nn.functional.conv2d`. A place outside the picture is a pixel of value 0 and costs
-    |w|: padding is not neutral. `gradient` says what autograd is told:
+    `|w|`: padding is not neutral. `gradient` says what autograd is told:
 
-    "exact"  ∂y/∂x = sign(w − x), ∂y/∂w = sign(x − w); 0 where they are equal
-    "paper"  ∂y/∂x := clamp(w − x, −1, 1), ∂y/∂w := x − w (equations 5 and 6): no gradient of any function, but one that
-             keeps its size. Second derivatives are those of these two formulas; forward mode uses the same two.
+        "exact"   ∂y/∂x  = sign(w − x)            ∂y/∂w  = sign(x − w)     0 where they are equal
+        "paper"   ∂y/∂x := clamp(w − x, −1, 1)    ∂y/∂w := x − w           section 3.2 of the paper
+
+    The paper's two are no gradient of any function, but they tell how far off a pixel is. Forward mode uses them as
+    well, and second derivatives are the derivatives of these formulas.
 
     Half and bfloat16 are summed in float32; where autocast mixes dtypes the wider one is taken.
 
@@ -153,7 +155,7 @@ class Adder2d(nn.Module):
 def scale_adder_steps(
     model: nn.Module, optimizer: torch.optim.Optimizer, eta: float = 0.2, when: Literal["step", "backward"] = "step"
 ) -> list[RemovableHandle]:
-    """Bring the gradient g of every adder's weight to the length η·√k, k the number of its elements (equation 8).
+    """Bring the gradient g of every adder's weight to the length η·√k, k the number of its elements (section 3.3).
 
     `when="step"` does it once, right before each step of `optimizer`, on the gradient of the whole batch. So a loss
     scale, the accumulation over several backward passes and the mean over processes keep their meaning; clipping to a

@@ -42,7 +42,7 @@ def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> T
         raise TypeError(f"displacements must be whole numbers, got {displacements.dtype}")
     check_displacements(input, displacements, "shift2d")
     if torch.compiler.is_compiling():
-        offsets = displacements.to(input.device, torch.int64)
+        offsets = displacements.to(torch.int64)
         return by_gather(by_gather(input, offsets[:, 0], 2), offsets[:, 1], 3)
     return by_slices(input, runs(_pairs(displacements.tolist())))
 

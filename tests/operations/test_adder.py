@@ -61,7 +61,7 @@ def test_tiles_of_any_size_give_the_same(monkeypatch, elements, gradient):
 
 
 def by_formula(x, w, g, case):
-    """Equations 5 and 6 with everything spelled out: patches [B, K, places], kernels [O, K], one group."""
+    """The paper's two formulas with everything spelled out: patches [B, K, places], kernels [O, K], one group."""
     options = {name: case[name] for name in ("stride", "padding", "dilation") if name in case}
     patches = F.unfold(x, w.shape[2:], **options)
     d = patches[:, None] - w.flatten(1)[None, :, :, None]  # [B, O, K, places]
