@@ -7,12 +7,13 @@ share. Needs pip install "convnotes[viz]".
 import importlib
 
 _HOME = {
+    "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
 }
 
-__all__ = ["ChannelMixer", "Quiz", "SeparableViewer"]
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str):
