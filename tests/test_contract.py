@@ -96,10 +96,8 @@ def bottleneck_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def stack_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    for conv in layer:
-        if isinstance(conv, nn.Conv2d):
-            x = torch.relu(definitions.conv2d(x, conv.weight, conv.bias, padding=conv.padding))
-    return x
+    convs = [part for part in layer if isinstance(part, nn.Conv2d)]
+    return definitions.kernel_stack(x, [c.weight for c in convs], [c.bias for c in convs], convs[0].padding)
 
 
 LAYERS = {

@@ -58,3 +58,13 @@ def test_a_1x1_convolution_is_the_plain_one_and_a_matrix_on_every_pixel():
 def test_an_mlpconv_of_one_layer_is_a_convolution_and_relu():
     x, w, b = torch.randn(1, 2, 5, 6), torch.randn(3, 2, 3, 3), torch.randn(3)
     assert_close(definitions.mlpconv(x, [w], [b], stride=2), F.conv2d(x, w, b, stride=2).relu())
+
+
+@pytest.mark.parametrize("activation", [True, False])
+def test_a_stack_is_torch_s_convolutions_one_after_the_other(activation):
+    x = torch.randn(2, 2, 11, 7, dtype=torch.float64)
+    weights = [torch.randn(3, c, 3, 3, dtype=torch.float64) for c in (2, 3)]
+    biases = [torch.randn(3, dtype=torch.float64) for _ in weights]
+    after = torch.relu if activation else (lambda y: y)
+    expected = after(F.conv2d(after(F.conv2d(x, weights[0], biases[0], padding=1)), weights[1], biases[1], padding=1))
+    assert_close(definitions.kernel_stack(x, weights, biases, padding=1, activation=activation), expected)

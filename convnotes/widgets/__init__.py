@@ -8,10 +8,11 @@ import importlib
 
 _HOME = {
     "ChannelMixer": "channel_mixer",
+    "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
 }
 
-__all__ = ["ChannelMixer", "Quiz"]
+__all__ = ["ChannelMixer", "KernelStackViewer", "Quiz"]
 
 
 def __getattr__(name: str):
