@@ -107,6 +107,23 @@ def separable(
     return pointwise(torch.cat(planes, dim=1), pointwise_weight, bias)
 
 
+def kernel_stack(
+    input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], padding: Padding = 0, activation: bool = True
+) -> Tensor:
+    """Small kernels in a row, each followed by ReLU, in the place of one large kernel.
+
+        z_0 = x,   z_n = ReLU(w_n ∗ z_{n−1} + b_n),   y = the last z
+
+    `weights[n]` is `[O, O, 3, 3]`, the first `[O, C, 3, 3]`; `activation=False` leaves ReLU out. Simonyan & Zisserman
+    2015, section 2.3.
+    """
+    z = input
+    for weight, bias in zip(weights, biases, strict=True):
+        z = conv2d(z, weight, bias, padding=padding)
+        z = torch.relu(z) if activation else z
+    return z
+
+
 def batch_norm(input: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
     """Batch norm in inference: (x − mean) / √(variance + ε) · γ + β, channel by channel. Ioffe & Szegedy 2015."""
     shape = (1, -1, 1, 1)
