@@ -8,10 +8,11 @@ import importlib
 
 _HOME = {
     "ChannelMixer": "channel_mixer",
+    "FieldGrower": "field_grower",
     "Quiz": "quiz",
 }
 
-__all__ = ["ChannelMixer", "Quiz"]
+__all__ = ["ChannelMixer", "FieldGrower", "Quiz"]
 
 
 def __getattr__(name: str):

@@ -5,12 +5,13 @@ import torch
 from widgets.javascript import call
 
 import convnotes.widgets
-from convnotes.widgets import ChannelMixer, Quiz
+from convnotes.widgets import ChannelMixer, FieldGrower, Quiz
 from convnotes.widgets.base import source
 
 QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
 EXAMPLES = {
     "ChannelMixer": lambda: ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "FieldGrower": FieldGrower,
     "Quiz": lambda: Quiz([QUESTION]),
 }
 
