@@ -114,7 +114,7 @@ function render({ model, el }) {
   const layers = () => model.get("layers");
   const copy = (list) => list.map((layer) => [...layer]);
   const ui = frame({ el, model, name: "field-grower", label: "Stack layers and watch the receptive field grow",
-    prompt: "Three layers of rate 2 leave a grid of holes. Change one rate at a time until no hole is left.",
+    prompt: "Three layers of rate 2 leave a grid of holes. Change one of them so that no hole is left.",
     code: () => torchCode(layers()), initial: { layers: copy(PRESETS.grid) } });
   const plane = h("figure", { className: "cn-picture cn-wide" }), row = h("figure", { className: "cn-picture cn-wide" });
   ui.stage.append(plane, row);
