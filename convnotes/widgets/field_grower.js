@@ -88,7 +88,7 @@ function tapGrid(layers, label) {
     drawing.append(h("path", { d: holes, class: "cn-field-hole" }));
   }
   if (size <= 17) line.forEach((a, i) => line.forEach((b, j) => a * b && drawing.append(
-    h("text", { x: at(j + 0.5), y: at(i + 0.5), class: "cn-field-paths", "font-size": unit * (a * b > 99 ? 0.42 : 0.54) }, format(a * b)))));
+    h("text", { x: at(j + 0.5), y: at(i + 0.5), class: strength(a) * strength(b) > 0.63 ? "cn-field-paths cn-field-strong" : "cn-field-paths", "font-size": unit * (a * b > 99 ? 0.42 : 0.54) }, format(a * b)))));
   drawing.append(h("rect", { x: at(stride), y: at(0), width: size * unit, height: size * unit, class: "cn-field-next" }));
   drawing.append(h("rect", { x: at(0), y: at(0), width: size * unit, height: size * unit, class: "cn-field-outline" }));
   return drawing;
@@ -117,7 +117,7 @@ function render({ model, el }) {
     prompt: "Three layers of rate 2 leave a grid of holes. Change one of them so that no hole is left.",
     code: () => torchCode(layers()), initial: { layers: copy(PRESETS.grid) } });
   const plane = h("figure", { className: "cn-picture cn-wide" }), row = h("figure", { className: "cn-picture cn-wide" });
-  ui.stage.append(plane, row);
+  ui.stage.append(plane);
 
   const controls = [
     choice({ name: "preset", label: "Preset", get: () => Object.keys(PRESETS).find((name) => JSON.stringify(PRESETS[name]) === JSON.stringify(layers())) ?? "own",
@@ -127,7 +127,7 @@ function render({ model, el }) {
       set: (count) => { const now = copy(layers()).slice(0, count); while (now.length < count) now.push([3, 1, 1]); change(model, { layers: now }); } }),
   ];
   const table = h("div", {});
-  ui.panel.append(...controls.map((c) => c.el), table, h("p", { className: "cn-small" }, "Layer 1 reads the input. Type a number, or use the arrow keys."));
+  ui.panel.append(...controls.map((c) => c.el), table, row);
   const size = h("span", { className: "cn-big", data: { shown: "size" } }), share = h("span", { className: "cn-big", data: { shown: "share" } });
   const weights = h("span", { className: "cn-big", data: { shown: "weights" } });
   const sizeNote = h("span", { className: "cn-small" }), shareNote = h("span", { className: "cn-small" }), weightsNote = h("span", { className: "cn-small" });
@@ -137,7 +137,7 @@ function render({ model, el }) {
   function build(count) {
     const names = ["kernel", "stride", "dilation"];
     cells = [];
-    table.replaceChildren(h("table", { className: "cn-matrix" }, h("caption", {}, "The layers from the input up"),
+    table.replaceChildren(h("table", { className: "cn-matrix" }, h("caption", {}, "The layers, from the input up: type, or use the arrow keys"),
       h("thead", {}, h("tr", {}, h("td"), names.map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, Array.from({ length: count }, (_, n) => h("tr", {}, h("th", { scope: "row" }, `layer ${n + 1}`), names.map((name, c) => {
         const one = cell({ name: `${name}-${n}`, label: `layer ${n + 1}, ${name}`, min: LIMITS[name][0], max: LIMITS[name][1], step: 1, digits: 0, get: () => layers()[n]?.[c] ?? 1,
@@ -159,15 +159,15 @@ function render({ model, el }) {
     row.replaceChildren(sideView(now, `One row of the same, from the output through ${now.length} layers down to ${found.along} of ${found.size} pixels`),
       h("figcaption", {}, h("strong", {}, "One row"), ", from the output (top) through the layers to the pixels that it reads."));
     size.textContent = `${format(found.size)} × ${format(found.size)}`;
-    sizeNote.textContent = "pixels: the field of one output place";
+    sizeNote.textContent = "the field, in pixels";
     share.textContent = `${format(100 * found.share, 1)} %`;
     shareNote.textContent = `of it touched, ${format(found.holes)} holes`;
     const own = now.reduce((sum, [k]) => sum + k * k, 0);
     weights.textContent = format(own);
-    weightsNote.textContent = `weights a pair of channels (one kernel of that field: ${format(found.size ** 2)})`;
+    weightsNote.textContent = `weights (one kernel of that size: ${format(found.size ** 2)})`;
     const terms = now.map(([k, , d], n) => `${k - 1}·${d}·${n ? fields[n - 1].stride : 1}`);
-    ui.formula.textContent = `F = 1 + Σ (k − 1)·d·S = 1 + ${terms.join(" + ")} = ${found.size}   (S: the strides of the layers below)\n` +
-      `touched = (${found.along} of ${found.size} along an axis)² = ${format(found.places)} of ${format(found.size ** 2)}`;
+    ui.formula.textContent = `F = 1 + Σ (k − 1)·d·S = 1 + ${terms.join(" + ")} = ${found.size}\n` +
+      `touched = (${found.along} of ${found.size} along an axis)² = ${format(found.places)} of ${format(found.size ** 2)}\nS: the product of the strides of the layers below`;
     ui.say(words);
   }
   return follow(model, draw);
