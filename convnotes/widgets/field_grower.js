@@ -56,6 +56,15 @@ export function levels(layers) {
   return found;
 }
 
+// Stretches of equal values: [start, length, value].
+export function runs(line) {
+  const found = [];
+  line.forEach((value, n) => {
+    if (found.length && found.at(-1)[2] === value) found.at(-1)[1]++; else found.push([n, 1, value]);
+  });
+  return found;
+}
+
 export function torchCode(layers) {
   const lines = layers.map(([k, s, d]) => `    torch.nn.Conv2d(1, 1, ${k}, stride=${s}, dilation=${d}),`);
   return ["net = torch.nn.Sequential(", ...lines, ")"].join("\n");
@@ -64,7 +73,7 @@ export function torchCode(layers) {
 // The side of the input that is drawn: a few fixed sizes, so that the field is seen to grow inside it.
 export function canvasSide(layers) {
   const { size, stride } = grow(layers).at(-1);
-  return [17, 21, 33, 49, 81, 129, 257, 513].find((side) => side >= size + 2 * stride) ?? size + 2 * stride;
+  return [17, 21, 25, 33, 49, 81, 129, 257, 513].find((side) => side >= size + 2 * stride) ?? size + 2 * stride;
 }
 
 const SIDE = 420;
@@ -77,8 +86,8 @@ function tapGrid(layers, label) {
   drawing.append(h("rect", { x: 0, y: 0, width: SIDE, height: SIDE, class: "cn-field-input" }));
   drawing.append(h("rect", { x: at(0), y: at(0), width: size * unit, height: size * unit, class: "cn-field-ground" }));
   // Columns in orange, rows of the ground over them: what shines through is the product of the two.
-  line.forEach((paths, n) => paths && drawing.append(h("rect", { x: at(n), y: at(0), width: unit, height: size * unit, class: "cn-field-tap", "fill-opacity": strength(paths).toFixed(3) })));
-  line.forEach((paths, n) => drawing.append(h("rect", { x: at(0), y: at(n), width: size * unit, height: unit, class: "cn-field-ground", "fill-opacity": (1 - (paths && strength(paths))).toFixed(3) })));
+  for (const [n, length, paths] of runs(line)) if (paths) drawing.append(h("rect", { x: at(n), y: at(0), width: length * unit, height: size * unit, class: "cn-field-tap", "fill-opacity": strength(paths).toFixed(3) }));
+  for (const [n, length, paths] of runs(line)) drawing.append(h("rect", { x: at(0), y: at(n), width: size * unit, height: length * unit, class: "cn-field-ground", "fill-opacity": (1 - strength(paths)).toFixed(3) }));
   if (side <= 49) {
     const rules = Array.from({ length: side + 1 }, (_, n) => `M${n * unit} 0V${SIDE}M0 ${n * unit}H${SIDE}`).join("");
     drawing.append(h("path", { d: rules, class: "cn-field-rule" }));
@@ -87,7 +96,7 @@ function tapGrid(layers, label) {
     const holes = line.map((a, i) => line.map((b, j) => (a * b ? "" : cross(i, j))).join("")).join("");
     drawing.append(h("path", { d: holes, class: "cn-field-hole" }));
   }
-  if (size <= 17) line.forEach((a, i) => line.forEach((b, j) => a * b && drawing.append(
+  if (side <= 21) line.forEach((a, i) => line.forEach((b, j) => a * b && drawing.append(
     h("text", { x: at(j + 0.5), y: at(i + 0.5), class: strength(a) * strength(b) > 0.63 ? "cn-field-paths cn-field-strong" : "cn-field-paths", "font-size": unit * (a * b > 99 ? 0.42 : 0.54) }, format(a * b)))));
   drawing.append(h("rect", { x: at(stride), y: at(0), width: size * unit, height: size * unit, class: "cn-field-next" }));
   drawing.append(h("rect", { x: at(0), y: at(0), width: size * unit, height: size * unit, class: "cn-field-outline" }));
@@ -154,7 +163,7 @@ function render({ model, el }) {
     cells.forEach((one) => one.refresh());
     const words = `a field of ${found.size} by ${found.size} pixels, ${found.places} of them touched, ${found.holes} holes`;
     plane.replaceChildren(tapGrid(now, `The input of ${side} by ${side} pixels with ${words}`),
-      h("figcaption", {}, h("strong", {}, "Input"), ` of ${side}×${side} pixels. Outline: the field of one output place`, found.size <= 17 ? "; number: the paths from that pixel" : "; deeper: more paths",
+      h("figcaption", {}, h("strong", {}, "Input"), ` of ${side}×${side} pixels. Outline: the field of one output place`, side <= 21 ? "; number: the paths from that pixel" : "; deeper: more paths",
         found.holes && side <= 49 ? "; ×: a hole" : "", `. Dashed: the field of the next place, ${stride} pixel${stride > 1 ? "s" : ""} further.`));
     row.replaceChildren(sideView(now, `One row of the same, from the output through ${now.length} layers down to ${found.along} of ${found.size} pixels`),
       h("figcaption", {}, h("strong", {}, "One row"), ", from the output (top) through the layers to the pixels that it reads."));

@@ -91,6 +91,13 @@ def test_the_drawn_input_holds_the_field_and_the_next_one(layers):
     assert start + field.stride + field.size <= side
 
 
+def test_runs_put_together_give_the_line_again():
+    line = [1, 1, 0, 0, 0, 2, 0, 1]
+    found = call("field_grower", "runs(line)", line=line)
+    assert [value for _, length, value in found for _ in range(length)] == line
+    assert [start for start, _, _ in found] == [0, 2, 5, 6, 7]
+
+
 @every_stack
 def test_the_copied_code_is_the_network_that_is_shown(layers):
     scope = {"torch": torch}
