@@ -9,6 +9,7 @@ import importlib
 _HOME = {
     "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
+    "FieldGrower": "field_grower",
     "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",

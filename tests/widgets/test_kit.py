@@ -11,6 +11,7 @@ QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "w
 EXAMPLES = {
     "BudgetBench": lambda: widgets.BudgetBench(),
     "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "FieldGrower": widgets.FieldGrower,
     "KernelStackViewer": lambda: widgets.KernelStackViewer(),
     "Quiz": lambda: widgets.Quiz([QUESTION]),
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
