@@ -7,11 +7,12 @@ share. Needs pip install "convnotes[viz]".
 import importlib
 
 _HOME = {
+    "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
     "Quiz": "quiz",
 }
 
-__all__ = ["ChannelMixer", "Quiz"]
+__all__ = ["BudgetBench", "ChannelMixer", "Quiz"]
 
 
 def __getattr__(name: str):
