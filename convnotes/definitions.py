@@ -142,3 +142,50 @@ def max_pool3(input: Tensor) -> Tensor:
     H, W = input.shape[2:]
     x = torch.nn.functional.pad(input, (1, 1, 1, 1), value=-torch.inf)
     return torch.stack([x[:, :, u : u + H, v : v + W] for u in range(3) for v in range(3)]).amax(0)
+
+
+def conv_norm_relu(input: Tensor, weight: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
+    """A size-keeping convolution without bias (kernel sides odd), batch norm in inference, ReLU."""
+    padding = (weight.shape[2] // 2, weight.shape[3] // 2)
+    return torch.relu(batch_norm(conv2d(input, weight, padding=padding), norm))
+
+
+def inception(input: Tensor, weights: Sequence[Tensor], norms: Sequence[torch.nn.BatchNorm2d]) -> Tensor:
+    """Four branches side by side; the large kernels and the pooled channels stand beside a 1×1 kernel.
+
+        y = concat( f_1(x), f_3(r_3(x)), f_5(r_5(x)), p(maxpool3(x)) )      f, r, p: convolution, batch norm, ReLU
+
+    `weights` and `norms` are those of f_1, r_3, f_3, r_5, f_5, p in this order. Szegedy et al. 2015, figure 2b.
+    """
+    f1, r3, f3, r5, f5, p = zip(weights, norms, strict=True)
+    branches = [
+        conv_norm_relu(input, *f1),
+        conv_norm_relu(conv_norm_relu(input, *r3), *f3),
+        conv_norm_relu(conv_norm_relu(input, *r5), *f5),
+        conv_norm_relu(max_pool3(input), *p),
+    ]
+    return torch.cat(branches, dim=1)
+
+
+def factorised(input: Tensor, vertical: Tensor, horizontal: Tensor, bias: Tensor | None = None) -> Tensor:
+    """An n×1 and a 1×n kernel in a row, as the one n×n convolution that they are (n odd, the size is kept).
+
+        w[o,c,u,v] = Σ_m h[o,m,v] · a[m,c,u]      a sum of outer products
+
+    `vertical` `[M, C, n, 1]`, `horizontal` `[O, M, 1, n]`. Szegedy et al. 2016, section 3.2.
+    """
+    weight = torch.einsum("omv,mcu->ocuv", horizontal[:, :, 0], vertical[..., 0])
+    return conv2d(input, weight, bias, padding=vertical.shape[2] // 2)
+
+
+def fire(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+    """Squeeze the channels by a 1×1 kernel, expand them by a 1×1 and a 3×3 kernel side by side.
+
+        s = ReLU(w_s · x + b_s) at every pixel      y = concat( ReLU(w_1 · s + b_1), ReLU(w_3 ∗ s + b_3) )
+
+    `weights` are w_s `[S, C, 1, 1]`, w_1 `[E_1, S, 1, 1]` and w_3 `[E_3, S, 3, 3]`. Iandola et al. 2016, section 3.2.
+    """
+    s = torch.relu(pointwise(input, weights[0][:, :, 0, 0], biases[0]))
+    narrow = pointwise(s, weights[1][:, :, 0, 0], biases[1])
+    wide = conv2d(s, weights[2], biases[2], padding=1)
+    return torch.relu(torch.cat([narrow, wide], dim=1))

@@ -72,14 +72,16 @@ export function torchCode(design, known) {
 const COLUMNS = { parameters: "parameters", macs: "multiply-adds", written: "values written", field: "field" };
 const PLAIN = { row: [["k", "k", "C", "O", "1"]], side: [] };
 const STYLE = `
-.cn-bench { width: 100%; border-collapse: collapse; display: table; font-size: .88rem; font-variant-numeric: tabular-nums; }
+@container (min-width: 640px) { [data-widget="budget-bench"] .cn-panel { width: 15.5rem; } }
+[data-widget="budget-bench"] .cn-control { grid-template-columns: 6.9rem minmax(0, 1fr) auto; }
+.cn-bench { width: 100% !important; table-layout: auto; border-collapse: collapse; display: table; font-size: .85rem; font-variant-numeric: tabular-nums; }
 .cn-bench caption, .cn-shares > p { caption-side: top; text-align: left; padding: 0 0 .25rem; font-size: .9rem; color: var(--cn-muted); }
-.cn-bench td, .cn-bench th { border: 0; padding: .25rem .3rem; background: none; color: inherit; font-weight: inherit; text-align: right; vertical-align: top; }
-.cn-bench thead th { color: var(--cn-muted); line-height: 1.2; vertical-align: bottom; }
+.cn-bench td, .cn-bench th { border: 0; padding: .25rem .2rem; background: none; color: inherit; font-weight: inherit; text-align: right; vertical-align: top; white-space: nowrap; }
+.cn-bench thead th { white-space: normal; color: var(--cn-muted); line-height: 1.2; vertical-align: bottom; }
 .cn-bench tbody tr { border-top: 1px solid var(--cn-line); background: none; }
 .cn-bench tbody tr.cn-chosen { background: var(--cn-raised); font-weight: 650; }
 .cn-bench tbody th { padding: 0; }
-.cn-bench button { all: unset; box-sizing: border-box; width: 100%; min-height: 2.4rem; padding: .2rem .3rem; cursor: pointer; text-align: left; line-height: 1.2;
+.cn-bench button { all: unset; box-sizing: border-box; width: 100%; min-height: 2.4rem; padding: .2rem .25rem; cursor: pointer; text-align: left; white-space: normal; line-height: 1.2;
   border-left: 4px solid transparent; text-decoration: underline dotted; text-underline-offset: 3px; }
 .cn-bench .cn-chosen button { border-left-color: var(--cn-accent); }
 .cn-bench td > div { height: 5px; margin: 3px 0 0 auto; border-radius: 2px; }
@@ -87,6 +89,7 @@ const STYLE = `
 .cn-bench-written { background: var(--cn-output-ink); } .cn-bench-field { background: var(--cn-input-ink); }
 .cn-shares > div { display: grid; grid-template-columns: minmax(0, 11rem) 1fr; gap: .5rem; align-items: center; font-size: .88rem; min-height: 1.6rem; }
 .cn-shares > div > div { height: 12px; background: var(--cn-kernel); border: 1px solid var(--cn-kernel-ink); }
+@container (max-width: 400px) { .cn-bench { font-size: .78rem; } .cn-bench td, .cn-bench th { padding-inline: .1rem; } }
 @media (pointer: coarse) { .cn-bench button { min-height: 44px; } }`;
 
 // Short enough for a column: 589,824 stays, 462,422,016 becomes 462.4 M.
@@ -97,7 +100,8 @@ function kernelName({ height, width, inputs, outputs, groups }) {
 }
 
 function render({ model, el }) {
-  const designs = model.get("designs"), names = Object.keys(designs), first = model.get("first");
+  const designs = Object.fromEntries(model.get("designs").map((design) => [design.name, design])), names = Object.keys(designs);
+  const first = model.get("first");
   const state = () => Object.fromEntries(Object.keys(first).map((key) => [key, model.get(key)]));
   const ui = frame({ el, model, name: "budget-bench", label: "Weigh designs of one layer",
     prompt: "Choose a design in the table, then change the kernel size: whose parameters grow, and whose hardly?",
@@ -114,9 +118,9 @@ function render({ model, el }) {
   const range = (name, label, min, max, step) => slider({ name, label, min, max, step, get: () => model.get(name), set: (value) => change(model, { [name]: value }) });
   const pick = (name, label, values) => choice({ name, label, options: Object.fromEntries(values.map((value) => [value, `${value}`])),
     get: () => model.get(name), set: (value) => change(model, { [name]: Number(value) }) });
-  const controls = [range("in_channels", "Channels in, C", 32, 512, 32), range("out_channels", "Channels out, O", 32, 512, 32),
-    range("kernel_size", "Kernel size, k", 1, 9, 2), pick("groups", "Groups, g", [1, 2, 4, 8, 16, 32]),
-    pick("squeeze", "Squeeze, O/m", [1, 2, 4, 8, 16]), range("side", "Side of the map", 7, 56, 7)];
+  const controls = [range("in_channels", "In, C", 32, 512, 32), range("out_channels", "Out, O", 32, 512, 32),
+    range("kernel_size", "Size, k", 1, 9, 2), pick("groups", "Groups, g", [1, 2, 4, 8, 16, 32]),
+    pick("squeeze", "Squeeze, O/m", [1, 2, 4, 8, 16]), range("side", "Map side", 7, 56, 7)];
   ui.panel.append(...controls.map((control) => control.el));
   const big = (shown) => h("span", { className: "cn-big", data: { shown } }), note = (shown) => h("span", { className: "cn-small", data: { shown } });
   const parameters = big("parameters"), times = note("times"), macs = big("macs"), places = note("places"), field = big("field");
@@ -147,7 +151,7 @@ function render({ model, el }) {
     shares.replaceChildren(h("p", {}, `Where the parameters of ${now.highlight} are`), ...kernels.map((kernel) =>
       h("div", {}, h("span", {}, kernelName(kernel)), h("div", { style: { width: `${Math.max(1, 100 * kernel.parameters / one.parameters)}%` } }))));
     parameters.textContent = format(one.parameters);
-    times.textContent = `parameters; the plain ${k}×${k} kernel: ${format(measured(PLAIN, known, now.side).parameters / one.parameters)} times as many`;
+    times.textContent = `parameters (plain ${k}×${k}: ${format(measured(PLAIN, known, now.side).parameters / one.parameters)} times that)`;
     macs.textContent = format(one.macs);
     places.textContent = `multiply-adds on ${now.side}×${now.side} places`;
     field.textContent = one.field.join("×");

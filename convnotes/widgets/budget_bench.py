@@ -63,7 +63,7 @@ class BudgetBench(Widget):
     squeeze = traitlets.Int(4).tag(sync=True)
     side = traitlets.Int(28).tag(sync=True)
     highlight = traitlets.Unicode("bottleneck").tag(sync=True)
-    designs = traitlets.Dict().tag(sync=True)
+    designs = traitlets.List().tag(sync=True)  # {"name", "row", "side"}, in the order of the table
     first = traitlets.Dict().tag(sync=True)  # the state that Reset brings back
 
     def __init__(self, designs: tuple[str, ...] = tuple(DESIGNS), **state: Any) -> None:
@@ -71,7 +71,7 @@ class BudgetBench(Widget):
         if unknown or not designs:
             raise ValueError(f"designs must be some of {', '.join(DESIGNS)}, got {', '.join(unknown) or 'none'}")
         start = {"highlight": "bottleneck" if "bottleneck" in designs else designs[0]} | state
-        super().__init__(designs={name: DESIGNS[name] for name in designs}, **start)
+        super().__init__(designs=[{"name": name, **DESIGNS[name]} for name in designs], **start)
         controls = ("in_channels", "out_channels", "kernel_size", "groups", "squeeze", "side", "highlight")
         self.first = {name: getattr(self, name) for name in controls}
 
@@ -97,14 +97,15 @@ class BudgetBench(Widget):
 
     @traitlets.validate("highlight")
     def _check_highlight(self, proposal: Any) -> str:
-        return _one_of(proposal, tuple(self.designs), f"one of {', '.join(self.designs)}")
+        names = [design["name"] for design in self.designs]
+        return _one_of(proposal, names, f"one of {', '.join(names)}")
 
     def parameters(self) -> dict[str, int]:
         """The weights of every design that is shown, by name."""
-        return {name: sum(map(self._weights, self._kernels(name))) for name in self.designs}
-
-    def _kernels(self, name: str) -> list[list[str]]:
-        return [*self.designs[name]["row"], *(kernel for branch in self.designs[name]["side"] for kernel in branch)]
+        return {
+            design["name"]: sum(self._weights(kernel) for part in (design["row"], *design["side"]) for kernel in part)
+            for design in self.designs
+        }
 
     def _weights(self, kernel: list[str]) -> int:
         if kernel[4] == "pool":

@@ -132,7 +132,7 @@ def test_a_column_holds_short_numbers(value, text):
 
 def test_arguments_set_the_first_state_and_what_is_shown():
     bench = BudgetBench(("plain", "fire"), in_channels=96, out_channels=128, squeeze=8, highlight="fire")
-    assert list(bench.designs) == ["plain", "fire"]
+    assert [design["name"] for design in bench.designs] == ["plain", "fire"]
     assert bench.first["highlight"] == "fire"
     assert bench.first["in_channels"] == 96
     assert bench.parameters() == {"plain": 9 * 96 * 128, "fire": 96 * 16 + 16 * 64 + 9 * 16 * 64}
