@@ -7,7 +7,16 @@ Letters: b picture of the batch · c, o input and output channel · i, j output 
 column · s stride · p padding · d dilation · g group.
 """
 
-from convnotes.definitions.compression import factorised, fire, inception, kernel_stack, mlpconv, pointwise, separable
+from convnotes.definitions.compression import (
+    bottleneck,
+    factorised,
+    fire,
+    inception,
+    kernel_stack,
+    mlpconv,
+    pointwise,
+    separable,
+)
 from convnotes.definitions.operations import active_shift2d, adder2d, shift2d
 from convnotes.definitions.plain import batch_norm, conv2d, conv_norm_relu, max_pool3
 from convnotes.definitions.receptive_field import active_conv2d, deform_conv2d, hat, non_local
@@ -17,6 +26,7 @@ __all__ = [
     "active_shift2d",
     "adder2d",
     "batch_norm",
+    "bottleneck",
     "conv2d",
     "conv_norm_relu",
     "deform_conv2d",
