@@ -66,12 +66,19 @@ def lighten(out):
 
 
 def _after_load(match):
-    """Maths is set once the page stands; the text does not wait for it."""
+    """Maths is set once the page stands: what is in sight at once, the rest with the reader's first move."""
     source = html.escape(match[1], quote=True)
-    return (
-        "<script>addEventListener('load', () => document.head.append(Object.assign("
-        f"document.createElement('script'), {{ src: '{source}' }})))</script>"
-    )
+    return f"""<script>
+addEventListener("load", () => document.head.append(Object.assign(document.createElement("script"), {{
+  src: "{source}",
+  onload: () => MathJax.startup.promise.then(() => {{
+    const moves = new AbortController();
+    const rest = () => {{ moves.abort(); MathJax.startup.document.lazyTypesetAll(); }};
+    for (const move of ["scroll", "keydown", "pointerdown"])
+      addEventListener(move, rest, {{ signal: moves.signal, passive: true }});
+  }}),
+}})));
+</script>"""
 
 
 def _one_style_sheet(page, text, out, icons, bundles, points):

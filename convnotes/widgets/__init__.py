@@ -7,12 +7,15 @@ share. Needs pip install "convnotes[viz]".
 import importlib
 
 _HOME = {
+    "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
+    "FieldGrower": "field_grower",
     "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
+    "SeparableViewer": "separable_viewer",
 }
 
-__all__ = ["ChannelMixer", "KernelStackViewer", "Quiz"]
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str):
