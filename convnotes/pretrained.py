@@ -1,4 +1,4 @@
-"""Published ImageNet weights for the networks whose parameters bear torchvision's names.
+"""Published weights for the networks whose parameters bear torchvision's names.
 
     net = load_pretrained("resnet50")        # downloads once, checks SHA-256, loads without running any pickled code
 
@@ -26,16 +26,25 @@ PUBLISHED = {
     "resnext50_32x4d": ("resnext50_32x4d-1a0047aa.pth", "1a0047aa"),
     "squeezenet1_0": ("squeezenet1_0-b66bff10.pth", "b66bff10"),
     "squeezenet1_1": ("squeezenet1_1-b8a52dc0.pth", "b8a52dc0"),
+    "deeplabv3_resnet50": ("deeplabv3_resnet50_coco-cd0a2569.pth", "cd0a2569"),
 }
+
+_OPTIONS = {
+    "googlenet": {"aux_logits": True, "transform_input": True},
+    "deeplabv3_resnet50": {"aux_loss": True},
+}
+# What the published files hold beside the network itself; of no use after training.
+_SIDE_CLASSIFIERS = {"googlenet": ("aux1", "aux2"), "deeplabv3_resnet50": ("aux_classifier",)}
 
 
 def load_pretrained(name: str, root: str | os.PathLike | None = None) -> nn.Module:
-    """The network `name` for 1000 classes with its published ImageNet weights, in eval mode, on the CPU.
+    """The network `name` with its published weights, in eval mode, on the CPU.
 
-    `PUBLISHED` lists the names. The file is looked for in `root`, else in `$CONVNOTES_DATA/pretrained`, else in the
-    user's cache folder, and downloaded there once. It is checked by SHA-256 before every use, read with
+    `PUBLISHED` lists the names. Classifiers know ImageNet's 1000 classes; "deeplabv3_resnet50" knows the 21 of Pascal
+    VOC and was trained on COCO's pictures. The file is looked for in `root`, else in `$CONVNOTES_DATA/pretrained`, else
+    in the user's cache folder, and downloaded there once. It is checked by SHA-256 before every use, read with
     `weights_only=True`, and its names must be exactly the network's. Input is normalised by ImageNet's mean
-    (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225), [B, 3, 224, 224].
+    (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225), [B, 3, 224, 224] for a classifier.
 
     Raises `ValueError` for an unknown name and for a file that is not the published one, and `ConnectionError` where
     there is no network; nothing half-written stays.
@@ -56,12 +65,10 @@ def load_pretrained(name: str, root: str | os.PathLike | None = None) -> nn.Modu
             f"{file} is not what was published: {problem} Remove it to fetch it again, or {by_hand}."
         ) from None
     state = torch.load(file, map_location="cpu", weights_only=True)
-    # The published GoogLeNet has its side classifiers; they are of no use after training.
-    options = {"aux_logits": True, "transform_input": True} if name == "googlenet" else {}
-    net = getattr(convnotes, name)(device="meta", **options)
+    net = getattr(convnotes, name)(device="meta", **_OPTIONS.get(name, {}))
     net.load_state_dict(state, strict=True, assign=True)
-    if name == "googlenet":
-        net.aux1 = net.aux2 = None
+    for side in _SIDE_CLASSIFIERS.get(name, ()):
+        setattr(net, side, None)
     return net.eval()
 
 

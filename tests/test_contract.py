@@ -21,6 +21,7 @@ import convnotes
 from convnotes import definitions
 from convnotes.compression.inception import FactorisedConv2d
 from convnotes.compression.small_kernels import VGG
+from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
 
 LOW_PRECISION = (torch.bfloat16,)
 
@@ -35,6 +36,8 @@ class Layer:
     definition: Callable[[nn.Module, Tensor], Tensor] | None = None  # None: a network, defined by its blocks
     flops: int | None = None  # of one forward pass: 2 × (multiply-adds of the convolutions); None: no such count
     words: tuple[str, ...] = field(default=())  # what extra_repr must say
+    wake: Callable[[nn.Module], None] = lambda module: None  # off a start at which gradients are 0 or a kink
+    surrogate: bool = False  # True: its gradient is not meant to be the derivative (that of its definition it must be)
 
 
 def mlpconv_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -65,21 +68,122 @@ def fire_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def bottleneck_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    def normed(conv, norm, x):
-        y = definitions.conv2d(x, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
-        return definitions.batch_norm(y, norm)
+    weights = [layer.conv1.weight, layer.conv2.weight, layer.conv3.weight]
+    shortcut = None if layer.downsample is None else (layer.downsample[0].weight, layer.downsample[1])
+    stride = (layer.conv1.stride[0], layer.conv2.stride[0])
+    norms = [layer.bn1, layer.bn2, layer.bn3]
+    return definitions.bottleneck(x, weights, norms, stride, layer.groups, shortcut)
 
-    y = torch.relu(normed(layer.conv1, layer.bn1, x))
-    y = torch.relu(normed(layer.conv2, layer.bn2, y))
-    shortcut = x if layer.downsample is None else normed(*layer.downsample, x)
-    return torch.relu(normed(layer.conv3, layer.bn3, y) + shortcut)
+
+def aspp_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    """The projection of the concatenation, as the sum of each branch's own part of it."""
+
+    def piece(conv, norm, x):
+        y = definitions.conv2d(x, conv.weight, None, 1, conv.padding, conv.dilation)
+        return torch.relu(definitions.batch_norm(y, norm))
+
+    pieces = [piece(branch[0], branch[1], x) for branch in layer.convs[:-1]]
+    pieces.append(piece(*layer.convs[-1][1:3], x.mean((2, 3), keepdim=True)))  # one place, the same for all
+    parts = layer.project[0].weight[:, :, 0, 0].chunk(len(pieces), dim=1)
+    y = sum(definitions.pointwise(piece, part) for piece, part in zip(pieces, parts, strict=True))
+    return torch.relu(definitions.batch_norm(y, layer.project[1]))
+
+
+def cascade_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    for block in layer.blocks:
+        for bottleneck in block:
+            x = bottleneck_definition(bottleneck, x)
+    return x
+
+
+def active_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    middle = layer.positions.new_zeros(1, 2)
+    positions = torch.cat([middle, layer.positions[1:]])
+    return definitions.active_conv2d(x, layer.weight, positions, layer.bias, layer.stride, layer.padding)
 
 
 def stack_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    for conv in layer:
-        if isinstance(conv, nn.Conv2d):
-            x = torch.relu(definitions.conv2d(x, conv.weight, conv.bias, padding=conv.padding))
-    return x
+    convs = [part for part in layer if isinstance(part, nn.Conv2d)]
+    return definitions.kernel_stack(x, [c.weight for c in convs], [c.bias for c in convs], convs[0].padding)
+
+
+SYNAPSES = ((0.0, 0.0), (0.4, 1.7), (-1.3, 0.8), (1.6, -2.2), (-0.7, -0.3))  # no whole position: it has a kink
+
+
+def non_local_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    """W · y + x, with maximum pooling as the largest of each window."""
+
+    def pointwise(conv, x):
+        return definitions.pointwise(x, conv.weight[:, :, 0, 0], conv.bias)
+
+    down, across = layer.subsample
+    source = x.unfold(2, down, down).unfold(3, across, across).amax((4, 5))
+    query, key = (x, source) if layer.mode == "gaussian" else (pointwise(layer.theta, x), pointwise(layer.phi, source))
+    scale = 1.0 if layer.scale is None else layer.scale
+    y = definitions.non_local(query, key, pointwise(layer.g, source), layer.mode, scale, layer.relation)
+    y = pointwise(layer.out, y)
+    return x + (definitions.batch_norm(y, layer.norm) if isinstance(layer.norm, nn.BatchNorm2d) else y)
+
+
+def wake_non_local(layer: nn.Module) -> None:
+    for parameter in (*layer.out.parameters(), *layer.norm.parameters()):
+        nn.init.normal_(parameter)
+
+
+def deform_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    conv, options = layer.conv_offset, (layer.stride, layer.padding, layer.dilation)
+    offset, mask = definitions.conv2d(x, conv.weight, conv.bias, *options), None
+    if layer.modulated:
+        K = layer.weight[0, 0].numel()
+        offset, mask = offset.split([2 * K * layer.offset_groups, K * layer.offset_groups], dim=1)
+        mask = torch.sigmoid(mask)
+    return definitions.deform_conv2d(x, offset, layer.weight, layer.bias, *options, mask)
+
+
+def let_it_move(layer: nn.Module) -> None:
+    nn.init.normal_(layer.conv_offset.weight, std=0.1)
+    nn.init.uniform_(layer.conv_offset.bias, -1.5, 1.5)
+
+
+def shift_block_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    def normed(conv, norm, x):
+        return definitions.batch_norm(definitions.conv2d(x, conv.weight, stride=conv.stride), norm)
+
+    y = definitions.shift2d(torch.relu(normed(layer.conv1, layer.bn1, x)), layer.shift.displacements)
+    return torch.relu(normed(layer.conv2, layer.bn2, y)) + normed(*layer.downsample, x)
+
+
+def basic_block_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    def normed(conv, norm, x):
+        return definitions.batch_norm(definitions.conv2d(x, conv.weight, None, conv.stride, conv.padding), norm)
+
+    y = torch.relu(normed(layer.conv1, layer.bn1, x))
+    return torch.relu(normed(layer.conv2, layer.bn2, y) + normed(*layer.downsample, x))
+
+
+def adder_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    options = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    return definitions.adder2d(x, layer.weight, layer.bias, *options)
+
+
+def paper_adder_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    """The adder's values; its gradients replaced, patch by patch, by those that the paper writes down."""
+    (sy, sx), (dy, dx), (py, px) = layer.stride, layer.dilation, layer.padding
+    w, G = layer.weight, layer.groups
+    _, _, H, W = y_shape = adder_definition(layer, x).shape
+    padded = torch.nn.functional.pad(x, (px, px, py, py)).unflatten(1, (G, -1))  # [B, G, C, …]
+    y = layer.bias.view(1, -1, 1, 1)
+    for u in range(w.shape[2]):
+        for v in range(w.shape[3]):
+            rows = slice(u * dy, u * dy + (H - 1) * sy + 1, sy)
+            columns = slice(v * dx, v * dx + (W - 1) * sx + 1, sx)
+            patch = padded[:, :, None, :, rows, columns]  # [B, G, 1, C, H, W]
+            tap = w[:, :, u, v].unflatten(0, (G, -1))[..., None, None]  # [G, O, C, 1, 1]
+            d = (patch - tap).detach()
+            by_patch = (-d).clamp(-1, 1) * (patch - patch.detach())  # 0, with slope clamp(w − x)
+            by_tap = d * (tap - tap.detach())  # 0, with slope x − w
+            y = y + (by_patch + by_tap - d.abs()).sum(3).reshape(y_shape)
+    return y
 
 
 LAYERS = {
@@ -147,6 +251,134 @@ LAYERS = {
         flops=2 * 2 * (9 * 5 * 9 * 3 * 4 + 7 * 3 * 9 * 4 * 4),
         words=("3, 4", "kernel_size=5", "padding='valid'"),
     ),
+    "ASPP": Layer(
+        lambda **kw: convnotes.ASPP(3, 4, rates=(1, 3, 8), **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=aspp_definition,
+        flops=2 * 2 * (77 * (3 * 4 + 3 * 9 * 3 * 4 + 5 * 4 * 4) + 3 * 4),
+        words=("3, 4", "rates=(1, 3, 8)", "image_pooling=True"),
+    ),
+    "AtrousCascade": Layer(
+        # wide enough that no place has all its units off: there the ReLU after the sum would sit on its kink
+        lambda **kw: convnotes.AtrousCascade(3, 8, blocks=2, multi_grid=(1,), **kw),
+        input=(2, 3, 7, 5),
+        output=(2, 32, 7, 5),
+        definition=cascade_definition,
+        flops=2 * 2 * 35 * (3 * 8 + 32 * 8 + 2 * (9 * 8 * 8 + 8 * 32) + 3 * 32),
+        words=("3, 32", "rates=((2,), (4,))"),
+    ),
+    "ActiveConv2d": Layer(
+        lambda **kw: convnotes.ActiveConv2d(3, 4, SYNAPSES, stride=(2, 1), padding=(1, 2), max_reach=(2, 3), **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 7, 11),
+        definition=active_definition,
+        flops=2 * 4 * 3 * 5 * 7 * (5 + 2 * 77),  # the kernel is splatted once a call
+        words=("3, 4", "synapses=5", "stride=(2, 1)", "padding=(1, 2)", "max_reach=(2, 3)"),
+    ),
+    "NonLocal2d": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, scale=0.7, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 4 + 77 * 77 * (3 + 3)),
+        words=("4, inner_channels=3", "mode='embedded'", "subsample=(1, 1)", "scale=0.7"),
+        wake=wake_non_local,
+    ),
+    "NonLocal2d, Gaussian": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, "gaussian", subsample=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=non_local_definition,
+        flops=2 * 2 * (15 * 4 * 3 + 77 * 3 * 4 + 77 * 15 * (4 + 3)),
+        words=("mode='gaussian'", "subsample=(2, 2)", "scale=None"),
+        wake=wake_non_local,
+    ),
+    "NonLocal2d, dot product": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, "dot", norm=False, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 4 + (77 + 77) * 3 * 3),
+        words=("mode='dot'", "norm=False"),
+        wake=wake_non_local,
+    ),
+    "NonLocal2d, concatenation": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, "concat", subsample=(2, 1), **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 2 + 35 * 4 * 3 * 2 + (77 + 35) * 3),
+        words=("mode='concat'", "subsample=(2, 1)", "norm=True"),
+        wake=wake_non_local,
+    ),
+    "DeformConv2d": Layer(
+        lambda **kw: convnotes.DeformConv2d(4, 6, (3, 2), (2, 1), (1, 2), (1, 2), 2, offset_groups=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 6, 6, 9),
+        definition=deform_definition,
+        flops=2 * 2 * 54 * (6 * 4 * 36 + 6 * 2 * 6),
+        words=("4, 6", "kernel_size=(3, 2)", "stride=(2, 1)", "groups=2", "offset_groups=2", "modulated=True"),
+        wake=let_it_move,
+    ),
+    "DeformConv2d, v1": Layer(
+        lambda **kw: convnotes.DeformConv2d(3, 4, 3, padding="same", bias=False, modulated=False, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=deform_definition,
+        flops=2 * 2 * 77 * (9 * 3 * 18 + 9 * 3 * 4),
+        words=("3, 4", "padding=same", "modulated=False"),
+        wake=let_it_move,
+    ),
+    "Shift2d": Layer(
+        lambda **kw: convnotes.Shift2d(11, dilation=2, **kw),
+        input=(2, 11, 11, 7),
+        output=(2, 11, 11, 7),
+        definition=lambda layer, x: definitions.shift2d(x, layer.displacements),
+        flops=0,
+        words=("11, kernel_size=3, dilation=2", "order='contiguous'"),
+    ),
+    "ActiveShift2d": Layer(
+        lambda **kw: convnotes.ActiveShift2d(3, radius=4.5, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 3, 11, 7),
+        definition=lambda layer, x: definitions.active_shift2d(x, layer.displacements),
+        flops=0,
+        words=("3, radius=4.5",),
+    ),
+    "ShiftBlock": Layer(
+        lambda **kw: convnotes.ShiftBlock(3, 5, stride=2, expansion=4, order="interleaved", **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 5, 6, 4),
+        definition=shift_block_definition,
+        flops=2 * 2 * (77 * 3 * 20 + 24 * (20 * 5 + 3 * 5)),
+        words=("3, 5, stride=2, expansion=4",),
+    ),
+    "BasicBlock": Layer(
+        lambda **kw: BasicBlock(3, 5, stride=2, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 5, 6, 4),
+        definition=basic_block_definition,
+        flops=2 * 2 * 24 * (9 * 3 * 5 + 9 * 5 * 5 + 3 * 5),
+        words=("3, 5, stride=2",),
+    ),
+    "Adder2d": Layer(
+        lambda **kw: convnotes.Adder2d(4, 6, (3, 5), (2, 1), (1, 2), (2, 1), groups=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 6, 5, 7),
+        definition=paper_adder_definition,
+        flops=0,
+        words=("4, 6, kernel_size=(3, 5)", "groups=2", "gradient='paper'"),
+        surrogate=True,
+    ),
+    "Adder2d, exact gradient": Layer(
+        lambda **kw: convnotes.Adder2d(4, 6, (3, 5), (2, 1), (1, 2), (2, 1), groups=2, gradient="exact", **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 6, 5, 7),
+        definition=adder_definition,
+        flops=0,
+        words=("4, 6, kernel_size=(3, 5)", "stride=(2, 1)", "dilation=(2, 1)", "gradient='exact'"),
+    ),
 }
 
 NETWORKS = {
@@ -186,16 +418,40 @@ NETWORKS = {
         output=(2, 7),
         words=("num_classes=7",),
     ),
+    "DeepLabV3": Layer(
+        lambda **kw: convnotes.DeepLabV3((1, 1, 1, 1), 7, aspp_channels=4, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7, 33, 18),
+        words=("num_classes=7", "output_stride=8"),
+    ),
+    "CifarResNet": Layer(
+        lambda **kw: CifarResNet(8, 7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("depth=8, num_classes=7",)
+    ),
+    "ShiftResNet": Layer(
+        lambda **kw: convnotes.ShiftResNet(8, expansion=2, num_classes=7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("depth=8, expansion=2, num_classes=7",),
+    ),
+    "AdderResNet": Layer(
+        lambda **kw: convnotes.AdderResNet(8, 7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("depth=8, num_classes=7",),
+    ),
 }
 
 ALL = LAYERS | NETWORKS
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+with_derivative = {name: layer for name, layer in LAYERS.items() if not layer.surrogate}
 everything = pytest.mark.parametrize("layer", ALL.values(), ids=ALL)
 
 
 def made(layer: Layer, **kw) -> nn.Module:
     torch.manual_seed(0)
-    return layer.make(**kw).eval()
+    module = layer.make(**kw).eval()
+    layer.wake(module)
+    return module
 
 
 def images(layer: Layer, dtype=torch.float64, **kw) -> Tensor:
@@ -226,12 +482,12 @@ def test_it_equals_its_definition_forward_and_gradient(layer):
 
 def pure(module: nn.Module):
     """The module as a function of its input and parameters, and the parameters."""
-    names, values = zip(*module.named_parameters(), strict=True)
+    named = dict(module.named_parameters())
 
     def call(x, *parameters):
-        return torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (x,))
+        return torch.func.functional_call(module, dict(zip(named, parameters, strict=True)), (x,))
 
-    return call, values
+    return call, tuple(named.values())
 
 
 def smallest(layer: Layer) -> Tensor:
@@ -239,7 +495,7 @@ def smallest(layer: Layer) -> Tensor:
     return images(layer)[:1].requires_grad_()
 
 
-@every_layer
+@pytest.mark.parametrize("layer", with_derivative.values(), ids=with_derivative)
 def test_gradients_are_the_numerical_ones(layer):
     call, parameters = pure(made(layer, dtype=torch.float64))
     assert torch.autograd.gradcheck(call, (smallest(layer), *parameters), fast_mode=True)
@@ -397,10 +653,11 @@ def test_bad_inputs_are_refused_in_words(layer):
         module(x[0])
     with pytest.raises(ValueError, match=rf"{name} needs {x.shape[1]} channels .* got {x.shape[1] + 1}"):
         module(torch.cat([x, x[:, :1]], 1))
-    with pytest.raises(ValueError, match=rf"{name} has weights of torch.float32, but the input is torch.float64"):
-        module(x.double())
-    with pytest.raises(ValueError, match=rf"{name} has its weights on cpu, but the input is on meta"):
-        module(x.to("meta"))
+    if any(True for _ in module.parameters()):  # without weights every dtype and device fits
+        with pytest.raises(ValueError, match=rf"{name} has weights of torch.float32, but the input is torch.float64"):
+            module(x.double())
+        with pytest.raises(ValueError, match=rf"{name} has its weights on cpu, but the input is on meta"):
+            module(x.to("meta"))
     with pytest.raises(TypeError, match=rf"{name} needs a tensor of images .* got ndarray"):
         module(x.numpy())
 

@@ -13,7 +13,9 @@ import torch
 import convnotes
 from convnotes import pretrained
 
-NAMES = json.loads((Path(__file__).parent / "compression" / "torchvision_names.json").read_text())
+NAMES = {}
+for part in ("compression", "receptive_field"):
+    NAMES |= json.loads((Path(__file__).parent / part / "torchvision_names.json").read_text())
 
 
 @pytest.fixture
@@ -60,6 +62,17 @@ def test_weights_are_fetched_once_checked_and_loaded(publisher, tmp_path, monkey
     assert net(torch.rand(1, 3, 64, 64)).shape == (1, 1000)
     pretrained.load_pretrained(name, root=tmp_path / "cache")
     assert len(asked) == 1, "the second call must read from the disk"
+
+
+def test_the_segmentation_network_leaves_its_side_classifier_behind(publisher, tmp_path, monkeypatch):
+    folder, _ = publisher
+    state = torch.load(publish(folder, "deeplabv3_resnet50", monkeypatch), weights_only=True)
+    net = pretrained.load_pretrained("deeplabv3_resnet50", root=tmp_path / "cache")
+    assert net.aux_classifier is None
+    assert not net.training
+    assert {key for key in state if not key.startswith("aux_")} == set(net.state_dict())
+    assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
+    assert sum(p.numel() for p in net.parameters()) == 39_638_869
 
 
 def test_a_published_prefix_of_the_digest_is_enough_and_a_wrong_one_is_refused(publisher, tmp_path, monkeypatch):

@@ -169,8 +169,8 @@ def test_without_accelerate_the_error_names_the_extra(monkeypatch):
         ({"test_x": torch.zeros(3, 1, 5, 4)}, "test_x has 3 samples, but test_y has 11 labels"),
         ({"train_y": torch.full((37,), 2)}, r"labels must lie in 0…1 for 2 logits, got 2…2"),
         ({"train_y": torch.full((37,), -1)}, r"labels must lie in 0…1 for 2 logits, got -1…-1"),
-        ({"train_y": torch.zeros(37)}, r"train_y must hold integer labels \[N\], got torch.float32"),
-        ({"train_y": torch.zeros(37, 2, dtype=torch.int64)}, r"integer labels \[N\].*\(37, 2\)"),
+        ({"train_y": torch.zeros(37)}, r"train_y must hold integer labels \[N\] or \[N, H, W\], got torch.float32"),
+        ({"train_y": torch.zeros(37, 2, dtype=torch.int64)}, r"integer labels \[N\] or \[N, H, W\].*\(37, 2\)"),
     ],
 )
 def test_data_that_cannot_be_trained_on_is_refused(changes, message):

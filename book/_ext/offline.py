@@ -1,12 +1,9 @@
 """Make each page whole: nothing is loaded from elsewhere, nothing heavy is loaded that the page does not use.
 
 - MathJax and its fonts are copied out of the pip package sphinx-mathjax-offline (only what TeX to HTML needs).
-- The theme's icon script (1.5 MB) goes, and its icon font keeps the few icons that the pages show (156 kB become 3).
-  So does the search index on pages other than the search page. Scripts do not block the first paint.
-- A list of citations is no `role="list"`, since its children are no list items.
-- A figure's size stands in its attributes, so that a page that is narrower keeps its proportions and does not jump.
 - Each page says in its head what it is about, in the words of its first paragraph.
 - A widget's picture of its first state stands in a <noscript>, for readers without JavaScript.
+- Styles, scripts and icons are made light (lighten.py).
 """
 
 import html
@@ -18,17 +15,9 @@ from base64 import b64decode
 from pathlib import Path
 
 from docutils import nodes
-from fontTools import subset
+from lighten import lighten
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-DROPPED = re.compile(
-    r'\s*<script[^>]*src="[^"]*(?:fontawesome|searchtools|language_data|searchindex)\.js[^"]*"[^>]*></script>'
-    r'|\s*<link[^>]*rel="preload"[^>]*fontawesome[^>]*>'
-)
-SIZE = re.compile(r'style="width: (\d+)px; height: (\d+)px;"')
-SCRIPT = re.compile(
-    r"<script(?=[^>]* src=)(?![^>]*\b(?:defer|async|documentation_options)\b)"
-)
 
 
 def copy_mathjax(app):
@@ -38,37 +27,10 @@ def copy_mathjax(app):
     for file in importlib.metadata.files("sphinx-mathjax-offline"):
         inside = str(file).partition("static/mathjax/")[2]
         if inside == "tex-chtml.js" or inside.startswith(
-            ("output/chtml/fonts/woff-v2/", "input/tex/extensions/")
+            ("output/chtml/fonts/woff-v2/", "input/tex/extensions/", "ui/")
         ):
             (target / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file.locate(), target / inside)
-
-
-def subset_icons(out):
-    """Keep of the icon font what the pages and the theme's own rules name."""
-    font = out / "_static/vendor/fontawesome/webfonts/fa-solid-900.woff2"
-    styles = {
-        f.name: f.read_text() for f in (out / "_static/styles").glob("*.css")
-    }
-    theme = styles["pydata-sphinx-theme.css"]
-    named = set()
-    for page in out.rglob("*.html"):
-        named |= set(re.findall(r"\bfa-[a-z0-9-]+", page.read_text("utf-8")))
-    points = set(re.findall(r'--pst-icon-[\w-]+:\s*"\\(f[0-9a-f]+)"', theme))
-    points |= set(
-        re.findall(r'"\\(f[0-9a-f]{3})"', styles["sphinx-book-theme.css"])
-    )
-    for names, point in re.findall(
-        r'((?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\(f[0-9a-f]+)"\}', theme
-    ):
-        if named & set(re.findall(r"fa-[a-z0-9-]+", names)):
-            points.add(point)
-    options = subset.Options(flavor="woff2")
-    full = subset.load_font(font, options)
-    keeper = subset.Subsetter(options)
-    keeper.populate(unicodes=[int(point, 16) for point in points])
-    keeper.subset(full)
-    subset.save_font(full, font, options)
 
 
 def describe(app, pagename, templatename, context, doctree):
@@ -93,34 +55,22 @@ def finish(app, exception):
     if exception or app.builder.format != "html":
         return
     copy_mathjax(app)
-    subset_icons(Path(app.outdir))
-    for page in app.env.found_docs | {"search", "genindex"}:
-        file = Path(app.outdir) / f"{page}.html"
-        if file.exists():
-            text = file.read_text(encoding="utf-8")
-            changed = lighten(text, page) if page != "search" else text
-            changed = with_pictures(
-                changed,
-                Path(app.srcdir) / f"{page}.ipynb",
-                Path(app.outdir) / "_images",
-                file,
+    out = Path(app.outdir)
+    for page in app.env.found_docs:
+        file, notebook = (
+            out / f"{page}.html",
+            Path(app.srcdir) / f"{page}.ipynb",
+        )
+        if file.exists() and notebook.exists():
+            text = with_pictures(
+                file.read_text("utf-8"), notebook, out / "_images", file
             )
-            if changed != text:
-                file.write_text(changed, encoding="utf-8")
-
-
-def lighten(text, page):
-    text = text.replace(
-        '<div role="list" class="citation-list">', '<div class="citation-list">'
-    )
-    text = SIZE.sub(r'width="\1" height="\2" loading="lazy"', text)
-    return SCRIPT.sub("<script defer", DROPPED.sub("", text))
+            file.write_text(text, "utf-8")
+    lighten(out)
 
 
 def with_pictures(text, notebook, images, page):
     """After each widget's view, its stored picture for those who run no JavaScript."""
-    if not notebook.exists():
-        return text
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
@@ -144,5 +94,7 @@ def with_pictures(text, notebook, images, page):
 
 def setup(app):
     app.connect("html-page-context", describe)
-    app.connect("build-finished", finish)
+    app.connect(
+        "build-finished", finish, priority=900
+    )  # after the theme, which writes its style sheets there
     return {"parallel_read_safe": True}

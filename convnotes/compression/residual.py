@@ -25,7 +25,8 @@ class Bottleneck(nn.Module):
 
     The 3×3 kernel works on `channels · width_per_group/64 · groups` channels in `groups` groups. `stride_on` says which
     kernel carries the stride: the paper's first 1×1, which looks at one pixel in four, or the 3×3 ("v1.5",
-    torchvision). The shortcut is a strided 1×1 convolution where shape changes, else the input itself.
+    torchvision). `dilation` is the 3×3 kernel's, padded by as much. The shortcut is a strided 1×1 convolution where
+    shape changes, else the input itself.
 
     Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
     """
@@ -40,23 +41,25 @@ class Bottleneck(nn.Module):
         groups: int = 1,
         width_per_group: int = 64,
         stride_on: StrideOn = "3x3",
+        dilation: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_channels(in_channels=in_channels, channels=channels, stride=stride, groups=groups)
-        check_channels(width_per_group=width_per_group)
+        check_channels(width_per_group=width_per_group, dilation=dilation)
         if stride_on not in ("3x3", "1x1"):
             raise ValueError(f'stride_on must be "3x3" or "1x1", got {stride_on!r}')
         self.in_channels, self.out_channels, self.stride_on = in_channels, channels * self.expansion, stride_on
-        self.stride, self.groups, kw = stride, groups, {"device": device, "dtype": dtype}
+        self.stride, self.groups, self.dilation = stride, groups, dilation
+        kw = {"device": device, "dtype": dtype}
         width = channels * width_per_group // 64 * groups
         if width < groups:
             raise ValueError(f"channels={channels} with width_per_group={width_per_group} leaves a group no channel")
         first, middle = (stride, 1) if stride_on == "1x1" else (1, stride)
         self.conv1 = nn.Conv2d(in_channels, width, 1, first, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(width, **kw)
-        self.conv2 = nn.Conv2d(width, width, 3, middle, padding=1, groups=groups, bias=False, **kw)
+        self.conv2 = nn.Conv2d(width, width, 3, middle, dilation, dilation, groups, bias=False, **kw)
         self.bn2 = nn.BatchNorm2d(width, **kw)
         self.conv3 = nn.Conv2d(width, self.out_channels, 1, bias=False, **kw)
         self.bn3 = nn.BatchNorm2d(self.out_channels, **kw)
@@ -79,7 +82,7 @@ class Bottleneck(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"{self.in_channels} → {self.conv2.out_channels} → {self.out_channels}, stride={self.stride} "
-            f"on the {self.stride_on}, groups={self.groups}"
+            f"on the {self.stride_on}, groups={self.groups}, dilation={self.dilation}"
         )
 
 
@@ -89,6 +92,10 @@ class ResNet(nn.Module):
     `layers` holds the number of blocks of each stage, (3, 4, 6, 3) for 50 layers. `groups` and `width_per_group` make
     it a ResNeXt. Names of the parameters are torchvision's, so that its published weights load. Parameters for 1000
     classes: ResNet-50 25,557,032, ResNeXt-50 32×4d 25,028,904.
+
+    `replace_stride_with_dilation` says for the stages 2, 3 and 4 whether to keep the map's size: in place of the stride
+    the kernels that follow it double their dilation. At the places that the stride would have left the map is the same.
+    `num_classes=None` leaves the classifier out and gives the last map, `[B, 2048, ⌈H/32⌉, ⌈W/32⌉]` with all strides.
     """
 
     def __init__(
@@ -97,30 +104,42 @@ class ResNet(nn.Module):
         groups: int = 1,
         width_per_group: int = 64,
         stride_on: StrideOn = "3x3",
-        num_classes: int = 1000,
+        num_classes: int | None = 1000,
+        replace_stride_with_dilation: Sequence[bool] = (False, False, False),
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(num_classes=num_classes)
+        if num_classes is not None:
+            check_channels(num_classes=num_classes)
         if len(layers) != 4:
             raise ValueError(f"layers must hold the blocks of four stages, got {len(layers)}: {tuple(layers)}")
         check_channels(**{f"layers[{n}]": count for n, count in enumerate(layers)})
-        self.num_classes, kw = num_classes, {"device": device, "dtype": dtype}
+        dilate = (False, *replace_stride_with_dilation)
+        if len(dilate) != 4 or not all(isinstance(d, bool) for d in dilate):
+            raise ValueError(f"replace_stride_with_dilation must hold three bools, for stages 2 to 4, got {dilate[1:]}")
+        self.num_classes, self.replace_stride_with_dilation = num_classes, dilate[1:]
+        kw = {"device": device, "dtype": dtype}
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(64, **kw)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        channels = 64
+        channels, dilation = 64, 1
         for stage, count in enumerate(layers):
+            stride, before = (2 if stage > 0 else 1), dilation
+            if dilate[stage]:
+                stride, dilation = 1, 2 * dilation
+            if stride_on == "1x1":
+                before = dilation  # the first 3×3 kernel already comes after the stride
             blocks = []
             for n in range(count):
-                stride = 2 if stage > 0 and n == 0 else 1
-                blocks.append(Bottleneck(channels, 64 * 2**stage, stride, groups, width_per_group, stride_on, **kw))
+                s, d = (stride, before) if n == 0 else (1, dilation)
+                blocks.append(Bottleneck(channels, 64 * 2**stage, s, groups, width_per_group, stride_on, d, **kw))
                 channels = blocks[-1].out_channels
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(channels, num_classes, **kw)
+        if num_classes is not None:
+            self.avgpool = nn.AdaptiveAvgPool2d(1)
+            self.fc = nn.Linear(channels, num_classes, **kw)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -137,10 +156,10 @@ class ResNet(nn.Module):
         check_images(input, self.conv1.weight, 3, "ResNet")
         x = self.maxpool(self.relu(self.bn1(self.conv1(input))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(self.avgpool(x).flatten(1))
+        return x if self.num_classes is None else self.fc(self.avgpool(x).flatten(1))
 
     def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}"
+        return f"num_classes={self.num_classes}, replace_stride_with_dilation={self.replace_stride_with_dilation}"
 
 
 def resnet50(num_classes: int = 1000, **options) -> ResNet:

@@ -73,6 +73,40 @@ class SeparableConv2d(nn.Module):
         w = self.pointwise.weight[:, :, 0, 0].unflatten(1, (self.in_channels, self.depth_multiplier))  # [O, C, m]
         return torch.einsum("cmuv,ocm->ocuv", d, w)
 
+    @classmethod
+    def nearest(cls, conv: nn.Conv2d, depth_multiplier: int = 1) -> SeparableConv2d:
+        """The separable layer whose full weight has the least squared distance to that of `conv`; its bias is kept.
+
+        Each input channel's kernels, as a matrix [O, KH·KW], keep their first `depth_multiplier` singular parts; the
+        root of a singular value goes to either kernel. It equals `conv` from min(O, KH·KW) kernels a channel on.
+        Guo et al., "Network decoupling", BMVC 2018, arXiv:1808.05517.
+
+        Raises `TypeError` for what is no `nn.Conv2d`, `ValueError` for groups and for padding other than by zeros.
+        """
+        if not isinstance(conv, nn.Conv2d):
+            raise TypeError(f"nearest needs an nn.Conv2d, got {type(conv).__name__}")
+        if conv.groups != 1 or conv.padding_mode != "zeros":
+            raise ValueError(
+                f'nearest needs groups=1 and padding_mode="zeros", got {conv.groups} and "{conv.padding_mode}"'
+            )
+        layer = cls(
+            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation,
+            depth_multiplier, conv.bias is not None, device=conv.weight.device, dtype=conv.weight.dtype,
+        )  # fmt: skip
+        with torch.no_grad():
+            parts = torch.linalg.svd(conv.weight.double().transpose(0, 1).flatten(2), full_matrices=False)
+            roots = parts.S[:, :depth_multiplier].sqrt()  # [C, r]
+            d = layer.depthwise.weight.new_zeros(conv.in_channels, depth_multiplier, *conv.kernel_size)
+            w = d.new_zeros(conv.out_channels, conv.in_channels, depth_multiplier)
+            r = roots.shape[1]  # fewer than depth_multiplier where there are no more singular parts
+            d[:, :r] = (roots[:, :, None] * parts.Vh[:, :r]).unflatten(2, conv.kernel_size).to(d)
+            w[:, :, :r] = (parts.U[:, :, :r] * roots[:, None]).transpose(0, 1).to(w)
+            layer.depthwise.weight.copy_(d.flatten(0, 1)[:, None])
+            layer.pointwise.weight.copy_(w.flatten(1)[:, :, None, None])
+            if conv.bias is not None:
+                layer.pointwise.bias.copy_(conv.bias)
+        return layer
+
     def extra_repr(self) -> str:
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "

@@ -43,7 +43,8 @@ def measured_receptive_field(
 
     To see every pixel that *can* have an influence it asks a linear twin of the model: each kernel an average of
     positive weights, norms the identity, maximum pooling an average, the picture small and positive so that no unit is
-    off. `input_shape` [B, C, H, W] must be larger than the field, else `ValueError`. Arguments as above.
+    off. Parameters that a module names in an attribute `positional` say where it looks, not how much, and stay as they
+    are. `input_shape` [B, C, H, W] must be larger than the field, else `ValueError`. Arguments as above.
     """
     _check(model, input_shape, at)
     twin = _linear_twin(model)
@@ -53,7 +54,10 @@ def measured_receptive_field(
     size = (int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1)
     height, width = seen.shape
     if rows.min() == 0 or columns.min() == 0 or rows.max() == height - 1 or columns.max() == width - 1:
-        raise ValueError(f"the field reaches the border of a picture of {height}×{width}: ask with a larger one")
+        raise ValueError(
+            f"the field reaches the border of a picture of {height}×{width}: ask with a larger one, unless some layer "
+            f"sees any picture whole"
+        )
     return size[0] if size[0] == size[1] else size
 
 
@@ -89,7 +93,7 @@ def _gradient(model: nn.Module, x: Tensor, at: str | None) -> Tensor:
 def _linear_twin(model: nn.Module) -> nn.Module:
     twin = copy.deepcopy(model).double().eval()
     for module in list(twin.modules()):
-        for name, child in list(module.named_children()):
+        for name, child in list(module._modules.items()):  # a shared child at each of its names
             if isinstance(child, nn.MaxPool2d):
                 pool = nn.AvgPool2d(child.kernel_size, child.stride, child.padding, ceil_mode=child.ceil_mode)
                 if child.dilation not in (1, (1, 1)):
@@ -98,6 +102,9 @@ def _linear_twin(model: nn.Module) -> nn.Module:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()
     for name, parameter in twin.named_parameters():
+        owner, _, own = name.rpartition(".")
+        if own in getattr(twin.get_submodule(owner), "positional", ()):
+            continue
         if parameter.dim() > 1:
             parameter.fill_(1 / parameter[0].numel())
         else:

@@ -26,19 +26,20 @@ class ReceptiveField(NamedTuple):
     """Size, stride and padding in pixels of the input; each an int, or (vertical, horizontal) where the axes differ.
 
     `size` is how many pixels an output place sees, `stride` how far the fields of two neighbouring places lie apart,
-    `padding` how far the field of place 0 begins before the picture.
+    `padding` how far the field of place 0 begins before the picture. Size and padding are `math.inf` where a place sees
+    the whole picture, however large, as behind a non-local layer.
     """
 
-    size: int | tuple[int, int]
+    size: float | tuple[float, float]
     stride: int | tuple[int, int]
-    padding: int | tuple[int, int]
+    padding: float | tuple[float, float]
 
 
 class _Reach(NamedTuple):
     """On one axis: output place i sees the input from i·stride − before to i·stride + after."""
 
-    before: int = 0
-    after: int = 0
+    before: float = 0
+    after: float = 0
     stride: int = 1
 
     def through(self, k: int, s: int, p: int, d: int) -> _Reach:
@@ -92,7 +93,7 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) 
 
     A layer that torch.fx shall not look into may tell its own reach by a method `reach()`, which gives
     ((before, after, stride), (before, after, stride)), vertical first: output place i sees i·stride − before to
-    i·stride + after.
+    i·stride + after, and `math.inf` says that it sees all there is.
 
     Raises `TypeError` for what is no module, and `ValueError` where the graph cannot be followed or branches of
     different strides meet, naming the place; `measured_receptive_field` then answers from gradients.
@@ -266,7 +267,7 @@ def _meet(maps: list[_Map], where: str) -> _Map:
 def _as_field(reach: _Map) -> ReceptiveField:
     v, h = reach.vertical, reach.horizontal
 
-    def both(a: int, b: int) -> int | tuple[int, int]:
+    def both(a: float, b: float) -> float | tuple[float, float]:
         return a if a == b else (a, b)
 
     return ReceptiveField(

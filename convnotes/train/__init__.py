@@ -42,9 +42,11 @@ def fit(
 ) -> History:
     """Train a classifier in place by cross-entropy and return its `History`.
 
+    Labels are one a picture [N], or one a pixel [N, H, W]; accuracy is the share of the labels that are right.
+
     Args:
-        model: images → logits [N, classes]; or a function that makes it, called after seeding, so that the start
-            is part of the seed.
+        model: images → logits [N, classes] or [N, classes, H, W]; or a function that makes it, called after seeding,
+            so that the start is part of the seed.
         data: a `convnotes.data.Split`, or a pair of DataLoaders (train, test). A `Split` is shuffled each epoch and
             cut into equal batches of at most `batch_size` (a DataLoader keeps its own), none left out.
         optimizer: called as `optimizer(parameters, lr=…, weight_decay=…)`; `torch.optim.AdamW` when None.
@@ -90,7 +92,7 @@ def fit(
 
 
 def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256) -> float:
-    """Share of the images `x` [N, C, H, W] whose largest logit is at their label `y` [N], in eval mode."""
+    """Share of the labels `y` [N] or [N, H, W] that the logits of the images `x` [N, C, H, W] get right (eval mode)."""
     _check_options(batch_size=batch_size)
     check_tensors(x, y, "x", "y")
     device = next((p.device for p in model.parameters()), x.device)
@@ -135,7 +137,7 @@ def _epoch(epoch, accelerator, model, stepper, rate, batches, history, advance) 
 
 @torch.no_grad()
 def _count(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[int, int]:
-    """(right answers, samples) over all batches in eval mode; every module goes back to the mode that it was in."""
+    """(right answers, labels) over all batches in eval mode; every module goes back to the mode that it was in."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     right = samples = 0
@@ -144,7 +146,7 @@ def _count(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[
             logits = model(x)
             check_logits(logits, y)
             right += int((logits.argmax(1) == y).sum())
-            samples += len(y)
+            samples += y.numel()
     finally:
         for module, training in modes:
             module.training = training

@@ -66,8 +66,8 @@ def batches(data: Any, batch_size: int, seed: int, accelerator: Any) -> tuple[An
 def check_tensors(x: Tensor, y: Tensor, x_name: str, y_name: str) -> None:
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         raise TypeError(f"{x_name} and {y_name} must be tensors, got {type(x).__name__} and {type(y).__name__}")
-    if y.dim() != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise ValueError(f"{y_name} must hold integer labels [N], got {y.dtype} of shape {tuple(y.shape)}")
+    if y.dim() not in (1, 3) or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise ValueError(f"{y_name} must hold integer labels [N] or [N, H, W], got {y.dtype} of shape {tuple(y.shape)}")
     if len(x) != len(y):
         raise ValueError(f"{x_name} has {len(x)} samples, but {y_name} has {len(y)} labels")
     if not len(x):
@@ -75,8 +75,9 @@ def check_tensors(x: Tensor, y: Tensor, x_name: str, y_name: str) -> None:
 
 
 def check_logits(logits: Tensor, y: Tensor) -> None:
-    if logits.dim() != 2 or len(logits) != len(y):
-        raise ValueError(f"the model must give logits [{len(y)}, classes], got shape {tuple(logits.shape)}")
+    if logits.dim() != y.dim() + 1 or (len(logits), *logits.shape[2:]) != tuple(y.shape):
+        wanted = ", ".join(["classes", *map(str, y.shape[1:])])
+        raise ValueError(f"the model must give logits [{len(y)}, {wanted}], got shape {tuple(logits.shape)}")
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= logits.shape[1]:
         raise ValueError(f"labels must lie in 0…{logits.shape[1] - 1} for {logits.shape[1]} logits, got {low}…{high}")

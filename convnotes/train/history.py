@@ -18,7 +18,7 @@ class History:
     """What happened in one `fit`: one number an epoch in each list.
 
     `loss` is the mean over the samples of the epoch, each as it was trained on; the accuracies are of the network
-    at the end of the epoch, over exactly `train_samples` and `test_samples` images. `seconds` is training time
+    at the end of the epoch, over exactly `train_samples` and `test_samples` labels. `seconds` is training time
     alone; it is no part of comparisons, of `repr` and of `table()`, which therefore repeat exactly.
     """
 

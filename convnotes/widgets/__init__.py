@@ -9,10 +9,13 @@ import importlib
 _HOME = {
     "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
+    "FieldGrower": "field_grower",
+    "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
+    "SeparableViewer": "separable_viewer",
 }
 
-__all__ = ["BudgetBench", "ChannelMixer", "Quiz"]
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str):

@@ -54,6 +54,57 @@ def test_with_enough_kernels_a_channel_it_can_be_any_convolution():
     assert_close(layer.full_weight(), weight)
 
 
+@pytest.mark.parametrize("multiplier", [1, 2, 5, 7])
+def test_the_nearest_separable_layer_misses_what_its_singular_values_say(multiplier):
+    conv = nn.Conv2d(3, 5, (3, 2), (2, 1), (0, 2), (1, 2), dtype=torch.float64)
+    layer = SeparableConv2d.nearest(conv, multiplier)
+    squares = torch.linalg.svdvals(conv.weight.transpose(0, 1).flatten(2)).square()  # [C, 5]
+    assert_close((layer.full_weight() - conv.weight).square().sum(), squares[:, multiplier:].sum())
+    x = torch.randn(2, 3, 11, 7, dtype=torch.float64)
+    expected = F.conv2d(x, layer.full_weight(), conv.bias, conv.stride, conv.padding, conv.dilation)
+    assert_close(layer(x), expected)
+    if multiplier >= 5:
+        assert_close(layer(x), conv(x))
+
+
+def test_no_separable_layer_beside_the_nearest_one_is_nearer():
+    conv = nn.Conv2d(2, 4, 3, bias=False, dtype=torch.float64)
+    layer = SeparableConv2d.nearest(conv)
+    assert layer.pointwise.bias is None
+    loss = (layer.full_weight() - conv.weight).square().sum()
+    for gradient in torch.autograd.grad(loss, [*layer.parameters()]):
+        assert_close(gradient, torch.zeros_like(gradient))
+    for _ in range(20):
+        other = SeparableConv2d.nearest(conv)
+        with torch.no_grad():
+            for p in other.parameters():
+                p += 0.01 * torch.randn_like(p)
+        assert (other.full_weight() - conv.weight).square().sum() > loss
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_nearest_layer_keeps_dtype_device_and_the_convolution(dtype):
+    conv = nn.Conv2d(2, 4, 3, padding="same", dtype=dtype)
+    layer = SeparableConv2d.nearest(conv, 2)
+    assert {p.dtype for p in layer.parameters()} == {dtype}
+    assert layer.padding == "same"
+    assert torch.equal(layer.pointwise.bias, conv.bias)
+    assert SeparableConv2d.nearest(conv.to("meta")).depthwise.weight.is_meta
+
+
+@pytest.mark.parametrize(
+    ("conv", "error", "says"),
+    [
+        (nn.Linear(2, 2), TypeError, "nearest needs an nn.Conv2d, got Linear"),
+        (nn.Conv2d(2, 2, 3, groups=2), ValueError, 'got 2 and "zeros"'),
+        (nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), ValueError, 'got 1 and "circular"'),
+    ],
+)
+def test_what_has_no_nearest_separable_layer_is_refused(conv, error, says):
+    with pytest.raises(error, match=says):
+        SeparableConv2d.nearest(conv)
+
+
 def test_what_is_put_between_acts_between():
     layer = SeparableConv2d(3, 4, 3, between=nn.ReLU(), dtype=torch.float64)
     x = torch.randn(1, 3, 6, 5, dtype=torch.float64)

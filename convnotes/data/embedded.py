@@ -1,0 +1,142 @@
+"""Real images out of installed packages: photographs, textures and handwritten digits, no network needed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convnotes.data.files import is_count, need, read_picture
+
+PHOTOGRAPHS = {
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "chelsea": ("skimage", "data/chelsea.png"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+    "hubble_deep_field": ("skimage", "data/hubble_deep_field.jpg"),
+    "ihc": ("skimage", "data/ihc.png"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "retina": ("skimage", "data/retina.jpg"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+}
+TEXTURES = ("brick", "grass", "gravel")
+
+
+def photograph(name: str, size: int | tuple[int, int] | None = None) -> Tensor:
+    """The colour photograph `name` [3, H, W]; `PHOTOGRAPHS` lists the names.
+
+    `size` shrinks or enlarges it without aliasing: an int is the length in pixels of the shorter side, the aspect
+    kept; a pair is (height, width). Nothing is downloaded: the file comes out of the installed wheel.
+    """
+    if name not in PHOTOGRAPHS:
+        raise ValueError(f"there is no photograph {name!r}; the names are {', '.join(PHOTOGRAPHS)}")
+    picture = read_picture(_bundled(*PHOTOGRAPHS[name]), "RGB").float() / 255
+    if size is None:
+        return picture
+    height, width = picture.shape[1:]
+    if is_count(size):
+        scale = size / min(height, width)
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+    elif not (isinstance(size, Sequence) and len(size) == 2 and all(is_count(side) for side in size)):
+        raise ValueError(f"size must be a positive int (shorter side) or (height, width), got {size!r}")
+    resize = torch.nn.functional.interpolate
+    return resize(picture[None], tuple(size), mode="bilinear", antialias=True)[0].clamp_(0, 1)
+
+
+def texture(name: str) -> Tensor:
+    """The grey texture `name` [1, 512, 512]: brick, grass or gravel, photographs in the wheel of scikit-image."""
+    if name not in TEXTURES:
+        raise ValueError(f"there is no texture {name!r}; the names are {', '.join(TEXTURES)}")
+    return read_picture(_bundled("skimage", f"data/{name}.png"), "L").float() / 255
+
+
+class Split(NamedTuple):
+    """Images [N, C, H, W] float32 and labels [N] or, a label a pixel, [N, H, W] int64, to train on and to test on."""
+
+    train_x: Tensor
+    train_y: Tensor
+    test_x: Tensor
+    test_y: Tensor
+    classes: tuple[str, ...]
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Split:
+        """The same on another device, the pictures in another dtype (labels stay int64)."""
+        x, y = {"device": device, "dtype": dtype}, {"device": device}
+        return Split(self.train_x.to(**x), self.train_y.to(**y), self.test_x.to(**x), self.test_y.to(**y), self.classes)
+
+    def __repr__(self) -> str:
+        size = "×".join(map(str, self.train_x.shape[1:]))
+        return f"Split({len(self.train_x)} to train, {len(self.test_x)} to test, {size}, {len(self.classes)} classes)"
+
+
+def digits(test_fraction: float = 0.25, seed: int = 0) -> Split:
+    """scikit-learn's 1,797 handwritten digits [N, 1, 8, 8]; every class gives `test_fraction` of itself to the test."""
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}")
+    bunch = need("sklearn.datasets").load_digits()
+    every, y = np.arange(len(bunch.target)), torch.as_tensor(bunch.target, dtype=torch.int64)
+    x = torch.as_tensor(bunch.images, dtype=torch.float32)[:, None] / 16  # stored as 0 to 16
+    halves = need("sklearn.model_selection").train_test_split(
+        every, test_size=test_fraction, random_state=seed, stratify=bunch.target
+    )
+    train, test = map(torch.as_tensor, halves)
+    return Split(x[train], y[train], x[test], y[test], tuple(map(str, bunch.target_names)))
+
+
+def textures(
+    crop: int = 32,
+    train_per_class: int = 300,
+    test_per_class: int = 300,
+    normalise: Literal["none", "brightness", "contrast"] = "contrast",
+    seed: int = 0,
+) -> Split:
+    """Square crops of brick, grass and gravel [N, 1, crop, crop]: the left halves train, the right halves test.
+
+    No crop crosses the middle, so no pixel is in both. `normalise` works on each crop alone: "brightness" takes its
+    mean away, "contrast" also divides by its standard deviation, so that neither tells the texture; "none" leaves
+    [0, 1]. The crops of one half may overlap each other; `seed` fixes where they lie.
+    """
+    if not is_count(crop) or crop > 256:
+        raise ValueError(f"crop must be an int from 1 to 256 (half a texture is 512×256 pixels), got {crop!r}")
+    for name, count in (("train_per_class", train_per_class), ("test_per_class", test_per_class)):
+        if not is_count(count):
+            raise ValueError(f"{name} must be a positive int, got {count!r}")
+    if normalise not in ("none", "brightness", "contrast"):
+        raise ValueError(f'normalise must be "none", "brightness" or "contrast", got {normalise!r}')
+    generator = torch.Generator().manual_seed(seed)
+    halves = []
+    for columns, count in ((slice(None, 256), train_per_class), (slice(256, None), test_per_class)):
+        crops = []
+        for name in TEXTURES:
+            every = (
+                texture(name)[0, :, columns].unfold(0, crop, 1).unfold(1, crop, 1)
+            )  # [513-crop, 257-crop, crop, crop]
+            i = torch.randint(every.shape[0], (count,), generator=generator)
+            j = torch.randint(every.shape[1], (count,), generator=generator)
+            crops.append(every[i, j])
+        x = torch.cat(crops)[:, None]
+        if normalise != "none":
+            x = x - x.mean((2, 3), keepdim=True)
+        if normalise == "contrast":
+            x = x / x.std((2, 3), keepdim=True, correction=0).clamp_min(1e-3)
+        halves += [x, torch.arange(len(TEXTURES)).repeat_interleave(count)]
+    return Split(*halves, TEXTURES)
+
+
+def _bundled(package: str, path: str) -> Path:
+    """The file at `path` inside an installed package, found without importing the package."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        need(package)
+    file = Path(spec.submodule_search_locations[0]) / path
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"the installed {package} does not contain {path}: this version may download it instead"
+        )
+    return file

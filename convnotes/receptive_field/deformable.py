@@ -1,0 +1,244 @@
+"""Deformable convolution: every tap of every place reads where it wants to, and as strongly as it wants to.
+
+    y[b,o,i,j] = β[o] + Σ_{c,u,v} w[o,c,u,v] · m · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
+
+x̃ is the picture read between its pixels (bilinear, 0 outside). The offsets Δy, Δx in pixels and the mask m (1 in v1)
+belong to each tap (u, v) of each place (b, i, j). The four pixels around every sample are gathered by `weighted_rows`;
+what is left is one matrix product. Dai et al., "Deformable Convolutional Networks", ICCV 2017, arXiv:1703.06211,
+equations 2 to 4; Zhu et al., "Deformable ConvNets v2", CVPR 2019, arXiv:1811.11168, equation 1 ·
+chapter receptive_field/deformable.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convnotes.geometry import (
+    IntOrPair,
+    Padding,
+    Pair,
+    check_channels,
+    check_fits,
+    check_images,
+    output_size,
+    pair,
+    resolve_padding,
+)
+from convnotes.kernels.deform import weighted_rows
+
+torch.fx.wrap("deform_conv2d")  # a symbolic trace keeps it as one node
+
+
+def deform_conv2d(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Deformable convolution, v1 without `mask` and v2 with it; arguments and meaning as in `torchvision.ops`.
+
+    - `input` `[B, C, H, W]`.
+    - `offset` `[B, 2·K·G, H_out, W_out]` in pixels, for K = KH·KW taps k = u·KW + v: channel g·2K + 2k is Δy, the next
+      one Δx. The number G of offset groups follows from the shape; each moves C/G neighbouring channels.
+    - `weight` `[O, C/groups, KH, KW]`; the number of groups follows from the shape.
+    - `mask` `[B, K·G, H_out, W_out]`: channel g·K + k is m. It is used as it is: the v2 layer puts a sigmoid before it.
+
+    Returns `[B, O, H_out, W_out]`, sizes as in `torch.nn.functional.conv2d`, in the memory format of `input`. `padding`
+    may be "same" or "valid".
+
+    A sample is 0 where y ≤ −1, y ≥ H, x ≤ −1 or x ≥ W, and so is its gradient, at y = −1 exactly too (torchvision has
+    a gradient there, but none a step further out). Between −1 and 0 the border fades in. On pixels, where the bilinear
+    surface has a kink, the derivative is that to the right and downwards. An infinite offset reads 0, a NaN makes the
+    places that use it NaN. Places are split into whole pixels and fractions of the offset before they are added, so
+    that a far place is as exact as a near one, and samples are computed in float32 at least.
+
+    Raises `TypeError` for what is no tensor, `ValueError` for shapes, dtypes and devices that do not fit each other.
+    """
+    (sy, sx), (dy, dx) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    _check(input, offset, weight, bias, stride, padding, dilation, mask)
+    B, C, H, W = input.shape
+    O, _, KH, KW = weight.shape
+    h, w = offset.shape[2:]
+    K = KH * KW
+    G, groups = offset.shape[1] // (2 * K), C // weight.shape[1]
+    (before_y, _), (before_x, _) = resolve_padding(padding, (KH, KW), (dy, dx), (sy, sx))
+
+    # The plain kernel's places, [h, 1, K, 1] and [1, w, K, 1]; the layout throughout is [B, h, w, K, G].
+    options = {"dtype": torch.promote_types(input.dtype, torch.float32), "device": input.device}
+    taps_y = (torch.arange(KH, **options) * dy).repeat_interleave(KW).view(K, 1)
+    taps_x = (torch.arange(KW, **options) * dx).repeat(KH).view(K, 1)
+    rows = (torch.arange(h, **options) * sy - before_y).view(h, 1, 1, 1) + taps_y
+    columns = (torch.arange(w, **options) * sx - before_x).view(w, 1, 1) + taps_x
+
+    moves = offset.to(options["dtype"]).unflatten(1, (G, K, 2)).permute(3, 0, 4, 5, 2, 1)
+    y, below, inside_y = _split(moves[0], rows, H)
+    x, right, inside_x = _split(moves[1], columns, W)
+    index = _corners(y, x, inside_y & inside_x, (H, W))  # [B, h, w, K, G, 4]
+    above, left = 1 - below, 1 - right
+    if mask is not None:
+        strength = mask.to(options["dtype"]).unflatten(1, (G, K)).permute(0, 3, 4, 2, 1)
+        above, below = above * strength, below * strength
+    weights = torch.stack([above * left, above * right, below * left, below * right], -1)
+
+    framed = F.pad(input.to(options["dtype"]).permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # [B, H+2, W+2, C]
+    samples = weighted_rows(framed.reshape(-1, C // G), weights.reshape(-1, 4), index.reshape(-1, 4))
+
+    samples = samples.to(weight.dtype).view(B * h * w, K, groups, C // groups).permute(2, 0, 1, 3)
+    kernels = weight.reshape(groups, O // groups, C // groups, K).permute(0, 3, 2, 1)
+    out = torch.bmm(samples.flatten(2), kernels.flatten(1, 2))  # [groups, B·h·w, O/groups]
+    out = out.transpose(0, 1).reshape(B, h, w, O)
+    if bias is not None:
+        out = out + bias.to(out.dtype)
+    out = out.permute(0, 3, 1, 2)
+    channels_last = input.stride(1) == 1 and not input.is_contiguous()
+    return out if channels_last else out.contiguous()
+
+
+def _split(move: Tensor, start: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A place on one axis as (whole pixel, counted from −1; fraction; whether it lies between −1 and `size`)."""
+    finite = torch.finfo(move.dtype)
+    move = move.clamp(finite.min, finite.max)  # an infinity has no fraction; NaN stays
+    whole = move.detach().floor()
+    fraction, pixel = move - whole, whole + start
+    inside = (pixel >= -1) & (pixel < size) & ((pixel >= 0) | (fraction > 0))
+    return pixel + 1, fraction, inside
+
+
+def _corners(y: Tensor, x: Tensor, inside: Tensor, size: Pair) -> Tensor:
+    """Rows of the table of framed pixels that hold the four corners of each sample `[B, h, w, K, G]` → `[…, 4]`.
+
+    Pixels outside the picture are those of its frame of zeros. What lies outside altogether reads from the last
+    column of one line of the frame and the first of the next, so that no pixel of the picture has a part in it.
+    """
+    height, width = size[0] + 2, size[1] + 2
+    y, x = torch.where(inside, y, 0).long(), torch.where(inside, x, width - 1).long()
+    B, *_, G = inside.shape
+    picture = torch.arange(B, device=inside.device).view(B, 1, 1, 1, 1) * (height * width)
+    first = (picture + y * width + x) * G + torch.arange(G, device=inside.device)
+    return torch.stack([first, first + G, first + width * G, first + (width + 1) * G], -1)
+
+
+def _check(input, offset, weight, bias, stride, padding, dilation, mask) -> None:
+    named = {"input": input, "offset": offset, "weight": weight, "bias": bias, "mask": mask}
+    for name, tensor in named.items():
+        if tensor is None and name in ("bias", "mask"):
+            continue
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"deform_conv2d: {name} must be a tensor, got {type(tensor).__name__}")
+        if name != "bias" and tensor.dim() != 4:
+            raise ValueError(f"deform_conv2d: {name} must have 4 dimensions, got shape {tuple(tensor.shape)}")
+        if tensor.device != input.device:
+            raise ValueError(f"deform_conv2d: {name} is on {tensor.device}, but the input is on {input.device}")
+        if tensor.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
+            raise ValueError(f"deform_conv2d: {name} is {tensor.dtype}, but the input is {input.dtype}")
+    B, C = input.shape[:2]
+    O, c, KH, KW = weight.shape
+    K = KH * KW
+    if C % c or O % (C // c or 1):
+        raise ValueError(
+            f"deform_conv2d: a weight of shape {tuple(weight.shape)} has {O} outputs and takes {c} channels a group, "
+            f"which do not make whole groups of the {C} channels of the input"
+        )
+    if bias is not None and bias.shape != (O,):
+        raise ValueError(f"deform_conv2d: bias must be [{O}], one an output, got shape {tuple(bias.shape)}")
+    check_fits(input, weight, "deform_conv2d", stride, padding, dilation)
+    h, w = output_size(input.shape[2:], (KH, KW), stride, padding, dilation)
+    G = offset.shape[1] // (2 * K)
+    if not G or tuple(offset.shape) != (B, 2 * K * G, h, w) or C % G:
+        raise ValueError(
+            f"deform_conv2d: offset must be [{B}, {2 * K}·G, {h}, {w}], two channels for each of {K} taps, with a "
+            f"number G of offset groups that divides the {C} channels, got shape {tuple(offset.shape)}"
+        )
+    if mask is not None and tuple(mask.shape) != (B, K * G, h, w):
+        raise ValueError(
+            f"deform_conv2d: mask must be [{B}, {K * G}, {h}, {w}], a channel for each of {K} taps in each of {G} "
+            f"offset groups, got shape {tuple(mask.shape)}"
+        )
+
+
+class DeformConv2d(nn.Module):
+    """A deformable convolution that predicts its own offsets: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
+
+    Arguments as in `torch.nn.Conv2d`. `conv_offset`, a plain convolution with the same kernel size, stride, padding
+    and dilation, gives from the same input the offsets in pixels and, if `modulated` (v2), the masks before their
+    sigmoid. It starts at zero: v1 then *is* the plain convolution and v2, whose masks are ½, half of it before the
+    bias. The papers train it at a tenth of the learning rate: give `conv_offset.parameters()` a group of their own.
+    Each of the `offset_groups` moves its own C/offset_groups channels.
+
+    Raises `ValueError` or `TypeError` for bad sizes and for an input whose shape, dtype or device does not fit.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: Padding = 0,
+        dilation: IntOrPair = 1,
+        groups: int = 1,
+        offset_groups: int = 1,
+        bias: bool = True,
+        modulated: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups, offset_groups=offset_groups)
+        if in_channels % groups or out_channels % groups or in_channels % offset_groups:
+            raise ValueError(
+                f"groups must divide in_channels and out_channels, offset_groups in_channels; got {in_channels} and "
+                f"{out_channels} channels, groups={groups}, offset_groups={offset_groups}"
+            )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.groups, self.offset_groups, self.modulated = groups, offset_groups, modulated
+        self.kernel_size = pair(kernel_size, "kernel_size", 1)
+        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+        self.padding = padding if isinstance(padding, str) else pair(padding, "padding")
+        kw = {"device": device, "dtype": dtype}
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size, **kw))
+        self.bias = nn.Parameter(torch.empty(out_channels, **kw)) if bias else None
+        predicted = (3 if modulated else 2) * offset_groups * math.prod(self.kernel_size)
+        kw["device"] = torch.get_default_device() if device is None else device
+        self.conv_offset = nn.utils.skip_init(  # draws nothing: the weight is then that of a Conv2d of the same seed
+            nn.Conv2d, in_channels, predicted, self.kernel_size, self.stride, self.padding, self.dilation, **kw
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias as `torch.nn.Conv2d` does; offsets start at 0 and masks at ½."""
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.weight[0].numel())
+            nn.init.uniform_(self.bias, -bound, bound)
+        nn.init.zeros_(self.conv_offset.weight)
+        nn.init.zeros_(self.conv_offset.bias)
+
+    def predict(self, input: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The offset and the mask (None in v1) that `deform_conv2d` is given for this input."""
+        predicted = self.conv_offset(input)
+        if not self.modulated:
+            return predicted, None
+        offsets = 2 * self.offset_groups * math.prod(self.kernel_size)
+        return predicted[:, :offsets], predicted[:, offsets:].sigmoid()
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.weight, self.in_channels, "DeformConv2d")
+        check_fits(input, self.weight, "DeformConv2d", self.stride, self.padding, self.dilation)
+        offset, mask = self.predict(input)
+        return deform_conv2d(input, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, "
+            f"offset_groups={self.offset_groups}, modulated={self.modulated}"
+        )

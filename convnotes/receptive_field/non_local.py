@@ -1,0 +1,273 @@
+"""Non-local operation: every place looks at every other place, and weighs what it finds by how alike the two are.
+
+    y[b,:,i] = Σ_j f(q_i, k_j) · g[b,:,j]      i a place of the query map, j one of the N places of the key map
+
+    "gaussian", "embedded"   f = exp(scale · q_i·k_j) / Σ_j exp(scale · q_i·k_j)
+    "dot"                    f = q_i·k_j / N
+    "concat"                 f = ReLU(w · [q_i, k_j]) / N
+
+No tensor grows as the square of the number of places: softmax goes through `scaled_dot_product_attention`, the dot
+product through (q k) g = q (k g), and the concatenation through sorting (see `_concat`).
+Wang, Girshick, Gupta & He, "Non-local neural networks", CVPR 2018, arXiv:1711.07971 ·
+chapter receptive_field/non_local.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from convnotes.fundamentals.initialisation import reset_all
+from convnotes.geometry import IntOrPair, check_channels, check_images, pair
+
+Mode = Literal["gaussian", "embedded", "dot", "concat"]
+
+
+def non_local2d(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mode: Mode = "gaussian",
+    *,
+    scale: float | None = None,
+    relation: Tensor | None = None,
+) -> Tensor:
+    """Relate every place of `query` to every place of `key`, and average `value` by it.
+
+    `query` `[B, D, H, W]`, `key` `[B, D, H_k, W_k]`, `value` `[B, C, H_k, W_k]` → `[B, C, H, W]`, with channels last
+    from the softmax modes and wherever `query` has them last. All modes take O(N) memory; "dot" takes O(N) time,
+    "concat" O(N log N), the softmax modes O(N²). Wang et al. 2018, section 3.2.
+
+    `scale` multiplies q·k before the softmax; None is 1, the paper's equation. "gaussian" and "embedded" are the same
+    function here: they differ by what `NonLocal2d` gives them. `relation` `[2·D]` is the w of "concat", its first half
+    for the query. Second derivatives and transformations of `torch.func` take the softmax modes through all pairs.
+
+    Raises `ValueError` or `TypeError` for an unknown mode, a scale or relation that the mode does not have, and for
+    maps whose shapes, dtypes or devices do not fit each other.
+    """
+    _check(query, key, value, mode, scale, relation)
+    q, k, g = query.flatten(2), key.flatten(2), value.flatten(2)  # [B, D, places], [B, D, N], [B, C, N]
+    if mode == "dot":
+        y = _dot(q, k, g)
+    elif mode == "concat":
+        y = _concat(q, k, g, relation)
+    else:
+        y = _softmax(q, k, g, 1.0 if scale is None else float(scale))
+    if query.stride(1) == 1 and query.shape[1] > 1:  # channels last
+        y = y.transpose(1, 2).contiguous().transpose(1, 2)
+    return y.unflatten(2, query.shape[2:])
+
+
+def _softmax(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
+    q, k, g = (t.transpose(1, 2) for t in (q.to(g.dtype), k.to(g.dtype), g))  # [B, places, channels]
+    if not torch.compiler.is_compiling() and _transformed(q, k, g):
+        return _pairs(q, k, g, scale).transpose(1, 2)
+    wide = [q, k, g]
+    if q.device.type == "cpu" and q.shape[2] != g.shape[2]:
+        width = max(q.shape[2], g.shape[2])  # the CPU's fused kernel wants equal widths, else torch makes all pairs
+        wide = [F.pad(t, (0, width - t.shape[2])) for t in wide]
+    y = F.scaled_dot_product_attention(*(t.unsqueeze(1).contiguous() for t in wide), scale=scale)
+    y = y.squeeze(1)[..., : g.shape[2]]
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        y = _TwiceDifferentiable.apply(q, k, g, y, scale)
+    return y.transpose(1, 2)
+
+
+def _pairs(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
+    return torch.softmax(scale * q @ k.transpose(1, 2), 2) @ g
+
+
+def _transformed(*tensors: Tensor) -> bool:
+    """Is torch.func or forward-mode differentiation at work, for which torch's fused attention has no rules?"""
+    return torch._C._are_functorch_transforms_active() or any(
+        forward_ad.unpack_dual(t).tangent is not None for t in tensors
+    )
+
+
+class _TwiceDifferentiable(torch.autograd.Function):
+    """Hands fused attention on as it is, and gives it the second derivative that it lacks.
+
+    An ordinary backward goes on into the fused kernel's own. One that is to be differentiated again
+    (`create_graph=True`) leaves that out and goes through all pairs.
+    """
+
+    @staticmethod
+    def forward(ctx, q: Tensor, k: Tensor, g: Tensor, y: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(q, k, g)
+        ctx.scale = scale
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if not torch.is_grad_enabled():
+            return None, None, None, gradient, None
+        inputs = ctx.saved_tensors
+        wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=False) if needed]
+        y = _pairs(*inputs, ctx.scale)
+        found = iter(torch.autograd.grad(y, wanted, gradient.to(y.dtype), create_graph=True))
+        return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None, None
+
+
+def _dot(q: Tensor, k: Tensor, g: Tensor) -> Tensor:
+    """g (kᵀ q) / N from either end, whichever takes fewer multiply-adds: g kᵀ is `[C, D]`, kᵀ q all pairs."""
+    (D, places), (C, N) = q.shape[1:], g.shape[1:]
+    if places * N * (D + C) < (places + N) * D * C:  # then all pairs are fewer than the numbers in q and g
+        return g @ _product(k.transpose(1, 2), q, 1 / N)
+    return _product(g, k.transpose(1, 2), 1 / N) @ q
+
+
+def _product(a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """scale · a b, scaled before it is rounded: in half precision a sum over all places overflows."""
+    return torch.baddbmm(a.new_zeros(()), a, b, beta=0, alpha=scale)
+
+
+def _concat(q: Tensor, k: Tensor, g: Tensor, relation: Tensor) -> Tensor:
+    """Σ_j ReLU(a_i + b_j) · g_j / N without the pairs, where w · [q_i, k_j] = a_i + b_j.
+
+    Sort the keys by falling b. Then those that place i sees, b_j > −a_i, are the first m_i, and
+
+        Σ_j ReLU(a_i + b_j) · g_j = a_i · S0[m_i] + S1[m_i],     S0[m] = Σ_{j<m} g_j,   S1[m] = Σ_{j<m} b_j · g_j
+
+    so that two running sums answer for every place. They are taken in float64: in float32 they lose digits as they
+    grow. Of all this torch counts the products with w as multiply-adds, and nothing else.
+    """
+    exact = torch.float32 if g.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+    least = torch.promote_types(g.dtype, torch.float32)
+    N, C = k.shape[2], g.shape[1]
+    w = relation.to(least).view(2, 1, -1)  # the query's half and the key's
+    a, b = ((half @ t.to(least)).to(exact) for half, t in zip(w, (q, k), strict=True))  # [B, 1, places], [B, 1, N]
+    rising, order = (-b).sort(2)
+    m = torch.searchsorted(rising, a)  # how many −b lie below a: [B, 1, places]
+
+    factors = F.pad(torch.cat([torch.ones_like(b), -rising], 1) / N, (1, 0))  # [B, 2, 1 + N], 0 for m = 0
+    nothing = 0 * (g.detach().sum(2, keepdim=True, dtype=exact) + b.detach().sum(2, keepdim=True))  # or 0 · NaN = NaN
+    falling = (g + nothing).gather(2, F.pad(order, (1, 0)).expand(-1, C, -1))  # [B, C, 1 + N]
+    sums = (factors[:, :, None] * falling[:, None]).cumsum(3)  # S0 / N and S1 / N: [B, 2, C, 1 + N]
+    S0, S1 = sums.gather(3, m[:, :, None].expand(-1, 2, C, -1)).unbind(1)  # [B, C, places]
+    return torch.addcmul(S1, a, S0).to(g.dtype)
+
+
+class NonLocal2d(nn.Module):
+    """The non-local block: z = W y + x, `[B, C, H, W]` → the same, and at the start z = x.
+
+    y is `non_local2d` of three 1×1 convolutions of x: `theta` for the query, `phi` for the key and `g` for the value,
+    each of `inner_channels` (half of `channels` unless said). In mode "gaussian" query and key are x itself. W is the
+    1×1 convolution `out`. With `norm` a batch norm follows it, whose γ starts at 0; without, W starts at 0.
+
+    `subsample` s shrinks x before `phi` and `g` by maximum pooling over windows of s×s pixels (rows and columns that
+    fill no window are left out): s² times fewer keys.
+
+    `scale` is that of the softmax, for "gaussian" and "embedded"; None is 1, the paper's equation. Published code
+    differs, and weights made with one scale are wrong with another: the authors' code multiplies by inner_channels^−½
+    and pools as here; timm multiplies by channels^−½; several ports do not scale, and pool after `phi` and `g`, which
+    is how the paper's text places the pooling in its figure 2.
+
+    Raises `ValueError` or `TypeError` for bad arguments, for a picture smaller than a pooling window, and for an input
+    whose shape, dtype or device does not fit. Wang et al. 2018, sections 3.3 and 4.1.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        inner_channels: int | None = None,
+        mode: Mode = "embedded",
+        subsample: IntOrPair = 1,
+        scale: float | None = None,
+        norm: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        inner_channels = inner_channels if inner_channels is not None else max(1, channels // 2)
+        check_channels(channels=channels, inner_channels=inner_channels)
+        _check_mode(mode, scale)
+        self.channels, self.inner_channels, self.mode, self.scale = channels, inner_channels, mode, scale
+        self.subsample = pair(subsample, "subsample", 1)
+        kw = {"device": device, "dtype": dtype}
+        if mode != "gaussian":
+            self.theta, self.phi = (nn.Conv2d(channels, inner_channels, 1, **kw) for _ in range(2))
+        self.g = nn.Conv2d(channels, inner_channels, 1, **kw)
+        self.out = nn.Conv2d(inner_channels, channels, 1, bias=not norm, **kw)
+        self.norm = nn.BatchNorm2d(channels, **kw) if norm else nn.Identity()
+        self.relation = nn.Parameter(torch.empty(2 * inner_channels, **kw)) if mode == "concat" else None
+        self._start()
+
+    def _start(self) -> None:
+        for parameter in (self.norm if isinstance(self.norm, nn.BatchNorm2d) else self.out).parameters():
+            nn.init.zeros_(parameter)
+        if self.relation is not None:
+            bound = self.relation.numel() ** -0.5  # as a torch.nn.Linear to one number draws its weight
+            nn.init.uniform_(self.relation, -bound, bound)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as `torch.nn.Conv2d` does, and make the block the identity again."""
+        reset_all(self)
+        self._start()
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.g.weight, self.channels, "NonLocal2d")
+        (height, width), (down, across) = input.shape[2:], self.subsample
+        if height < down or width < across:
+            raise ValueError(f"NonLocal2d needs images of at least {down}×{across} pixels, got {height}×{width}")
+        source = input if self.subsample == (1, 1) else F.max_pool2d(input, self.subsample)
+        query, key = (input, source) if self.mode == "gaussian" else (self.theta(input), self.phi(source))
+        y = non_local2d(query, key, self.g(source), self.mode, scale=self.scale, relation=self.relation)
+        return input + self.norm(self.out(y))
+
+    def reach(self) -> tuple[tuple[float, float, int], tuple[float, float, int]]:
+        """Every place sees the whole picture, however large: for `convnotes.measure.receptive_field`."""
+        return (math.inf, math.inf, 1), (math.inf, math.inf, 1)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.channels}, inner_channels={self.inner_channels}, mode={self.mode!r}, subsample={self.subsample}, "
+            f"scale={self.scale}, norm={isinstance(self.norm, nn.BatchNorm2d)}"
+        )
+
+
+def _check_mode(mode: str, scale: float | None) -> None:
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode must be one of {', '.join(map(repr, get_args(Mode)))}, got {mode!r}")
+    if scale is None:
+        return
+    if mode not in ("gaussian", "embedded"):
+        raise ValueError(f'scale belongs to the softmax of "gaussian" and "embedded", got scale={scale} for {mode!r}')
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
+        raise TypeError(f"scale must be a number or None, got {type(scale).__name__}")
+
+
+def _check(query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float | None, relation: Tensor | None) -> None:
+    _check_mode(mode, scale)
+    maps = {"query": query, "key": key, "value": value}
+    given = maps if relation is None else maps | {"relation": relation}
+    for name, tensor in given.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"non_local2d needs a tensor as {name}, got {type(tensor).__name__}")
+    dtypes = {tensor.dtype for tensor in given.values()}
+    needed = None
+    if any(tensor.dim() != 4 for tensor in maps.values()):
+        needed = "maps [B, D, H, W], [B, D, H_k, W_k] and [B, C, H_k, W_k]"
+    elif not query.shape[0] == key.shape[0] == value.shape[0]:
+        needed = "one batch in all maps"
+    elif query.shape[1] != key.shape[1]:
+        needed = "as many channels in key as in query"
+    elif key.shape[2:] != value.shape[2:]:
+        needed = "the same places in key and value"
+    elif min(query.shape[1], *value.shape[1:]) < 1:
+        needed = "at least one key and one channel in each map"
+    elif (relation is None) == (mode == "concat"):
+        needed = f'relation in mode "concat" and in no other, here {mode!r}'
+    elif relation is not None and (relation.dim() != 1 or relation.shape[0] != 2 * query.shape[1]):
+        needed = f"relation [{2 * query.shape[1]}], twice the channels of query"
+    elif len({tensor.device for tensor in given.values()}) > 1:
+        needed = "all tensors on one device"
+    elif not query.is_floating_point() or (len(dtypes) > 1 and not torch.is_autocast_enabled(query.device.type)):
+        needed = "all tensors of one floating dtype"
+    if needed is not None:
+        got = ", ".join(f"{name} {tuple(t.shape)} of {t.dtype} on {t.device}" for name, t in given.items())
+        raise ValueError(f"non_local2d needs {needed}, got {got}")

@@ -1,0 +1,111 @@
+"""A depthwise and a pointwise kernel that are edited by hand, beside a full kernel that they are to make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget
+
+# Three edge filters of the lightness. Of the pairs with one kernel a channel the diagonal one comes nearest, to 60 %.
+_ACROSS = np.array([[-0.5, 0, 0.5], [-1, 0, 1], [-0.5, 0, 0.5]])
+_LIGHTNESS = np.array([0.299, 0.587, 0.114])
+EDGES = (np.stack([_ACROSS, _ACROSS.T, (_ACROSS + _ACROSS.T) / 2])[:, None] * _LIGHTNESS[:, None, None]).tolist()
+NEAREST = ([[[-1, -1, 0], [-1, 0, 1], [0, 1, 1]]] * 3, [[0.1495, 0.2935, 0.057]] * 3)
+
+
+class SeparableViewer(Widget):
+    """A photograph `[3, H, W]` with values in [0, 1] through a separable pair of kernels, and through a target.
+
+    `depthwise` `[3, 3, 3]` holds a 3×3 kernel for each colour channel, `pointwise` `[3, 3]` a row of weights for each
+    output, `target` `[3, 3, 3, 3]` the full kernel (output, input, row, column) that the pair is compared with, `bias`
+    one number for each output of both, `channel` the input channel (0 to 2) whose kernels are shown. Raises
+    `ValueError` for what is no photograph or no kernel.
+    """
+
+    module = "separable_viewer"
+
+    image = traitlets.Bytes().tag(sync=True)
+    height = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    target = traitlets.List().tag(sync=True)
+    bias = traitlets.List().tag(sync=True)
+    depthwise = traitlets.List().tag(sync=True)
+    pointwise = traitlets.List().tag(sync=True)
+    channel = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
+        pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+        if pixels.ndim != 3 or pixels.shape[0] != 3 or not np.issubdtype(pixels.dtype, np.floating):
+            raise ValueError(f"SeparableViewer needs a float photograph [3, H, W], got {pixels.dtype} {pixels.shape}")
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
+        height, width = pixels.shape[1:]
+        start = {"target": EDGES, "bias": [0.5] * 3, "depthwise": NEAREST[0], "pointwise": NEAREST[1]} | state
+        data = np.round(pixels * 255).astype(np.uint8).tobytes()
+        super().__init__(image=data, height=height, width=width, alt=alt, **start)
+
+    @traitlets.validate("target", "bias", "depthwise", "pointwise")
+    def _check_numbers(self, proposal: Any) -> list:
+        name = proposal["trait"].name
+        shape = {"target": (3, 3, 3, 3), "bias": (3,), "depthwise": (3, 3, 3), "pointwise": (3, 3)}[name]
+        try:
+            values = np.array(proposal["value"], float)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must hold numbers of shape {shape}, got {proposal['value']!r}") from None
+        if values.shape != shape or not np.isfinite(values).all():
+            raise ValueError(f"{name} must hold finite numbers of shape {shape}, got {proposal['value']!r}")
+        if name == "target" and not values.any():
+            raise ValueError("target must have a tap that is not 0: no share of nothing can be made")
+        return values.tolist()
+
+    @traitlets.validate("channel")
+    def _check_channel(self, proposal: Any) -> int:
+        if not 0 <= proposal["value"] <= 2:
+            raise ValueError(f"channel must be 0, 1 or 2, got {proposal['value']!r}")
+        return proposal["value"]
+
+    def output(self) -> torch.Tensor:
+        """What the pair gives, `[3, H, W]`."""
+        return self._through(self._full())
+
+    def share(self) -> float:
+        """1 − ‖W − T‖² / ‖T‖²: the share of the target that is in the full kernel W of the pair; 1 is all of it."""
+        target = torch.tensor(self.target, dtype=torch.float64)
+        return 1 - ((self._full() - target).square().sum() / target.square().sum()).item()
+
+    def _full(self) -> torch.Tensor:
+        depthwise, pointwise = (torch.tensor(v, dtype=torch.float64) for v in (self.depthwise, self.pointwise))
+        return pointwise[:, :, None, None] * depthwise  # [O, C, 3, 3]
+
+    def _pixels(self) -> torch.Tensor:
+        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
+        return data.view(3, self.height, self.width) / 255
+
+    def _through(self, weight: torch.Tensor) -> torch.Tensor:
+        bias = torch.tensor(self.bias, dtype=torch.float32)
+        return torch.nn.functional.conv2d(self._pixels()[None], weight.float(), bias, padding=1)[0]
+
+    def _describe(self) -> str:
+        return f"image 3×{self.height}×{self.width}, {100 * self.share():.1f} % of the target made"
+
+    def _alt(self) -> str:
+        return (
+            f"{self.alt}, beside what a pair of kernels, depthwise 3×3 and pointwise, makes of it, and what a full 3×3 "
+            "kernel makes of it. Every tap and weight of the pair can be changed in the page and in Jupyter."
+        )
+
+    def _picture(self) -> bytes:
+        from matplotlib.figure import Figure
+
+        with plots.style():
+            panels = Figure(figsize=(6.6, 1.7), layout="constrained").subplots(1, 3)
+        plots.image(self._pixels(), panels[0], "input")
+        plots.image(self.output().clamp(0, 1), panels[1], "output of the pair")
+        plots.image(self._through(torch.tensor(self.target)).clamp(0, 1), panels[2], "output of the target")
+        return plots.save(panels[0])
