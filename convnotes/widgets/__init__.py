@@ -7,11 +7,12 @@ share. Needs pip install "convnotes[viz]".
 import importlib
 
 _HOME = {
+    "AttentionViewer": "attention_viewer",
     "ChannelMixer": "channel_mixer",
     "Quiz": "quiz",
 }
 
-__all__ = ["ChannelMixer", "Quiz"]
+__all__ = ["AttentionViewer", "ChannelMixer", "Quiz"]
 
 
 def __getattr__(name: str):
