@@ -49,7 +49,7 @@ function render({ model, el }) {
   const pictures = new Uint8Array(buffer(model.get("image"))), queries = new Float32Array(buffer(model.get("query"))), keys = new Float32Array(buffer(model.get("key")));
   const ui = frame({ el, model, name: "attention-viewer", label: "See what a place of a picture attends to",
     prompt: "Point at a place, tap it or walk there with the arrow keys: what does it look at? Then set the scale to 0.",
-    code: () => torchCode(...model.get("probe"), model.get("scale")), initial: model.get("first") });
+    code: () => torchCode(...model.get("probe"), model.get("factor") * model.get("scale")), initial: model.get("first") });
 
   const input = picture("", height, width), heat = picture("", height, width);
   const frames = [input, heat].map((one) => one.holder.appendChild(h("div", { className: "cn-window" })));
@@ -63,7 +63,7 @@ function render({ model, el }) {
   const controls = [
     choice({ name: "picture", label: "Picture", options: Object.fromEntries(captions.map((text, n) => [n, text])),
       get: () => model.get("picture"), set: (value) => change(model, { picture: Number(value) }) }),
-    slider({ name: "scale", label: "Scale of q·k", min: 0, max: 4, step: 0.25, digits: 2, get: () => model.get("scale"), set: (scale) => change(model, { scale }) }),
+    slider({ name: "factor", label: "Scale of q·k", unit: "× trained", min: 0, max: 4, step: 0.25, digits: 2, get: () => model.get("factor"), set: (factor) => change(model, { factor }) }),
     slider({ name: "window", label: "Neighbourhood", unit: "places", min: 1, max: 9, step: 2, get: () => model.get("window"), set: (window) => change(model, { window }) }),
   ];
   ui.panel.append(...controls.map((c) => c.el));
@@ -75,7 +75,7 @@ function render({ model, el }) {
   ui.answer.append(h("div", {}, outside, outsideNote), h("div", {}, half, halfNote));
 
   function draw() {
-    const n = model.get("picture"), [row, column] = model.get("probe"), scale = model.get("scale"), window = model.get("window"), place = row * columns + column;
+    const n = model.get("picture"), [row, column] = model.get("probe"), scale = model.get("factor") * model.get("scale"), window = model.get("window"), place = row * columns + column;
     const x = Float32Array.from(pictures.subarray(n * channels * pixels, (n + 1) * channels * pixels), (v) => v / 255);
     const part = (all) => all.subarray(n * depth * places, (n + 1) * depth * places);
     const weights = attend(part(queries), part(keys), depth, places, place, scale), top = Math.max(...weights), strongest = weights.indexOf(top);
@@ -109,7 +109,7 @@ function render({ model, el }) {
     halfNote.textContent = `away, or nearer, lies half of it (${format(distance * height / rows, 1)} pixels)`;
     let product = 0;
     for (let d = 0; d < depth; d++) product += part(queries)[d * places + place] * part(keys)[d * places + strongest];
-    ui.formula.textContent = `f(i, j) = exp(scale·qᵢ·kⱼ) / Σ exp(scale·qᵢ·kⱼ)\nlargest: row ${Math.floor(strongest / columns)}, column ${strongest % columns}: scale·q·k = ${format(scale)}·${product < 0 ? `(${format(product)})` : format(product)}, f = ${format(top, 3)}`;
+    ui.formula.textContent = `f(i, j) = exp(scale·qᵢ·kⱼ) / Σ exp(scale·qᵢ·kⱼ)\nlargest: row ${Math.floor(strongest / columns)}, column ${strongest % columns}: scale·q·k = ${format(scale, 3)}·${product < 0 ? `(${format(product)})` : format(product)}, f = ${format(top, 3)}`;
     ui.say(`Row ${row}, column ${column}: ${outside.textContent} outside`);
   }
   return follow(model, draw);

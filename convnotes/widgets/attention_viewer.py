@@ -16,9 +16,10 @@ from convnotes.widgets.base import Widget
 class AttentionViewer(Widget):
     """Pictures `[P, 1 or 3, H, W]` in [0, 1], and the query and key maps `[P, D, rows, columns]` of each.
 
-    The weight of place j for the marked place i is softmax over j of scale · q_i·k_j. `captions` names each picture;
-    `picture` is the one shown, `probe` the marked place (row, column of the maps), `window` the odd side, in places,
-    of the neighbourhood whose share is told. Raises `TypeError` or `ValueError` for what does not fit together.
+    The weight of place j for the marked place i is softmax over j of factor · scale · q_i·k_j: `scale` is the one that
+    the block was trained with, `factor` changes it. `captions` names each picture; `picture` is the one shown, `probe`
+    the marked place (row, column of the maps), `window` the odd side, in places, of the neighbourhood whose share is
+    told. Raises `ValueError` for what does not fit together.
     """
 
     module = "attention_viewer"
@@ -36,10 +37,13 @@ class AttentionViewer(Widget):
     first = traitlets.Dict().tag(sync=True)
     picture = traitlets.Int(0).tag(sync=True)
     scale = traitlets.Float(1.0).tag(sync=True)
+    factor = traitlets.Float(1.0).tag(sync=True)
     window = traitlets.Int(5).tag(sync=True)
     probe = traitlets.List().tag(sync=True)
 
-    def __init__(self, images: Any, query: Any, key: Any, captions: Sequence[str], **state: Any) -> None:
+    def __init__(
+        self, images: Any, query: Any, key: Any, captions: Sequence[str], scale: float = 1.0, **state: Any
+    ) -> None:
         pixels, q, k = (_array(value, name) for value, name in ((images, "images"), (query, "query"), (key, "key")))
         if pixels.shape[1] not in (1, 3) or not (pixels.min() >= 0 and pixels.max() <= 1):
             raise ValueError(f"images must be [P, 1 or 3, H, W] in [0, 1], got {pixels.shape}")
@@ -53,12 +57,12 @@ class AttentionViewer(Widget):
             raise ValueError(
                 f"{height}×{width} pixels must be whole multiples of {rows}×{columns} places, {count} pictures"
             )
-        start = {"picture": 0, "scale": 1.0, "window": 5, "probe": [rows // 2, columns // 2]} | state
+        start = {"picture": 0, "factor": 1.0, "window": 5, "probe": [rows // 2, columns // 2]} | state
         super().__init__(
             image=np.round(pixels * 255).astype(np.uint8).tobytes(),
             channels=channels, height=height, width=width,
             query=q.astype("<f4").tobytes(), key=k.astype("<f4").tobytes(),
-            depth=depth, rows=rows, columns=columns, captions=list(captions), first=start, **start,
+            depth=depth, rows=rows, columns=columns, captions=list(captions), first=start, scale=scale, **start,
         )  # fmt: skip
 
     @traitlets.validate("picture")
@@ -67,10 +71,10 @@ class AttentionViewer(Widget):
             raise ValueError(f"picture must be 0 to {len(self.captions) - 1}, got {proposal['value']!r}")
         return proposal["value"]
 
-    @traitlets.validate("scale")
-    def _check_scale(self, proposal: Any) -> float:
+    @traitlets.validate("factor")
+    def _check_factor(self, proposal: Any) -> float:
         if not 0 <= proposal["value"] <= 4:
-            raise ValueError(f"scale must lie between 0 and 4, got {proposal['value']!r}")
+            raise ValueError(f"factor must lie between 0 and 4, got {proposal['value']!r}")
         return proposal["value"]
 
     @traitlets.validate("window")
@@ -95,7 +99,7 @@ class AttentionViewer(Widget):
         )
         row, column = self.probe
         products = torch.einsum("d,dhw->hw", q[:, row, column], k)
-        return torch.softmax(self.scale * products.flatten(), 0).view(self.rows, self.columns)
+        return torch.softmax(self.factor * self.scale * products.flatten(), 0).view(self.rows, self.columns)
 
     def share(self) -> float:
         """How much of the weight lies in the neighbourhood of `window`×`window` places."""
