@@ -9,6 +9,9 @@ from convnotes.widgets.base import source
 
 QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
 EXAMPLES = {
+    "AttentionViewer": lambda: widgets.AttentionViewer(
+        torch.rand(2, 1, 8, 12), torch.ones(2, 3, 4, 6), torch.ones(2, 3, 4, 6), ["noise", "more noise"]
+    ),
     "BudgetBench": lambda: widgets.BudgetBench(),
     "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "FieldGrower": widgets.FieldGrower,
@@ -51,6 +54,8 @@ def test_every_widget_has_an_example_a_module_and_words(name):
 def test_a_widget_that_is_not_there_is_refused_by_name():
     with pytest.raises(AttributeError, match="no attribute 'Mixer'; its names are BudgetBench"):
         _ = widgets.Mixer
+    with pytest.raises(AttributeError, match="no attribute 'Mixer'; its names are AttentionViewer, ChannelMixer"):
+        _ = convnotes.widgets.Mixer
 
 
 def test_the_quiz_judges_and_counts():
