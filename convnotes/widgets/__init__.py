@@ -8,11 +8,12 @@ import importlib
 
 _HOME = {
     "ChannelMixer": "channel_mixer",
+    "DeformSampler": "deform_sampler",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
 }
 
-__all__ = ["ChannelMixer", "Quiz", "SeparableViewer"]
+__all__ = ["ChannelMixer", "DeformSampler", "Quiz", "SeparableViewer"]
 
 
 def __getattr__(name: str):

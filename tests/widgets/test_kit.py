@@ -5,12 +5,13 @@ import torch
 from widgets.javascript import call
 
 import convnotes.widgets
-from convnotes.widgets import ChannelMixer, Quiz, SeparableViewer
+from convnotes.widgets import ChannelMixer, DeformSampler, Quiz, SeparableViewer
 from convnotes.widgets.base import source
 
 QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
 EXAMPLES = {
     "ChannelMixer": lambda: ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "DeformSampler": lambda: DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
     "Quiz": lambda: Quiz([QUESTION]),
     "SeparableViewer": lambda: SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
 }
