@@ -21,10 +21,10 @@ class DeformSampler(Widget):
 
     `offsets` `[18, H_out, W_out]` are what a trained layer predicts, in the order of `convnotes.deform_conv2d`.
     `weight` `[3, 3]` is its kernel from the picture to one output, `bias` that output's; `stride`, `padding` and
-    `dilation` are whole pixels. `place` is the output place (row, column) that is looked from, `tap` the chosen one of the nine.
-    `source` says which offsets act: "learned", "grid" (0), "outwards" (each tap one more `dilation` away from the
-    middle) or "hand", the nine (Δy, Δx) in `moves`, at most 8 pixels each, at every place the same. Raises `ValueError`
-    for what does not fit together.
+    `dilation` are whole pixels. `place` is the output place (row, column) that is looked from, `tap` the chosen one of
+    the nine. `source` says which offsets act: "learned", "grid" (0), "outwards" (each tap one more `dilation` away
+    from the middle) or "hand", the nine (Δy, Δx) in `moves`, at most 8 pixels each, at every place the same. Raises
+    `ValueError` for what does not fit together.
     """
 
     module = "deform_sampler"
