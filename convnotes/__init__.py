@@ -18,6 +18,14 @@ _HOME = {
     "convnotes.receptive_field.active": ("ActiveConv2d", "active_conv2d"),
     "convnotes.receptive_field.non_local": ("NonLocal2d", "non_local2d"),
     "convnotes.receptive_field.deformable": ("DeformConv2d", "deform_conv2d"),
+    "convnotes.operations.shift": ("Shift2d", "shift2d", "ShiftBlock", "ShiftResNet", "shiftresnet20"),
+    "convnotes.operations.active_shift": (
+        "ActiveShift2d",
+        "active_shift2d",
+        "active_shift_groups",
+        "normalise_active_shift_steps",
+    ),
+    "convnotes.operations.adder": ("Adder2d", "adder2d", "AdderResNet", "adder_resnet20", "scale_adder_steps"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -107,6 +107,23 @@ def separable(
     return pointwise(torch.cat(planes, dim=1), pointwise_weight, bias)
 
 
+def kernel_stack(
+    input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], padding: Padding = 0, activation: bool = True
+) -> Tensor:
+    """Small kernels in a row, each followed by ReLU, in the place of one large kernel.
+
+        z_0 = x,   z_n = ReLU(w_n ∗ z_{n−1} + b_n),   y = the last z
+
+    `weights[n]` is `[O, O, 3, 3]`, the first `[O, C, 3, 3]`; `activation=False` leaves ReLU out. Simonyan & Zisserman
+    2015, section 2.3.
+    """
+    z = input
+    for weight, bias in zip(weights, biases, strict=True):
+        z = conv2d(z, weight, bias, padding=padding)
+        z = torch.relu(z) if activation else z
+    return z
+
+
 def batch_norm(input: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
     """Batch norm in inference: (x − mean) / √(variance + ε) · γ + β, channel by channel. Ioffe & Szegedy 2015."""
     shape = (1, -1, 1, 1)
@@ -238,3 +255,120 @@ def hat(place: Tensor, size: int) -> Tensor:
     t = place.unsqueeze(-1) - torch.arange(size, dtype=place.dtype, device=place.device)
     nothing = (t < -1) | (t >= 1) | (place.unsqueeze(-1) <= -1)
     return torch.where(nothing, 0, torch.where(t >= 0, 1 - t, 1 + t))
+
+
+def shift2d(input: Tensor, displacements: Tensor) -> Tensor:
+    """The shift: each channel moves by a whole displacement of its own.
+
+        y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the picture
+
+    `input` `[B, C, H, W]`, `displacements` whole numbers `[C, 2]`, (dy, dx) → `[B, C, H, W]`. Wu et al. 2018.
+    """
+    C, H, W = input.shape[1:]
+    planes = []
+    for c in range(C):
+        dy, dx = (int(n) for n in displacements[c])
+        x = torch.nn.functional.pad(input[:, c], (abs(dx), abs(dx), abs(dy), abs(dy)))
+        planes.append(x[:, abs(dy) + dy :, abs(dx) + dx :][:, :H, :W])
+    return torch.stack(planes, dim=1)
+
+
+def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
+    """The active shift: each channel moves by a real displacement of its own, bilinear between the pixels.
+
+        y[b,c,i,j] = Σ_{u,v ∈ {0,1}} a_u(dy_c) · a_v(dx_c) · x[b, c, i + ⌊dy_c⌋ + u, j + ⌊dx_c⌋ + v]
+        a_1(d) = d − ⌊d⌋,   a_0(d) = 1 − a_1(d),   x = 0 outside the picture
+
+    `displacements` real numbers `[C, 2]`, (dy, dx). Jeon & Kim 2018.
+    """
+    whole = displacements.detach().floor()
+    y = torch.zeros_like(input)
+    for u in (0, 1):
+        for v in (0, 1):
+            corner = shift2d(input, whole + torch.tensor([u, v], dtype=whole.dtype))
+            part = displacements - whole  # [C, 2]
+            vertical = part[:, 0] if u else 1 - part[:, 0]
+            horizontal = part[:, 1] if v else 1 - part[:, 1]
+            y = y + (vertical * horizontal).view(1, -1, 1, 1) * corner
+    return y
+
+
+def adder2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """The adder: a patch is compared with the kernel by L1 distance, not by product.
+
+        y[b,o,i,j] = bias[o] − Σ_{c,u,v} | x[b, c, i·s + u·d − p, j·s + v·d − p] − w[o,c,u,v] |
+
+    Shapes as in `conv2d`. A place outside the picture is a pixel of value 0 and costs `|w|`. Chen et al. 2020. The
+    gradient that autograd finds here is the exact one, not the paper's.
+    """
+    B, C = input.shape[:2]
+    O, _, KH, KW = weight.shape
+    (sy, sx), (dy, dx) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    (top, bottom), (left, right) = resolve_padding(padding, (KH, KW), (dy, dx), (sy, sx))
+    H, W = output_size(input.shape[2:], (KH, KW), (sy, sx), padding, (dy, dx))
+
+    x = torch.nn.functional.pad(input, (left, right, top, bottom)).unflatten(1, (groups, 1, C // groups))
+    w = weight.unflatten(0, (groups, O // groups))[..., None, None]  # [G, O/G, C/G, KH, KW, 1, 1]
+    y = input.new_zeros(B, groups, O // groups, H, W)
+    for u in range(KH):
+        for v in range(KW):
+            rows = slice(u * dy, u * dy + (H - 1) * sy + 1, sy)
+            columns = slice(v * dx, v * dx + (W - 1) * sx + 1, sx)
+            y = y - (x[..., rows, columns] - w[:, :, :, u, v]).abs().sum(3)  # [B, G, O/G, C/G, H, W] over c
+    y = y.flatten(1, 2)
+    return y if bias is None else y + bias.view(1, O, 1, 1)
+
+
+def conv_norm_relu(input: Tensor, weight: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
+    """A size-keeping convolution without bias (kernel sides odd), batch norm in inference, ReLU."""
+    padding = (weight.shape[2] // 2, weight.shape[3] // 2)
+    return torch.relu(batch_norm(conv2d(input, weight, padding=padding), norm))
+
+
+def inception(input: Tensor, weights: Sequence[Tensor], norms: Sequence[torch.nn.BatchNorm2d]) -> Tensor:
+    """Four branches side by side; the large kernels and the pooled channels stand beside a 1×1 kernel.
+
+        y = concat( f_1(x), f_3(r_3(x)), f_5(r_5(x)), p(maxpool3(x)) )      f, r, p: convolution, batch norm, ReLU
+
+    `weights` and `norms` are those of f_1, r_3, f_3, r_5, f_5, p in this order. Szegedy et al. 2015, figure 2b.
+    """
+    f1, r3, f3, r5, f5, p = zip(weights, norms, strict=True)
+    branches = [
+        conv_norm_relu(input, *f1),
+        conv_norm_relu(conv_norm_relu(input, *r3), *f3),
+        conv_norm_relu(conv_norm_relu(input, *r5), *f5),
+        conv_norm_relu(max_pool3(input), *p),
+    ]
+    return torch.cat(branches, dim=1)
+
+
+def factorised(input: Tensor, vertical: Tensor, horizontal: Tensor, bias: Tensor | None = None) -> Tensor:
+    """An n×1 and a 1×n kernel in a row, as the one n×n convolution that they are (n odd, the size is kept).
+
+        w[o,c,u,v] = Σ_m h[o,m,v] · a[m,c,u]      a sum of outer products
+
+    `vertical` `[M, C, n, 1]`, `horizontal` `[O, M, 1, n]`. Szegedy et al. 2016, section 3.2.
+    """
+    weight = torch.einsum("omv,mcu->ocuv", horizontal[:, :, 0], vertical[..., 0])
+    return conv2d(input, weight, bias, padding=vertical.shape[2] // 2)
+
+
+def fire(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+    """Squeeze the channels by a 1×1 kernel, expand them by a 1×1 and a 3×3 kernel side by side.
+
+        s = ReLU(w_s · x + b_s) at every pixel      y = concat( ReLU(w_1 · s + b_1), ReLU(w_3 ∗ s + b_3) )
+
+    `weights` are w_s `[S, C, 1, 1]`, w_1 `[E_1, S, 1, 1]` and w_3 `[E_3, S, 3, 3]`. Iandola et al. 2016, section 3.2.
+    """
+    s = torch.relu(pointwise(input, weights[0][:, :, 0, 0], biases[0]))
+    narrow = pointwise(s, weights[1][:, :, 0, 0], biases[1])
+    wide = conv2d(s, weights[2], biases[2], padding=1)
+    return torch.relu(torch.cat([narrow, wide], dim=1))

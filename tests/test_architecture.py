@@ -41,7 +41,7 @@ CHAPTERS = {
     "fundamentals": ["initialisation", "multi_scale", "transfer"],
     "compression": ["pointwise", "inception", "separable", "squeezenet", "residual", "small_kernels"],
     "receptive_field": ["dilated", "active", "deformable", "non_local"],
-    "operations": ["shift", "adder"],
+    "operations": ["cifar_resnet", "shift", "active_shift", "adder"],
 }
 
 # What the package may import from outside at the top of a file: everything else is imported where it is used.

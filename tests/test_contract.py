@@ -21,6 +21,7 @@ import convnotes
 from convnotes import definitions
 from convnotes.compression.inception import FactorisedConv2d
 from convnotes.compression.small_kernels import VGG
+from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
 
 LOW_PRECISION = (torch.bfloat16,)
 
@@ -36,6 +37,7 @@ class Layer:
     flops: int | None = None  # of one forward pass: 2 × (multiply-adds of the convolutions); None: no such count
     words: tuple[str, ...] = field(default=())  # what extra_repr must say
     wake: Callable[[nn.Module], None] = lambda module: None  # off a start at which gradients are 0 or a kink
+    surrogate: bool = False  # True: its gradient is not meant to be the derivative (that of its definition it must be)
 
 
 def mlpconv_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -45,29 +47,13 @@ def mlpconv_definition(layer: nn.Module, x: Tensor) -> Tensor:
     )
 
 
-def conv_norm_relu(block: nn.Module, x: Tensor) -> Tensor:
-    conv = block.conv
-    return torch.relu(definitions.batch_norm(definitions.conv2d(x, conv.weight, padding=conv.padding), block.bn))
-
-
 def inception_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    two, three = layer.branch2, layer.branch3
-    return torch.cat(
-        [
-            conv_norm_relu(layer.branch1, x),
-            conv_norm_relu(two[1], conv_norm_relu(two[0], x)),
-            conv_norm_relu(three[1], conv_norm_relu(three[0], x)),
-            conv_norm_relu(layer.branch4[1], definitions.max_pool3(x)),
-        ],
-        dim=1,
-    )
+    blocks = [layer.branch1, *layer.branch2, *layer.branch3, layer.branch4[1]]
+    return definitions.inception(x, [b.conv.weight for b in blocks], [b.bn for b in blocks])
 
 
 def factorised_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    """One n×n convolution, whose kernels are sums of outer products."""
-    vertical, horizontal = layer.vertical.weight[..., 0], layer.horizontal.weight[:, :, 0]  # [M, C, n], [O, M, n]
-    weight = torch.einsum("mcu,omv->ocuv", vertical, horizontal)
-    return definitions.conv2d(x, weight, layer.horizontal.bias, padding=layer.kernel_size // 2)
+    return definitions.factorised(x, layer.vertical.weight, layer.horizontal.weight, layer.horizontal.bias)
 
 
 def separable_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -77,12 +63,8 @@ def separable_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def fire_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    def pointwise(conv, x):
-        return torch.relu(definitions.pointwise(x, conv.weight[:, :, 0, 0], conv.bias))
-
-    s, three = pointwise(layer.squeeze, x), layer.expand3x3
-    wide = torch.relu(definitions.conv2d(s, three.weight, three.bias, padding=1))
-    return torch.cat([pointwise(layer.expand1x1, s), wide], dim=1)
+    convs = [layer.squeeze, layer.expand1x1, layer.expand3x3]
+    return definitions.fire(x, [c.weight for c in convs], [c.bias for c in convs])
 
 
 def bottleneck_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -124,10 +106,8 @@ def active_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def stack_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    for conv in layer:
-        if isinstance(conv, nn.Conv2d):
-            x = torch.relu(definitions.conv2d(x, conv.weight, conv.bias, padding=conv.padding))
-    return x
+    convs = [part for part in layer if isinstance(part, nn.Conv2d)]
+    return definitions.kernel_stack(x, [c.weight for c in convs], [c.bias for c in convs], convs[0].padding)
 
 
 SYNAPSES = ((0.0, 0.0), (0.4, 1.7), (-1.3, 0.8), (1.6, -2.2), (-0.7, -0.3))  # no whole position: it has a kink
@@ -166,6 +146,47 @@ def deform_definition(layer: nn.Module, x: Tensor) -> Tensor:
 def let_it_move(layer: nn.Module) -> None:
     nn.init.normal_(layer.conv_offset.weight, std=0.1)
     nn.init.uniform_(layer.conv_offset.bias, -1.5, 1.5)
+
+
+def shift_block_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    def normed(conv, norm, x):
+        return definitions.batch_norm(definitions.conv2d(x, conv.weight, stride=conv.stride), norm)
+
+    y = definitions.shift2d(torch.relu(normed(layer.conv1, layer.bn1, x)), layer.shift.displacements)
+    return torch.relu(normed(layer.conv2, layer.bn2, y)) + normed(*layer.downsample, x)
+
+
+def basic_block_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    def normed(conv, norm, x):
+        return definitions.batch_norm(definitions.conv2d(x, conv.weight, None, conv.stride, conv.padding), norm)
+
+    y = torch.relu(normed(layer.conv1, layer.bn1, x))
+    return torch.relu(normed(layer.conv2, layer.bn2, y) + normed(*layer.downsample, x))
+
+
+def adder_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    options = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    return definitions.adder2d(x, layer.weight, layer.bias, *options)
+
+
+def paper_adder_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    """The adder's values; its gradients replaced, patch by patch, by those that the paper writes down."""
+    (sy, sx), (dy, dx), (py, px) = layer.stride, layer.dilation, layer.padding
+    w, G = layer.weight, layer.groups
+    _, _, H, W = y_shape = adder_definition(layer, x).shape
+    padded = torch.nn.functional.pad(x, (px, px, py, py)).unflatten(1, (G, -1))  # [B, G, C, …]
+    y = layer.bias.view(1, -1, 1, 1)
+    for u in range(w.shape[2]):
+        for v in range(w.shape[3]):
+            rows = slice(u * dy, u * dy + (H - 1) * sy + 1, sy)
+            columns = slice(v * dx, v * dx + (W - 1) * sx + 1, sx)
+            patch = padded[:, :, None, :, rows, columns]  # [B, G, 1, C, H, W]
+            tap = w[:, :, u, v].unflatten(0, (G, -1))[..., None, None]  # [G, O, C, 1, 1]
+            d = (patch - tap).detach()
+            by_patch = (-d).clamp(-1, 1) * (patch - patch.detach())  # 0, with slope clamp(w − x)
+            by_tap = d * (tap - tap.detach())  # 0, with slope x − w
+            y = y + (by_patch + by_tap - d.abs()).sum(3).reshape(y_shape)
+    return y
 
 
 LAYERS = {
@@ -312,6 +333,55 @@ LAYERS = {
         words=("3, 4", "padding=same", "modulated=False"),
         wake=let_it_move,
     ),
+    "Shift2d": Layer(
+        lambda **kw: convnotes.Shift2d(11, dilation=2, **kw),
+        input=(2, 11, 11, 7),
+        output=(2, 11, 11, 7),
+        definition=lambda layer, x: definitions.shift2d(x, layer.displacements),
+        flops=0,
+        words=("11, kernel_size=3, dilation=2", "order='contiguous'"),
+    ),
+    "ActiveShift2d": Layer(
+        lambda **kw: convnotes.ActiveShift2d(3, radius=4.5, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 3, 11, 7),
+        definition=lambda layer, x: definitions.active_shift2d(x, layer.displacements),
+        flops=0,
+        words=("3, radius=4.5",),
+    ),
+    "ShiftBlock": Layer(
+        lambda **kw: convnotes.ShiftBlock(3, 5, stride=2, expansion=4, order="interleaved", **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 5, 6, 4),
+        definition=shift_block_definition,
+        flops=2 * 2 * (77 * 3 * 20 + 24 * (20 * 5 + 3 * 5)),
+        words=("3, 5, stride=2, expansion=4",),
+    ),
+    "BasicBlock": Layer(
+        lambda **kw: BasicBlock(3, 5, stride=2, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 5, 6, 4),
+        definition=basic_block_definition,
+        flops=2 * 2 * 24 * (9 * 3 * 5 + 9 * 5 * 5 + 3 * 5),
+        words=("3, 5, stride=2",),
+    ),
+    "Adder2d": Layer(
+        lambda **kw: convnotes.Adder2d(4, 6, (3, 5), (2, 1), (1, 2), (2, 1), groups=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 6, 5, 7),
+        definition=paper_adder_definition,
+        flops=0,
+        words=("4, 6, kernel_size=(3, 5)", "groups=2", "gradient='paper'"),
+        surrogate=True,
+    ),
+    "Adder2d, exact gradient": Layer(
+        lambda **kw: convnotes.Adder2d(4, 6, (3, 5), (2, 1), (1, 2), (2, 1), groups=2, gradient="exact", **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 6, 5, 7),
+        definition=adder_definition,
+        flops=0,
+        words=("4, 6, kernel_size=(3, 5)", "stride=(2, 1)", "dilation=(2, 1)", "gradient='exact'"),
+    ),
 }
 
 NETWORKS = {
@@ -357,10 +427,26 @@ NETWORKS = {
         output=(2, 7, 33, 18),
         words=("num_classes=7", "output_stride=8"),
     ),
+    "CifarResNet": Layer(
+        lambda **kw: CifarResNet(8, 7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("depth=8, num_classes=7",)
+    ),
+    "ShiftResNet": Layer(
+        lambda **kw: convnotes.ShiftResNet(8, expansion=2, num_classes=7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("depth=8, expansion=2, num_classes=7",),
+    ),
+    "AdderResNet": Layer(
+        lambda **kw: convnotes.AdderResNet(8, 7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("depth=8, num_classes=7",),
+    ),
 }
 
 ALL = LAYERS | NETWORKS
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+with_derivative = {name: layer for name, layer in LAYERS.items() if not layer.surrogate}
 everything = pytest.mark.parametrize("layer", ALL.values(), ids=ALL)
 
 
@@ -399,12 +485,12 @@ def test_it_equals_its_definition_forward_and_gradient(layer):
 
 def pure(module: nn.Module):
     """The module as a function of its input and parameters, and the parameters."""
-    names, values = zip(*module.named_parameters(), strict=True)
+    named = dict(module.named_parameters())
 
     def call(x, *parameters):
-        return torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (x,))
+        return torch.func.functional_call(module, dict(zip(named, parameters, strict=True)), (x,))
 
-    return call, values
+    return call, tuple(named.values())
 
 
 def smallest(layer: Layer) -> Tensor:
@@ -412,7 +498,7 @@ def smallest(layer: Layer) -> Tensor:
     return images(layer)[:1].requires_grad_()
 
 
-@every_layer
+@pytest.mark.parametrize("layer", with_derivative.values(), ids=with_derivative)
 def test_gradients_are_the_numerical_ones(layer):
     call, parameters = pure(made(layer, dtype=torch.float64))
     assert torch.autograd.gradcheck(call, (smallest(layer), *parameters), fast_mode=True)
@@ -570,10 +656,11 @@ def test_bad_inputs_are_refused_in_words(layer):
         module(x[0])
     with pytest.raises(ValueError, match=rf"{name} needs {x.shape[1]} channels .* got {x.shape[1] + 1}"):
         module(torch.cat([x, x[:, :1]], 1))
-    with pytest.raises(ValueError, match=rf"{name} has weights of torch.float32, but the input is torch.float64"):
-        module(x.double())
-    with pytest.raises(ValueError, match=rf"{name} has its weights on cpu, but the input is on meta"):
-        module(x.to("meta"))
+    if any(True for _ in module.parameters()):  # without weights every dtype and device fits
+        with pytest.raises(ValueError, match=rf"{name} has weights of torch.float32, but the input is torch.float64"):
+            module(x.double())
+        with pytest.raises(ValueError, match=rf"{name} has its weights on cpu, but the input is on meta"):
+            module(x.to("meta"))
     with pytest.raises(TypeError, match=rf"{name} needs a tensor of images .* got ndarray"):
         module(x.numpy())
 

@@ -88,3 +88,41 @@ def test_a_hat_is_1_on_its_pixel_and_shares_a_place_between_two():
     ]
     assert torch.equal(definitions.hat(places, 3), torch.tensor(expected, dtype=torch.float32))
     assert definitions.hat(torch.tensor([torch.nan]), 3).isnan().all()
+
+
+def test_a_shift_is_a_depthwise_convolution_with_one_hot_kernels():
+    x, d = torch.randn(2, 3, 5, 4, dtype=torch.float64), torch.tensor([[0, -1], [2, 1], [-2, 0]])
+    w = torch.zeros(3, 1, 5, 5, dtype=torch.float64)
+    for c, (dy, dx) in enumerate(d.tolist()):
+        w[c, 0, 2 + dy, 2 + dx] = 1
+    assert_close(definitions.shift2d(x, d), definitions.conv2d(x, w, padding=2, groups=3))
+    assert_close(definitions.active_shift2d(x, d.double()), definitions.shift2d(x, d))
+
+
+def test_an_active_shift_is_torch_s_bilinear_sampling():
+    x, d = torch.randn(2, 3, 5, 4, dtype=torch.float64), torch.tensor([[0.3, -1.2], [2.5, 0.1], [-0.7, 3.9]]).double()
+    y, x_ = torch.meshgrid(torch.arange(5).double(), torch.arange(4).double(), indexing="ij")
+    for c, (dy, dx) in enumerate(d):
+        grid = torch.stack([(2 * (x_ + dx) + 1) / 4 - 1, (2 * (y + dy) + 1) / 5 - 1], -1).expand(2, 5, 4, 2)
+        sampled = F.grid_sample(x[:, c : c + 1], grid, align_corners=False)
+        assert_close(definitions.active_shift2d(x, d)[:, c : c + 1], sampled)
+
+
+@pytest.mark.parametrize("case", [dict(), dict(stride=2, padding=1), dict(dilation=(1, 2), padding=(0, 2))], ids=str)
+def test_the_adder_is_torch_s_l1_distance_of_patches_and_kernels(case):
+    x, w = torch.randn(2, 4, 11, 7, dtype=torch.float64), torch.randn(5, 4, 3, 2, dtype=torch.float64)
+    distance = torch.cdist(w.flatten(1), F.unfold(x, (3, 2), **case).transpose(1, 2), p=1)
+    y = definitions.adder2d(x, w, torch.ones(5), **case)
+    assert_close(y.flatten(2), 1 - distance)
+    parts = [definitions.adder2d(x[:, g : g + 2], w[:4, :2][g : g + 2], **case) for g in (0, 2)]
+    assert_close(definitions.adder2d(x, w[:4, :2], groups=2, **case), torch.cat(parts, 1))
+
+
+@pytest.mark.parametrize("activation", [True, False])
+def test_a_stack_is_torch_s_convolutions_one_after_the_other(activation):
+    x = torch.randn(2, 2, 11, 7, dtype=torch.float64)
+    weights = [torch.randn(3, c, 3, 3, dtype=torch.float64) for c in (2, 3)]
+    biases = [torch.randn(3, dtype=torch.float64) for _ in weights]
+    after = torch.relu if activation else (lambda y: y)
+    expected = after(F.conv2d(after(F.conv2d(x, weights[0], biases[0], padding=1)), weights[1], biases[1], padding=1))
+    assert_close(definitions.kernel_stack(x, weights, biases, padding=1, activation=activation), expected)

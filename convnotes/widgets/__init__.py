@@ -7,13 +7,15 @@ share. Needs pip install "convnotes[viz]".
 import importlib
 
 _HOME = {
+    "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
     "DeformSampler": "deform_sampler",
+    "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
 }
 
-__all__ = ["ChannelMixer", "DeformSampler", "Quiz", "SeparableViewer"]
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str):

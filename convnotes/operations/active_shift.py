@@ -1,0 +1,133 @@
+"""Active shift: each channel moves by a real displacement, which is learned.
+
+    y[b,c,i,j] = x̃[b, c, i + dy_c, j + dx_c]
+
+x̃ is bilinear between the pixels and 0 outside the picture. With n = ⌊d⌋ and f = d − n on each axis,
+
+    x̃[i + d] = (1 − f) · x[i + n] + f · x[i + n + 1],   ∂x̃/∂d = x[i + n + 1] − x[i + n]
+
+so that on whole displacements, where x̃ has a kink, the derivative is the one to the right.
+Jeon & Kim, "Constructing fast network through deconstruction of convolution", NeurIPS 2018, arXiv:1806.07370 ·
+chapter operations/shift.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from convnotes.geometry import check_channels, check_images
+from convnotes.kernels.shift import by_gather
+from convnotes.operations.shift import check_displacements
+
+
+def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
+    """Move channel c of `input` `[B, C, H, W]` so that it reads (dy, dx) = `displacements[c]` pixels further.
+
+    `displacements` holds real numbers `[C, 2]`, of the input's dtype; the result has the input's shape and dtype.
+    Differentiable in both.
+
+    Raises `TypeError` for what is no tensor, or displacements that are not real, and `ValueError` for a shape, dtype
+    or device that does not fit.
+    """
+    if not isinstance(displacements, Tensor) or not displacements.is_floating_point():
+        got = displacements.dtype if isinstance(displacements, Tensor) else type(displacements).__name__
+        raise TypeError(f"displacements must be a tensor of real numbers [C, 2], got {got}")
+    check_displacements(input, displacements, "active_shift2d")
+    check_images(input, displacements, displacements.shape[0], "active_shift2d")
+    whole = displacements.detach().floor()
+    part = (displacements - whole).to(input.dtype)  # [C, 2] in [0, 1)
+    moved = input
+    for axis in (0, 1):
+        n, f = whole[:, axis].long(), part[:, axis].view(1, -1, 1, 1)
+        near, far = by_gather(moved, n, axis + 2), by_gather(moved, n + 1, axis + 2)
+        moved = torch.lerp(near, far, f)
+    if input.stride(1) == 1 < input.shape[1]:  # channels last in, channels last out
+        moved = moved.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    return moved
+
+
+class ActiveShift2d(nn.Module):
+    """`active_shift2d` with learned displacements: `[B, C, H, W]` → the same shape, 2·C parameters.
+
+    The displacements start uniformly in (−`radius`, `radius`) pixels. The paper learns them with 0.001 of the learning
+    rate of the rest (`active_shift_groups`) and uses the direction of their gradients only
+    (`normalise_active_shift_steps`).
+
+    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        radius: float = 1.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(channels=channels)
+        if not radius >= 0:
+            raise ValueError(f"radius must be at least 0 pixels, got {radius}")
+        self.channels, self.radius = channels, radius
+        self.displacements = nn.Parameter(torch.empty(channels, 2, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the displacements anew, uniformly in (−radius, radius)."""
+        nn.init.uniform_(self.displacements, -self.radius, self.radius)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.displacements, self.channels, "ActiveShift2d")
+        return active_shift2d(input, self.displacements)
+
+    def extra_cost(self, input: Tensor, output: Tensor) -> dict[str, int]:
+        """Bytes of one pass, read and written, for `convnotes.measure.cost`; the three interpolations count no MAC."""
+        return {"moved_bytes": 2 * output.numel() * output.element_size()}
+
+    def reach(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """(before, after, stride) of each axis as learned so far; no closed form without the values."""
+        if self.displacements.is_meta:
+            raise ValueError("the reach of ActiveShift2d is learned: effective_receptive_field answers from gradients")
+        least, most = (
+            self.displacements.detach().amin(0).floor().int(),
+            self.displacements.detach().amax(0).ceil().int(),
+        )
+        return tuple((-int(a), int(b), 1) for a, b in zip(least, most, strict=True))
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, radius={self.radius}"
+
+
+def active_shift_groups(model: nn.Module, lr: float, factor: float = 1e-3) -> list[dict]:
+    """Parameter groups for an optimiser: the displacements of every `ActiveShift2d` at `factor · lr` without decay.
+
+    Raises `ValueError` for a model without `ActiveShift2d`.
+    """
+    slow = _displacements(model)
+    rest = [p for p in model.parameters() if all(p is not d for d in slow)]
+    return [{"params": rest, "lr": lr}, {"params": slow, "lr": factor * lr, "weight_decay": 0.0}]
+
+
+def normalise_active_shift_steps(model: nn.Module, optimizer: torch.optim.Optimizer) -> RemovableHandle:
+    """Before each step of `optimizer`, bring the gradient of every displacement (dy, dx) to length 1.
+
+    The paper does so in each backward pass. Here it happens once a step, so that loss scaling and the accumulation over
+    several batches keep their meaning. Returns a handle with `remove()`.
+    """
+    displacements = _displacements(model)
+
+    @torch.no_grad()
+    def normalise(*_) -> None:
+        for d in displacements:
+            if d.grad is not None:
+                d.grad.div_(torch.linalg.vector_norm(d.grad, dim=1, keepdim=True).clamp_min(1e-12))
+
+    return optimizer.register_step_pre_hook(normalise)
+
+
+def _displacements(model: nn.Module) -> list[nn.Parameter]:
+    found = [layer.displacements for layer in model.modules() if isinstance(layer, ActiveShift2d)]
+    if not found:
+        raise ValueError(f"{type(model).__name__} holds no ActiveShift2d")
+    return found

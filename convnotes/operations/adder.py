@@ -1,0 +1,220 @@
+"""Adder convolution: compare a patch with the kernel by L1 distance, not by product.
+
+    y[b,o,i,j] = bias[o] − Σ_{c,u,v} | x[b, c, i·s+u·d−p, j·s+v·d−p] − w[o,c,u,v] |
+
+A perfect match scores 0, everything else is negative, and the sum has no multiplication.
+Chen et al., "AdderNet: do we really need multiplications in deep learning?", CVPR 2020, arXiv:1912.13200 ·
+chapter operations/adder.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from convnotes.geometry import IntOrPair, Padding, check_channels, check_fits, check_images, pair, resolve_padding
+from convnotes.kernels.adder import contract
+from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
+
+Gradient = Literal["paper", "exact"]
+
+
+def adder2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    gradient: Gradient = "paper",
+) -> Tensor:
+    """Score every patch of `input` `[B, C, H, W]` against `weight` `[O, C/groups, KH, KW]`: `[B, O, H_out, W_out]`.
+
+    Sizes and arguments as in `torch.nn.functional.conv2d`. A place outside the picture is a pixel of value 0 and costs
+    `|w|`: padding is not neutral. `gradient` says what autograd is told:
+
+        "exact"   ∂y/∂x  = sign(w − x)            ∂y/∂w  = sign(x − w)     0 where they are equal
+        "paper"   ∂y/∂x := clamp(w − x, −1, 1)    ∂y/∂w := x − w           section 3.2 of the paper
+
+    The paper's two are no gradient of any function, but they tell how far off a pixel is. Forward mode uses them as
+    well, and second derivatives are the derivatives of these formulas.
+
+    Half and bfloat16 are summed in float32; where autocast mixes dtypes the wider one is taken.
+
+    Raises `TypeError` or `ValueError` for an argument, a shape, a dtype or a device that does not fit.
+    """
+    if gradient not in ("paper", "exact"):
+        raise ValueError(f'gradient must be "paper" or "exact", got {gradient!r}')
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"adder2d needs a weight [O, C/groups, KH, KW], got {type(weight).__name__}")
+    if weight.dim() != 4:
+        raise ValueError(f"adder2d needs a weight [O, C/groups, KH, KW], got shape {tuple(weight.shape)}")
+    if not weight.is_floating_point():
+        raise TypeError(f"adder2d needs real numbers, got a weight of {weight.dtype}")
+    check_channels(groups=groups)
+    O, C, KH, KW = weight.shape
+    if O % groups:
+        raise ValueError(f"adder2d has {O} output channels, which {groups} groups do not divide")
+    check_images(input, weight, C * groups, "adder2d")
+    stride, dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    check_fits(input, weight, "adder2d", stride, padding, dilation)
+    if bias is not None:
+        if tuple(bias.shape) != (O,):
+            raise ValueError(f"adder2d needs a bias [{O}], got shape {tuple(bias.shape)}")
+        if bias.dtype != weight.dtype or bias.device != weight.device:
+            ours, its = (weight.dtype, weight.device), (bias.dtype, bias.device)
+            raise ValueError(f"adder2d has a weight of {ours[0]} on {ours[1]}, but the bias is {its[0]} on {its[1]}")
+    if input.dtype != weight.dtype:  # under autocast
+        wider = torch.promote_types(input.dtype, weight.dtype)
+        input, weight = input.to(wider), weight.to(wider)
+    vertical, horizontal = resolve_padding(padding, (KH, KW), dilation, stride)
+    slope = "distance" if gradient == "exact" else "paper"
+    geometry = (stride, (*vertical, *horizontal), dilation, groups)
+    distance = contract(input, weight, None, None, None, "output", slope, *geometry)  # [B, O, H_out, W_out]
+    return -distance if bias is None else bias.view(1, O, 1, 1) - distance
+
+
+class Adder2d(nn.Module):
+    """`adder2d` with learned templates: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
+
+    Arguments as in `torch.nn.Conv2d`. Scores grow with the fan-in and are never positive (without bias): follow the
+    layer with a norm. Templates start standard normal, as in the authors' code. Train it with `scale_adder_steps`.
+
+    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: Padding = 0,
+        dilation: IntOrPair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        gradient: Gradient = "paper",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(f"groups must divide the channels, got {groups} for {in_channels} and {out_channels}")
+        if gradient not in ("paper", "exact"):
+            raise ValueError(f'gradient must be "paper" or "exact", got {gradient!r}')
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = pair(kernel_size, "kernel_size", 1)
+        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+        self.padding = padding if isinstance(padding, str) else pair(padding, "padding")
+        resolve_padding(self.padding, self.kernel_size, self.dilation, self.stride)
+        self.gradient, kw = gradient, {"device": device, "dtype": dtype}
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size, **kw))
+        self.bias = nn.Parameter(torch.empty(out_channels, **kw)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the templates anew, standard normal; the bias becomes 0."""
+        nn.init.normal_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.weight, self.in_channels, "Adder2d")
+        check_fits(input, self.weight, "Adder2d", self.stride, self.padding, self.dilation)
+        return adder2d(
+            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.gradient
+        )
+
+    def extra_cost(self, input: Tensor, output: Tensor) -> dict[str, int]:
+        """Additions for `convnotes.measure.cost`, counted as in the paper: two a tap, the difference and the sum."""
+        bias = 0 if self.bias is None else output.numel()
+        return {"adds": 2 * output.numel() * self.weight[0].numel() + bias}
+
+    def reach(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """(before, after, stride) of each axis, for `convnotes.measure.receptive_field`."""
+        pads = resolve_padding(self.padding, self.kernel_size, self.dilation, self.stride)
+        return tuple(
+            (before, d * (k - 1) - before, s)
+            for k, s, d, (before, _) in zip(self.kernel_size, self.stride, self.dilation, pads, strict=True)
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, gradient={self.gradient!r}"
+        )
+
+
+def scale_adder_steps(
+    model: nn.Module, optimizer: torch.optim.Optimizer, eta: float = 0.2, when: Literal["step", "backward"] = "step"
+) -> list[RemovableHandle]:
+    """Bring the gradient g of every adder's weight to the length η·√k, k the number of its elements (section 3.3).
+
+    `when="step"` does it once, right before each step of `optimizer`, on the gradient of the whole batch. So a loss
+    scale, the accumulation over several backward passes and the mean over processes keep their meaning; clipping to a
+    total norm before the step acts on the other parameters only, as an adder's step has its length from η.
+
+    `when="backward"` does it inside each backward pass, as the authors' code: the scaled gradients are what accumulates
+    and what clipping sees, and a loss scale cancels out of them but not out of the others.
+
+    Returns handles with `remove()`. Raises `ValueError` for a model without `Adder2d`, for one whose adders `optimizer`
+    does not step, and for bad arguments.
+    """
+    if not eta > 0:
+        raise ValueError(f"eta must be above 0, got {eta}")
+    if when not in ("step", "backward"):
+        raise ValueError(f'when must be "step" or "backward", got {when!r}')
+    weights = [layer.weight for layer in model.modules() if isinstance(layer, Adder2d)]
+    if not weights:
+        raise ValueError(f"{type(model).__name__} holds no Adder2d")
+
+    def scaled(g: Tensor) -> Tensor:
+        return g * (eta * math.sqrt(g.numel()) / torch.linalg.vector_norm(g).clamp_min(1e-12))
+
+    if when == "backward":
+        return [weight.register_hook(scaled) for weight in weights if weight.requires_grad]
+
+    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    own = [weight for weight in weights if id(weight) in stepped]
+    if not own:
+        raise ValueError(f"the optimizer steps no adder of {type(model).__name__}")
+
+    @torch.no_grad()
+    def before_step(*_) -> None:
+        for weight in own:
+            if weight.grad is not None:
+                weight.grad.copy_(scaled(weight.grad))
+
+    return [optimizer.register_step_pre_hook(before_step)]
+
+
+class AdderResNet(CifarResNet):
+    """`CifarResNet` with adders for all inner kernels: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
+
+    `depth` is 6n + 2. The first convolution and the classifier are ordinary, the 1×1 kernels of the shortcuts are
+    adders, and batch norm follows each. As many parameters as the plain network: 272,474 for depth 20 and 10 classes.
+    The authors' code has a norm after the classifier and no bias in it.
+    """
+
+    def __init__(
+        self,
+        depth: int = 20,
+        num_classes: int = 10,
+        gradient: Gradient = "paper",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        block = functools.partial(BasicBlock, conv=functools.partial(Adder2d, gradient=gradient))
+        super().__init__(depth, num_classes, block, device, dtype)
+
+
+def adder_resnet20(num_classes: int = 10, **options) -> AdderResNet:
+    """`AdderResNet` of 20 layers."""
+    return AdderResNet(20, num_classes, **options)

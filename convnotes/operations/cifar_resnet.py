@@ -1,0 +1,125 @@
+"""The residual network of 32×32 pictures that both networks of this part are made from, with any block inside.
+
+    y = ReLU( x + B2(w2 ∗ ReLU(B1(w1 ∗ x))) )      two 3×3 kernels beside a shortcut; B: batch norm
+
+6n + 2 layers: a 3×3 convolution, three stages of n blocks with 16, 32 and 64 channels, the mean, a linear classifier.
+He, Zhang, Ren & Sun, "Deep residual learning", CVPR 2016, section 4.2, arXiv:1512.03385 · chapters operations/shift
+and operations/adder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from convnotes.fundamentals.initialisation import reset_all
+from convnotes.geometry import check_channels, check_images
+
+Make = Callable[..., nn.Module]
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 kernels beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
+
+    `conv` makes the kernels; it takes the arguments of `torch.nn.Conv2d`. Where shape changes the shortcut is a strided
+    1×1 kernel and batch norm (option B of the paper), else the input itself.
+
+    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        conv: Make = nn.Conv2d,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels=in_channels, out_channels=out_channels, stride=stride)
+        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
+        kw = {"device": device, "dtype": dtype}
+        self.conv1 = conv(in_channels, out_channels, 3, stride, padding=1, bias=False, **kw)
+        self.bn1 = nn.BatchNorm2d(out_channels, **kw)
+        self.conv2 = conv(out_channels, out_channels, 3, padding=1, bias=False, **kw)
+        self.bn2 = nn.BatchNorm2d(out_channels, **kw)
+        self.downsample = shortcut(in_channels, out_channels, stride, conv, **kw)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as the layers inside do."""
+        reset_all(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.conv1.weight, self.in_channels, "BasicBlock")
+        y = torch.relu(self.bn1(self.conv1(input)))
+        y = self.bn2(self.conv2(y))
+        return torch.relu(y + (input if self.downsample is None else self.downsample(input)))
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
+
+
+def shortcut(in_channels: int, out_channels: int, stride: int, conv: Make = nn.Conv2d, **kw) -> nn.Sequential | None:
+    """A strided 1×1 kernel and batch norm where a block changes the shape, None where it does not."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return nn.Sequential(
+        conv(in_channels, out_channels, 1, stride, bias=False, **kw), nn.BatchNorm2d(out_channels, **kw)
+    )
+
+
+class CifarResNet(nn.Module):
+    """Three stages of residual blocks: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
+
+    `depth` is 6n + 2. `block(in_channels, out_channels, stride, device=, dtype=)` makes each of the 3n blocks; the
+    first block of the second and third stage has stride 2. The first convolution and the classifier are ordinary.
+    Depth 20 with `BasicBlock` has 272,474 parameters for 10 classes.
+
+    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    """
+
+    def __init__(
+        self,
+        depth: int = 20,
+        num_classes: int = 10,
+        block: Make = BasicBlock,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(depth=depth, num_classes=num_classes)
+        if depth < 8 or depth % 6 != 2:
+            raise ValueError(f"depth must be 6n + 2 with n at least 1 (8, 14, 20, …), got {depth}")
+        self.depth, self.num_classes, kw = depth, num_classes, {"device": device, "dtype": dtype}
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False, **kw)
+        self.bn1 = nn.BatchNorm2d(16, **kw)
+        channels = 16
+        for stage in range(3):
+            blocks = []
+            for n in range(depth // 6):
+                blocks.append(block(channels, 16 * 2**stage, 2 if stage and not n else 1, **kw))
+                channels = 16 * 2**stage
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(channels, num_classes, **kw)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as the layers inside do."""
+        reset_all(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.conv1.weight, 3, type(self).__name__)
+        x = torch.relu(self.bn1(self.conv1(input)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.fc(self.avgpool(x).flatten(1))
+
+    def extra_repr(self) -> str:
+        return f"depth={self.depth}, num_classes={self.num_classes}"
+
+
+def resnet20(num_classes: int = 10, **options) -> CifarResNet:
+    """The plain residual network of 20 layers, what shifts and adders are compared with: 272,474 parameters."""
+    return CifarResNet(20, num_classes, **options)

@@ -1,0 +1,214 @@
+"""Shift: each channel moves by a whole displacement of its own, and a 1×1 convolution mixes what met.
+
+    y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the picture
+
+A depthwise convolution whose kernels are 0 but for a single 1: no parameters, no multiply-adds, only memory moved.
+Wu et al., "Shift: a zero FLOP, zero parameter alternative to spatial convolutions", CVPR 2018, arXiv:1711.08141 ·
+chapter operations/shift.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from convnotes.fundamentals.initialisation import reset_all
+from convnotes.geometry import check_channels, check_images
+from convnotes.kernels.shift import Run, by_gather, by_slices, runs
+from convnotes.operations.cifar_resnet import CifarResNet, shortcut
+
+Order = Literal["contiguous", "interleaved"]
+
+
+def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> Tensor:
+    """Move channel c of `input` `[B, C, H, W]` so that it reads (dy, dx) = `displacements[c]` pixels further.
+
+    `displacements` holds whole numbers `[C, 2]`; what comes from outside the picture is 0. The channels that move alike
+    are copied together. A tensor on an accelerator has to be waited for: there, and where a graph shall be captured,
+    give a list (constants of the graph); in a captured graph a tensor is gathered from, pixel by pixel.
+
+    Raises `TypeError` for what is no tensor, or displacements that are not whole, and `ValueError` for a shape or a
+    device that does not fit.
+    """
+    if not isinstance(displacements, Tensor):
+        pairs = _pairs(displacements)
+        check_images(input, input, len(pairs), "shift2d")
+        return by_slices(input, runs(pairs))
+    if displacements.is_floating_point() or displacements.is_complex() or displacements.dtype == torch.bool:
+        raise TypeError(f"displacements must be whole numbers, got {displacements.dtype}")
+    check_displacements(input, displacements, "shift2d")
+    if torch.compiler.is_compiling():
+        offsets = displacements.to(torch.int64)
+        return by_gather(by_gather(input, offsets[:, 0], 2), offsets[:, 1], 3)
+    return by_slices(input, runs(_pairs(displacements.tolist())))
+
+
+def check_displacements(input: Tensor, displacements: Tensor, layer: str) -> None:
+    """Refuse displacements that are not [C, 2], images that have not C channels, and devices that differ."""
+    if displacements.dim() != 2 or displacements.shape[1] != 2:
+        raise ValueError(f"displacements must be [C, 2], (dy, dx) a channel, got {tuple(displacements.shape)}")
+    check_images(input, input, displacements.shape[0], layer)
+    if displacements.device != input.device:
+        raise ValueError(f"{layer} has displacements on {displacements.device}, but the input is on {input.device}")
+
+
+def _pairs(displacements: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    if not isinstance(displacements, Sequence) or isinstance(displacements, str):
+        raise TypeError(f"displacements must be a tensor or pairs (dy, dx), got {type(displacements).__name__}")
+    pairs = [tuple(pair) for pair in displacements]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"displacements must be pairs (dy, dx), one a channel, got {displacements!r}")
+    if any(isinstance(n, bool) or not isinstance(n, int) for pair in pairs for n in pair):
+        raise TypeError(f"displacements must be whole numbers, got {displacements!r}")
+    return pairs
+
+
+def _window(channels: int, kernel_size: int, dilation: int, order: Order) -> list[tuple[int, int]]:
+    """(dy, dx) of each channel: the taps of a k×k window in turn; what is left over after ⌊C/k²⌋·k² stays."""
+    k, share = kernel_size, channels // kernel_size**2
+    displacements = []
+    for c in range(channels):
+        tap = c % k**2 if order == "interleaved" else c // max(share, 1)
+        moves = c < share * k**2
+        row, column = divmod(tap, k)
+        displacements.append((dilation * (row - k // 2), dilation * (column - k // 2)) if moves else (0, 0))
+    return displacements
+
+
+class Shift2d(nn.Module):
+    """The taps of a k×k window dealt out to the channels: `[B, C, H, W]` → the same shape, no parameters.
+
+    `order="contiguous"` gives each tap ⌊C/k²⌋ neighbouring channels, as the paper; "interleaved" deals them out in
+    turn, as the authors' CUDA code. With a 1×1 convolution before and after, the order makes no difference. Channels
+    past ⌊C/k²⌋·k² stay where they are. `kernel_size` is odd; `dilation` is in pixels. The buffer `displacements`
+    `[C, 2]` is part of the state: loading another one changes the layer. Every dtype fits; `dtype` is not needed.
+
+    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape does not fit.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int = 3,
+        dilation: int = 1,
+        order: Order = "contiguous",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(channels=channels, kernel_size=kernel_size, dilation=dilation)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}: an even window has no centre")
+        if order not in ("contiguous", "interleaved"):
+            raise ValueError(f'order must be "contiguous" or "interleaved", got {order!r}')
+        self.channels, self.kernel_size, self.dilation, self.order = channels, kernel_size, dilation, order
+        self.register_buffer("displacements", torch.empty(channels, 2, dtype=torch.int64, device=device))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the displacements to those of the window."""
+        displacements = _window(self.channels, self.kernel_size, self.dilation, self.order)
+        self._moves: tuple[Run, ...] = runs(displacements)
+        self.displacements.copy_(torch.tensor(displacements))
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        if not self.displacements.is_meta:
+            self._moves = runs(_pairs(self.displacements.tolist()))
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, input, self.channels, "Shift2d")
+        return by_slices(input, self._moves)
+
+    def extra_cost(self, input: Tensor, output: Tensor) -> dict[str, int]:
+        """Bytes read and written, for `convnotes.measure.cost`."""
+        return {"moved_bytes": 2 * output.numel() * output.element_size()}
+
+    def reach(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """(before, after, stride) of each axis, for `convnotes.measure.receptive_field`."""
+        dy, dx = [move[0] for move in self._moves], [move[1] for move in self._moves]
+        return (-min(dy), max(dy), 1), (-min(dx), max(dx), 1)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, kernel_size={self.kernel_size}, dilation={self.dilation}, order={self.order!r}"
+
+
+class ShiftBlock(nn.Module):
+    """1×1, shift, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
+
+        y = shortcut(x) + ReLU( B2(w2 · shift(ReLU(B1(w1 · x)))) )      B: batch norm
+
+    The shift works on `expansion · out_channels` channels; the second 1×1 kernel carries the stride. Where shape
+    changes the shortcut is a strided 1×1 convolution and batch norm. No ReLU after the sum. The paper's
+    convolution-shift-convolution module with expansion, in the order of the authors' residual network.
+
+    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        expansion: int = 1,
+        kernel_size: int = 3,
+        dilation: int = 1,
+        order: Order = "contiguous",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels=in_channels, out_channels=out_channels, stride=stride, expansion=expansion)
+        self.in_channels, self.out_channels, self.stride, self.expansion = in_channels, out_channels, stride, expansion
+        middle, kw = expansion * out_channels, {"device": device, "dtype": dtype}
+        self.conv1 = nn.Conv2d(in_channels, middle, 1, bias=False, **kw)
+        self.bn1 = nn.BatchNorm2d(middle, **kw)
+        self.shift = Shift2d(middle, kernel_size, dilation, order, **kw)
+        self.conv2 = nn.Conv2d(middle, out_channels, 1, stride, bias=False, **kw)
+        self.bn2 = nn.BatchNorm2d(out_channels, **kw)
+        self.downsample = shortcut(in_channels, out_channels, stride, **kw)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as torch's layers do."""
+        reset_all(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_images(input, self.conv1.weight, self.in_channels, "ShiftBlock")
+        y = self.shift(torch.relu(self.bn1(self.conv1(input))))  # [B, expansion·O, H, W]
+        y = torch.relu(self.bn2(self.conv2(y)))
+        return y + (input if self.downsample is None else self.downsample(input))
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, stride={self.stride}, expansion={self.expansion}"
+
+
+class ShiftResNet(CifarResNet):
+    """`CifarResNet` of `ShiftBlock`s: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
+
+    `depth` is 6n + 2. Parameters of depth 20 for 10 classes with expansion 1, 3, 6 and 9: 34,906, 95,642, 186,746 and
+    277,850, as the authors' code; the plain network has 272,474.
+    """
+
+    def __init__(
+        self,
+        depth: int = 20,
+        expansion: int = 1,
+        num_classes: int = 10,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        block = functools.partial(ShiftBlock, expansion=expansion)
+        super().__init__(depth, num_classes, block, device, dtype)
+        self.expansion = expansion
+
+    def extra_repr(self) -> str:
+        return f"depth={self.depth}, expansion={self.expansion}, num_classes={self.num_classes}"
+
+
+def shiftresnet20(expansion: int = 1, num_classes: int = 10, **options) -> ShiftResNet:
+    """`ShiftResNet` of 20 layers."""
+    return ShiftResNet(20, expansion, num_classes, **options)

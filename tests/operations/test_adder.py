@@ -1,0 +1,403 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import assert_close
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from convnotes import Adder2d, AdderResNet, adder2d, adder_resnet20, definitions, scale_adder_steps
+from convnotes.kernels import adder_tiles
+from convnotes.measure import cost, measured_receptive_field, receptive_field
+from convnotes.operations.cifar_resnet import CifarResNet, resnet20
+
+CASES = {
+    "plain": dict(),
+    "strided": dict(stride=(2, 3)),
+    "padded-rectangular": dict(padding=(0, 2)),
+    "dilated": dict(dilation=(2, 1), padding=2),
+    "grouped": dict(groups=2),
+    "depthwise": dict(groups=4),
+    "everything": dict(stride=(2, 1), padding=(1, 3), dilation=(1, 2), groups=2),
+    "same": dict(padding="same", dilation=(2, 3)),
+}
+cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+kernels = pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5)], ids=str)
+gradients = pytest.mark.parametrize("gradient", ["paper", "exact"])
+
+
+def inputs(case, kernel=(3, 3), outputs=12, size=(11, 7)):
+    """Images, weight and bias; the outputs are no multiple of a tile."""
+    x = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(outputs, 4 // case.get("groups", 1), *kernel, dtype=torch.float64, requires_grad=True)
+    b = torch.randn(outputs, dtype=torch.float64, requires_grad=True)
+    return x, w, b
+
+
+def same_forward_and_gradient(actual, expected, wanted):
+    assert_close(actual, expected)
+    g = torch.randn_like(expected)
+    for ours, defined in zip(
+        torch.autograd.grad(actual, wanted, g), torch.autograd.grad(expected, wanted, g), strict=True
+    ):
+        assert_close(ours, defined)
+
+
+@kernels
+@cases
+def test_forward_and_exact_gradient_match_the_definition(case, kernel):
+    x, w, b = inputs(case, kernel)
+    actual = adder2d(x, w, b, **case, gradient="exact")
+    same_forward_and_gradient(actual, definitions.adder2d(x, w, b, **case), (x, w, b))
+
+
+@pytest.mark.parametrize("elements", [1, 300, 1000, 7777])
+@gradients
+def test_tiles_of_any_size_give_the_same(monkeypatch, elements, gradient):
+    case = CASES["everything"]
+    x, w, b = inputs(case, outputs=22)
+    whole = adder2d(x, w, b, **case, gradient=gradient)
+    monkeypatch.setattr(adder_tiles, "_TILE", {"cpu": elements})
+    same_forward_and_gradient(adder2d(x, w, b, **case, gradient=gradient), whole, (x, w, b))
+
+
+def by_formula(x, w, g, case):
+    """The paper's two formulas with everything spelled out: patches [B, K, places], kernels [O, K], one group."""
+    options = {name: case[name] for name in ("stride", "padding", "dilation") if name in case}
+    patches = F.unfold(x, w.shape[2:], **options)
+    d = patches[:, None] - w.flatten(1)[None, :, :, None]  # [B, O, K, places]
+    g = g.flatten(2)[:, :, None]
+    by_input = F.fold(((-d).clamp(-1, 1) * g).sum(1), x.shape[2:], w.shape[2:], **options)
+    return by_input, (d * g).sum((0, 3)).view_as(w)
+
+
+@kernels
+@pytest.mark.parametrize("name", ["plain", "strided", "padded-rectangular", "dilated"])
+def test_the_paper_s_gradient_is_its_formula(name, kernel):
+    x, w, _ = inputs(CASES[name], kernel)
+    y = adder2d(x, w, **CASES[name])
+    g = torch.randn_like(y)
+    for ours, wanted in zip(torch.autograd.grad(y, (x, w), g), by_formula(x, w, g, CASES[name]), strict=True):
+        assert_close(ours, wanted)
+
+
+@cases
+@gradients
+def test_derivatives_of_every_kind_agree(case, gradient):
+    """The exact gradient is the derivative; of both, the second derivative is the derivative of the first."""
+    x, w, _ = inputs(case, outputs=4, size=(6, 5))
+    x = x.detach()[:1].requires_grad_()
+
+    def call(x, w):
+        return adder2d(x, w, **case, gradient=gradient)
+
+    if gradient == "exact":
+        assert torch.autograd.gradcheck(call, (x, w), fast_mode=True, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(call, (x, w), fast_mode=True)
+    tangents = torch.randn_like(x), torch.randn_like(w)
+    y, forwards = torch.func.jvp(call, (x, w), tangents)
+    g = torch.randn_like(y)
+    backwards = torch.func.vjp(call, x, w)[1](g)
+    assert_close((forwards * g).sum(), sum((t * b).sum() for t, b in zip(tangents, backwards, strict=True)))
+
+    def first(x, w, g):
+        return torch.func.vjp(call, x, w)[1](g)
+
+    tangents = (*tangents, torch.randn_like(g))
+    found, forwards = torch.func.jvp(first, (x, w, g), tangents)
+    dual = tuple(torch.randn_like(t) for t in found)
+    backwards = torch.func.vjp(first, x, w, g)[1](dual)
+    assert_close(
+        sum((f * d).sum() for f, d in zip(forwards, dual, strict=True)),
+        sum((t * b).sum() for t, b in zip(tangents, backwards, strict=True)),
+    )
+
+
+@gradients
+def test_vmap_maps_pictures_weights_and_gradients(gradient):
+    case = CASES["everything"]
+    x, w, _ = (t.detach() for t in inputs(case))
+    xs, ws = torch.stack([x, 2 * x, -x]), torch.stack([w, w.flip(0), -w])
+
+    def call(x, w):
+        return adder2d(x, w, **case, gradient=gradient)
+
+    def slopes(x, w):
+        return torch.func.grad(lambda w: call(x, w).square().sum())(w)
+
+    for function in (call, slopes):
+        assert_close(torch.vmap(function)(xs, ws), torch.stack([function(*pair) for pair in zip(xs, ws, strict=True)]))
+        assert_close(torch.vmap(function, (None, 0))(x, ws), torch.stack([function(x, one) for one in ws]))
+        assert_close(torch.vmap(function, (0, None))(xs, w), torch.stack([function(one, w) for one in xs]))
+
+
+def test_a_perfect_match_scores_zero_and_nothing_scores_more():
+    x = torch.randn(1, 3, 9, 8) + 1000  # a form that cancels large terms would not give 0
+    w = torch.stack([x[0, :, i : i + 3, j : j + 3] for i, j in ((0, 0), (2, 5), (6, 3))])
+    y = adder2d(x, w)
+    assert y.max() == 0
+    for o, (i, j) in enumerate(((0, 0), (2, 5), (6, 3))):
+        assert y[0, o, i, j] == 0
+    assert (y == 0).sum() == 3
+
+
+def test_a_padded_pixel_is_not_neutral():
+    x, w = torch.zeros(1, 2, 4, 5, requires_grad=True), torch.randn(3, 2, 3, 3, requires_grad=True)
+    y = adder2d(x, w, padding=1)
+    torch.testing.assert_close(y, -w.abs().sum((1, 2, 3)).view(1, 3, 1, 1).expand_as(y))
+    (by_weight,) = torch.autograd.grad(y.sum(), w)
+    torch.testing.assert_close(by_weight, -20 * w)  # Σ (0 − w) over all 4·5 places, at the border as within
+
+
+def test_moving_picture_and_templates_together_changes_nothing():
+    x, w, _ = inputs({})
+    assert_close(adder2d(x + 3.5, w + 3.5), adder2d(x, w))
+
+
+def test_low_precision_is_summed_in_float32():
+    x, w = torch.randn(1, 64, 9, 9).bfloat16(), torch.randn(4, 64, 3, 3).bfloat16()
+    assert torch.equal(adder2d(x, w), adder2d(x.float(), w.float()).bfloat16())
+
+
+def test_autocast_widens_what_a_convolution_narrowed():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), Adder2d(4, 5, 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net[0](torch.randn(1, 3, 8, 8)).dtype == torch.bfloat16
+        y = net(torch.randn(1, 3, 8, 8))
+    assert y.dtype == torch.float32
+    y.sum().backward()
+    assert all(p.grad.dtype == torch.float32 for p in net.parameters())
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the most elements that any tensor made inside has had."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return result
+
+
+@gradients
+def test_no_tensor_of_outputs_taps_and_places_is_made(gradient):
+    x, w = torch.randn(2, 64, 20, 20, requires_grad=True), torch.randn(64, 64, 3, 3, requires_grad=True)
+    with Largest() as largest:
+        torch.autograd.grad(adder2d(x, w, padding=1, gradient=gradient).sum(), (x, w))
+    assert largest.elements <= 2**19
+    assert 64 * (64 * 9) * 800 > 50 * 2**19
+
+
+@pytest.mark.parametrize("slope", ["distance", "paper", "difference"])
+@pytest.mark.parametrize("slot", ["output", "input", "weight"])
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+def test_the_operator_is_registered_as_torch_wants_it(slot, slope, last):
+    def leaf(*size):
+        return torch.randn(*size, dtype=torch.float64, requires_grad=True)
+
+    x, w = leaf(2, 4, 11, 7), leaf(6, 2, 3, 3)
+    if last:
+        x = x.detach().to(memory_format=torch.channels_last).requires_grad_()
+    factors = {"output": leaf(2, 6, 5, 5), "input": leaf(2, 4, 11, 7), "weight": leaf(6, 2, 3, 3)}
+    factors[slot] = None
+    if slot == "weight":
+        factors["input"] = None  # the way through the convolution
+    arguments = (x, w, *factors.values(), slot, slope, (2, 1), (0, 1, 0, 0), (1, 1), 2)
+    torch.library.opcheck(torch.ops.convnotes.adder.default, arguments)
+
+
+@gradients
+def test_the_compiled_gradient_is_the_eager_one(gradient):
+    layer = Adder2d(4, 6, 3, 2, padding="valid", gradient=gradient, dtype=torch.float64)
+    x = torch.randn(2, 4, 11, 7, dtype=torch.float64, requires_grad=True)
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    same_forward_and_gradient(compiled(x), layer(x), (x, *layer.parameters()))
+
+
+def test_an_exported_adder_can_be_trained_on():
+    layer = Adder2d(3, 5, 3, dtype=torch.float64)
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    program = torch.export.export(layer, (x,)).module()
+    program(x).square().sum().backward()
+    layer(x).square().sum().backward()
+    assert_close(program.weight.grad, layer.weight.grad)
+
+
+def test_cost_counts_two_additions_a_tap_and_no_multiplication():
+    found = cost(Adder2d(8, 6, 3, padding=1, groups=2), (2, 8, 5, 4))
+    assert (found.macs, found.adds) == (0, 2 * (2 * 6 * 20) * (4 * 9) + 2 * 6 * 20)
+    adders, plain = cost(adder_resnet20(device="meta"), (1, 3, 32, 32)), cost(resnet20(device="meta"), (1, 3, 32, 32))
+    ordinary = 27 * 16 * 32**2 + 64 * 10  # the first convolution and the classifier
+    assert adders.macs == ordinary
+    assert adders.adds == 2 * (plain.macs - ordinary) == 80_740_352
+    assert adders.params == plain.params == 272_474
+
+
+def test_the_reach_is_that_of_a_convolution():
+    for case in (dict(stride=(2, 3), padding=(1, 2)), dict(dilation=3, padding="same"), dict(padding="valid")):
+        conv = nn.Conv2d(3, 4, (3, 5), **case)
+        assert receptive_field(Adder2d(3, 4, (3, 5), **case)) == receptive_field(conv)
+    assert receptive_field(AdderResNet(8)) == receptive_field(CifarResNet(8))
+    net = nn.Sequential(Adder2d(3, 4, 3, stride=2), Adder2d(4, 5, (3, 5), padding="same", dilation=2))
+    assert receptive_field(net).size == measured_receptive_field(net, (1, 3, 40, 40)) == (11, 19)
+
+
+def test_only_the_first_kernel_and_the_classifier_of_the_network_multiply():
+    net = adder_resnet20()
+    multiply = [name for name, layer in net.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+    assert multiply == ["conv1", "fc"]
+    shortcuts = [net.layer2[0].downsample, net.layer3[0].downsample]
+    assert all(isinstance(s[0], Adder2d) and s[0].kernel_size == (1, 1) and s[0].stride == (2, 2) for s in shortcuts)
+    net.train()(torch.randn(2, 3, 9, 6)).sum().backward()
+    assert all(p.grad.isfinite().all() for p in net.parameters())
+
+
+class Small(nn.Module):
+    """An adder between a convolution and a classifier, without a norm, so that a batch is the sum of its parts."""
+
+    def __init__(self, dtype=torch.float64):
+        super().__init__()
+        self.conv, self.adder = nn.Conv2d(2, 4, 3, dtype=dtype), Adder2d(4, 5, 3, bias=False, dtype=dtype)
+        self.fc = nn.Linear(5, 3, dtype=dtype)
+
+    def forward(self, x):
+        return self.fc(self.adder(self.conv(x)).mean((2, 3)) / 10)
+
+
+def batch(dtype=torch.float64):
+    return torch.randn(8, 2, 8, 7, dtype=dtype), torch.randint(3, (8,))
+
+
+def steps(train, when, dtype=torch.float64):
+    """How far each parameter moves in one step of `train(model, optimizer, x, y)`, from the same start."""
+    torch.manual_seed(1)
+    model, (x, y) = Small(dtype), batch(dtype)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scale_adder_steps(model, optimizer, when=when)
+    train(model, optimizer, x, y)
+    return {name: p.detach() - before[name] for name, p in model.named_parameters()}
+
+
+def plainly(model, optimizer, x, y):
+    F.cross_entropy(model(x), y).backward()
+    optimizer.step()
+
+
+def with_loss_scale(model, optimizer, x, y):
+    scaler = torch.amp.GradScaler("cpu", init_scale=65536.0)
+    scaler.scale(F.cross_entropy(model(x), y)).backward()
+    scaler.step(optimizer)
+
+
+def in_four_micro_batches(model, optimizer, x, y):
+    for part, labels in zip(x.chunk(4), y.chunk(4), strict=True):
+        (F.cross_entropy(model(part), labels) / 4).backward()
+    optimizer.step()
+
+
+def clipped(model, optimizer, x, y):
+    F.cross_entropy(model(x), y).backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+    optimizer.step()
+
+
+def test_an_adder_s_step_has_the_paper_s_length_and_the_gradient_s_direction():
+    moved = steps(plainly, "step")["adder.weight"]
+    torch.manual_seed(1)
+    model, (x, y) = Small(), batch()
+    (g,) = torch.autograd.grad(F.cross_entropy(model(x), y), model.adder.weight)
+    assert_close(moved, -0.1 * 0.2 * g.numel() ** 0.5 * g / g.norm())
+
+
+def test_a_loss_scale_of_65536_leaves_the_step_unchanged():
+    for dtype in (torch.float64, torch.float32):
+        plain, scaled = steps(plainly, "step", dtype), steps(with_loss_scale, "step", dtype)
+        for name in plain:
+            assert_close(scaled[name], plain[name])
+
+
+def test_four_micro_batches_equal_the_full_batch():
+    plain, accumulated = steps(plainly, "step"), steps(in_four_micro_batches, "step")
+    for name in plain:
+        assert_close(accumulated[name], plain[name])
+
+
+def test_clipping_acts_on_the_others_and_leaves_an_adder_s_step_its_length():
+    plain, short = steps(plainly, "step"), steps(clipped, "step")
+    assert_close(short["adder.weight"], plain["adder.weight"])
+    for name in ("conv.weight", "fc.weight"):
+        assert short[name].norm() < 0.05 * plain[name].norm()
+
+
+def test_inside_backward_the_scale_the_parts_and_clipping_all_change_the_step():
+    """What the authors' code does, and why it is not the default."""
+    plain = steps(plainly, "backward")
+    assert_close(plain["adder.weight"], steps(plainly, "step")["adder.weight"])
+    scaled = steps(with_loss_scale, "backward")
+    assert_close(scaled["adder.weight"] * 65536, plain["adder.weight"])  # unscaled although it never was scaled
+    assert_close(scaled["conv.weight"], plain["conv.weight"])
+    parts = steps(in_four_micro_batches, "backward")["adder.weight"]
+    assert not torch.allclose(parts, plain["adder.weight"], rtol=0.1)
+    assert steps(clipped, "backward")["adder.weight"].norm() < 0.05 * plain["adder.weight"].norm()
+
+
+@pytest.mark.parametrize("when", ["step", "backward"])
+def test_scaling_ends_when_its_handles_are_removed_and_a_zero_gradient_stays_zero(when):
+    model, (x, _) = Small(), batch()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    handles = scale_adder_steps(model, optimizer, eta=0.5, when=when)
+    (model(x).sum() * 0).backward()
+    optimizer.step()
+    assert model.adder.weight.grad.abs().max() == 0
+    for handle in handles:
+        handle.remove()
+    optimizer.zero_grad()
+    model(x).sum().backward()
+    g = model.adder.weight.grad.clone()
+    optimizer.step()
+    assert torch.equal(model.adder.weight.grad, g)
+
+
+IMAGES, WEIGHT = torch.zeros(1, 4, 5, 5), torch.zeros(6, 4, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("build", "problem", "says"),
+    [
+        (lambda: adder2d(IMAGES, WEIGHT, gradient="sign"), ValueError, 'must be "paper" or "exact", got \'sign\''),
+        (lambda: Adder2d(3, 4, 3, gradient="sign"), ValueError, 'must be "paper" or "exact"'),
+        (lambda: adder2d(IMAGES, [1.0]), TypeError, "needs a weight .* got list"),
+        (lambda: adder2d(IMAGES, WEIGHT[0]), ValueError, r"needs a weight .* got shape \(4, 3, 3\)"),
+        (lambda: adder2d(IMAGES, WEIGHT.long()), TypeError, "real numbers, got a weight of torch.int64"),
+        (lambda: adder2d(IMAGES, WEIGHT, groups=4), ValueError, "6 output channels, which 4 groups do not divide"),
+        (lambda: adder2d(IMAGES, WEIGHT, groups=2), ValueError, "needs 8 channels .* got 4"),
+        (lambda: adder2d(IMAGES, WEIGHT, groups=0), ValueError, "groups must be at least 1"),
+        (lambda: adder2d(IMAGES[0], WEIGHT), ValueError, "adder2d needs images"),
+        (lambda: adder2d(IMAGES.double(), WEIGHT), ValueError, "weights of torch.float32, but the input is"),
+        (lambda: adder2d(IMAGES.to("meta"), WEIGHT), ValueError, "weights on cpu, but the input is on meta"),
+        (lambda: adder2d(IMAGES, WEIGHT, torch.zeros(4)), ValueError, r"needs a bias \[6\], got shape \(4,\)"),
+        (lambda: adder2d(IMAGES, WEIGHT, torch.zeros(6).double()), ValueError, "the bias is torch.float64"),
+        (lambda: adder2d(IMAGES, WEIGHT, dilation=3), ValueError, "adder2d: a kernel of 3×3 .* spans 7×7"),
+        (lambda: adder2d(IMAGES, WEIGHT, stride=0), ValueError, "stride must be at least 1"),
+        (lambda: adder2d(IMAGES, WEIGHT, stride=2, padding="same"), ValueError, "same"),
+        (lambda: Adder2d(3, 4, 3, groups=2), ValueError, "groups must divide the channels, got 2 for 3 and 4"),
+        (lambda: Adder2d(3, 4, 3, padding="full"), ValueError, "padding must be"),
+        (lambda: Adder2d(0, 4, 3), ValueError, "in_channels must be at least 1"),
+        (lambda: AdderResNet(21), ValueError, r"depth must be 6n \+ 2"),
+        (lambda: scale_adder_steps(nn.Linear(2, 3), None), ValueError, "Linear holds no Adder2d"),
+        (lambda: scale_adder_steps(Adder2d(3, 4, 3), None, eta=0), ValueError, "eta must be above 0"),
+        (lambda: scale_adder_steps(Adder2d(3, 4, 3), None, when="never"), ValueError, "when must be"),
+        (
+            lambda: scale_adder_steps(Adder2d(3, 4, 3), torch.optim.SGD(nn.Linear(2, 3).parameters(), lr=1.0)),
+            ValueError,
+            "steps no adder of Adder2d",
+        ),
+    ],
+)
+def test_bad_arguments_are_refused(build, problem, says):
+    with pytest.raises(problem, match=says):
+        build()
