@@ -68,14 +68,11 @@ def fire_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def bottleneck_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    def normed(conv, norm, x):
-        y = definitions.conv2d(x, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
-        return definitions.batch_norm(y, norm)
-
-    y = torch.relu(normed(layer.conv1, layer.bn1, x))
-    y = torch.relu(normed(layer.conv2, layer.bn2, y))
-    shortcut = x if layer.downsample is None else normed(*layer.downsample, x)
-    return torch.relu(normed(layer.conv3, layer.bn3, y) + shortcut)
+    weights = [layer.conv1.weight, layer.conv2.weight, layer.conv3.weight]
+    shortcut = None if layer.downsample is None else (layer.downsample[0].weight, layer.downsample[1])
+    stride = (layer.conv1.stride[0], layer.conv2.stride[0])
+    norms = [layer.bn1, layer.bn2, layer.bn3]
+    return definitions.bottleneck(x, weights, norms, stride, layer.groups, shortcut)
 
 
 def aspp_definition(layer: nn.Module, x: Tensor) -> Tensor:
