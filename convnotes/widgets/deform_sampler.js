@@ -140,7 +140,7 @@ function render({ model, el }) {
     set: (v) => moved(model.get("tap"), now()[model.get("tap")].map((old, n) => (n === axis ? v : old))) });
   const controls = [
     choice({ name: "source", label: "Offsets", get: () => model.get("source"), set: (source) => change(model, source === "hand" ? { moves: now().map(confined), source } : { source }),
-      options: { learned: "learned, each place its own", grid: "none: plain kernel", outwards: "outwards: dilated kernel", hand: "by hand, all places alike" } }),
+      options: { learned: "learned", grid: "none (plain)", outwards: "outwards (dilated)", hand: "by hand" } }),
     choice({ name: "tap", label: "Tap", get: () => String(model.get("tap")), set: (tap) => change(model, { tap: Number(tap) }),
       options: Object.fromEntries(TAPS.map((name, k) => [k, `${k + 1}, ${name}`])) }),
     offset("dy", "Δy, down", 0), offset("dx", "Δx, right", 1),
