@@ -10,6 +10,7 @@ _HOME = {
     "AttentionViewer": "attention_viewer",
     "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
+    "DeformSampler": "deform_sampler",
     "FieldGrower": "field_grower",
     "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
