@@ -142,7 +142,8 @@ function render({ model, el }) {
   const pads = three.map((c) => pad({ name: `shift-${c}`, label: `Channel ${c + 1}`, get: () => model.get("displacements")[c], set: (value) => replaced("displacements", c, value) }));
   output.el.classList.add("cn-output");
   const kernels = h("div", { className: "cn-kernels" });
-  ui.stage.append(h("div", { className: "cn-wide cn-thirds" }, shifted.map((one) => one.el), pads.map((one) => one.el)), output.el, kernels);
+  ui.stage.parentElement.before(h("div", { className: "cn-thirds" }, shifted.map((one) => one.el), pads.map((one) => one.el)));
+  ui.stage.append(output.el, kernels);
 
   const controls = [
     choice({ name: "preset", label: "Preset", get: () => Object.keys(PRESETS).find((name) => JSON.stringify(PRESETS[name]) === JSON.stringify(now())) ?? "own",
