@@ -119,9 +119,9 @@ function pad({ name, label, get, set }) {
     if (length) {
       const [uy, ux] = [dy / length, dx / length], [y, x] = [centre + dy * unit - 9 * uy, centre + dx * unit - 9 * ux];
       const head = `M${x} ${y}L${x - 9 * ux + 5 * uy} ${y - 9 * uy - 5 * ux}L${x - 9 * ux - 5 * uy} ${y - 9 * uy + 5 * ux}Z`;
-      drawing.append(h("line", { x1: centre, y1: centre, x2: x - 6 * ux, y2: y - 6 * uy, class: "cn-arrow" }), h("path", { d: head, class: "cn-arrowhead" }));
+      drawing.append(h("line", { x1: centre, y1: centre, x2: x - 6 * ux, y2: y - 6 * uy, class: "cn-arrow" }), h("path", { d: head, class: "cn-arrowhead" }),
+        h("circle", { cx: centre, cy: centre, r: 3, class: "cn-arrowhead" }));
     }
-    drawing.append(h("circle", { cx: centre, cy: centre, r: 3, class: "cn-arrowhead" }));
     el.replaceChildren(drawing);
     el.setAttribute("aria-label", words);
   } };
@@ -140,8 +140,8 @@ function render({ model, el }) {
 
   const shifted = three.map(() => picture("", height, width)), output = picture("", height, width);
   const pads = three.map((c) => pad({ name: `shift-${c}`, label: `Channel ${c + 1}`, get: () => model.get("displacements")[c], set: (value) => replaced("displacements", c, value) }));
-  output.el.classList.add("cn-output");
-  const kernels = h("div", { className: "cn-kernels" });
+  output.el.classList.add("cn-output", "cn-wide");
+  const kernels = h("div", { className: "cn-kernels cn-wide" });
   ui.stage.parentElement.before(h("div", { className: "cn-thirds" }, shifted.map((one) => one.el), pads.map((one) => one.el)));
   ui.stage.append(output.el, kernels);
 
