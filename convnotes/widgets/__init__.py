@@ -15,6 +15,7 @@ _HOME = {
     "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
+    "ShiftViewer": "shift_viewer",
 }
 
 __all__ = [*_HOME]

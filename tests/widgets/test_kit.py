@@ -19,6 +19,7 @@ EXAMPLES = {
     "KernelStackViewer": lambda: widgets.KernelStackViewer(),
     "Quiz": lambda: widgets.Quiz([QUESTION]),
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
 }
 
 
