@@ -13,6 +13,7 @@ _HOME = {
     "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
+    "TemplateMatch": "template_match",
 }
 
 __all__ = [*_HOME]
