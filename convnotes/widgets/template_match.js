@@ -95,7 +95,8 @@ function render({ model, el }) {
   const input = picture("", height, width), kernel = h("figure", { className: "cn-picture" });
   const names = { product: "Inner product (convolution)", distance: "−L1 distance (adder)" };
   const maps = Object.fromEntries(Object.keys(names).map((name) => [name, picture("", height, width)]));
-  ui.stage.append(input.el, kernel, maps.product.el, maps.distance.el);
+  input.el.classList.add("cn-wide");
+  ui.stage.append(input.el, maps.product.el, maps.distance.el);
   const own = mark(input, true);
   const marks = Object.fromEntries(Object.entries(maps).map(([name, map]) => [name, { home: mark(map, true), found: mark(map, false) }]));
   const ring = probe({ name: "place", label: "The template's centre", on: input, height, width, get: centre, set: (place) => change(model, { place }) });
@@ -108,7 +109,7 @@ function render({ model, el }) {
     slider({ name: "size", label: "Template size", unit: "pixels", min: 5, max: 15, step: 2, get: () => model.get("size"), set: (size) => change(model, { size }) }),
     toggle({ name: "centred", label: "Convolution: template less its mean", get: () => model.get("centred"), set: (centred) => change(model, { centred }) }),
   ];
-  ui.panel.append(...controls.map((c) => c.el));
+  ui.panel.append(...controls.map((c) => c.el), kernel);
   const big = {}, notes = {};
   for (const name of Object.keys(names)) {
     big[name] = h("span", { className: "cn-big", data: { shown: name } });
