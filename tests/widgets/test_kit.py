@@ -55,7 +55,7 @@ def test_every_widget_has_an_example_a_module_and_words(name):
 
 
 def test_a_widget_that_is_not_there_is_refused_by_name():
-    with pytest.raises(AttributeError, match="no attribute 'Mixer'; its names are A.*, Quiz"):
+    with pytest.raises(AttributeError, match=r"no attribute 'Mixer'; its names are A.*, Quiz"):
         _ = widgets.Mixer
 
 
