@@ -7,12 +7,13 @@ share. Needs pip install "convnotes[viz]".
 import importlib
 
 _HOME = {
+    "ActiveSynapses": "active_synapses",
     "ChannelMixer": "channel_mixer",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
 }
 
-__all__ = ["ChannelMixer", "Quiz", "SeparableViewer"]
+__all__ = ["ActiveSynapses", "ChannelMixer", "Quiz", "SeparableViewer"]
 
 
 def __getattr__(name: str):

@@ -5,11 +5,12 @@ import torch
 from widgets.javascript import call
 
 import convnotes.widgets
-from convnotes.widgets import ChannelMixer, Quiz, SeparableViewer
+from convnotes.widgets import ActiveSynapses, ChannelMixer, Quiz, SeparableViewer
 from convnotes.widgets.base import source
 
 QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
 EXAMPLES = {
+    "ActiveSynapses": lambda: ActiveSynapses(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ChannelMixer": lambda: ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "Quiz": lambda: Quiz([QUESTION]),
     "SeparableViewer": lambda: SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
@@ -47,7 +48,7 @@ def test_every_widget_has_an_example_a_module_and_words(name):
 
 
 def test_a_widget_that_is_not_there_is_refused_by_name():
-    with pytest.raises(AttributeError, match="no attribute 'Mixer'; its names are ChannelMixer"):
+    with pytest.raises(AttributeError, match="no attribute 'Mixer'; its names are ActiveSynapses"):
         _ = convnotes.widgets.Mixer
 
 
