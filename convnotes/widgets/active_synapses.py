@@ -104,8 +104,9 @@ class ActiveSynapses(Widget):
         from matplotlib.figure import Figure
 
         with plots.style():
-            panels = Figure(figsize=(9.6, 3.2), layout="constrained").subplots(1, 3)
-        grid = plots.kernel(self.kernel(), panels[0], "kernel and synapses")
+            figure = Figure(figsize=(10, 3.7), layout="constrained")
+            panels = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
+        grid = plots.kernel(self.kernel().round(decimals=2), panels[0], "kernel and synapses")
         y, x = np.array(self.positions).T + REACH
         grid.plot(x, y, "o", ms=16, mfc="none", mec=plots.INK["light"]["accent"], mew=2)
         plots.image(self._pixels(), panels[1], "input")
