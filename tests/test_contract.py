@@ -47,29 +47,13 @@ def mlpconv_definition(layer: nn.Module, x: Tensor) -> Tensor:
     )
 
 
-def conv_norm_relu(block: nn.Module, x: Tensor) -> Tensor:
-    conv = block.conv
-    return torch.relu(definitions.batch_norm(definitions.conv2d(x, conv.weight, padding=conv.padding), block.bn))
-
-
 def inception_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    two, three = layer.branch2, layer.branch3
-    return torch.cat(
-        [
-            conv_norm_relu(layer.branch1, x),
-            conv_norm_relu(two[1], conv_norm_relu(two[0], x)),
-            conv_norm_relu(three[1], conv_norm_relu(three[0], x)),
-            conv_norm_relu(layer.branch4[1], definitions.max_pool3(x)),
-        ],
-        dim=1,
-    )
+    blocks = [layer.branch1, *layer.branch2, *layer.branch3, layer.branch4[1]]
+    return definitions.inception(x, [b.conv.weight for b in blocks], [b.bn for b in blocks])
 
 
 def factorised_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    """One n×n convolution, whose kernels are sums of outer products."""
-    vertical, horizontal = layer.vertical.weight[..., 0], layer.horizontal.weight[:, :, 0]  # [M, C, n], [O, M, n]
-    weight = torch.einsum("mcu,omv->ocuv", vertical, horizontal)
-    return definitions.conv2d(x, weight, layer.horizontal.bias, padding=layer.kernel_size // 2)
+    return definitions.factorised(x, layer.vertical.weight, layer.horizontal.weight, layer.horizontal.bias)
 
 
 def separable_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -79,23 +63,16 @@ def separable_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def fire_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    def pointwise(conv, x):
-        return torch.relu(definitions.pointwise(x, conv.weight[:, :, 0, 0], conv.bias))
-
-    s, three = pointwise(layer.squeeze, x), layer.expand3x3
-    wide = torch.relu(definitions.conv2d(s, three.weight, three.bias, padding=1))
-    return torch.cat([pointwise(layer.expand1x1, s), wide], dim=1)
+    convs = [layer.squeeze, layer.expand1x1, layer.expand3x3]
+    return definitions.fire(x, [c.weight for c in convs], [c.bias for c in convs])
 
 
 def bottleneck_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    def normed(conv, norm, x):
-        y = definitions.conv2d(x, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
-        return definitions.batch_norm(y, norm)
-
-    y = torch.relu(normed(layer.conv1, layer.bn1, x))
-    y = torch.relu(normed(layer.conv2, layer.bn2, y))
-    shortcut = x if layer.downsample is None else normed(*layer.downsample, x)
-    return torch.relu(normed(layer.conv3, layer.bn3, y) + shortcut)
+    weights = [layer.conv1.weight, layer.conv2.weight, layer.conv3.weight]
+    shortcut = None if layer.downsample is None else (layer.downsample[0].weight, layer.downsample[1])
+    stride = (layer.conv1.stride[0], layer.conv2.stride[0])
+    norms = [layer.bn1, layer.bn2, layer.bn3]
+    return definitions.bottleneck(x, weights, norms, stride, layer.groups, shortcut)
 
 
 def aspp_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -126,10 +103,8 @@ def active_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def stack_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    for conv in layer:
-        if isinstance(conv, nn.Conv2d):
-            x = torch.relu(definitions.conv2d(x, conv.weight, conv.bias, padding=conv.padding))
-    return x
+    convs = [part for part in layer if isinstance(part, nn.Conv2d)]
+    return definitions.kernel_stack(x, [c.weight for c in convs], [c.bias for c in convs], convs[0].padding)
 
 
 SYNAPSES = ((0.0, 0.0), (0.4, 1.7), (-1.3, 0.8), (1.6, -2.2), (-0.7, -0.3))  # no whole position: it has a kink

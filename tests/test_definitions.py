@@ -116,3 +116,13 @@ def test_the_adder_is_torch_s_l1_distance_of_patches_and_kernels(case):
     assert_close(y.flatten(2), 1 - distance)
     parts = [definitions.adder2d(x[:, g : g + 2], w[:4, :2][g : g + 2], **case) for g in (0, 2)]
     assert_close(definitions.adder2d(x, w[:4, :2], groups=2, **case), torch.cat(parts, 1))
+
+
+@pytest.mark.parametrize("activation", [True, False])
+def test_a_stack_is_torch_s_convolutions_one_after_the_other(activation):
+    x = torch.randn(2, 2, 11, 7, dtype=torch.float64)
+    weights = [torch.randn(3, c, 3, 3, dtype=torch.float64) for c in (2, 3)]
+    biases = [torch.randn(3, dtype=torch.float64) for _ in weights]
+    after = torch.relu if activation else (lambda y: y)
+    expected = after(F.conv2d(after(F.conv2d(x, weights[0], biases[0], padding=1)), weights[1], biases[1], padding=1))
+    assert_close(definitions.kernel_stack(x, weights, biases, padding=1, activation=activation), expected)

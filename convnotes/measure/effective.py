@@ -93,7 +93,7 @@ def _gradient(model: nn.Module, x: Tensor, at: str | None) -> Tensor:
 def _linear_twin(model: nn.Module) -> nn.Module:
     twin = copy.deepcopy(model).double().eval()
     for module in list(twin.modules()):
-        for name, child in list(module.named_children()):
+        for name, child in list(module._modules.items()):  # a shared child at each of its names
             if isinstance(child, nn.MaxPool2d):
                 pool = nn.AvgPool2d(child.kernel_size, child.stride, child.padding, ceil_mode=child.ceil_mode)
                 if child.dilation not in (1, (1, 1)):

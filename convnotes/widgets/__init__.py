@@ -8,12 +8,18 @@ import importlib
 
 _HOME = {
     "ActiveSynapses": "active_synapses",
+    "AttentionViewer": "attention_viewer",
+    "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
+    "DeformSampler": "deform_sampler",
+    "FieldGrower": "field_grower",
+    "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
+    "ShiftViewer": "shift_viewer",
 }
 
-__all__ = ["ActiveSynapses", "ChannelMixer", "Quiz", "SeparableViewer"]
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str):

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from conftest import assert_close
 
-from convnotes import Bottleneck, ResNet, resnet50, resnext50_32x4d
+from convnotes import Bottleneck, ResNet, definitions, resnet50, resnext50_32x4d
 
 
 def test_a_block_whose_last_norm_gives_nothing_is_the_identity_of_a_positive_input():
@@ -103,3 +103,22 @@ def test_any_size_runs():
 def test_bad_arguments_are_refused(build, says):
     with pytest.raises(ValueError, match=says):
         build()
+
+
+def test_a_block_that_keeps_its_shape_adds_the_input_itself():
+    block = Bottleneck(16, 4, groups=2, width_per_group=32, dtype=torch.float64).eval()
+    norms = [block.bn1, block.bn2, block.bn3]
+    for norm in norms:
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    weights = [block.conv1.weight, block.conv2.weight, block.conv3.weight]
+    x = torch.randn(2, 16, 11, 7, dtype=torch.float64, requires_grad=True)
+    actual, expected = block(x), definitions.bottleneck(x, weights, norms, groups=2)
+    assert block.downsample is None
+    assert_close(actual, expected)
+    g = torch.randn_like(expected)
+    wanted = (x, *weights)
+    for ours, defined in zip(
+        torch.autograd.grad(actual, wanted, g), torch.autograd.grad(expected, wanted, g), strict=True
+    ):
+        assert_close(ours, defined)

@@ -44,6 +44,12 @@ def test_alexnet_s_published_field():
     assert receptive_field(net) == (195, 32, 64)
 
 
+def test_a_pooling_that_is_used_twice_is_seen_through_twice():
+    pool = nn.MaxPool2d(3, 2)
+    net = nn.Sequential(pool, nn.Conv2d(1, 1, 3), pool)
+    assert receptive_field(net).size == measured_receptive_field(net, (1, 1, 41, 41)) == 11
+
+
 def test_axes_that_differ_are_given_apart():
     net = nn.Sequential(nn.Conv2d(1, 1, (3, 5), stride=(1, 2), padding=(1, 0)), nn.Conv2d(1, 1, 3, dilation=(1, 4)))
     assert receptive_field(net) == ((5, 21), (1, 2), (1, 0))

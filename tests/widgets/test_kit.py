@@ -4,16 +4,23 @@ import pytest
 import torch
 from widgets.javascript import call
 
-import convnotes.widgets
-from convnotes.widgets import ActiveSynapses, ChannelMixer, Quiz, SeparableViewer
+from convnotes import widgets
 from convnotes.widgets.base import source
 
 QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
 EXAMPLES = {
-    "ActiveSynapses": lambda: ActiveSynapses(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
-    "ChannelMixer": lambda: ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
-    "Quiz": lambda: Quiz([QUESTION]),
-    "SeparableViewer": lambda: SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "ActiveSynapses": lambda: widgets.ActiveSynapses(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "AttentionViewer": lambda: widgets.AttentionViewer(
+        torch.rand(2, 1, 8, 12), torch.ones(2, 3, 4, 6), torch.ones(2, 3, 4, 6), ["noise", "more noise"]
+    ),
+    "BudgetBench": lambda: widgets.BudgetBench(),
+    "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "DeformSampler": lambda: widgets.DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
+    "FieldGrower": widgets.FieldGrower,
+    "KernelStackViewer": lambda: widgets.KernelStackViewer(),
+    "Quiz": lambda: widgets.Quiz([QUESTION]),
+    "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
 }
 
 
@@ -35,7 +42,7 @@ def test_what_is_no_number_is_none(typed):
     assert call("quiz", "Number.isNaN(parse(typed))", typed=typed)
 
 
-@pytest.mark.parametrize("name", convnotes.widgets.__all__)
+@pytest.mark.parametrize("name", widgets.__all__)
 def test_every_widget_has_an_example_a_module_and_words(name):
     widget = EXAMPLES[name]()
     assert widget._esm == source(widget.module)
@@ -49,7 +56,7 @@ def test_every_widget_has_an_example_a_module_and_words(name):
 
 def test_a_widget_that_is_not_there_is_refused_by_name():
     with pytest.raises(AttributeError, match="no attribute 'Mixer'; its names are ActiveSynapses"):
-        _ = convnotes.widgets.Mixer
+        _ = widgets.Mixer
 
 
 def test_the_quiz_judges_and_counts():
@@ -74,9 +81,9 @@ def test_the_quiz_judges_and_counts():
 )
 def test_a_bad_question_is_refused_by_its_number(change, says):
     with pytest.raises(ValueError, match=f"question 2 .*{says}"):
-        Quiz([QUESTION, QUESTION | change])
+        widgets.Quiz([QUESTION, QUESTION | change])
 
 
 def test_a_quiz_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one question"):
-        Quiz([])
+        widgets.Quiz([])

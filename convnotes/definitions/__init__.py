@@ -1,0 +1,44 @@
+"""Every operator as its definition: tap by tap, slow and obvious.
+
+These pages are what the book shows and what the tests compare with. Nothing else imports them, and nothing here is
+optimised: each function is its equation, so that it can be checked by reading. Gradients come from autograd.
+
+Letters: b picture of the batch · c, o input and output channel · i, j output row and column · u, v kernel row and
+column · s stride · p padding · d dilation · g group.
+"""
+
+from convnotes.definitions.compression import (
+    bottleneck,
+    factorised,
+    fire,
+    inception,
+    kernel_stack,
+    mlpconv,
+    pointwise,
+    separable,
+)
+from convnotes.definitions.operations import active_shift2d, adder2d, shift2d
+from convnotes.definitions.plain import batch_norm, conv2d, conv_norm_relu, max_pool3
+from convnotes.definitions.receptive_field import active_conv2d, deform_conv2d, hat, non_local
+
+__all__ = [
+    "active_conv2d",
+    "active_shift2d",
+    "adder2d",
+    "batch_norm",
+    "bottleneck",
+    "conv2d",
+    "conv_norm_relu",
+    "deform_conv2d",
+    "factorised",
+    "fire",
+    "hat",
+    "inception",
+    "kernel_stack",
+    "max_pool3",
+    "mlpconv",
+    "non_local",
+    "pointwise",
+    "separable",
+    "shift2d",
+]

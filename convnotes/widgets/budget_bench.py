@@ -1,0 +1,147 @@
+"""Weigh designs of one layer against each other: the same input and output, very different budgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget
+
+# A design is a row of kernels, then branches side by side whose outputs are joined. A kernel is
+# [height, width, input channels, output channels, groups] in letters: C and O channels in and out, k the size,
+# g groups, m = O/squeeze, h = the groups that fit into m. "A/4" is a quarter of A, one at least. "pool" has no weights.
+DESIGNS: dict[str, dict[str, list]] = {
+    "plain": {"row": [["k", "k", "C", "O", "1"]], "side": []},
+    "grouped": {"row": [["k", "k", "C", "O", "g"]], "side": []},
+    "factorised": {"row": [["k", "1", "C", "O", "1"], ["1", "k", "O", "O", "1"]], "side": []},
+    "separable": {"row": [["k", "k", "C", "C", "C"], ["1", "1", "C", "O", "1"]], "side": []},
+    "bottleneck": {
+        "row": [["1", "1", "C", "m", "1"], ["k", "k", "m", "m", "1"], ["1", "1", "m", "O", "1"]],
+        "side": [],
+    },
+    "grouped bottleneck": {
+        "row": [["1", "1", "C", "m", "1"], ["k", "k", "m", "m", "h"], ["1", "1", "m", "O", "1"]],
+        "side": [],
+    },
+    "fire": {
+        "row": [["1", "1", "C", "m", "1"]],
+        "side": [[["1", "1", "m", "O/2", "1"]], [["k", "k", "m", "O/2", "1"]]],
+    },
+    "inception": {
+        "row": [],
+        "side": [
+            [["1", "1", "C", "O/4", "1"]],
+            [["1", "1", "C", "m", "1"], ["k", "k", "m", "O/2", "1"]],
+            [["1", "1", "C", "m/4", "1"], ["k+2", "k+2", "m/4", "O/8", "1"]],
+            [["3", "3", "C", "C", "pool"], ["1", "1", "C", "O/8", "1"]],
+        ],
+    },
+}
+
+
+class BudgetBench(Widget):
+    """Designs of a layer from `in_channels` to `out_channels` on a map of `side`×`side` places, weighed side by side.
+
+    `kernel_size` is the size k of the spatial kernel, `groups` that of the grouped designs, `squeeze` the factor by
+    which bottleneck, fire and inception narrow the channels, to m = out_channels / squeeze. `highlight` names the
+    design whose formula is written out, `designs` those that are shown. Inception is of GoogLeNet's proportions: 1×1,
+    k×k, (k+2)×(k+2) and pooling give 1/4, 1/2, 1/8 and 1/8 of the output, behind 1×1 kernels to m and to m/4.
+
+    All kernels have stride 1, keep the size and have no bias. Raises `ValueError` for channels that are no multiple of
+    32 from 32 to 512, an even kernel or one above 9, groups or squeeze that are no power of two up to 32 and 16, a side
+    that is no multiple of 7 from 7 to 56, and for a design that is not there or not shown.
+    """
+
+    module = "budget_bench"
+
+    in_channels = traitlets.Int(256).tag(sync=True)
+    out_channels = traitlets.Int(256).tag(sync=True)
+    kernel_size = traitlets.Int(3).tag(sync=True)
+    groups = traitlets.Int(32).tag(sync=True)
+    squeeze = traitlets.Int(4).tag(sync=True)
+    side = traitlets.Int(28).tag(sync=True)
+    highlight = traitlets.Unicode("bottleneck").tag(sync=True)
+    designs = traitlets.List().tag(sync=True)  # {"name", "row", "side"}, in the order of the table
+    first = traitlets.Dict().tag(sync=True)  # the state that Reset brings back
+
+    def __init__(self, designs: tuple[str, ...] = tuple(DESIGNS), **state: Any) -> None:
+        unknown = [name for name in designs if name not in DESIGNS]
+        if unknown or not designs:
+            raise ValueError(f"designs must be some of {', '.join(DESIGNS)}, got {', '.join(unknown) or 'none'}")
+        start = {"highlight": "bottleneck" if "bottleneck" in designs else designs[0]} | state
+        super().__init__(designs=[{"name": name, **DESIGNS[name]} for name in designs], **start)
+        controls = ("in_channels", "out_channels", "kernel_size", "groups", "squeeze", "side", "highlight")
+        self.first = {name: getattr(self, name) for name in controls}
+
+    @traitlets.validate("in_channels", "out_channels")
+    def _check_channels(self, proposal: Any) -> int:
+        return _one_of(proposal, range(32, 513, 32), "a multiple of 32 from 32 to 512")
+
+    @traitlets.validate("kernel_size")
+    def _check_kernel_size(self, proposal: Any) -> int:
+        return _one_of(proposal, range(1, 10, 2), "odd, from 1 to 9")
+
+    @traitlets.validate("groups")
+    def _check_groups(self, proposal: Any) -> int:
+        return _one_of(proposal, (1, 2, 4, 8, 16, 32), "a power of two from 1 to 32")
+
+    @traitlets.validate("squeeze")
+    def _check_squeeze(self, proposal: Any) -> int:
+        return _one_of(proposal, (1, 2, 4, 8, 16), "a power of two from 1 to 16")
+
+    @traitlets.validate("side")
+    def _check_side(self, proposal: Any) -> int:
+        return _one_of(proposal, range(7, 57, 7), "a multiple of 7 from 7 to 56")
+
+    @traitlets.validate("highlight")
+    def _check_highlight(self, proposal: Any) -> str:
+        names = [design["name"] for design in self.designs]
+        return _one_of(proposal, names, f"one of {', '.join(names)}")
+
+    def parameters(self) -> dict[str, int]:
+        """The weights of every design that is shown, by name."""
+        return {
+            design["name"]: sum(self._weights(kernel) for part in (design["row"], *design["side"]) for kernel in part)
+            for design in self.designs
+        }
+
+    def _weights(self, kernel: list[str]) -> int:
+        if kernel[4] == "pool":
+            return 0
+        height, width, inputs, outputs, groups = map(self._number, kernel)
+        return height * width * inputs // groups * outputs
+
+    def _number(self, text: str) -> int:
+        middle = self.out_channels // self.squeeze
+        letters = {"C": self.in_channels, "O": self.out_channels, "k": self.kernel_size, "g": self.groups, "m": middle}
+        # the largest power of two that divides both: groups is itself one
+        letters["h"] = min(self.groups, middle & -middle)
+        if "/" in text:
+            letter, divisor = text.split("/")
+            return max(1, letters[letter] // int(divisor))
+        if "+" in text:
+            letter, more = text.split("+")
+            return letters[letter] + int(more)
+        return letters[text] if text in letters else int(text)
+
+    def _describe(self) -> str:
+        k = self.kernel_size
+        return f"{self.in_channels} → {self.out_channels}, {k}×{k}, {self.highlight} highlighted"
+
+    def _alt(self) -> str:
+        counted = ", ".join(f"{name} {count:,}" for name, count in self.parameters().items())
+        return f"Weights of designs of one layer: {counted}. In the page and in Jupyter every size can be changed."
+
+    def _picture(self) -> bytes:
+        k = self.kernel_size
+        title = f"one layer, {self.in_channels} → {self.out_channels} channels, kernel {k}×{k}"
+        return plots.save(plots.bars(self.parameters(), title=title, label="parameters (weights)"))
+
+
+def _one_of(proposal: Any, allowed: Any, words: str) -> Any:
+    value = proposal["value"]
+    if value not in allowed:
+        raise ValueError(f"{proposal['trait'].name} must be {words}, got {value!r}")
+    return value

@@ -1,0 +1,68 @@
+"""Stack layers of any kernel size, stride and dilation, and watch the receptive field grow with its taps and holes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget
+
+GRID = [[3, 1, 2], [3, 1, 2], [3, 1, 2]]  # rates 2, 2, 2: the field is full of holes
+_LIMITS = (("kernel size", 7), ("stride", 2), ("dilation", 8))
+
+
+class FieldGrower(Widget):
+    """One to four layers, each `[kernel size, stride, dilation]`, the first of them at the input.
+
+    It draws the receptive field of one output place on the input, how many paths lead to each of its pixels, and the
+    pixels that none leads to. Kernel sizes go to 7, strides to 2, dilations to 8. Raises `TypeError` or `ValueError`
+    for what is no such list.
+    """
+
+    module = "field_grower"
+
+    layers = traitlets.List().tag(sync=True)
+
+    def __init__(self, layers: Any = GRID, **state: Any) -> None:
+        super().__init__(layers=[list(layer) for layer in layers], **state)
+
+    @traitlets.validate("layers")
+    def _check_layers(self, proposal: Any) -> list[list[int]]:
+        layers = proposal["value"]
+        if not 1 <= len(layers) <= 4 or any(len(layer) != 3 for layer in layers):
+            raise ValueError(f"layers must be 1 to 4 of [kernel size, stride, dilation], got {layers!r}")
+        for number, layer in enumerate(layers, 1):
+            for value, (name, most) in zip(layer, _LIMITS, strict=True):
+                if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                    raise ValueError(f"the {name} of layer {number} must be an int from 1 to {most}, got {value!r}")
+        return [list(layer) for layer in layers]
+
+    def paths(self) -> np.ndarray:
+        """How many paths lead from each pixel of the field to the output place: int64 `[F, F]`, 0 where a hole is."""
+        line, stride = np.ones(1, np.int64), 1
+        for kernel_size, own_stride, dilation in self.layers:
+            comb = np.zeros((kernel_size - 1) * dilation * stride + 1, np.int64)
+            comb[:: dilation * stride] = 1
+            line, stride = np.convolve(line, comb), stride * own_stride
+        return np.outer(line, line)
+
+    def _describe(self) -> str:
+        return "layers " + ", ".join(f"{k}×{k} stride {s} dilation {d}" for k, s, d in self.layers)
+
+    def _alt(self) -> str:
+        paths = self.paths()
+        size, holes = len(paths), int((paths == 0).sum())
+        return (
+            f"the receptive field of one output place, {size}×{size} pixels with {holes} holes, drawn on the input "
+            "with the number of paths to each pixel. In the page and in Jupyter every layer can be changed."
+        )
+
+    def _picture(self) -> bytes:
+        paths = self.paths()
+        size, holes = len(paths), np.argwhere(paths == 0)
+        ax = plots.heat(paths, title=f"field of {size}×{size} pixels, {len(holes)} holes", label="paths")
+        ax.plot(holes[:, 1], holes[:, 0], "x", color="white", ms=min(5, 80 / size), ls="none")
+        return plots.save(ax)
