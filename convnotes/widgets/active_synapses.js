@@ -69,6 +69,12 @@ export function torchCode(weights, positions, bias) {
 
 const UNIT = 44;  // of the drawing, a pixel's side
 
+// How far below the middle of pixel [u, v] its number is drawn, so that no synapse's disc hides it.
+function beside(positions, u, v) {
+  const free = (offset) => positions.every(([y, x]) => Math.abs((y - u) * UNIT - offset) > 14 || Math.abs(x - v) * UNIT > 27);
+  return [15, -15].find(free) ?? 15;
+}
+
 function render({ model, el }) {
   const height = model.get("height"), width = model.get("width");
   const bytes = model.get("image");
@@ -81,11 +87,13 @@ function render({ model, el }) {
   const under = h("div", {}), over = h("svg", { viewBox: `-1 -1 ${7 * UNIT + 2} ${7 * UNIT + 2}`, role: "group", "aria-label": "Synapses on the grid",
     style: { position: "absolute", inset: 0, width: "100%", height: "100%", overflow: "visible" } });
   const board = h("div", { style: { position: "relative", "line-height": 0 } }, under, over);
-  const boardText = h("figcaption", {}, h("strong", {}, "Kernel"), ": rings are synapses, numbers what they make on the pixels; synapse 1 stays in the middle");
+  const boardText = h("figcaption", {}, h("strong", {}, "Kernel"), ": discs are synapses (dashed: a negative weight), numbers what they make on the pixels; synapse 1 stays in the middle");
   const figure = h("figure", { className: "cn-picture cn-wide", style: { "max-width": "24rem" } }, board, boardText);
   const input = picture("", height, width), output = picture("", height, width);
   input.el.classList.add("cn-input"); output.el.classList.add("cn-output");
-  ui.stage.append(figure, input.el, output.el);
+  const pair = h("div", { style: { display: "grid", gap: ".75rem", "grid-template-columns": "repeat(2, minmax(0, 1fr))", "margin-bottom": ".75rem" } }, input.el, output.el);
+  ui.stage.parentElement.before(pair);
+  ui.stage.append(figure);
 
   const last = () => model.get("weights").length - 1, at = () => clamp(model.get("chosen"), 0, last());
   const move = (k, place) => change(model, { chosen: k, positions: model.get("positions").map((old, n) =>
@@ -107,23 +115,22 @@ function render({ model, el }) {
   const sizes = h("span", { className: "cn-big", data: { shown: "window" } }), sizesNote = h("span", { className: "cn-small", data: { shown: "cost" } });
   ui.answer.append(...[[pixels, pixelsNote], [sizes, sizesNote]].map((pair) => h("div", { style: { flex: "1 1 15rem" } }, ...pair)));
 
-  let rings = [];
+  let discs = [];
   function build(count) {
-    rings = Array.from({ length: count }, (_, k) => synapse(k));
-    over.replaceChildren(...rings);
-    which.el.querySelector("select").replaceChildren(...rings.map((_, k) => h("option", { value: k }, k ? `${k + 1}` : "1 (in the middle)")));
+    discs = Array.from({ length: count }, (_, k) => synapse(k));
+    over.replaceChildren(...discs);
+    which.el.querySelector("select").replaceChildren(...discs.map((_, k) => h("option", { value: k }, k ? `${k + 1}` : "1 (in the middle)")));
   }
-  // A ring that is dragged or moved by the arrow keys; the first one stays where it is.
+  // A disc that is dragged or moved by the arrow keys; the first one stays where it is.
   function synapse(k) {
-    const free = k > 0, ink = { stroke: "var(--cn-accent)", fill: "none" };
-    const ring = h("g", { ...(free ? { role: "application", tabindex: 0, ...KEYS } : { role: "img" }), data: free ? { control: `synapse-${k + 1}` } : {},
+    const free = k > 0;
+    const disc = h("g", { ...(free ? { role: "application", tabindex: 0, ...KEYS } : { role: "img" }), data: free ? { control: `synapse-${k + 1}` } : {},
       style: { cursor: free ? "grab" : "default", "touch-action": "none" } },
-    h("circle", { r: 20, fill: "transparent" }), h("circle", { r: 15, "stroke-width": 3, ...ink }),
-    h("circle", { r: 8, cx: 13, cy: -13, fill: "var(--cn-raised)", stroke: "var(--cn-accent)", "stroke-width": 1.5 }),
-    h("text", { x: 13, y: -12.5, "font-size": 12, fill: "var(--cn-text)", "text-anchor": "middle", "dominant-baseline": "central" }, `${k + 1}`));
-    if (!free) return ring;
-    ring.addEventListener("focus", () => { if (at() !== k) change(model, { chosen: k }); });
-    ring.addEventListener("keydown", (event) => {
+    h("circle", { r: 20, fill: "transparent" }), h("circle", { r: 10, fill: "var(--cn-raised)", stroke: "var(--cn-accent)" }),
+    h("text", { y: 0.5, "font-size": 13, fill: "var(--cn-text)", "text-anchor": "middle", "dominant-baseline": "central" }, `${k + 1}`));
+    if (!free) return disc;
+    disc.addEventListener("focus", () => { if (at() !== k) change(model, { chosen: k }); });
+    disc.addEventListener("keydown", (event) => {
       const step = event.shiftKey ? 0.5 : 0.05;
       const [dy, dx] = { ArrowUp: [-step, 0], ArrowDown: [step, 0], ArrowLeft: [0, -step], ArrowRight: [0, step] }[event.key] ?? [];
       if (dy === undefined) return;
@@ -131,29 +138,34 @@ function render({ model, el }) {
       const [y, x] = model.get("positions")[k];
       move(k, [y + dy, x + dx]);
     });
-    ring.addEventListener("pointerdown", (event) => { ring.setPointerCapture(event.pointerId); ring.focus(); event.preventDefault(); });
-    ring.addEventListener("pointermove", (event) => {
+    disc.addEventListener("pointerdown", (event) => { disc.setPointerCapture(event.pointerId); disc.focus(); event.preventDefault(); });
+    disc.addEventListener("pointermove", (event) => {
       if (!event.buttons) return;
       const box = over.getBoundingClientRect(), pixel = box.width / (7 + 2 / UNIT);
       move(k, [(event.clientY - box.top - box.height / 2) / pixel, (event.clientX - box.left - box.width / 2) / pixel]);
     });
-    return ring;
+    return disc;
   }
 
   function draw() {
     const weights = model.get("weights"), positions = model.get("positions"), bias = model.get("bias"), k = at();
     if (weights.length !== positions.length) return;  // between two traits of one change
-    if (rings.length !== weights.length) build(weights.length);
+    if (discs.length !== weights.length) build(weights.length);
     const kernel = splat(weights, positions), size = touched(positions);
     const grid = kernelGrid(kernel, `The 7×7 kernel that the synapses make, ${size.pixels} of its pixels touched`, UNIT);
     grid.style.setProperty("max-width", "none");
+    grid.querySelectorAll("text").forEach((text, n) => {  // a number stands where no disc hides it, below if it can
+      const i = Math.floor(n / 7), j = n % 7, offset = beside(positions, i - REACH, j - REACH);
+      text.setAttribute("y", (i + 0.5) * UNIT + offset);
+      text.style.setProperty("font-size", "12px");
+    });
     under.replaceChildren(grid);
-    rings.forEach((ring, n) => {
+    discs.forEach((disc, n) => {
       const [y, x] = positions[n];
-      ring.setAttribute("transform", `translate(${(x + REACH + 0.5) * UNIT} ${(y + REACH + 0.5) * UNIT})`);
-      ring.setAttribute("aria-label", `Synapse ${n + 1} at y ${format(y)}, x ${format(x)}, weight ${format(weights[n])}`);
-      ring.children[1].setAttribute("stroke-width", n === k ? 5 : 2.5);
-      ring.children[1].setAttribute("stroke-dasharray", weights[n] < 0 ? "6 4" : "none");
+      disc.setAttribute("transform", `translate(${(x + REACH + 0.5) * UNIT} ${(y + REACH + 0.5) * UNIT})`);
+      disc.setAttribute("aria-label", `Synapse ${n + 1} at y ${format(y)}, x ${format(x)}, weight ${format(weights[n])}`);
+      disc.children[1].setAttribute("stroke-width", n === k ? 4.5 : 2);
+      disc.children[1].setAttribute("stroke-dasharray", weights[n] < 0 ? "4 3" : "none");
     });
     input.paint(photo, 3);
     input.surface.setAttribute("aria-label", model.get("alt"));
