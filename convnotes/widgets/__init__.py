@@ -17,6 +17,7 @@ _HOME = {
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
     "ShiftViewer": "shift_viewer",
+    "TemplateMatch": "template_match",
 }
 
 __all__ = [*_HOME]
