@@ -7,6 +7,7 @@ share. Needs pip install "convnotes[viz]".
 import importlib
 
 _HOME = {
+    "ActiveSynapses": "active_synapses",
     "AttentionViewer": "attention_viewer",
     "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",

@@ -9,6 +9,7 @@ from convnotes.widgets.base import source
 
 QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
 EXAMPLES = {
+    "ActiveSynapses": lambda: widgets.ActiveSynapses(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "AttentionViewer": lambda: widgets.AttentionViewer(
         torch.rand(2, 1, 8, 12), torch.ones(2, 3, 4, 6), torch.ones(2, 3, 4, 6), ["noise", "more noise"]
     ),
