@@ -102,14 +102,16 @@ function render({ model, el }) {
     get: () => model.get("positions")[at()][n], set: (v) => move(at(), model.get("positions")[at()].map((old, m) => (m === n ? v : old))) });
   const sides = [axis("y", "y (down)", 0), axis("x", "x (right)", 1)];
   const which = choice({ name: "chosen", label: "Synapse", options: {}, get: () => String(at()), set: (k) => change(model, { chosen: Number(k) }) });
-  const controls = [
-    choice({ name: "preset", label: "Preset", get: () => matching(model), set: (name) => name !== "own" && change(model, preset(name)),
-      options: { relief: "picture and relief", plain: "3×3 blur", dilated: "dilated blur", ghost: "double exposure", edges: "edges between pixels", own: "your own" } }),
-    which, ...sides,
+  const kind = choice({ name: "preset", label: "Preset", get: () => matching(model), set: (name) => name !== "own" && change(model, preset(name)),
+    options: { relief: "picture and relief", plain: "3×3 blur", dilated: "dilated blur", ghost: "double exposure", edges: "edges between pixels", own: "your own" } });
+  const controls = [kind, which, ...sides,
     slider({ name: "weight", label: "Weight", min: -4, max: 4, step: 0.05, digits: 2, get: () => model.get("weights")[at()],
       set: (v) => change(model, { weights: model.get("weights").map((old, k) => (k === at() ? v : old)) }) }),
   ];
-  ui.panel.append(...controls.map((c) => c.el));
+  kind.el.classList.add("cn-wide");
+  kind.el.style.setProperty("max-width", "24rem");
+  ui.stage.prepend(kind.el);  // before the discs, whose number it changes
+  ui.panel.append(...controls.slice(1).map((c) => c.el));
 
   const pixels = h("span", { className: "cn-big", data: { shown: "pixels" } }), pixelsNote = h("span", { className: "cn-small", data: { shown: "learned" } });
   const sizes = h("span", { className: "cn-big", data: { shown: "window" } }), sizesNote = h("span", { className: "cn-small", data: { shown: "cost" } });
