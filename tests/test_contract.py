@@ -72,7 +72,7 @@ def bottleneck_definition(layer: nn.Module, x: Tensor) -> Tensor:
     shortcut = None if layer.downsample is None else (layer.downsample[0].weight, layer.downsample[1])
     stride = (layer.conv1.stride[0], layer.conv2.stride[0])
     norms = [layer.bn1, layer.bn2, layer.bn3]
-    return definitions.bottleneck(x, weights, norms, stride, layer.groups, shortcut)
+    return definitions.bottleneck(x, weights, norms, stride, layer.groups, shortcut, layer.conv2.dilation[0])
 
 
 def aspp_definition(layer: nn.Module, x: Tensor) -> Tensor:

@@ -132,17 +132,19 @@ def bottleneck(
     stride: tuple[int, int] = (1, 1),
     groups: int = 1,
     shortcut: tuple[Tensor, torch.nn.BatchNorm2d] | None = None,
+    dilation: int = 1,
 ) -> Tensor:
     """The residual bottleneck: 1×1, 3×3 and 1×1 kernels, and what they give is added to the input.
 
         y = ReLU( S(x) + B_3(w_3 · ReLU(B_2(w_2 ∗ ReLU(B_1(w_1 · x))))) )      B_n: batch norm
 
     `weights` `[M, C, 1, 1]`, `[M, M/groups, 3, 3]`, `[O, M, 1, 1]`; `stride` is the first 1×1 kernel's and the 3×3
-    kernel's. S is the identity, or the 1×1 kernel and the norm of `shortcut`. He et al. 2016; groups: Xie et al. 2017.
+    kernel's. S is the identity, or the 1×1 kernel and the norm of `shortcut`. `dilation` is the 3×3 kernel's, which
+    keeps its size. He et al. 2016; groups: Xie et al. 2017.
     """
     first, middle = stride
     z = torch.relu(batch_norm(conv2d(input, weights[0], None, first), norms[0]))
-    z = torch.relu(batch_norm(conv2d(z, weights[1], None, middle, padding=1, groups=groups), norms[1]))
+    z = torch.relu(batch_norm(conv2d(z, weights[1], None, middle, dilation, dilation, groups), norms[1]))
     z = batch_norm(conv2d(z, weights[2]), norms[2])
     s = input if shortcut is None else batch_norm(conv2d(input, shortcut[0], None, first * middle), shortcut[1])
     return torch.relu(s + z)

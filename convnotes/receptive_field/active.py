@@ -197,7 +197,7 @@ class ActiveConv2d(nn.Module):
             bound = 1 / math.sqrt(self.weight[0].numel())
             nn.init.uniform_(self.bias, -bound, bound)
         with torch.no_grad():
-            self.positions.copy_(torch.tensor(self.start))
+            self.positions.copy_(torch.tensor(self.start, dtype=torch.float64))
 
     def places(self) -> Tensor:
         """Where the synapses look, `[K, 2]` in (y, x): the first at (0, 0), none beyond `max_reach`."""

@@ -170,7 +170,7 @@ class DeformConv2d(nn.Module):
     Arguments as in `torch.nn.Conv2d`. `conv_offset`, a plain convolution with the same kernel size, stride, padding
     and dilation, gives from the same input the offsets in pixels and, if `modulated` (v2), the masks before their
     sigmoid. It starts at zero: v1 then *is* the plain convolution and v2, whose masks are ½, half of it before the
-    bias. The papers train it at a tenth of the learning rate: give `conv_offset.parameters()` a group of their own.
+    bias. Zhu et al. train it at a tenth of the learning rate: give `conv_offset.parameters()` a group of their own.
     Each of the `offset_groups` moves its own C/offset_groups channels.
 
     Raises `ValueError` or `TypeError` for bad sizes and for an input whose shape, dtype or device does not fit.

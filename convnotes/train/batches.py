@@ -16,6 +16,7 @@ class Tensors:
     def __init__(self, x: Tensor, y: Tensor, batch_size: int, seed: int, device: torch.device) -> None:
         self.x, self.y = x.to(device), y.to(device, torch.int64)
         self.parts = math.ceil(len(x) / batch_size)
+        self.larger = math.ceil(len(x) / max(batch_size, 256))  # no gradients to keep: fewer, larger pieces
         self.generator = torch.Generator().manual_seed(seed)  # its own: dropout does not change the order
 
     def __len__(self) -> int:
@@ -27,7 +28,7 @@ class Tensors:
             yield self.x[index], self.y[index]
 
     def in_order(self) -> Iterable[tuple[Tensor, Tensor]]:
-        return zip(self.x.tensor_split(self.parts), self.y.tensor_split(self.parts), strict=True)
+        return zip(self.x.tensor_split(self.larger), self.y.tensor_split(self.larger), strict=True)
 
 
 class Loader:

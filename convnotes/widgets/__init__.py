@@ -7,12 +7,17 @@ share. Needs pip install "convnotes[viz]".
 import importlib
 
 _HOME = {
+    "ActiveSynapses": "active_synapses",
+    "AttentionViewer": "attention_viewer",
     "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
+    "DeformSampler": "deform_sampler",
     "FieldGrower": "field_grower",
     "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
+    "ShiftViewer": "shift_viewer",
+    "TemplateMatch": "template_match",
 }
 
 __all__ = [*_HOME]

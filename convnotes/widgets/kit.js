@@ -183,8 +183,10 @@ function picture(caption, height, width) {
   return { el, surface, text, paint, holder: el.firstChild };
 }
 
-// A ring on a picture that a click or the arrow keys move from pixel to pixel.
-function probe({ name, label, on, height, width, get, set }) {
+// A ring on a picture that a click or the arrow keys move from place to place, with `hover` the mere pointer as well;
+// `more` are other pictures of the same places that can be clicked.
+function probe({ name, label, on, more = [], hover = false, height, width, get, set }) {
+  const put = (place) => { if (String(place) !== String(get())) set(place); };
   const ring = h("div", { className: "cn-ring", role: "application", tabIndex: 0, data: { control: name }, ...KEYS,
     on: { keydown(event) {
       const step = event.shiftKey ? 10 : 1;
@@ -192,17 +194,20 @@ function probe({ name, label, on, height, width, get, set }) {
       if (dy === undefined) return;
       event.preventDefault();
       const [row, column] = get();
-      set([clamp(row + dy, 0, height - 1), clamp(column + dx, 0, width - 1)]);
+      put([clamp(row + dy, 0, height - 1), clamp(column + dx, 0, width - 1)]);
     } } });
   on.holder.append(ring);
-  const pick = (event) => {
-    if (event.type === "pointermove" && !event.buttons) return;
-    const box = on.surface.getBoundingClientRect();
-    set([clamp(Math.floor((event.clientY - box.top) / box.height * height), 0, height - 1),
-      clamp(Math.floor((event.clientX - box.left) / box.width * width), 0, width - 1)]);
-  };
-  on.holder.addEventListener("pointerdown", pick);
-  on.holder.addEventListener("pointermove", pick);
+  for (const { holder, surface } of [on, ...more]) {
+    const pick = (event) => {
+      const moved = event.movementX || event.movementY;  // not the page below a pointer that rests
+      if (event.type === "pointermove" && !event.buttons && !(hover && moved)) return;
+      const box = surface.getBoundingClientRect();
+      put([clamp(Math.floor((event.clientY - box.top) / box.height * height), 0, height - 1),
+        clamp(Math.floor((event.clientX - box.left) / box.width * width), 0, width - 1)]);
+    };
+    holder.addEventListener("pointerdown", pick);
+    holder.addEventListener("pointermove", pick);
+  }
   return { refresh() {
     const [row, column] = get();
     ring.style.top = `${100 * (row + 0.5) / height}%`;
@@ -213,3 +218,14 @@ function probe({ name, label, on, height, width, get, set }) {
 
 // A text with `code` between backticks.
 function prose(text) { return text.split("`").map((part, n) => (n % 2 ? h("code", {}, part) : part)); }
+
+// The perceptually uniform map of all heat maps: t in [0, 1] → [red, green, blue] in [0, 1], matplotlib's "viridis".
+export function viridis(t) {
+  const at = clamp(t, 0, 1) * (VIRIDIS.length - 1), n = Math.min(Math.floor(at), VIRIDIS.length - 2);
+  return VIRIDIS[n].map((low, c) => (low + (at - n) * (VIRIDIS[n + 1][c] - low)) / 255);
+}
+const VIRIDIS = [
+  [68, 1, 84], [72, 24, 106], [71, 45, 123], [66, 64, 134], [59, 82, 139], [51, 99, 141],
+  [44, 114, 142], [38, 130, 142], [33, 145, 140], [31, 160, 136], [40, 174, 128], [63, 188, 115],
+  [94, 201, 98], [132, 212, 75], [173, 220, 48], [216, 226, 25], [253, 231, 37],
+];

@@ -215,6 +215,8 @@ def test_the_ring_starts_on_the_right_and_goes_on_by_way_of_below():
     assert all(math.copysign(1, v) > 0 for place in ring(9) for v in place if v == 0)
     layer = ActiveConv2d(2, 3)
     assert layer.positions.tolist() == [list(place) for place in ring(9)]
+    between = ActiveConv2d(2, 3, synapses=[(0, 0), (0.1, -1 / 3)], dtype=torch.float64)
+    assert between.positions.tolist() == [[0, 0], [0.1, -1 / 3]], "positions start in the layer's own precision"
 
 
 def test_at_the_start_it_is_a_3x3_convolution_with_its_taps_in_the_order_of_the_ring():

@@ -9,12 +9,19 @@ from convnotes.widgets.base import source
 
 QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
 EXAMPLES = {
+    "ActiveSynapses": lambda: widgets.ActiveSynapses(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "AttentionViewer": lambda: widgets.AttentionViewer(
+        torch.rand(2, 1, 8, 12), torch.ones(2, 3, 4, 6), torch.ones(2, 3, 4, 6), ["noise", "more noise"]
+    ),
     "BudgetBench": lambda: widgets.BudgetBench(),
     "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "DeformSampler": lambda: widgets.DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
     "FieldGrower": widgets.FieldGrower,
     "KernelStackViewer": lambda: widgets.KernelStackViewer(),
     "Quiz": lambda: widgets.Quiz([QUESTION]),
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "TemplateMatch": lambda: widgets.TemplateMatch(torch.linspace(0, 1, 391).view(17, 23), (8, 9), alt="A grey ramp"),
 }
 
 
@@ -49,7 +56,7 @@ def test_every_widget_has_an_example_a_module_and_words(name):
 
 
 def test_a_widget_that_is_not_there_is_refused_by_name():
-    with pytest.raises(AttributeError, match="no attribute 'Mixer'; its names are BudgetBench"):
+    with pytest.raises(AttributeError, match=r"no attribute 'Mixer'; its names are A.*, Quiz"):
         _ = widgets.Mixer
 
 

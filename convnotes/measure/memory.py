@@ -1,0 +1,52 @@
+"""How much memory a call needs at once: counted from the tensors that it makes, the same number on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+def peak_memory(call: Callable[[], Any]) -> int:
+    """The most bytes of tensors that live at once during `call()`, without those that were there before.
+
+    A training step counts with its saved activations and gradients when `call` runs the backward as well. What views
+    share counts once. The scratch memory that one operation takes and gives back inside itself is not seen. Raises
+    `TypeError` for what cannot be called.
+    """
+    if not callable(call):
+        raise TypeError(f"peak_memory needs something to call, got {type(call).__name__}")
+    with _Record() as record:
+        call()
+    return record.peak
+
+
+class _Record(TorchDispatchMode):
+    """Looks at every operation: what it was given was there, what it gives is new unless it was there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self.there: dict[int, StorageWeakRef] = {}
+        self.made: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        for storage in _storages((args, kwargs)):
+            if storage._cdata not in self.made:
+                self.there.setdefault(storage._cdata, StorageWeakRef(storage))
+        output = func(*args, **kwargs)
+        self.made = {at: (ref, size) for at, (ref, size) in self.made.items() if not ref.expired()}
+        for storage in _storages(output):
+            if storage._cdata not in self.there:
+                self.made[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        self.peak = max(self.peak, sum(size for _, size in self.made.values()))
+        return output
+
+
+def _storages(tree: Any) -> Iterator[Any]:
+    return (leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))

@@ -1,0 +1,114 @@
+"""The synapses of an active convolution, moved by hand, and the ordinary kernel that they make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget
+
+REACH = 3  # pixels on every side, as the layer's default max_reach
+# The picture and its relief: the weights add to 1, and nine pixels are touched, no more than by a 3×3 kernel.
+RELIEF = ([1, 1, -1], [[0, 0], [0.75, 1.5], [-0.75, -1.5]])
+
+
+class ActiveSynapses(Widget):
+    """A photograph `[3, H, W]` with values in [0, 1], filtered by synapses that lie between its pixels.
+
+    `weights` holds the weight of each synapse, `positions` its (y, x) in pixels, within 3 on every side and the first
+    at (0, 0); every colour channel gets the same kernel. `bias` is added to what comes out, `chosen` is the synapse
+    that the formula speaks of. Raises `ValueError` for what is no photograph and no set of 1 to 16 synapses.
+    """
+
+    module = "active_synapses"
+
+    image = traitlets.Bytes().tag(sync=True)
+    height = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    weights = traitlets.List().tag(sync=True)
+    positions = traitlets.List().tag(sync=True)
+    bias = traitlets.Float(0.0).tag(sync=True)
+    chosen = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
+        pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+        if pixels.ndim != 3 or pixels.shape[0] != 3 or not np.issubdtype(pixels.dtype, np.floating):
+            raise ValueError(f"ActiveSynapses needs a float photograph [3, H, W], got {pixels.dtype} {pixels.shape}")
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
+        height, width = pixels.shape[1:]
+        start = {"weights": RELIEF[0], "positions": RELIEF[1]} | state
+        if len(start["weights"]) != len(start["positions"]):
+            raise ValueError(
+                f"each synapse has one weight and one position, got {len(start['weights'])} and "
+                f"{len(start['positions'])}"
+            )
+        start.setdefault("chosen", min(1, len(start["weights"]) - 1))
+        data = np.round(pixels * 255).astype(np.uint8).tobytes()
+        super().__init__(image=data, height=height, width=width, alt=alt, **start)
+
+    @traitlets.validate("weights", "positions")
+    def _check_numbers(self, proposal: Any) -> list:
+        name, rows = proposal["trait"].name, proposal["value"]
+        try:
+            values = np.array(rows, float)
+        except (TypeError, ValueError):
+            values = np.array(np.nan)
+        shape = (len(rows), 2) if name == "positions" else (len(rows),)
+        if not 1 <= len(rows) <= 16 or values.shape != shape or not np.isfinite(values).all():
+            what = "pairs (y, x) of finite numbers" if name == "positions" else "finite numbers"
+            raise ValueError(f"{name} must hold 1 to 16 {what}, got {rows!r}")
+        if name == "positions" and (values[0].any() or np.abs(values).max() > REACH):
+            raise ValueError(f"positions must lie within {REACH} pixels, the first at (0, 0), got {rows!r}")
+        return values.tolist()
+
+    @traitlets.validate("chosen")
+    def _check_chosen(self, proposal: Any) -> int:
+        if not 0 <= proposal["value"] < 16:
+            raise ValueError(f"chosen must be the number of a synapse, from 0, got {proposal['value']!r}")
+        return proposal["value"]
+
+    def kernel(self) -> torch.Tensor:
+        """The ordinary kernel `[7, 7]` that the synapses make."""
+        total = torch.zeros(2 * REACH + 1, 2 * REACH + 1, dtype=torch.float64)
+        pixels = torch.arange(-REACH, REACH + 1, dtype=torch.float64)
+        for weight, (y, x) in zip(self.weights, self.positions, strict=True):
+            rows, columns = ((1 - (pixels - at).abs()).clamp(min=0) for at in (y, x))
+            total += weight * torch.outer(rows, columns)
+        return total
+
+    def output(self) -> torch.Tensor:
+        """What the synapses make of the photograph, `[3, H, W]`, each colour by itself."""
+        kernel = self.kernel().float()[None, None]
+        return torch.nn.functional.conv2d(self._pixels()[:, None], kernel, padding=REACH)[:, 0] + self.bias
+
+    def _pixels(self) -> torch.Tensor:
+        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
+        return data.view(3, self.height, self.width) / 255
+
+    def _describe(self) -> str:
+        return f"image 3×{self.height}×{self.width}, {len(self.weights)} synapses"
+
+    def _alt(self) -> str:
+        return (
+            f"{self.alt}, filtered by a kernel of {len(self.weights)} synapses, and the 7×7 grid on which each synapse "
+            "shares its weight among the four pixels around it. In the page and in Jupyter every synapse can be moved."
+        )
+
+    def _picture(self) -> bytes:
+        from matplotlib.figure import Figure
+
+        with plots.style():
+            figure = Figure(figsize=(10, 3.7), layout="constrained")
+            panels = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
+        grid = plots.kernel(self.kernel().round(decimals=2), panels[0], "kernel and synapses")
+        y, x = np.array(self.positions).T + REACH
+        grid.plot(x, y, "o", ms=16, mfc="none", mec=plots.INK["light"]["accent"], mew=2)
+        plots.image(self._pixels(), panels[1], "input")
+        plots.image(self.output().clamp(0, 1), panels[2], "output")
+        return plots.save(panels[0])

@@ -1,0 +1,142 @@
+"""See what a place of a picture attends to, by the weights of a trained non-local block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget
+
+
+class AttentionViewer(Widget):
+    """Pictures `[P, 1 or 3, H, W]` in [0, 1], and the query and key maps `[P, D, rows, columns]` of each.
+
+    The weight of place j for the marked place i is softmax over j of factor · scale · q_i·k_j: `scale` is the one that
+    the block was trained with, `factor` changes it. `captions` names each picture; `picture` is the one shown, `probe`
+    the marked place (row, column of the maps), `window` the odd side, in places, of the neighbourhood whose share is
+    told. Raises `ValueError` for what does not fit together.
+    """
+
+    module = "attention_viewer"
+
+    image = traitlets.Bytes().tag(sync=True)
+    channels = traitlets.Int().tag(sync=True)
+    height = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    query = traitlets.Bytes().tag(sync=True)
+    key = traitlets.Bytes().tag(sync=True)
+    depth = traitlets.Int().tag(sync=True)
+    rows = traitlets.Int().tag(sync=True)
+    columns = traitlets.Int().tag(sync=True)
+    captions = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    first = traitlets.Dict().tag(sync=True)
+    picture = traitlets.Int(0).tag(sync=True)
+    scale = traitlets.Float(1.0).tag(sync=True)
+    factor = traitlets.Float(1.0).tag(sync=True)
+    window = traitlets.Int(5).tag(sync=True)
+    probe = traitlets.List().tag(sync=True)
+
+    def __init__(
+        self, images: Any, query: Any, key: Any, captions: Sequence[str], scale: float = 1.0, **state: Any
+    ) -> None:
+        pixels, q, k = (_array(value, name) for value, name in ((images, "images"), (query, "query"), (key, "key")))
+        if pixels.shape[1] not in (1, 3) or not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ValueError(f"images must be [P, 1 or 3, H, W] in [0, 1], got {pixels.shape}")
+        if q.shape != k.shape or len(q) != len(pixels) or len(captions) != len(pixels):
+            raise ValueError(
+                "query and key must have one shape and one map a picture, as captions one text, "
+                f"got {pixels.shape}, {q.shape}, {k.shape} and {len(captions)} captions"
+            )
+        (count, channels, height, width), (_, depth, rows, columns) = pixels.shape, q.shape
+        if count == 0 or height % rows or width % columns:
+            raise ValueError(
+                f"{height}×{width} pixels must be whole multiples of {rows}×{columns} places, {count} pictures"
+            )
+        start = {"picture": 0, "factor": 1.0, "window": 5, "probe": [rows // 2, columns // 2]} | state
+        super().__init__(
+            image=np.round(pixels * 255).astype(np.uint8).tobytes(),
+            channels=channels, height=height, width=width,
+            query=q.astype("<f4").tobytes(), key=k.astype("<f4").tobytes(),
+            depth=depth, rows=rows, columns=columns, captions=list(captions), first=start, scale=scale, **start,
+        )  # fmt: skip
+
+    @traitlets.validate("picture")
+    def _check_picture(self, proposal: Any) -> int:
+        if not 0 <= proposal["value"] < len(self.captions):
+            raise ValueError(f"picture must be 0 to {len(self.captions) - 1}, got {proposal['value']!r}")
+        return proposal["value"]
+
+    @traitlets.validate("factor")
+    def _check_factor(self, proposal: Any) -> float:
+        if not 0 <= proposal["value"] <= 4:
+            raise ValueError(f"factor must lie between 0 and 4, got {proposal['value']!r}")
+        return proposal["value"]
+
+    @traitlets.validate("window")
+    def _check_window(self, proposal: Any) -> int:
+        if proposal["value"] < 1 or proposal["value"] % 2 == 0:
+            raise ValueError(f"window must be odd and positive, got {proposal['value']!r}")
+        return proposal["value"]
+
+    @traitlets.validate("probe")
+    def _check_probe(self, proposal: Any) -> list[int]:
+        place = list(proposal["value"])
+        if len(place) != 2 or not (0 <= place[0] < self.rows and 0 <= place[1] < self.columns):
+            raise ValueError(f"probe must be a row and a column inside {self.rows}×{self.columns}, got {place!r}")
+        return place
+
+    def weights(self) -> torch.Tensor:
+        """What the marked place attends to: `[rows, columns]`, sum 1, in float64."""
+        shape = (len(self.captions), self.depth, self.rows, self.columns)
+        q, k = (
+            torch.frombuffer(bytearray(data), dtype=torch.float32).view(shape)[self.picture].double()
+            for data in (self.query, self.key)
+        )
+        row, column = self.probe
+        products = torch.einsum("d,dhw->hw", q[:, row, column], k)
+        return torch.softmax(self.factor * self.scale * products.flatten(), 0).view(self.rows, self.columns)
+
+    def share(self) -> float:
+        """How much of the weight lies in the neighbourhood of `window`×`window` places."""
+        reach = self.window // 2
+        row, column = self.probe
+        inside = self.weights()[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+        return inside.sum().item()
+
+    def _describe(self) -> str:
+        return f"{len(self.captions)} pictures {self.height}×{self.width}, {self.rows}×{self.columns} places"
+
+    def _alt(self) -> str:
+        row, column = self.probe
+        return (
+            f"{self.captions[self.picture]}. The place in row {row}, column {column} puts {self.share():.0%} of its "
+            f"attention inside the {self.window}×{self.window} places around it. In the page and in Jupyter every "
+            "place can be chosen."
+        )
+
+    def _picture(self) -> bytes:
+        from matplotlib.figure import Figure
+
+        shape = (len(self.captions), self.channels, self.height, self.width)
+        pixels = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).view(shape)[self.picture] / 255
+        tall = 6 * self.height / self.width
+        with plots.style():
+            top, bottom = Figure(figsize=(7, 2 * tall + 1), layout="constrained").subplots(2, 1)
+        row, column = self.probe
+        plots.image(pixels, top, self.captions[self.picture])
+        side = self.height / self.rows
+        top.plot((column + 0.5) * side - 0.5, (row + 0.5) * side - 0.5, "o", ms=12, mfc="none", mec="white", mew=3)
+        plots.heat(self.weights(), bottom, "what the marked place attends to", "weight")
+        return plots.save(bottom)
+
+
+def _array(value: Any, name: str) -> np.ndarray:
+    array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    if array.ndim != 4 or not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite floats of four dimensions, got {array.dtype} {array.shape}")
+    return array

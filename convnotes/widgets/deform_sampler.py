@@ -1,0 +1,157 @@
+"""A deformable 3×3 kernel on a picture: where a trained layer looks from each place, and where the reader makes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget
+
+STEP = 1 / 256  # pixels; offsets are stored as whole numbers of it, in two bytes each
+REACH = 8  # pixels; how far a tap is moved by hand
+SOURCES = ("learned", "grid", "outwards", "hand")
+
+
+class DeformSampler(Widget):
+    """A grey picture `[1, H, W]` in [0, 1], and the nine taps of a deformable kernel on it, v1, one input channel.
+
+    `offsets` `[18, H_out, W_out]` are what a trained layer predicts, in the order of `convnotes.deform_conv2d`.
+    `weight` `[3, 3]` is its kernel from the picture to one output, `bias` that output's; `stride`, `padding` and
+    `dilation` are whole pixels. `place` is the output place (row, column) that is looked from, `tap` the chosen one of
+    the nine. `source` says which offsets act: "learned", "grid" (0), "outwards" (each tap one more `dilation` away
+    from the middle) or "hand", the nine (Δy, Δx) in `moves`, at most 8 pixels each, at every place the same. Raises
+    `ValueError` for what does not fit together.
+    """
+
+    module = "deform_sampler"
+
+    image = traitlets.Bytes().tag(sync=True)
+    height = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    offsets = traitlets.Bytes().tag(sync=True)
+    rows = traitlets.Int().tag(sync=True)
+    columns = traitlets.Int().tag(sync=True)
+    stride = traitlets.Int(1).tag(sync=True)
+    padding = traitlets.Int(1).tag(sync=True)
+    dilation = traitlets.Int(1).tag(sync=True)
+    weight = traitlets.List().tag(sync=True)
+    bias = traitlets.Float(0.0).tag(sync=True)
+    source = traitlets.Unicode("learned").tag(sync=True)
+    moves = traitlets.List().tag(sync=True)
+    place = traitlets.List().tag(sync=True)
+    tap = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, image: Any, offsets: Any, weight: Any, alt: str = "A grey picture", **state: Any) -> None:
+        pixels, shifts, kernel = (
+            t.detach().cpu().numpy() if isinstance(t, torch.Tensor) else np.asarray(t) for t in (image, offsets, weight)
+        )
+        if pixels.ndim != 3 or pixels.shape[0] != 1 or not np.issubdtype(pixels.dtype, np.floating):
+            raise ValueError(f"DeformSampler needs a float picture [1, H, W], got {pixels.dtype} {pixels.shape}")
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ValueError(f"the picture's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
+        options = {name: state.get(name, 1) for name in ("stride", "padding", "dilation")}
+        stride, padding, dilation = options.values()
+        if stride < 1 or padding < 0 or dilation < 1:
+            raise ValueError(f"stride and dilation must be at least 1 and padding at least 0, got {options}")
+        rows, columns = ((side + 2 * padding - 2 * dilation - 1) // stride + 1 for side in pixels.shape[1:])
+        if min(rows, columns) < 1 or shifts.shape != (18, rows, columns):
+            raise ValueError(f"offsets must be [18, {rows}, {columns}] for this picture, got {shifts.shape}")
+        if not np.abs(shifts).max() < 2**15 * STEP:
+            raise ValueError(f"offsets must be less than {2**15 * STEP:g} pixels, got up to {np.abs(shifts).max():g}")
+        super().__init__(
+            image=np.round(pixels * 255).astype(np.uint8).tobytes(),
+            height=pixels.shape[1],
+            width=pixels.shape[2],
+            alt=alt,
+            offsets=np.round(shifts / STEP).astype("<i2").tobytes(),
+            rows=rows,
+            columns=columns,
+            weight=kernel.tolist(),
+            **({"moves": [[0.0, 0.0]] * 9, "place": [rows // 2, columns // 2]} | state),
+        )
+
+    @traitlets.validate("weight", "moves")
+    def _check_numbers(self, proposal: Any) -> list:
+        name = proposal["trait"].name
+        shape = {"weight": (3, 3), "moves": (9, 2)}[name]
+        try:
+            values = np.array(proposal["value"], float)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must hold numbers of shape {shape}, got {proposal['value']!r}") from None
+        if values.shape != shape or not np.isfinite(values).all():
+            raise ValueError(f"{name} must hold finite numbers of shape {shape}, got {proposal['value']!r}")
+        if name == "moves" and np.abs(values).max() > REACH:
+            raise ValueError(f"moves must be at most {REACH} pixels, got up to {np.abs(values).max():g}")
+        return values.tolist()
+
+    @traitlets.validate("place")
+    def _check_place(self, proposal: Any) -> list[int]:
+        place = list(proposal["value"])
+        if len(place) != 2 or not (0 <= place[0] < self.rows and 0 <= place[1] < self.columns):
+            raise ValueError(f"place must be a row and a column inside {self.rows}×{self.columns}, got {place!r}")
+        return place
+
+    @traitlets.validate("source", "tap")
+    def _check_choice(self, proposal: Any) -> Any:
+        name, value = proposal["trait"].name, proposal["value"]
+        allowed = SOURCES if name == "source" else range(9)
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}")
+        return value
+
+    def offset(self) -> torch.Tensor:
+        """The offsets that act, `[18, H_out, W_out]` in pixels, as `deform_conv2d` takes them."""
+        if self.source == "learned":
+            stored = np.frombuffer(self.offsets, "<i2").astype(np.float64)
+            return torch.from_numpy(stored).view(18, self.rows, self.columns) * STEP
+        moves = torch.tensor(self.moves, dtype=torch.float64)
+        if self.source != "hand":
+            moves = self._taps() - self._taps()[4] if self.source == "outwards" else torch.zeros_like(moves)
+        return moves.view(18, 1, 1).expand(18, self.rows, self.columns)
+
+    def places(self) -> torch.Tensor:
+        """Where the nine taps lie from `place`, `[9, 2]` as (y, x) in pixels of the picture."""
+        i, j = self.place
+        return torch.tensor(self.place) * self.stride + self._taps() + self.offset()[:, i, j].view(9, 2)
+
+    def _taps(self) -> torch.Tensor:
+        """The plain kernel's taps from the output place (0, 0), `[9, 2]`."""
+        k = torch.arange(9, dtype=torch.float64)
+        return torch.stack([k // 3, k % 3], 1) * self.dilation - self.padding
+
+    def distance(self) -> float:
+        """Mean distance in pixels of the nine taps from the plain grid, at `place`."""
+        i, j = self.place
+        return self.offset()[:, i, j].view(9, 2).norm(dim=1).mean().item()
+
+    def _describe(self) -> str:
+        i, j = self.place
+        return (
+            f"picture {self.height}×{self.width}, {self.source} offsets, {self.distance():.2f} px from place ({i}, {j})"
+        )
+
+    def _alt(self) -> str:
+        return (
+            f"{self.alt}, with the nine places that a deformable 3×3 kernel reads for one output place, on average "
+            f"{self.distance():.2f} pixels away from the plain grid. The place and the nine offsets can be changed in "
+            "the page and in Jupyter."
+        )
+
+    def _picture(self) -> bytes:
+        from matplotlib.figure import Figure
+
+        pixels = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).view(self.height, self.width) / 255
+        with plots.style():
+            ax = Figure(figsize=(3.2 * self.width / self.height, 3.4), layout="constrained").subplots()
+        plots.image(pixels, ax, "plain grid (squares) and taps (circles)")
+        plain = (torch.tensor(self.place) * self.stride + self._taps()).T
+        taps = self.places().T
+        ax.plot(plain[1], plain[0], "s", ms=6, mfc="none", mec="white", mew=1.5)
+        ax.plot(taps[1], taps[0], "o", ms=7, color=plots.PALETTE["kernel"], mec="black")
+        ax.set(xlim=(-0.5, self.width - 0.5), ylim=(self.height - 0.5, -0.5))
+        return plots.save(ax)
