@@ -58,8 +58,8 @@ export function summary(values) {
 export function torchCode(weight, bias) {
   const list = (row) => `[${row.map((v) => Number(v.toFixed(6))).join(", ")}]`;
   return [`layer = torch.nn.Conv2d(${weight[0].length}, ${weight.length}, kernel_size=1)`,
-    `layer.weight.data = torch.tensor([${weight.map(list).join(", ")}])[:, :, None, None]`,
-    `layer.bias.data = torch.tensor(${list(bias)})`].join("\n");
+    `layer.weight.data = torch.tensor([${weight.map(list).join(", ")}]).float()[:, :, None, None]`,
+    `layer.bias.data = torch.tensor(${list(bias)}).float()`].join("\n");
 }
 
 function render({ model, el }) {

@@ -103,9 +103,9 @@ export function fit(target) {
 export function torchCode(depthwise, pointwise, bias) {
   const list = (values) => `[${values.map((v) => (Array.isArray(v) ? list(v) : Number(v.toFixed(6)))).join(", ")}]`;
   return ["layer = torch.nn.Sequential(", "    torch.nn.Conv2d(3, 3, 3, padding=1, groups=3, bias=False), torch.nn.Conv2d(3, 3, 1)", ")",
-    `layer[0].weight.data = torch.tensor(${list(depthwise)})[:, None]`,
-    `layer[1].weight.data = torch.tensor(${list(pointwise)})[:, :, None, None]`,
-    `layer[1].bias.data = torch.tensor(${list(bias)})`].join("\n");
+    `layer[0].weight.data = torch.tensor(${list(depthwise)}).float()[:, None]`,
+    `layer[1].weight.data = torch.tensor(${list(pointwise)}).float()[:, :, None, None]`,
+    `layer[1].bias.data = torch.tensor(${list(bias)}).float()`].join("\n");
 }
 
 function render({ model, el }) {

@@ -54,8 +54,9 @@ def test_its_summary_is_that_of_numpy():
     assert found["outside"] == pytest.approx(np.mean((values < 0) | (values > 1)))
 
 
-def test_the_copied_code_is_the_layer_that_is_shown():
-    weight, bias = [[0.5, -0.25, 0.125], [1, 0, -1]], [0.5, 0]
+@pytest.mark.parametrize("first", [[0.5, -0.25, 0.125], [1, 0, 0]], ids=["fractions", "whole numbers"])
+def test_the_copied_code_is_the_layer_that_is_shown(first):
+    weight, bias = [first, [1, 0, -1]], [0, 1]
     scope = {"torch": torch}
     exec(call("channel_mixer", "torchCode(weight, bias)", weight=weight, bias=bias), scope)
     assert scope["layer"].weight[:, :, 0, 0].tolist() == weight
