@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, photograph_bytes
 
 REACH = 3  # pixels on every side, as the layer's default max_reach
 # The picture and its relief: the weights add to 1, and nine pixels are touched, no more than by a 3×3 kernel.
@@ -36,12 +36,7 @@ class ActiveSynapses(Widget):
     chosen = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
-        if pixels.ndim != 3 or pixels.shape[0] != 3 or not np.issubdtype(pixels.dtype, np.floating):
-            raise ValueError(f"ActiveSynapses needs a float photograph [3, H, W], got {pixels.dtype} {pixels.shape}")
-        if not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
-        height, width = pixels.shape[1:]
+        data, height, width = photograph_bytes(image, "ActiveSynapses")
         start = {"weights": RELIEF[0], "positions": RELIEF[1]} | state
         if len(start["weights"]) != len(start["positions"]):
             raise ValueError(
@@ -49,7 +44,6 @@ class ActiveSynapses(Widget):
                 f"{len(start['positions'])}"
             )
         start.setdefault("chosen", min(1, len(start["weights"]) - 1))
-        data = np.round(pixels * 255).astype(np.uint8).tobytes()
         super().__init__(image=data, height=height, width=width, alt=alt, **start)
 
     @traitlets.validate("weights", "positions")

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
+import numpy as np
+import torch
 
 _HERE = Path(__file__).parent
 
@@ -59,3 +61,14 @@ def source(module: str) -> str:
 def style() -> str:
     """The style sheet of all widgets."""
     return (_HERE / "kit.css").read_text(encoding="utf-8")
+
+
+def photograph_bytes(image: Any, widget: str) -> tuple[bytes, int, int]:
+    """A float photograph `[3, H, W]` in [0, 1] as bytes of 0 to 255, its height and its width; `ValueError` else."""
+    pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+    if pixels.ndim != 3 or pixels.shape[0] != 3 or not np.issubdtype(pixels.dtype, np.floating):
+        raise ValueError(f"{widget} needs a float photograph [3, H, W], got {pixels.dtype} {pixels.shape}")
+    if not (pixels.min() >= 0 and pixels.max() <= 1):
+        raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
+    height, width = pixels.shape[1:]
+    return np.round(pixels * 255).astype(np.uint8).tobytes(), height, width

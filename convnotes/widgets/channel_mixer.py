@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, photograph_bytes
 
 # Lightness, red against green, yellow against blue; the bias puts the zero of the last two in the middle of the scale.
 OPPONENT = ([[1 / 3, 1 / 3, 1 / 3], [0.5, -0.5, 0], [0.25, 0.25, -0.5]], [0, 0.5, 0.5])
@@ -34,14 +34,8 @@ class ChannelMixer(Widget):
     probe = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
-        if pixels.ndim != 3 or pixels.shape[0] != 3 or not np.issubdtype(pixels.dtype, np.floating):
-            raise ValueError(f"ChannelMixer needs a float photograph [3, H, W], got {pixels.dtype} {pixels.shape}")
-        if not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
-        height, width = pixels.shape[1:]
+        data, height, width = photograph_bytes(image, "ChannelMixer")
         start = {"weight": OPPONENT[0], "bias": OPPONENT[1], "probe": [height // 2, width // 2]} | state
-        data = np.round(pixels * 255).astype(np.uint8).tobytes()
         super().__init__(image=data, height=height, width=width, alt=alt, **start)
 
     @traitlets.validate("weight")

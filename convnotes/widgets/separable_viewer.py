@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, photograph_bytes
 
 # Three edge filters of the lightness. Of the pairs with one kernel a channel the diagonal one comes nearest, to 60 %.
 _ACROSS = np.array([[-0.5, 0, 0.5], [-1, 0, 1], [-0.5, 0, 0.5]])
@@ -40,14 +40,8 @@ class SeparableViewer(Widget):
     channel = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
-        if pixels.ndim != 3 or pixels.shape[0] != 3 or not np.issubdtype(pixels.dtype, np.floating):
-            raise ValueError(f"SeparableViewer needs a float photograph [3, H, W], got {pixels.dtype} {pixels.shape}")
-        if not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
-        height, width = pixels.shape[1:]
+        data, height, width = photograph_bytes(image, "SeparableViewer")
         start = {"target": EDGES, "bias": [0.5] * 3, "depthwise": NEAREST[0], "pointwise": NEAREST[1]} | state
-        data = np.round(pixels * 255).astype(np.uint8).tobytes()
         super().__init__(image=data, height=height, width=width, alt=alt, **start)
 
     @traitlets.validate("target", "bias", "depthwise", "pointwise")

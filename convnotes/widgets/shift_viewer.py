@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, photograph_bytes
 
 MAPS = ("red", "green", "blue", "lightness")
 LIGHTNESS = (0.299, 0.587, 0.114)
@@ -38,15 +38,9 @@ class ShiftViewer(Widget):
     probe = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
-        if pixels.ndim != 3 or pixels.shape[0] != 3 or not np.issubdtype(pixels.dtype, np.floating):
-            raise ValueError(f"ShiftViewer needs a float photograph [3, H, W], got {pixels.dtype} {pixels.shape}")
-        if not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
-        height, width = pixels.shape[1:]
+        data, height, width = photograph_bytes(image, "ShiftViewer")
         start = {"sources": [3, 3, 0], "displacements": [[0, -1], [0, 1], [0, 0]], "weight": [-1, 1, 0]}
         start |= {"probe": [height // 2, width // 2]} | state
-        data = np.round(pixels * 255).astype(np.uint8).tobytes()
         super().__init__(image=data, height=height, width=width, alt=alt, **start)
 
     @traitlets.validate("sources")
