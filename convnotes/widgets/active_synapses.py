@@ -43,7 +43,7 @@ class ActiveSynapses(Widget):
                 f"each synapse has one weight and one position, got {len(start['weights'])} and "
                 f"{len(start['positions'])}"
             )
-        start.setdefault("chosen", min(1, len(start["weights"]) - 1))
+        start.setdefault("chosen", 1 if len(start["weights"]) > 1 else 0)
         super().__init__(image=data, height=height, width=width, alt=alt, **start)
 
     @traitlets.validate("weights", "positions")
