@@ -19,7 +19,8 @@ class History:
 
     `loss` is the mean over the samples of the epoch, each as it was trained on; the accuracies are of the network
     at the end of the epoch, over exactly `train_samples` and `test_samples` labels. `seconds` is training time
-    alone; it is no part of comparisons, of `repr` and of `table()`, which therefore repeat exactly.
+    alone; it is no part of comparisons, of `repr` and of `table()`, which therefore repeat exactly. `step_loss` has
+    the loss of every step, over the samples of all processes.
     """
 
     seed: int
@@ -29,6 +30,7 @@ class History:
     train_accuracy: list[float] = field(default_factory=list)
     test_accuracy: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list, repr=False, compare=False)
+    step_loss: list[float] = field(default_factory=list, repr=False)
     model: nn.Module | None = field(default=None, repr=False, compare=False)
 
     def table(self) -> str:
