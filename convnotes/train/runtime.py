@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -60,10 +61,16 @@ def make_accelerator(device: str | torch.device | None, mixed_precision: str) ->
     wanted = None if device is None else torch.device(device).type
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
-        cpu=wanted == "cpu",
+        cpu=wanted == "cpu" or (wanted is None and not torch.accelerator.is_available()),
         mixed_precision=mixed_precision,
         dataloader_config=DataLoaderConfiguration(split_batches=True, use_seedable_sampler=True),
     )
     if wanted not in (None, accelerator.device.type):
         raise ValueError(f"device {str(device)!r} was asked for, but accelerate finds {accelerator.device}")
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        raise ValueError(
+            f"{started} processes were started, but accelerate joins {accelerator.num_processes} on "
+            f"{accelerator.device}: train on CUDA devices or on the CPU"
+        )
     return accelerator
