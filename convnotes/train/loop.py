@@ -29,6 +29,7 @@ class Loop:
     train: Any
     test: Any
     history: History
+    evaluate_each_epoch: bool = True
 
     def run(self, epochs: int, checkpoints: Checkpoints, advance: Callable[[int], object]) -> None:
         """Train until `epochs` are done, from where `checkpoints` left off."""
@@ -39,11 +40,8 @@ class Loop:
             sums = self._epoch(epoch, done % len(self.train), sums, checkpoints, advance)
             history.loss.append(sums["loss"] / sums["samples"])
             history.seconds.append(sums["seconds"])
-            self._share_buffers()
-            accuracy, history.train_samples = self._accuracy(self.train)
-            history.train_accuracy.append(accuracy)
-            accuracy, history.test_samples = self._accuracy(self.test)
-            history.test_accuracy.append(accuracy)
+            if self.evaluate_each_epoch or epoch == epochs:
+                self._evaluate()
             done, sums = epoch * len(self.train), {}
             checkpoints.save(done, history, sums)
 
@@ -89,6 +87,14 @@ class Loop:
         here = torch.tensor([loss.item() * len(y), len(y)], dtype=torch.float64, device=loss.device)
         total, samples = self.accelerator.reduce(here, "sum").tolist()
         return loss * (len(y) * self.accelerator.num_processes / samples), total / samples, int(samples)
+
+    def _evaluate(self) -> None:
+        history = self.history
+        self._share_buffers()
+        accuracy, history.train_samples = self._accuracy(self.train)
+        history.train_accuracy.append(accuracy)
+        accuracy, history.test_samples = self._accuracy(self.test)
+        history.test_accuracy.append(accuracy)
 
     def _accuracy(self, source: Any) -> tuple[float, int]:
         counts = count(self.history.model, source.in_order(), source.gather)
