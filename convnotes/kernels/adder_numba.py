@@ -1,0 +1,256 @@
+"""The adder's forward pass and input gradient on the CPU, compiled by numba: sums that stay in registers.
+
+    y[b,n,p] = Σ_{m,t} |s[b, m, p + offset_t] − w[n,m,t]|                               forward
+    y[b,n,p] = Σ_{m,t} f(x[b,n,p] − w[n,m,t]) · s[b, m, p + offset_t]                   gradient of the input
+
+Forward, n are the outputs, m the input channels, and s the padded pictures, cut into stride × stride pictures of every
+stride-th row and column, so that a tap reads one of them at a fixed offset. For the gradient, n are the input channels,
+m the outputs, s the padded gradient, and the pixels p of one remainder by the stride meet the same few taps: a sum for
+each remainder. Both are then one loop, in tiles of `width` places over all pictures:
+
+- the places of a tile are copied for some m and all taps into columns `[k, width]`, which fit the first cache;
+- 4 rows n at a time, their 4 × width sums stay in registers while k runs over the columns (`kernels.registers`);
+- threads take tiles, a tile sums in one order: the same bits for any number of threads.
+
+The form is the exact |x − w|, two operations a tap. 2·max(x, w) − x − w would take one, but it loses the digits that
+the two have in common where they are large and near, as at a good match: it is not used.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import threading
+
+import numba
+import numpy as np
+import torch
+from numba.core import event
+from torch import Tensor
+
+from convnotes.kernels import registers
+from convnotes.kernels.adder_tiles import contract_in_tiles, room
+from convnotes.kernels.threads import share
+
+DTYPES = (torch.float32, torch.float64)
+_KINDS = {"distance": 0, "paper": 0, "clamp": 1, "sign": 2}
+_COLUMNS = 72  # of a tile at a time: 8 planes and 3×3 taps in 18 KiB
+_ROWS = registers.ROWS
+
+_distance, _distance_1 = registers.block("distance", _ROWS), registers.block("distance", 1)
+_clamp, _clamp_1 = registers.block("clamp", _ROWS), registers.block("clamp", 1)
+_sign, _sign_1 = registers.block("sign", _ROWS), registers.block("sign", 1)
+_copy = registers.copy
+
+
+def contract(
+    input: Tensor,
+    weight: Tensor,
+    at_output: Tensor | None,
+    at_input: Tensor | None,
+    at_weight: Tensor | None,
+    slot: str,
+    slope: str,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> Tensor:
+    """Arguments and result as for `kernels.adder.contract`; no derivatives. What has no loop here goes to torch.
+
+    That is the gradient of the weight, which is a convolution's, all terms of higher derivatives, and the gradient of
+    the input where a weight is not finite: a tap that lies outside the picture must not meet it.
+    """
+    geometry = (stride, padding, dilation, groups)
+    plain = at_input is None and at_weight is None and input.numel() > 0 and weight.numel() > 0
+    if plain and slot == "output" and at_output is None and slope in ("distance", "paper"):
+        return _forward(input, weight, *geometry)
+    if plain and slot == "input" and at_output is not None and slope in ("clamp", "sign") and at_output.numel() > 0:
+        if bool(weight.isfinite().all()):
+            return _input_gradient(input, weight, at_output, slope, *geometry)
+    return contract_in_tiles(input, weight, at_output, at_input, at_weight, slot, slope, *geometry)
+
+
+def _forward(input, weight, stride, padding, dilation, groups) -> Tensor:
+    result = room(input, weight, "output", stride, padding, dilation)
+    if result.numel() == 0:
+        return result
+    (B, C, H, W), (O, _, KH, KW) = input.shape, weight.shape
+    (sy, sx), (dy, dx), (top, bottom, left, right) = stride, dilation, padding
+    rows, columns = -(-(top + H + bottom) // sy), -(-(left + W + right) // sx)
+    flat, parts = _zeros(input, B, C, sy, sx, rows, columns)
+    taps = [(u * dy, v * dx) for u in range(KH) for v in range(KW)]
+    for y, x in {(y % sy, x % sx) for y, x in taps}:
+        i, j = -((y - top) // sy), -((x - left) // sx)  # the first place of this part that lies in the picture
+        part = input[:, :, i * sy + y - top :: sy, j * sx + x - left :: sx]
+        parts[:, :, y, x, i : i + part.shape[2], j : j + part.shape[3]] = part
+    offsets = [((y % sy * sx + x % sx) * rows + y // sy) * columns + x // sx for y, x in taps]
+    kernel = weight.reshape(groups, O // groups, -1)
+    return _summed("distance", flat, parts[0, 0].numel(), columns, offsets, kernel, None, result)
+
+
+def _input_gradient(input, weight, sent, slope, stride, padding, dilation, groups) -> Tensor:
+    result = room(input, weight, "input", stride, padding, dilation)
+    (B, C, H, W), (O, _, KH, KW), (OH, OW), G = input.shape, weight.shape, sent.shape[2:], groups
+    top, bottom, by_row = _remainders(H, OH, KH, stride[0], dilation[0], padding[0])
+    left, right, by_column = _remainders(W, OW, KW, stride[1], dilation[1], padding[2])
+    flat, padded = _zeros(input, B, O, top + OH + bottom, left + OW + right)
+    padded[:, :, top : top + OH, left : left + OW] = sent
+    kernels = weight.view(G, O // G, C // G, KH, KW).transpose(1, 2)  # [G, C, O, KH, KW]
+    for y, (rows, missed_rows) in enumerate(by_row):
+        for x, (columns, missed_columns) in enumerate(by_column):
+            pixels = result[:, :, y :: stride[0], x :: stride[1]]
+            if not rows or not columns:
+                pixels.zero_()
+                continue
+            kernel = kernels[:, :, :, [u for u, _ in rows]][..., [v for v, _ in columns]]
+            offsets = [(top + i) * padded.shape[3] + left + j for _, i in rows for _, j in columns]
+            own = input[:, :, y :: stride[0], x :: stride[1]].contiguous()
+            _summed(slope, flat, padded[0, 0].numel(), padded.shape[3], offsets, kernel.flatten(2), own, pixels)
+            # No tap reaches these: they met padding only, which is 0, but 0 · NaN is not.
+            pixels[:, :, missed_rows] = 0
+            pixels[..., missed_columns] = 0
+    return result
+
+
+@functools.lru_cache(1024)
+def _remainders(size: int, sent: int, taps: int, stride: int, dilation: int, before: int):
+    """Along one axis of `size` pixels, for each remainder r by the stride: which taps meet the pixels m·stride + r.
+
+    Returns the padding that `sent` places of gradient need before and after, and for each r the pairs (tap, offset),
+    by which pixel m meets place m + offset, and the pixels m that meet none.
+    """
+    found, reach = [], [0, sent - 1]
+    for r in range(min(stride, size)):
+        pixels = range(-(-(size - r) // stride))
+        at = [(u, divmod(r + before - u * dilation, stride)) for u in range(taps)]
+        met = [(u, offset) for u, (offset, rest) in at if rest == 0]
+        reach += [m + offset for _, offset in met for m in (0, pixels[-1])]
+        found.append((met, [m for m in pixels if not any(0 <= m + offset < sent for _, offset in met)]))
+    return -min(reach), max(reach) - sent + 1, found
+
+
+def _zeros(like: Tensor, *shape: int) -> tuple[Tensor, Tensor]:
+    """A flat buffer, with room for one vector more than the tensor of zeros that it holds, and that tensor."""
+    count = math.prod(shape)
+    flat = like.new_zeros(count + registers.lanes(like.element_size()))
+    return flat, flat[:count].view(shape)
+
+
+def _summed(slope, source, plane, pitch, offsets, kernel, own, result) -> Tensor:
+    """Fill `result` `[B, G·N, H, W]` by the sums above.
+
+    `source` flat, pictures of G·M planes of `plane` elements with rows `pitch` apart; `offsets` `[T]`; `kernel`
+    `[G, N, M·T]`; `own` as `result`, or None.
+    """
+    (B, _, H, W), (G, N, K), T = result.shape, kernel.shape, len(offsets)
+    whole = N - N % _ROWS
+    blocks = kernel[:, :whole].unflatten(1, (-1, _ROWS)).transpose(2, 3).flatten(1)  # 4 rows beside each other
+    weight = torch.cat([blocks, kernel[:, whole:].flatten(1)], 1)  # [G, N·K], row n from n·K on
+    total = result if result.is_contiguous() else torch.empty_like(result, memory_format=torch.contiguous_format)
+    if pitch == W:  # rows follow each other without a gap: one long row
+        H, W = 1, H * W
+    sizes = (B, G, N, K // T, T, H, W, plane, pitch)
+    flat = [t.detach().view(-1).numpy() for t in (source, weight, total if own is None else own, total)]
+    source, weight, own, target = flat
+    arguments = (source, np.array(offsets), weight, own, target, source.dtype.type(1), sizes)
+    _compile(result.dtype, arguments)
+    kind = _KINDS[slope]
+    width = registers.width(source.itemsize)
+    share(lambda start, stop: _sum_tiles(kind, start, stop, *arguments), G * -(-B * H * W // width), torch.get_num_threads())
+    return result if total is result else result.copy_(total)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, sizes):
+    """Tiles start to stop of G times all places of all pictures; arguments as in `_summed`, flat."""
+    B, G, N, M, T, H, W, plane, pitch = sizes
+    width, lanes = registers.width(source.itemsize), registers.lanes(source.itemsize)
+    tiles = -(-B * H * W // width)
+    some = min(M, max(1, _COLUMNS // T))  # planes at a time
+    columns = np.zeros(some * T * width + lanes, source.dtype)
+    sums = np.empty(N * width, source.dtype)
+    x = np.zeros(N * width if kind else 1, source.dtype)
+    runs = np.empty((width, 3), np.int64)  # places of a tile that lie in one row: the first, where in source, how many
+    for job in range(start, stop):
+        group, first = job // tiles, job % tiles * width
+        count = min(width, B * H * W - first)
+        n_runs = place = 0
+        while place < count:
+            row, j = divmod(first + place, W)
+            b, i = divmod(row, H)
+            length = min(W - j, count - place)
+            runs[n_runs] = place, (b * G + group) * M * plane + i * pitch + j, length
+            n_runs += 1
+            place += length
+        sums[:] = 0
+        if kind:
+            _move(x, own, True, group, first, count, width, sizes)
+        for m in range(0, M, some):
+            taps = min(some, M - m) * T
+            for k in range(taps):
+                shift = (m + k // T) * plane + offsets[k % T]
+                for run in range(n_runs):
+                    for step in range(0, runs[run, 2], lanes):  # past its end, which the next run overwrites
+                        _copy(columns, k * width + runs[run, 0] + step, source, runs[run, 1] + shift + step)
+            for n in range(0, N - N % _ROWS, _ROWS):
+                w0 = ((group * N + n) * M + m * _ROWS) * T
+                if kind == 0:
+                    _distance(sums, columns, taps, weight, w0, x, n, one)
+                elif kind == 1:
+                    _clamp(sums, columns, taps, weight, w0, x, n, one)
+                else:
+                    _sign(sums, columns, taps, weight, w0, x, n, one)
+            for n in range(N - N % _ROWS, N):
+                w0 = ((group * N + n) * M + m) * T
+                if kind == 0:
+                    _distance_1(sums, columns, taps, weight, w0, x, n, one)
+                elif kind == 1:
+                    _clamp_1(sums, columns, taps, weight, w0, x, n, one)
+                else:
+                    _sign_1(sums, columns, taps, weight, w0, x, n, one)
+        _move(sums, target, False, group, first, count, width, sizes)
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _move(tile, maps, inwards, group, first, count, width, sizes):
+    """Copy `[N, width]` from, or to, the places `first` to `first` + `count` of maps `[B, G, N, H·W]`."""
+    _, G, N, _, _, H, W, _, _ = sizes
+    done = 0
+    while done < count:
+        b, place = divmod(first + done, H * W)
+        length = min(H * W - place, count - done)
+        for n in range(N):
+            at = ((b * G + group) * N + n) * H * W + place
+            if inwards:
+                tile[n * width + done : n * width + done + length] = maps[at : at + length]
+            else:
+                maps[at : at + length] = tile[n * width + done : n * width + done + length]
+        done += length
+
+
+class _Notice(event.Listener):
+    """Says once that a compilation has begun, as it takes seconds; what is read from the disk says nothing."""
+
+    said = False
+
+    def on_start(self, event) -> None:
+        if not _Notice.said:
+            _Notice.said = True
+            print("convnotes: compiling the adder's loops with numba, once on this machine …", file=sys.stderr, flush=True)
+
+    def on_end(self, event) -> None:
+        pass
+
+
+_compiled: set[torch.dtype] = set()
+_compiling = threading.Lock()
+
+
+def _compile(dtype: torch.dtype, arguments: tuple) -> None:
+    with _compiling:
+        if dtype not in _compiled:
+            with event.install_listener("numba:compile", _Notice()):
+                _sum_tiles(0, 0, 0, *arguments)  # no tile at all
+            _compiled.add(dtype)

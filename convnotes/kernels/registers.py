@@ -1,0 +1,159 @@
+"""Loops whose sums never leave the registers of the processor, as vector instructions for numba.
+
+`block(slope, rows)` is one step of the adder: for `rows` r and the places p of one tile (`WIDTH` of them)
+
+    sums[r,p] += Σ_k |columns[k,p] − w[k,r]|                  "distance"
+    sums[r,p] += Σ_k f(own[r,p] − w[k,r]) · columns[k,p]      "clamp": f(d) = clamp(d, −1, 1);  "sign": f = sign
+
+with the rows × WIDTH sums in registers while k runs. A compiler that vectorises a loop of scalars keeps them in memory
+instead, and is up to twice as slow on small maps. The intrinsics work inside `numba.njit` only and check nothing. NaN and infinity are what IEEE says, as nothing is reordered.
+"""
+
+from __future__ import annotations
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
+
+_WIDE = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))  # 32 registers of 64 bytes
+_BYTES, _VECTORS = (64, 4) if _WIDE else (32, 2)
+ROWS = 4
+_INDEX = ir.IntType(64)
+
+
+@register_jitable
+def lanes(itemsize: int) -> int:
+    """Elements of a vector."""
+    return _BYTES // itemsize
+
+
+@register_jitable
+def width(itemsize: int) -> int:
+    """Places of a tile."""
+    return _VECTORS * lanes(itemsize)
+
+
+class _Vectors:
+    """Vector instructions on elements of `dtype`, written where `builder` stands."""
+
+    def __init__(self, context, builder, dtype) -> None:
+        self.builder, self.bits = builder, dtype.bitwidth
+        self.lanes, self.width = lanes(self.bits // 8), width(self.bits // 8)
+        self.type = ir.VectorType(context.get_value_type(dtype), self.lanes)
+
+    def constant(self, value: float) -> ir.Constant:
+        return ir.Constant(self.type, [value] * self.lanes)
+
+    def at(self, base, index):
+        return self.builder.bitcast(self.builder.gep(base, [index]), self.type.as_pointer())
+
+    def load(self, base, index):
+        loaded = self.builder.load(self.at(base, index))
+        loaded.align = self.bits // 8
+        return loaded
+
+    def store(self, value, base, index) -> None:
+        self.builder.store(value, self.at(base, index)).align = self.bits // 8
+
+    def splat(self, scalar):
+        anything = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(anything, scalar, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, anything, zeros)
+
+    def call(self, name: str, *vectors):
+        function = ir.FunctionType(self.type, [self.type] * len(vectors))
+        full_name = f"llvm.{name}.v{self.lanes}f{self.bits}"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, full_name), vectors)
+
+    def where(self, relation: str, a, b, chosen, other):
+        return self.builder.select(self.builder.fcmp_ordered(relation, a, b), chosen, other)
+
+
+def _pointer(context, builder, kind, array):
+    return cgutils.create_struct_proxy(kind)(context, builder, array).data
+
+
+@intrinsic
+def copy(typingctx, target, i, source, j):
+    """`target[i : i + lanes] = source[j : j + lanes]` in one vector, whatever lies there."""
+
+    def generate(context, builder, signature, args):
+        vectors = _Vectors(context, builder, target.dtype)
+        to, from_ = (_pointer(context, builder, signature.args[n], args[n]) for n in (0, 2))
+        vectors.store(vectors.load(from_, args[3]), to, args[1])
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, source, types.int64), generate
+
+
+def block(slope: str, rows: int):
+    """The intrinsic `(sums, columns, taps, weight, w0, own, r0, one)` of the sum above, for one tile.
+
+    `sums` and `own` `[…, WIDTH]` from row r0 on, `columns` `[taps, WIDTH]`, `weight` `[taps, rows]` from element w0 on,
+    all flat. `one` is a 1 of which the compiler does not know: by it a sum or a difference becomes a fused multiply-add,
+    which runs beside the other half on pipes of its own, with the same bits.
+    """
+
+    @intrinsic
+    def sum_taps(typingctx, sums, columns, taps, weight, w0, own, r0, one):
+        def generate(context, builder, signature, args):
+            vectors = _Vectors(context, builder, sums.dtype)
+            S, C, W, X = (_pointer(context, builder, signature.args[n], args[n]) for n in (0, 1, 3, 5))
+            count, first_weight, first_row, one = args[2], args[4], args[6], vectors.splat(args[7])
+            places = range(0, vectors.width, vectors.lanes)
+
+            def index(value: int) -> ir.Constant:
+                return ir.Constant(_INDEX, value)
+
+            start = builder.mul(first_row, index(vectors.width))
+            cells = [(r, builder.add(start, index(r * vectors.width + p))) for r in range(rows) for p in places]
+            x = None if slope == "distance" else [vectors.load(X, cell) for _, cell in cells]
+            before, loop = builder.block, builder.append_basic_block("taps")
+            after = builder.append_basic_block("after")
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            k = builder.phi(_INDEX)
+            totals = [builder.phi(vectors.type) for _ in cells]
+            at_tap = builder.mul(k, index(vectors.width))
+            column = [vectors.load(C, builder.add(at_tap, index(p))) for p in places]
+            at_weight = builder.add(first_weight, builder.mul(k, index(rows)))
+            scalars = [builder.load(builder.gep(W, [builder.add(at_weight, index(r))])) for r in range(rows)]
+            sums_now = []
+            for n, (r, _) in enumerate(cells):
+                w, c = vectors.splat(scalars[r]), column[n % len(column)]
+                if slope == "distance":
+                    term = vectors.call("fma", vectors.call("fabs", builder.fsub(c, w)), one, totals[n])
+                else:
+                    d = vectors.call("fma", x[n], one, builder.fneg(w))
+                    term = vectors.call("fma", _bounded(vectors, d, slope), c, totals[n])
+                sums_now.append(term)
+            following = builder.add(k, index(1))
+            builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+            k.add_incoming(index(0), before)
+            k.add_incoming(following, loop)
+            for total, now in zip(totals, sums_now, strict=True):
+                total.add_incoming(vectors.constant(0.0), before)
+                total.add_incoming(now, loop)
+
+            builder.position_at_end(after)
+            for (_, cell), total in zip(cells, sums_now, strict=True):
+                vectors.store(builder.fadd(vectors.load(S, cell), total), S, cell)
+            return context.get_dummy_value()
+
+        i = types.int64
+        return types.void(sums, columns, i, weight, i, own, i, sums.dtype), generate
+
+    return sum_taps
+
+
+def _bounded(vectors: _Vectors, d, slope: str):
+    """clamp(d, −1, 1), where a NaN stays one, or the sign of d, 0 for a NaN: both as in torch."""
+    one, minus_one, zero = (vectors.constant(value) for value in (1.0, -1.0, 0.0))
+    if slope == "sign":
+        return vectors.where(">", d, zero, one, vectors.where("<", d, zero, minus_one, zero))
+    d = vectors.where(">", d, one, one, d)
+    return vectors.where("<", d, minus_one, minus_one, d)
