@@ -67,7 +67,7 @@ def contract(
     if plain and slot == "output" and at_output is None and slope in ("distance", "paper"):
         return _forward(input, weight, *geometry)
     if plain and slot == "input" and at_output is not None and slope in ("clamp", "sign") and at_output.numel() > 0:
-        if bool(weight.isfinite().all()):
+        if math.isfinite(weight.sum()):  # so is each
             return _input_gradient(input, weight, at_output, slope, *geometry)
     return contract_in_tiles(input, weight, at_output, at_input, at_weight, slot, slope, *geometry)
 
@@ -92,19 +92,20 @@ def _forward(input, weight, stride, padding, dilation, groups) -> Tensor:
 
 def _input_gradient(input, weight, sent, slope, stride, padding, dilation, groups) -> Tensor:
     result = room(input, weight, "input", stride, padding, dilation)
-    (B, C, H, W), (O, _, KH, KW), (OH, OW), G = input.shape, weight.shape, sent.shape[2:], groups
+    (B, _, H, W), (O, _, KH, KW), (OH, OW), G = input.shape, weight.shape, sent.shape[2:], groups
     top, bottom, by_row = _remainders(H, OH, KH, stride[0], dilation[0], padding[0])
     left, right, by_column = _remainders(W, OW, KW, stride[1], dilation[1], padding[2])
     flat, padded = _zeros(input, B, O, top + OH + bottom, left + OW + right)
     padded[:, :, top : top + OH, left : left + OW] = sent
-    kernels = weight.view(G, O // G, C // G, KH, KW).transpose(1, 2)  # [G, C, O, KH, KW]
+    kernels = weight.unflatten(0, (G, O // G)).transpose(1, 2)  # [G, C/G, O/G, KH, KW]
+    step = [s // math.gcd(s, d) for s, d in zip(stride, dilation, strict=True)]  # between the taps of one remainder
     for y, (rows, missed_rows) in enumerate(by_row):
         for x, (columns, missed_columns) in enumerate(by_column):
             pixels = result[:, :, y :: stride[0], x :: stride[1]]
             if not rows or not columns:
                 pixels.zero_()
                 continue
-            kernel = kernels[:, :, :, [u for u, _ in rows]][..., [v for v, _ in columns]]
+            kernel = kernels[:, :, :, rows[0][0] :: step[0], columns[0][0] :: step[1]]
             offsets = [(top + i) * padded.shape[3] + left + j for _, i in rows for _, j in columns]
             own = input[:, :, y :: stride[0], x :: stride[1]].contiguous()
             _summed(slope, flat, padded[0, 0].numel(), padded.shape[3], offsets, kernel.flatten(2), own, pixels)
@@ -145,6 +146,7 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result) -> Tensor
     `[G, N, M·T]`; `own` as `result`, or None.
     """
     (B, _, H, W), (G, N, K), T = result.shape, kernel.shape, len(offsets)
+    offsets = np.add.outer(np.arange(K // T) * plane, offsets).ravel()  # [M·T]
     whole = N - N % _ROWS
     blocks = kernel[:, :whole].unflatten(1, (-1, _ROWS)).transpose(2, 3).flatten(1)  # 4 rows beside each other
     weight = torch.cat([blocks, kernel[:, whole:].flatten(1)], 1)  # [G, N·K], row n from n·K on
@@ -154,46 +156,51 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result) -> Tensor
     sizes = (B, G, N, K // T, T, H, W, plane, pitch)
     flat = [t.detach().view(-1).numpy() for t in (source, weight, total if own is None else own, total)]
     source, weight, own, target = flat
-    arguments = (source, np.array(offsets), weight, own, target, source.dtype.type(1), sizes)
+    arguments = (source, offsets, weight, own, target, source.dtype.type(1), sizes)
     _compile(result.dtype, arguments)
     kind = _KINDS[slope]
     width = registers.width(source.itemsize)
-    share(lambda start, stop: _sum_tiles(kind, start, stop, *arguments), G * -(-B * H * W // width), torch.get_num_threads())
+    share(
+        lambda start, stop: _sum_tiles(kind, start, stop, *arguments),
+        G * -(-B * H * W // width),
+        torch.get_num_threads(),
+    )
     return result if total is result else result.copy_(total)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, sizes):
     """Tiles start to stop of G times all places of all pictures; arguments as in `_summed`, flat."""
-    B, G, N, M, T, H, W, plane, pitch = sizes
+    B, G, N, M, T, H, W, plane, from_row_to_row = sizes
     width, lanes = registers.width(source.itemsize), registers.lanes(source.itemsize)
     tiles = -(-B * H * W // width)
     some = min(M, max(1, _COLUMNS // T))  # planes at a time
-    columns = np.zeros(some * T * width + lanes, source.dtype)
+    pitch = width + lanes  # of the columns: a run that is copied in whole vectors ends in the gap
+    columns = np.zeros(some * T * pitch + 64, source.dtype)
+    columns = columns[-columns.ctypes.data % 64 // source.itemsize :]  # vectors that straddle no line of the cache
     sums = np.empty(N * width, source.dtype)
     x = np.zeros(N * width if kind else 1, source.dtype)
     runs = np.empty((width, 3), np.int64)  # places of a tile that lie in one row: the first, where in source, how many
     for job in range(start, stop):
         group, first = job // tiles, job % tiles * width
         count = min(width, B * H * W - first)
-        n_runs = place = 0
-        while place < count:
-            row, j = divmod(first + place, W)
+        n_runs = done = 0
+        while done < count:
+            row, j = divmod(first + done, W)
             b, i = divmod(row, H)
-            length = min(W - j, count - place)
-            runs[n_runs] = place, (b * G + group) * M * plane + i * pitch + j, length
+            runs[n_runs] = done, (b * G + group) * M * plane + i * from_row_to_row + j, min(W - j, count - done)
+            done += runs[n_runs, 2]
             n_runs += 1
-            place += length
         sums[:] = 0
         if kind:
             _move(x, own, True, group, first, count, width, sizes)
         for m in range(0, M, some):
             taps = min(some, M - m) * T
-            for k in range(taps):
-                shift = (m + k // T) * plane + offsets[k % T]
-                for run in range(n_runs):
-                    for step in range(0, runs[run, 2], lanes):  # past its end, which the next run overwrites
-                        _copy(columns, k * width + runs[run, 0] + step, source, runs[run, 1] + shift + step)
+            for run in range(n_runs):
+                place, at, length = runs[run]
+                for step in range(0, length, lanes):  # past its end too, which the next run or nobody overwrites
+                    for k in range(taps):
+                        _copy(columns, k * pitch + place + step, source, at + step + offsets[m * T + k])
             for n in range(0, N - N % _ROWS, _ROWS):
                 w0 = ((group * N + n) * M + m * _ROWS) * T
                 if kind == 0:
@@ -238,7 +245,9 @@ class _Notice(event.Listener):
     def on_start(self, event) -> None:
         if not _Notice.said:
             _Notice.said = True
-            print("convnotes: compiling the adder's loops with numba, once on this machine …", file=sys.stderr, flush=True)
+            print(
+                "convnotes: compiling the adder's loops with numba, once on this machine …", file=sys.stderr, flush=True
+            )
 
     def on_end(self, event) -> None:
         pass

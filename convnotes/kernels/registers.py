@@ -92,8 +92,8 @@ def copy(typingctx, target, i, source, j):
 def block(slope: str, rows: int):
     """The intrinsic `(sums, columns, taps, weight, w0, own, r0, one)` of the sum above, for one tile.
 
-    `sums` and `own` `[…, WIDTH]` from row r0 on, `columns` `[taps, WIDTH]`, `weight` `[taps, rows]` from element w0 on,
-    all flat. `one` is a 1 of which the compiler does not know: by it a sum or a difference becomes a fused multiply-add,
+    `sums` and `own` `[…, WIDTH]` from row r0 on, `columns` `[taps, WIDTH + lanes]`, `weight` `[taps, rows]` from element
+    w0 on, all flat. `one` is a 1 of which the compiler does not know: by it a sum or a difference becomes a fused multiply-add,
     which runs beside the other half on pipes of its own, with the same bits.
     """
 
@@ -118,7 +118,7 @@ def block(slope: str, rows: int):
             builder.position_at_end(loop)
             k = builder.phi(_INDEX)
             totals = [builder.phi(vectors.type) for _ in cells]
-            at_tap = builder.mul(k, index(vectors.width))
+            at_tap = builder.mul(k, index(vectors.width + vectors.lanes))
             column = [vectors.load(C, builder.add(at_tap, index(p))) for p in places]
             at_weight = builder.add(first_weight, builder.mul(k, index(rows)))
             scalars = [builder.load(builder.gep(W, [builder.add(at_weight, index(r))])) for r in range(rows)]
