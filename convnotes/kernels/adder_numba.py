@@ -9,7 +9,7 @@ m the outputs, s the padded gradient, and the pixels p of one remainder by the s
 each remainder. Both are then one loop, in tiles of `width` places over all pictures:
 
 - the places of a tile are copied for some m and all taps into columns `[k, width]`, which fit the first cache;
-- 4 rows n at a time, their 4 × width sums stay in registers while k runs over the columns (`kernels.registers`);
+- 4 rows n at a time, whose 4 × width sums stay in registers while k runs over the columns (`kernels.registers`);
 - threads take tiles, a tile sums in one order: the same bits for any number of threads.
 
 The form is the exact |x − w|, two operations a tap. 2·max(x, w) − x − w would take one, but it loses the digits that
@@ -20,27 +20,23 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
-import threading
 
-import numba
 import numpy as np
 import torch
-from numba.core import event
 from torch import Tensor
 
 from convnotes.kernels import registers
 from convnotes.kernels.adder_tiles import contract_in_tiles, room
+from convnotes.kernels.compiled import loop, make_ready
 from convnotes.kernels.threads import share
 
-DTYPES = (torch.float32, torch.float64)
 _KINDS = {"distance": 0, "paper": 0, "clamp": 1, "sign": 2}
 _COLUMNS = 72  # of a tile at a time: 8 planes and 3×3 taps in 18 KiB
-_ROWS = registers.ROWS
+_ROWS, _SLOPE_ROWS = registers.ROWS, registers.ROWS_WITH_OWN
 
 _distance, _distance_1 = registers.block("distance", _ROWS), registers.block("distance", 1)
-_clamp, _clamp_1 = registers.block("clamp", _ROWS), registers.block("clamp", 1)
-_sign, _sign_1 = registers.block("sign", _ROWS), registers.block("sign", 1)
+_clamp, _clamp_1 = registers.block("clamp", _SLOPE_ROWS), registers.block("clamp", 1)
+_sign, _sign_1 = registers.block("sign", _SLOPE_ROWS), registers.block("sign", 1)
 _copy = registers.copy
 
 
@@ -66,9 +62,9 @@ def contract(
     plain = at_input is None and at_weight is None and input.numel() > 0 and weight.numel() > 0
     if plain and slot == "output" and at_output is None and slope in ("distance", "paper"):
         return _forward(input, weight, *geometry)
-    if plain and slot == "input" and at_output is not None and slope in ("clamp", "sign") and at_output.numel() > 0:
-        if math.isfinite(weight.sum()):  # so is each
-            return _input_gradient(input, weight, at_output, slope, *geometry)
+    sent = at_output is not None and at_output.numel() > 0
+    if plain and slot == "input" and sent and slope in ("clamp", "sign") and math.isfinite(weight.sum()):
+        return _input_gradient(input, weight, at_output, slope, *geometry)
     return contract_in_tiles(input, weight, at_output, at_input, at_weight, slot, slope, *geometry)
 
 
@@ -147,8 +143,10 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result) -> Tensor
     """
     (B, _, H, W), (G, N, K), T = result.shape, kernel.shape, len(offsets)
     offsets = np.add.outer(np.arange(K // T) * plane, offsets).ravel()  # [M·T]
-    whole = N - N % _ROWS
-    blocks = kernel[:, :whole].unflatten(1, (-1, _ROWS)).transpose(2, 3).flatten(1)  # 4 rows beside each other
+    kind = _KINDS[slope]
+    rows = _SLOPE_ROWS if kind else _ROWS
+    whole = N - N % rows
+    blocks = kernel[:, :whole].unflatten(1, (-1, rows)).transpose(2, 3).flatten(1)  # some rows beside each other
     weight = torch.cat([blocks, kernel[:, whole:].flatten(1)], 1)  # [G, N·K], row n from n·K on
     total = result if result.is_contiguous() else torch.empty_like(result, memory_format=torch.contiguous_format)
     if pitch == W:  # rows follow each other without a gap: one long row
@@ -157,21 +155,17 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result) -> Tensor
     flat = [t.detach().view(-1).numpy() for t in (source, weight, total if own is None else own, total)]
     source, weight, own, target = flat
     arguments = (source, offsets, weight, own, target, source.dtype.type(1), sizes)
-    _compile(result.dtype, arguments)
-    kind = _KINDS[slope]
-    width = registers.width(source.itemsize)
-    share(
-        lambda start, stop: _sum_tiles(kind, start, stop, *arguments),
-        G * -(-B * H * W // width),
-        torch.get_num_threads(),
-    )
+    make_ready((_sum_tiles, result.dtype), lambda: _sum_tiles(kind, 0, 0, *arguments))  # no tile at all
+    tiles = G * -(-B * H * W // registers.width(source.itemsize))
+    share(lambda start, stop: _sum_tiles(kind, start, stop, *arguments), tiles, torch.get_num_threads())
     return result if total is result else result.copy_(total)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@loop
 def _sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, sizes):
     """Tiles start to stop of G times all places of all pictures; arguments as in `_summed`, flat."""
     B, G, N, M, T, H, W, plane, from_row_to_row = sizes
+    rows = _SLOPE_ROWS if kind else _ROWS
     width, lanes = registers.width(source.itemsize), registers.lanes(source.itemsize)
     tiles = -(-B * H * W // width)
     some = min(M, max(1, _COLUMNS // T))  # planes at a time
@@ -201,15 +195,15 @@ def _sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, siz
                 for step in range(0, length, lanes):  # past its end too, which the next run or nobody overwrites
                     for k in range(taps):
                         _copy(columns, k * pitch + place + step, source, at + step + offsets[m * T + k])
-            for n in range(0, N - N % _ROWS, _ROWS):
-                w0 = ((group * N + n) * M + m * _ROWS) * T
+            for n in range(0, N - N % rows, rows):
+                w0 = ((group * N + n) * M + m * rows) * T
                 if kind == 0:
                     _distance(sums, columns, taps, weight, w0, x, n, one)
                 elif kind == 1:
                     _clamp(sums, columns, taps, weight, w0, x, n, one)
                 else:
                     _sign(sums, columns, taps, weight, w0, x, n, one)
-            for n in range(N - N % _ROWS, N):
+            for n in range(N - N % rows, N):
                 w0 = ((group * N + n) * M + m) * T
                 if kind == 0:
                     _distance_1(sums, columns, taps, weight, w0, x, n, one)
@@ -220,7 +214,7 @@ def _sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, siz
         _move(sums, target, False, group, first, count, width, sizes)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@loop
 def _move(tile, maps, inwards, group, first, count, width, sizes):
     """Copy `[N, width]` from, or to, the places `first` to `first` + `count` of maps `[B, G, N, H·W]`."""
     _, G, N, _, _, H, W, _, _ = sizes
@@ -235,31 +229,3 @@ def _move(tile, maps, inwards, group, first, count, width, sizes):
             else:
                 maps[at : at + length] = tile[n * width + done : n * width + done + length]
         done += length
-
-
-class _Notice(event.Listener):
-    """Says once that a compilation has begun, as it takes seconds; what is read from the disk says nothing."""
-
-    said = False
-
-    def on_start(self, event) -> None:
-        if not _Notice.said:
-            _Notice.said = True
-            print(
-                "convnotes: compiling the adder's loops with numba, once on this machine …", file=sys.stderr, flush=True
-            )
-
-    def on_end(self, event) -> None:
-        pass
-
-
-_compiled: set[torch.dtype] = set()
-_compiling = threading.Lock()
-
-
-def _compile(dtype: torch.dtype, arguments: tuple) -> None:
-    with _compiling:
-        if dtype not in _compiled:
-            with event.install_listener("numba:compile", _Notice()):
-                _sum_tiles(0, 0, 0, *arguments)  # no tile at all
-            _compiled.add(dtype)

@@ -9,8 +9,8 @@
 it, as torch's `no_grad` does; where none was made, the environment variable CONVNOTES_BACKEND counts, and without it
 "auto". A model that is compiled or exported chooses when it runs, not when it is traced.
 
-To name a backend is to insist: if it is not installed, or the tensors lie on a device that it does not serve, that is an
-error. An operator or a dtype for which it has no kernel is computed by torch. All of them agree within rounding.
+To name a backend is to insist: if it is not installed, or the tensors lie on a device that it does not serve, that is
+an error. An operator or a dtype for which it has no kernel is computed by torch. All of them agree within rounding.
 """
 
 from __future__ import annotations

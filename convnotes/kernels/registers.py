@@ -6,7 +6,8 @@
     sums[r,p] += Σ_k f(own[r,p] − w[k,r]) · columns[k,p]      "clamp": f(d) = clamp(d, −1, 1);  "sign": f = sign
 
 with the rows × WIDTH sums in registers while k runs. A compiler that vectorises a loop of scalars keeps them in memory
-instead, and is up to twice as slow on small maps. The intrinsics work inside `numba.njit` only and check nothing. NaN and infinity are what IEEE says, as nothing is reordered.
+instead, and is up to twice as slow on small maps. The intrinsics work inside `numba.njit` only
+and check nothing. Nothing is reordered, so NaN and infinity go their way.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from numba.extending import intrinsic, register_jitable
 
 _WIDE = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))  # 32 registers of 64 bytes
 _BYTES, _VECTORS = (64, 4) if _WIDE else (32, 2)
-ROWS = 4
+ROWS = 4  # of sums in the registers at a time
+ROWS_WITH_OWN = 4 if _WIDE else 2  # where values of the rows themselves take as many registers as the sums
 _INDEX = ir.IntType(64)
 
 
@@ -92,9 +94,9 @@ def copy(typingctx, target, i, source, j):
 def block(slope: str, rows: int):
     """The intrinsic `(sums, columns, taps, weight, w0, own, r0, one)` of the sum above, for one tile.
 
-    `sums` and `own` `[…, WIDTH]` from row r0 on, `columns` `[taps, WIDTH + lanes]`, `weight` `[taps, rows]` from element
-    w0 on, all flat. `one` is a 1 of which the compiler does not know: by it a sum or a difference becomes a fused multiply-add,
-    which runs beside the other half on pipes of its own, with the same bits.
+    All arrays are flat: `sums` and `own` `[…, WIDTH]` from row r0 on, `columns` `[taps, WIDTH + lanes]`, `weight`
+    `[taps, rows]` from element w0 on. `one` is a 1 of which the compiler does not know: by it a sum or a difference
+    becomes a fused multiply-add of the same bits, which runs beside the other half on pipes of its own.
     """
 
     @intrinsic

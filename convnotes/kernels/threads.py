@@ -1,7 +1,7 @@
 """Work shared by a few Python threads, for compiled loops that run without the interpreter's lock.
 
-Numba has thread layers of its own, but the choice of one is the whole process's, and the one that is always there may be
-entered by a single thread at a time. Plain threads leave that choice to the user, and may be used from anywhere.
+Numba has thread layers of its own, but the choice of one is the whole process's, and the one that is always there may
+be entered by a single thread at a time. Plain threads leave that choice to the user, and may be used from anywhere.
 """
 
 from __future__ import annotations
