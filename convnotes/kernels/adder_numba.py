@@ -1,4 +1,4 @@
-"""The adder's forward pass and input gradient on the CPU, compiled by numba: sums that stay in loops.
+"""The adder's forward pass and input gradient on the CPU, compiled by numba: sums that stay in registers.
 
     y[b,n,p] = Σ_{m,t} |s[b, m, p + offset_t] − w[n,m,t]|                               forward
     y[b,n,p] = Σ_{m,t} f(x[b,n,p] − w[n,m,t]) · s[b, m, p + offset_t]                   gradient of the input
@@ -98,9 +98,10 @@ def _input_gradient(input, weight, sent, slope, stride, padding, dilation, group
             offsets = [(top + i) * padded.shape[3] + left + j for _, i in rows for _, j in columns]
             own = input[:, :, y :: stride[0], x :: stride[1]].contiguous()
             _summed(slope, flat, padded[0, 0].numel(), padded.shape[3], offsets, kernel.flatten(2), own, pixels)
-            # No tap reaches these: they met padding only, which is 0, but 0 · NaN is not.
-            pixels[:, :, missed_rows] = 0
-            pixels[..., missed_columns] = 0
+            for m in missed_rows:  # no tap reaches these: they met padding only, which is 0, but 0 · NaN is not
+                pixels[:, :, m] = 0
+            for m in missed_columns:
+                pixels[..., m] = 0
     return result
 
 
@@ -139,7 +140,9 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result) -> Tensor
     kind = _KINDS[slope]
     rows = loops.rows(kind)
     whole = N - N % rows
-    blocks = kernel[:, :whole].unflatten(1, (-1, rows)).transpose(2, 3).flatten(1)  # some rows beside each other
+    blocks = (
+        kernel[:, :whole].unflatten(1, (whole // rows, rows)).transpose(2, 3).flatten(1)
+    )  # some rows beside each other
     weight = torch.cat([blocks, kernel[:, whole:].flatten(1)], 1)  # [G, N·K], row n from n·K on
     total = result if result.is_contiguous() else torch.empty_like(result, memory_format=torch.contiguous_format)
     if pitch == W:  # rows follow each other without a gap: one long row
