@@ -93,6 +93,11 @@ class MixedKernels(Widget):
         ]
         return torch.stack(maps)[:, edge : edge + WINDOW, edge : edge + WINDOW]
 
+    def window(self) -> torch.Tensor:
+        """The pixels that are shown, `[33, 33]`."""
+        edge = (self.side - WINDOW) // 2
+        return self._resized()[edge : edge + WINDOW, edge : edge + WINDOW].clamp(0, 1)
+
     def strongest(self) -> int:
         """The size, of those in the layer, whose kernel answers most strongly at the probe."""
         values = self.responses()[:, self.probe[0], self.probe[1]].abs()
@@ -117,11 +122,10 @@ class MixedKernels(Widget):
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
 
-        edge, (row, column), best = (self.side - WINDOW) // 2, self.probe, self.strongest()
+        (row, column), best = self.probe, self.strongest()
         with plots.style():
             panels = Figure(figsize=(9.6, 2.7), layout="constrained").subplots(1, 4)
-        shown = self._resized()[edge : edge + WINDOW, edge : edge + WINDOW]
-        plots.image(shown.clamp(0, 1), panels[0], "picture")
+        plots.image(self.window(), panels[0], "picture")
         corner = (column - best / 2, row - best / 2)
         panels[0].add_patch(Rectangle(corner, best, best, fill=False, ec=plots.PALETTE["input"], lw=2.5))
         maps = self.responses()
