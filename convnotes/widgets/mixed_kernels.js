@@ -93,10 +93,13 @@ function render({ model, el }) {
   ui.stage.append(input.el);
   const outline = input.holder.appendChild(h("div", { className: "cn-window" }));
   const marks = maps.map((map) => map.holder.appendChild(h("div", { className: "cn-ring", "aria-hidden": "true" })));
-  const grids = SIZES.map((k) => h("figure", { className: "cn-picture", style: { flex: `${k} 1 ${2.3 * k}rem`, "max-width": `${2.75 * k}rem` } },
-    kernelGrid(kernels[(k - 3) / 2], `The ${k}×${k} kernel: inner taps ${format(1 / (k - 2) ** 2, 3)}, ring ${format(-1 / (4 * (k - 1)), 3)}`),
-    h("figcaption", {}, h("strong", {}, `Kernel ${k}×${k}`))));
-  for (const grid of grids) grid.firstChild.style.setProperty("max-width", "none");
+  const grids = kernels.map((kernel, s) => {
+    const k = SIZES[s], unit = 44, drawing = kernelGrid(kernel, `The ${k}×${k} kernel: 1/${(k - 2) ** 2} inside, −1/${4 * (k - 1)} on the ring`, unit);
+    drawing.append(h("rect", { x: unit, y: unit, width: (k - 2) * unit, height: (k - 2) * unit, class: "cn-seen cn-seen-output" }));
+    drawing.style.setProperty("max-width", "none");
+    return h("figure", { className: "cn-picture", style: { flex: `${k} 1 ${2.3 * k}rem`, "max-width": `${2.75 * k}rem` } }, drawing,
+      h("figcaption", {}, h("strong", {}, `Kernel ${k}×${k}`), k > 3 ? `: 1/${(k - 2) ** 2} inside the outline, −1/${4 * (k - 1)} on the ring` : ": 1, −1/8"));
+  });
   const row = h("div", { style: { display: "flex", "flex-wrap": "wrap", gap: ".5rem .75rem", "align-items": "end", "margin-top": ".75rem" } }, ...grids);
   const thirds = h("div", { className: "cn-thirds", style: { "margin-top": ".75rem" } }, ...maps.map((map) => map.el));
   ui.stage.parentElement.after(row, thirds);

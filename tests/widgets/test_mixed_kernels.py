@@ -119,6 +119,8 @@ def test_a_spot_that_grows_is_answered_by_one_size_after_the_other():
     sky = data.photograph("hubble_deep_field").mean(0)[509:606, 476:573]
     sizes = [MixedKernels(sky, side=side).strongest() for side in range(33, 130, 4)]
     assert [size for size, _ in itertools.groupby(sizes)] == [3, 5, 7]
+    assert MixedKernels(sky, probe=[29, 7]).strongest() == 7  # the large galaxy near the bottom left
+    assert MixedKernels(sky, probe=[2, 28]).strongest() == 5  # that near the top right
 
 
 @pytest.mark.parametrize(
