@@ -115,7 +115,8 @@ function render({ model, el }) {
     ...SIZES.map((_, s) => share(s)),
     toggle({ name: "depthwise", label: "Depthwise: one kernel a channel", get: () => model.get("depthwise"), set: (depthwise) => change(model, { depthwise }) }),
   ];
-  ui.panel.append(...controls.map((c) => c.el));
+  const layer = h("p", { className: "cn-small", data: { shown: "layer" } });
+  ui.panel.append(...controls.map((c) => c.el), layer);
   const point = probe({ name: "probe", label: "Marked place", on: input, more: maps, height: WINDOW, width: WINDOW, get: () => model.get("probe"), set: (place) => change(model, { probe: place }) });
   const who = h("span", { className: "cn-big", data: { shown: "who" } }), whoNote = h("span", { className: "cn-small", data: { shown: "responses" } });
   const weights = h("span", { className: "cn-big", data: { shown: "weights" } }), weightsNote = h("span", { className: "cn-small", data: { shown: "others" } });
@@ -144,6 +145,7 @@ function render({ model, el }) {
     });
     controls.forEach((c) => c.refresh());
     point.refresh();
+    layer.replaceChildren("The layer: ", h("code", {}, `kernel_sizes=(${sizes.join(", ")}${sizes.length > 1 ? "" : ","})`), `, ${channels} channels in ${sizes.length} part${sizes.length > 1 ? "s" : ""}`);
     who.textContent = `${k}×${k}`;
     whoNote.textContent = `answers most strongly at the ring: ${SIZES.map((n, s) => `${format(at[s], 3)} for ${n}×${n}`).join(", ")}`;
     weights.textContent = format(params);
