@@ -4,7 +4,7 @@ const BATCH = 32, LIMITS = { std: [0.01, 0.4], depth: [2, 30], width: [16, 128],
 const SCHEMES = { normal: "normal, σ by hand", xavier: "Xavier", he: "He", orthogonal: "orthogonal" };
 const NONLINEARITIES = { linear: "none", relu: "ReLU", tanh: "tanh" };
 
-export const FIRST = { scheme: "normal", std: 0.1, depth: 20, width: 64, nonlinearity: "relu", draw: 1 };
+export const FIRST = { scheme: "normal", std: 0.1, depth: 20, width: 64, nonlinearity: "relu", draw: 3 };
 
 // Standard normal numbers, those of Python: the generator mulberry32, then Box and Muller.
 export function gaussians(seed, count) {

@@ -21,8 +21,8 @@ class SignalDepth(Widget):
 
     Its input `[32, n]` is standard normal, and so is the gradient that comes back into the last layer's output.
     Schemes: "normal" with the standard deviation `std`, "xavier" 1/√n, "he" √(2/n), "orthogonal" with gain √2 for
-    "relu" and 1 else. `draw` numbers the draw: the page and Python make the same weights of it. Raises `traitlets.TraitError` for an
-    unknown name and for a number out of range.
+    "relu" and 1 else. `draw` numbers the draw: the page and Python make the same weights of it. Raises
+    `traitlets.TraitError` for an unknown name and for a number out of range.
     """
 
     module = "signal_depth"
@@ -32,7 +32,7 @@ class SignalDepth(Widget):
     depth = traitlets.Int(20, min=2, max=30).tag(sync=True)
     width = traitlets.Int(64, min=16, max=128).tag(sync=True)
     nonlinearity = traitlets.Enum(NONLINEARITIES, "relu").tag(sync=True)
-    draw = traitlets.Int(1, min=1, max=9).tag(sync=True)
+    draw = traitlets.Int(3, min=1, max=9).tag(sync=True)
 
     def weights(self) -> list[torch.Tensor]:
         """The weight `[n, n]` of every layer, float64."""
