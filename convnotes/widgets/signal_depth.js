@@ -1,7 +1,7 @@
 // A signal through a deep random network and its gradient back: pure functions first, then the drawing.
 
 const BATCH = 32, LIMITS = { std: [0.01, 0.4], depth: [2, 30], width: [16, 128], draw: [1, 9] };
-const SCHEMES = { normal: "normal, σ by hand", xavier: "Xavier", he: "He", orthogonal: "orthogonal" };
+const SCHEMES = { normal: "normal", xavier: "Xavier", he: "He", orthogonal: "orthogonal" };
 const NONLINEARITIES = { linear: "none", relu: "ReLU", tanh: "tanh" };
 
 export const FIRST = { scheme: "normal", std: 0.1, depth: 20, width: 64, nonlinearity: "relu", draw: 3 };
@@ -140,11 +140,11 @@ export function torchCode({ scheme, std: own, depth, width, nonlinearity }) {
     `    torch.nn.init.${draw}`, `    net.extend([layer, ${act}])`, `print(net[:-1](torch.randn(${BATCH}, ${width})).std())`].join("\n");
 }
 
-const WIDE = 420, DECADES = 10, INK = { output: "var(--cn-output-ink)", gradient: "var(--cn-accent)", muted: "var(--cn-muted)" };
+const WIDE = 340, DECADES = 10, INK = { output: "var(--cn-output-ink)", gradient: "var(--cn-accent)", muted: "var(--cn-muted)" };
 
 // The deviations by layer on a logarithmic axis from 10⁻¹⁰ to 10¹⁰; what lies outside stays at the edge.
 function chart(deviations, gradients, predicted, label) {
-  const top = 14, height = 190, left = 46, right = WIDE - 8, last = deviations.length - 1;
+  const top = 14, height = 250, left = 46, right = WIDE - 8, last = deviations.length - 1;
   const x = (l) => left + 8 + l * (right - left - 16) / last;
   const y = (v) => top + height * (0.5 - clamp(Math.log10(Math.max(v, 1e-300)), -DECADES, DECADES) / (2 * DECADES));
   const drawing = h("svg", { viewBox: `0 0 ${WIDE} ${top + height + 34}`, class: "cn-field", role: "img", "aria-label": label });
@@ -164,12 +164,12 @@ function chart(deviations, gradients, predicted, label) {
 
 // Histograms of five layers between −3 and 3, one row of them.
 function histograms(layers, ink, label) {
-  const count = layers.length, bins = 25, reach = 3, wide = WIDE / count, tall = 62;
+  const count = layers.length, bins = 25, reach = 3, tall = 56;
   const chosen = [...new Set([0, 1, 2, 3, 4].map((k) => Math.round(k * (count - 1) / 4)))];
-  const step = WIDE / chosen.length, bar = (step - 14) / bins;
+  const step = WIDE / chosen.length, bar = (step - 10) / bins;
   const drawing = h("svg", { viewBox: `0 0 ${WIDE} ${tall + 26}`, class: "cn-field", role: "img", "aria-label": label });
   chosen.forEach((l, k) => {
-    const from = k * step + 7, shares = histogram(layers[l], reach, bins);
+    const from = k * step + 5, shares = histogram(layers[l], reach, bins);
     drawing.append(h("line", { x1: from, x2: from + bins * bar, y1: tall + 2, y2: tall + 2, style: { stroke: INK.muted, "stroke-width": "1" } }));
     shares.forEach((share, n) => { const high = tall * Math.min(1, Math.sqrt(share)); drawing.append(h("rect", { x: from + n * bar, y: tall + 2 - high, width: Math.max(0.5, bar - 0.4), height: high, style: { fill: ink } })); });
     drawing.append(h("text", { x: from + bins * bar / 2, y: tall + 17, class: "cn-stacktext", style: { "text-anchor": "middle", "font-size": "13px" } }, k ? `${l + 1}` : "layer 1"));
@@ -185,16 +185,16 @@ function render({ model, el }) {
     code: () => torchCode(state()), initial: FIRST });
   const controls = [
     choice({ name: "scheme", label: "Scheme", options: SCHEMES, get: () => model.get("scheme"), set: put("scheme") }),
-    slider({ name: "std", label: "σ of the weights", min: LIMITS.std[0], max: LIMITS.std[1], step: 0.001, digits: 3, get: () => deviation(state()),
+    slider({ name: "std", label: "Deviation σ", min: LIMITS.std[0], max: LIMITS.std[1], step: 0.001, digits: 3, get: () => deviation(state()),
       set: (value) => change(model, { scheme: "normal", std: value }) }),
     choice({ name: "nonlinearity", label: "Nonlinearity", options: NONLINEARITIES, get: () => model.get("nonlinearity"), set: put("nonlinearity") }),
     slider({ name: "depth", label: "Layers", min: LIMITS.depth[0], max: LIMITS.depth[1], get: () => model.get("depth"), set: put("depth") }),
     slider({ name: "width", label: "Width n", min: LIMITS.width[0], max: LIMITS.width[1], step: 16, get: () => model.get("width"), set: put("width") }),
     slider({ name: "draw", label: "Draw", min: LIMITS.draw[0], max: LIMITS.draw[1], get: () => model.get("draw"), set: put("draw") }),
   ];
-  ui.panel.append(...controls.map((c) => c.el));
   const curve = h("figure", { className: "cn-picture cn-wide" }), shapes = h("figure", { className: "cn-picture cn-wide" });
-  ui.stage.append(curve, shapes);
+  ui.stage.append(curve);
+  ui.panel.append(...controls.map((c) => c.el), shapes);
   const size = h("span", { className: "cn-big", data: { shown: "output" } }), back = h("span", { className: "cn-big", data: { shown: "gradient" } });
   const sizeNote = h("span", { className: "cn-small" }), backNote = h("span", { className: "cn-small" });
   ui.answer.append(h("div", {}, size, sizeNote), h("div", {}, back, backNote));
