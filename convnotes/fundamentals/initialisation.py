@@ -87,13 +87,15 @@ def initialise(
             if isinstance(part, _NORMS):
                 part.reset_parameters()
         for layer in layers:
-            _draw(layer, scheme, options, generator)
-            if layer.bias is not None:
+            if getattr(layer, "bias", None) is not None:
                 nn.init.zeros_(layer.bias)
+        once = [own for n, own in enumerate(layers) if all(own.weight is not other.weight for other in layers[:n])]
+        for layer in once:
+            _draw(layer, scheme, options, generator)
         for parameter in zeros:
             nn.init.zeros_(parameter)
         if scheme == "lsuv":
-            _scale_by_layer(module, layers, options["input"])
+            _scale_by_layer(module, once, options["input"])
     return module
 
 
@@ -155,7 +157,7 @@ def _has_kernel(layer: nn.Module) -> bool:
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:
-    """The layers whose kernels are drawn, each weight once; refuses what cannot be drawn in place."""
+    """The layers whose kernels are drawn, in the order of their making; refuses what cannot be drawn in place."""
     found = []
     for name, layer in module.named_modules():
         if not _has_kernel(layer):
@@ -170,8 +172,7 @@ def _layers(module: nn.Module) -> list[nn.Module]:
             raise ValueError(f"{where} is on meta and holds no values: move it with to_empty first")
         if not weight.is_floating_point():
             raise TypeError(f"{where} is {weight.dtype}, but real floating point is needed")
-        if all(weight is not other.weight for other in found):
-            found.append(layer)
+        found.append(layer)
     if not found:
         raise ValueError(f"{type(module).__name__} holds no convolution and no linear layer: nothing to initialise")
     return found

@@ -305,6 +305,9 @@ def test_shared_weights_are_drawn_once():
     net = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6))
     net[2].weight = net[0].weight
     initialise(net, "lsuv", input=torch.randn(9, 6))
+    assert net[2].weight is net[0].weight
+    assert not net[0].bias.any()
+    assert not net[2].bias.any()
     alone = initialise(nn.Linear(6, 6), generator=torch.Generator().manual_seed(0))
     initialise(net, generator=torch.Generator().manual_seed(0))
     assert torch.equal(net[0].weight, alone.weight)
