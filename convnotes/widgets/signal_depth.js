@@ -1,6 +1,6 @@
 // A signal through a deep random network and its gradient back: pure functions first, then the drawing.
 
-const BATCH = 32, LIMITS = { std: [0.01, 0.4], depth: [2, 30], width: [16, 128], draw: [1, 9] };
+const BATCH = 32, LIMITS = { std: [0.01, 0.4], depth: [2, 30], width: [16, 96], draw: [1, 9] };
 const SCHEMES = { normal: "normal", xavier: "Xavier", he: "He", orthogonal: "orthogonal" };
 const NONLINEARITIES = { linear: "none", relu: "ReLU", tanh: "tanh" };
 

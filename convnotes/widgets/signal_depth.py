@@ -30,7 +30,7 @@ class SignalDepth(Widget):
     scheme = traitlets.Enum(SCHEMES, "normal").tag(sync=True)
     std = traitlets.Float(0.1, min=0.01, max=0.4).tag(sync=True)
     depth = traitlets.Int(20, min=2, max=30).tag(sync=True)
-    width = traitlets.Int(64, min=16, max=128).tag(sync=True)
+    width = traitlets.Int(64, min=16, max=96).tag(sync=True)
     nonlinearity = traitlets.Enum(NONLINEARITIES, "relu").tag(sync=True)
     draw = traitlets.Int(3, min=1, max=9).tag(sync=True)
 
