@@ -18,6 +18,7 @@ _HOME = {
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
     "ShiftViewer": "shift_viewer",
+    "SignalDepth": "signal_depth",
     "TemplateMatch": "template_match",
 }
 

@@ -22,6 +22,7 @@ EXAMPLES = {
     "Quiz": lambda: widgets.Quiz([QUESTION]),
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "SignalDepth": widgets.SignalDepth,
     "TemplateMatch": lambda: widgets.TemplateMatch(torch.linspace(0, 1, 391).view(17, 23), (8, 9), alt="A grey ramp"),
 }
 
