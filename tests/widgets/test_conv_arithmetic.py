@@ -166,7 +166,7 @@ def test_taps_outside_are_those_in_the_padding_and_no_tap_is_missing():
 
 
 def test_visits_and_untouched_places_are_those_of_kernels_of_ones():
-    for layer, answer, page in accepted():
+    for layer, _answer, page in accepted():
         ones = torch.ones(*layer["kernel"], dtype=torch.float64)
         x = torch.ones(*layer["size"], dtype=torch.float64, requires_grad=True)
         y = run(layer, x, ones)
@@ -233,9 +233,8 @@ def test_every_preset_is_taken_by_torch_and_the_first_is_the_state_that_the_widg
 
 
 def test_a_stride_above_the_kernel_skips_and_a_kernel_that_the_stride_divides_is_even():
-    seen = {
-        name: call(MODULE, "visits(preset(name))[0]", name=name) for name in ("skipping", "uneven", "even", "twice")
-    }
+    names = ("skipping", "uneven", "even", "twice")
+    seen = {name: call(MODULE, "visits(preset(name))[0]", name=name) for name in names}
     assert seen["skipping"] == [1, 0] * 4
     assert set(seen["uneven"]) == {1, 2}
     assert seen["even"] == [1, *[2] * 6, 1]
@@ -243,7 +242,7 @@ def test_a_stride_above_the_kernel_skips_and_a_kernel_that_the_stride_divides_is
 
 
 @pytest.mark.parametrize(
-    ("side", "place", "change", "says"),
+    ("side", "place", "other", "says"),
     [
         ("output", [1, 1], {}, "Output (1, 1) reads rows 2, 3, 4 and columns 2, 3, 4: 9 input pixels."),
         ("input", [2, 2], {}, "Input pixel (2, 2) is read by 4 output places, by each through another tap."),
@@ -255,8 +254,9 @@ def test_a_stride_above_the_kernel_skips_and_a_kernel_that_the_stride_divides_is
     ],
     ids=str,
 )
-def test_the_sentence_says_what_a_place_does(side, place, change, says):
-    text = call(MODULE, "sentence({ ...preset('halve'), ...other }, side, place)", side=side, place=place, other=change)
+def test_the_sentence_says_what_a_place_does(side, place, other, says):
+    ask = "sentence({ ...preset('halve'), ...other }, side, place)"
+    text = call(MODULE, ask, side=side, place=place, other=other)
     assert says in text
 
 
