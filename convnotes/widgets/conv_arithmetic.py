@@ -127,18 +127,23 @@ class ConvArithmetic(Widget):
             return None
         with plots.style():
             from matplotlib.figure import Figure
+            from matplotlib.patches import Rectangle
 
-            panels = Figure(figsize=(8, 4.2), layout="constrained").subplots(1, 2)
+            widths = [self.size[1] + 1, out[1] + 1]
+            panels = Figure(figsize=(8, 4.6), layout="constrained").subplots(1, 2, width_ratios=widths)
+        reach = max(*self.size, *out)
         for ax, side, (height, width) in zip(panels, ("input", "output"), (self.size, out), strict=True):
-            ax.set(title=f"{side} {height}×{width}", aspect="equal", xticks=[], yticks=[])
-            i, j = np.mgrid[:height, :width]
-            ax.plot(j.ravel(), i.ravel(), "s", ms=13, color=plots.PALETTE[side], alpha=0.35)
-            marks = self.taps() if side != self.side else [tuple(np.minimum(self.probe, (height - 1, width - 1)))]
-            rows, columns = zip(*marks, strict=True) if marks else ((), ())
-            kind = ("s", "kernel", "taps") if side != self.side else ("D", "accent", "chosen place")
-            ax.plot(columns, rows, kind[0], ms=9, color=plots.PALETTE[kind[1]], mec="black", label=kind[2], ls="none")
-            ax.set(xlim=(-self.padding[1] - 1, width + self.padding[1]), ylim=(height + self.padding[0], -1))
-            ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.14))
+            ax.set(title=f"{side} {height}×{width}", aspect="equal", xlim=(-0.6, width - 0.4), ylim=(reach - 0.4, -0.6))
+            ax.set_axis_off()
+            chosen = [tuple(np.minimum(self.probe, (height - 1, width - 1)))] if side == self.side else []
+            marked = set(self.taps()) if side != self.side else set()
+            for i, j in np.ndindex(height, width):
+                colour = plots.PALETTE["kernel" if (i, j) in marked else side]
+                cell = {"fc": colour, "alpha": 0.9 if (i, j) in marked else 0.25}
+                ax.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, lw=0, **cell))
+            for i, j in chosen:
+                frame = {"fill": False, "ec": plots.PALETTE["accent"], "lw": 4}
+                ax.add_patch(Rectangle((j - 0.42, i - 0.42), 0.84, 0.84, **frame))
         return plots.save(panels[0])
 
 
