@@ -11,18 +11,18 @@ const both = (value) => [value, value];
 
 // name → its text, and what differs from a plain 3×3 layer on 8×8 pixels
 export const PRESETS = {
-  halve: ["3×3, stride 2, no padding", { stride: both(2) }],
-  valid: ["3×3, no padding (valid)", {}],
-  same: ["3×3, padding 1 (same)", { padding: both(1) }],
-  stem: ["7×7, stride 2, padding 3", { size: both(16), kernel: both(7), stride: both(2), padding: both(3), channels: [3, 64] }],
-  patches: ["4×4, stride 4: patches", { kernel: both(4), stride: both(4), channels: [3, 192] }],
-  skipping: ["1×1, stride 2: skips", { kernel: both(1), stride: both(2), channels: [64, 128] }],
+  halve: ["3×3, stride 2", { stride: both(2) }],
+  valid: ["3×3, valid", {}],
+  same: ["3×3, same size", { padding: both(1) }],
+  stem: ["7×7, stride 2", { size: both(16), kernel: both(7), stride: both(2), padding: both(3), channels: [3, 64] }],
+  patches: ["4×4 patches", { kernel: both(4), stride: both(4), channels: [3, 192] }],
+  skipping: ["1×1, stride 2", { kernel: both(1), stride: both(2), channels: [64, 128] }],
   dilated: ["3×3, dilation 2", { padding: both(2), dilation: both(2) }],
-  depthwise: ["3×3, depthwise", { padding: both(1), channels: both(32), groups: 32 }],
-  row: ["1×5, padding 0 and 2", { kernel: [1, 5], padding: [0, 2] }],
-  twice: ["transposed 2×2, stride 2", { size: both(4), kernel: both(2), stride: both(2), transposed: true }],
-  uneven: ["transposed 3×3, stride 2", { size: both(4), stride: both(2), padding: both(1), output_padding: both(1), transposed: true }],
-  even: ["transposed 4×4, stride 2", { size: both(4), kernel: both(4), stride: both(2), padding: both(1), transposed: true }],
+  depthwise: ["depthwise 3×3", { padding: both(1), channels: both(32), groups: 32 }],
+  row: ["1×5, same size", { kernel: [1, 5], padding: [0, 2] }],
+  twice: ["transposed 2×2", { size: both(4), kernel: both(2), stride: both(2), transposed: true }],
+  uneven: ["transposed 3×3", { size: both(4), stride: both(2), padding: both(1), output_padding: both(1), transposed: true }],
+  even: ["transposed 4×4", { size: both(4), kernel: both(4), stride: both(2), padding: both(1), transposed: true }],
 };
 export const preset = (name) => structuredClone({ ...PLAIN, ...PRESETS[name][1] });
 
@@ -155,6 +155,8 @@ function drawChannels({ channels: [C, O], groups }) {
   const drawing = h("svg", { viewBox: "-2 -2 124 124", class: "cn-arith-plan", role: "img", "aria-label": `Each of ${O} output channels sees ${whole ? C / groups : "no whole number"} of ${C} input channels` },
     h("rect", { x: 0, y: 0, width: 120, height: 120, class: "cn-arith-none" }));
   if (whole) for (let g = 0; g < groups; g++) drawing.append(h("rect", { x: g * step, y: g * step, width: step, height: step, class: "cn-arith-group" }));
+  const every = (count, line) => (count <= 32 ? Array.from({ length: count - 1 }, (_, n) => line((n + 1) * 120 / count)).join("") : "");
+  drawing.append(h("path", { d: every(C, (x) => `M${x} 0V120`) + every(O, (y) => `M0 ${y}H120`), class: "cn-arith-pair" }));
   return drawing;
 }
 
@@ -213,8 +215,7 @@ function render({ model, el }) {
     const caption = h("figcaption", {});
     return { svg, holder, caption, el: h("figure", { className: "cn-picture cn-arith-grid" }, holder, caption) };
   }
-  const wrong = h("p", { className: "cn-arith-wrong", role: "status", data: { shown: "refusal" } });
-  const said = h("p", { className: "cn-small cn-wide cn-arith-said", data: { shown: "place" } });
+  const wrong = h("p", { className: "cn-arith-wrong", data: { shown: "refusal" } }), said = h("p", { className: "cn-small cn-wide cn-arith-said", data: { shown: "place" } });
   const kernelView = h("figure", { className: "cn-picture" }), channelView = h("figure", { className: "cn-picture" });
   ui.stage.append(h("div", { className: "cn-arith-grids cn-wide" }, grids.input.el, grids.output.el, wrong), said, h("div", { className: "cn-arith-parts cn-wide" }, kernelView, channelView));
 
@@ -231,6 +232,7 @@ function render({ model, el }) {
     get: () => (n < 2 ? model.get("channels")[n] : model.get("groups")),
     set: (value) => change(model, n < 2 ? { channels: model.get("channels").map((old, m) => (m === n ? value : old)) } : { groups: value }) }));
   const rows = h("div", {});
+  ui.panel.classList.add("cn-arith-panel");
   ui.panel.append(top[0].el, top[1].el, top[2].el, rows, h("table", { className: "cn-matrix cn-arith-table" },
     h("thead", {}, h("tr", {}, ["channels in", "out", "groups"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, h("tr", {}, channels.map((one) => h("td", {}, one.el))))), top[3].el);
   let sliders = [], built = "";
@@ -238,7 +240,7 @@ function render({ model, el }) {
     if (built === `${linked} ${now.transposed}`) return;
     built = `${linked} ${now.transposed}`;
     sliders = FIELDS.filter((f) => f !== "output_padding" || now.transposed).flatMap((f) => (linked ? [null] : [0, 1]).map((a) => slider({
-      name: a === null ? f : `${f}-${AXES[a]}`, label: `${NAMES[f]}${a === null ? "" : `, ${AXES[a]}`}`, min: LIMITS[f][0], max: LIMITS[f][1], get: () => model.get(f)[a ?? 0],
+      name: a === null ? f : `${f}-${AXES[a]}`, label: `${NAMES[f]}${a === null ? "" : ` ${"HW"[a]}`}`, min: LIMITS[f][0], max: LIMITS[f][1], get: () => model.get(f)[a ?? 0],
       set: (value) => change(model, { [f]: a === null ? both(value) : model.get(f).map((old, b) => (a === b ? value : old)) }) })));
     rows.replaceChildren(...sliders.map((one) => one.el));
   }
@@ -262,7 +264,7 @@ function render({ model, el }) {
       own = true;
       put(side, [Math.floor(n / size[1]), n % size[1]]);
       own = false;
-      n += 1;
+      n++;
     };
     timer = setInterval(step, 350);
     step();
@@ -275,7 +277,7 @@ function render({ model, el }) {
     [...top, ...sliders, ...channels].forEach((one) => one.refresh());
     const place = chosen(now), marks = out ? taps(now, side, place) : [], other = side === "input" ? "output" : "input", fine = now.transposed ? "output" : "input";
     const wide = ["input", ...(out ? ["output"] : [])].map((s) => { const [, [from, to]] = extent(now, s); return to - from; });
-    const total = wide.reduce((a, b) => a + b), legible = total <= 18;
+    const total = wide.reduce((a, b) => a + b), legible = total <= 16;
     const lines = out && visits(now), lost = out && untouched(now);
     for (const [s, view] of Object.entries(grids)) {
       view.el.hidden = s === "output" && !out;
@@ -289,8 +291,8 @@ function render({ model, el }) {
     wrong.textContent = refusal(now);
     wrong.hidden = Boolean(out);
     said.textContent = out ? sentence(now, side, place) : "torch refuses this layer.";
-    kernelView.replaceChildren(drawKernel(now, marks), h("figcaption", {}, h("strong", {}, "Kernel"), ` ${now.kernel.join("×")}: taps u,v`));
-    channelView.replaceChildren(drawChannels(now), h("figcaption", {}, h("strong", {}, "Channels"), ` ${now.channels[0]} across → ${now.channels[1]} down, ${several(now.groups, "group")}`));
+    kernelView.replaceChildren(drawKernel(now, marks), h("figcaption", {}, h("strong", {}, "Kernel"), ` ${now.kernel.join("×")}, taps u,v`));
+    channelView.replaceChildren(drawChannels(now), h("figcaption", {}, h("strong", {}, "Channels"), ` ${now.channels[0]} in (across), ${now.channels[1]} out (down), ${several(now.groups, "group")}`));
     const fineSize = now.transposed ? out : now.size;
     big.output(out ? `${out[0]} × ${out[1]}` : "none", out ? "output, height × width" : "no output");
     big.untouched(out ? format(lost) : "–", out ? `of ${format(fineSize[0] * fineSize[1])} ${now.transposed ? "outputs get only the bias" : "input pixels never read"}` : "");
