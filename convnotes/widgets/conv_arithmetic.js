@@ -1,25 +1,23 @@
 // One layer, plain or transposed, and the arithmetic of its sizes. Pure functions first, then the drawing.
-//
 // Along each axis everything follows from one relation. Call the grid that the stride steps over the fine one (the input
 // of a convolution, the output of a transposed one) and the other one the coarse; then tap u joins
 //     fine place = coarse place · s + u · d − p .
 
 const LIMITS = { size: [1, 16], kernel: [1, 7], stride: [1, 5], padding: [0, 6], dilation: [1, 4], output_padding: [0, 4], channels: [1, 512] };
-const AXES = ["height", "width"];
+const AXES = ["height", "width"], both = (value) => [value, value];
 const PLAIN = { size: [8, 8], kernel: [3, 3], stride: [1, 1], padding: [0, 0], dilation: [1, 1], output_padding: [0, 0], channels: [3, 16], groups: 1, transposed: false };
-const both = (value) => [value, value];
 
 // name → its text, and what differs from a plain 3×3 layer on 8×8 pixels
 export const PRESETS = {
   halve: ["3×3, stride 2", { stride: both(2) }],
   valid: ["3×3, valid", {}],
-  same: ["3×3, same size", { padding: both(1) }],
+  same: ["3×3, same", { padding: both(1) }],
   stem: ["7×7, stride 2", { size: both(16), kernel: both(7), stride: both(2), padding: both(3), channels: [3, 64] }],
   patches: ["4×4 patches", { kernel: both(4), stride: both(4), channels: [3, 192] }],
   skipping: ["1×1, stride 2", { kernel: both(1), stride: both(2), channels: [64, 128] }],
   dilated: ["3×3, dilation 2", { padding: both(2), dilation: both(2) }],
   depthwise: ["depthwise 3×3", { padding: both(1), channels: both(32), groups: 32 }],
-  row: ["1×5, same size", { kernel: [1, 5], padding: [0, 2] }],
+  row: ["1×5, same", { kernel: [1, 5], padding: [0, 2] }],
   twice: ["transposed 2×2", { size: both(4), kernel: both(2), stride: both(2), transposed: true }],
   uneven: ["transposed 3×3", { size: both(4), stride: both(2), padding: both(1), output_padding: both(1), transposed: true }],
   even: ["transposed 4×4", { size: both(4), kernel: both(4), stride: both(2), padding: both(1), transposed: true }],
@@ -28,10 +26,7 @@ export const preset = (name) => structuredClone({ ...PLAIN, ...PRESETS[name][1] 
 
 const along = (layer, a) => ({ n: layer.size[a], k: layer.kernel[a], s: layer.stride[a], p: layer.padding[a], d: layer.dilation[a], e: layer.output_padding[a] });
 const span = (k, d) => d * (k - 1) + 1;
-function length(layer, a) {
-  const { n, k, s, p, d, e } = along(layer, a);
-  return layer.transposed ? (n - 1) * s - 2 * p + span(k, d) + e : Math.floor((n + 2 * p - span(k, d)) / s) + 1;
-}
+const length = (layer, a) => { const { n, k, s, p, d, e } = along(layer, a); return layer.transposed ? (n - 1) * s - 2 * p + span(k, d) + e : Math.floor((n + 2 * p - span(k, d)) / s) + 1; };
 
 // Why torch refuses the layer or its input; "" where it does not.
 export function refusal(layer) {
@@ -76,7 +71,7 @@ export function taps(layer, side, place) {
 
 // Along each axis: to how many taps each fine place is joined. On the plane it is the product of the two.
 export function visits(layer) {
-  const fine = layer.transposed ? outputSize(layer) : layer.size, side = layer.transposed ? "output" : "input";
+  const [fine, side] = layer.transposed ? [outputSize(layer), "output"] : [layer.size, "input"];
   return [0, 1].map((a) => Array.from({ length: fine[a] }, (_, at) => joined(layer, a, side, at).length));
 }
 
@@ -86,15 +81,14 @@ export function untouched(layer) {
   return lines[0].length * lines[1].length - rows * columns;
 }
 
-// The size along axis a with its numbers put in, and what the floor throws away.
+// The size along axis a with its numbers put in; and what its floor throws away: places at the end that no kernel reaches.
 export function formula(layer, a) {
   const { n, k, s, p, d, e } = along(layer, a), out = length(layer, a);
   if (layer.transposed) return `(${n} − 1)·${s} − 2·${p} + ${d}·(${k} − 1) + ${e} + 1 = ${format(out)}`;
-  const free = n + 2 * p - span(k, d), left = free % s;
-  return `⌊(${n} + 2·${p} − ${d}·(${k} − 1) − 1) / ${s}⌋ + 1 = ⌊${format(free)}/${s}⌋ + 1 = ${format(out)}${free > 0 && left ? `, remainder ${left}` : ""}`;
+  return `⌊(${n} + 2·${p} − ${d}·(${k} − 1) − 1) / ${s}⌋ + 1 = ⌊${format(n + 2 * p - span(k, d))}/${s}⌋ + 1 = ${format(out)}`;
 }
-
-const tuple = ([h, w]) => (h === w ? `${h}` : `(${h}, ${w})`);
+export const remainder = (layer, a) => { const { n, k, s, p, d } = along(layer, a); return layer.transposed ? 0 : (n + 2 * p - span(k, d)) % s; };
+const tuple = ([h, w]) => (h === w ? h : `(${h}, ${w})`);
 export function torchCode(layer) {
   const { channels: [C, O], groups, size, transposed } = layer, given = (name, usual) => (layer[name].every((v) => v === usual) ? [] : [`${name}=${tuple(layer[name])}`]);
   const options = [C, O, `kernel_size=${tuple(layer.kernel)}`, ...given("stride", 1), ...given("padding", 0), ...(transposed ? given("output_padding", 0) : []),
@@ -111,7 +105,6 @@ export function extent(layer, side) {
     return fine ? [-p, size[a] + (layer.transposed ? Math.max(0, p - e) : p)] : [0, size[a]];
   });
 }
-
 const UNIT = 40;
 const cellText = (text, [i, j], className) => h("text", { x: (j + 0.5) * UNIT, y: (i + 0.5) * UNIT, class: className }, text);
 const box = ([i, j], [rows, columns], className, inset = 0, more = {}) => h("rect", { x: j * UNIT + inset, y: i * UNIT + inset, width: columns * UNIT - 2 * inset, height: rows * UNIT - 2 * inset, class: className, ...more });
@@ -137,8 +130,8 @@ function drawGrid(svg, layer, side, { marks = [], chosen, numbers, legible, line
   svg.replaceChildren(...parts);
 }
 
-function drawKernel(layer, marks) {
-  const [rows, columns] = layer.kernel, live = new Set(marks.map(({ tap }) => String(tap)));
+function drawKernel({ kernel: [rows, columns] }, marks) {
+  const live = new Set(marks.map(({ tap }) => String(tap)));
   const drawing = h("svg", { viewBox: `-3 -3 ${columns * UNIT + 6} ${rows * UNIT + 6}`, class: "cn-arith-kernel", role: "img", style: { "--cells": columns },
     "aria-label": `Kernel of ${rows} by ${columns} taps, ${live.size} of them in use for the chosen place` });
   for (let u = 0; u < rows; u++) for (let v = 0; v < columns; v++) {
@@ -152,10 +145,10 @@ function drawKernel(layer, marks) {
 // Which channels see which: input channels across, output channels down, one orange block a group.
 function drawChannels({ channels: [C, O], groups }) {
   const whole = C % groups === 0 && O % groups === 0, step = 120 / groups;
+  const every = (count, line) => (count <= 32 ? Array.from({ length: count - 1 }, (_, n) => line((n + 1) * 120 / count)).join("") : "");
   const drawing = h("svg", { viewBox: "-2 -2 124 124", class: "cn-arith-plan", role: "img", "aria-label": `Each of ${O} output channels sees ${whole ? C / groups : "no whole number"} of ${C} input channels` },
     h("rect", { x: 0, y: 0, width: 120, height: 120, class: "cn-arith-none" }));
   if (whole) for (let g = 0; g < groups; g++) drawing.append(h("rect", { x: g * step, y: g * step, width: step, height: step, class: "cn-arith-group" }));
-  const every = (count, line) => (count <= 32 ? Array.from({ length: count - 1 }, (_, n) => line((n + 1) * 120 / count)).join("") : "");
   drawing.append(h("path", { d: every(C, (x) => `M${x} 0V120`) + every(O, (y) => `M0 ${y}H120`), class: "cn-arith-pair" }));
   return drawing;
 }
@@ -187,18 +180,15 @@ function render({ model, el }) {
 
   const grids = { input: gridView("input"), output: gridView("output") };
   function gridView(side) {
-    const svg = h("svg", { class: "cn-arith-svg", "aria-hidden": "true" });
+    const svg = h("svg", { class: "cn-arith-svg", "aria-hidden": "true" }), caption = h("figcaption", {});
     const holder = h("div", { className: "cn-arith-holder", role: "application", tabIndex: 0, data: { control: `probe-${side}` }, ...KEYS,
-      on: {
-        keydown(event) {
+      on: { keydown(event) {
           const [dy, dx] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [], now = layer();
           if (dy === undefined) return;
           event.preventDefault();
           const from = model.get("side") === side ? chosen(now) : outputSize(now) ? partner(now) : [0, 0];
-          put(side, fit([from[0] + dy, from[1] + dx], side, now));
-        },
-        pointerdown: pick, pointermove: pick,
-      } }, svg);
+          put(side, fit([from[0] + dy, from[1] + dx], side, now)); },
+        pointerdown: pick, pointermove: pick } }, svg);
     function partner(now) {  // the middle of what the other grid's chosen place is joined to
       const inside = taps(now, model.get("side"), chosen(now)).filter((one) => one.inside);
       return inside.length ? inside[inside.length >> 1].place : [0, 0];
@@ -212,7 +202,6 @@ function render({ model, el }) {
       if (event.type === "pointermove" && at.some((v, a) => v < 0 || v >= size[a])) return;
       put(side, fit(at, side, now));
     }
-    const caption = h("figcaption", {});
     return { svg, holder, caption, el: h("figure", { className: "cn-picture cn-arith-grid" }, holder, caption) };
   }
   const wrong = h("p", { className: "cn-arith-wrong", data: { shown: "refusal" } }), said = h("p", { className: "cn-small cn-wide cn-arith-said", data: { shown: "place" } });
@@ -226,7 +215,7 @@ function render({ model, el }) {
     toggle({ name: "transposed", label: "Transposed", get: () => model.get("transposed"), set: (on) => change(model, { transposed: on, side: on ? "input" : "output", probe: [1, 1] }) }),
     toggle({ name: "linked", label: "Height and width together", get: () => model.get("linked"),
       set: (on) => change(model, { linked: on, ...(on ? Object.fromEntries(FIELDS.map((f) => [f, both(model.get(f)[0])])) : {}) }) }),
-    toggle({ name: "numbers", label: "Count the taps on each place", get: () => model.get("numbers"), set: (on) => change(model, { numbers: on }) }),
+    toggle({ name: "numbers", label: "Count taps per place", get: () => model.get("numbers"), set: (on) => change(model, { numbers: on }) }),
   ];
   const channels = ["in", "out", "groups"].map((name, n) => cell({ name: `channels-${name}`, label: n < 2 ? `channels ${name}` : name, min: LIMITS.channels[0], max: LIMITS.channels[1], step: 1, digits: 0,
     get: () => (n < 2 ? model.get("channels")[n] : model.get("groups")),
@@ -235,7 +224,6 @@ function render({ model, el }) {
   ui.panel.classList.add("cn-arith-panel");
   ui.panel.append(top[0].el, top[1].el, top[2].el, rows, h("table", { className: "cn-matrix cn-arith-table" },
     h("thead", {}, h("tr", {}, ["channels in", "out", "groups"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, h("tr", {}, channels.map((one) => h("td", {}, one.el))))), top[3].el);
-  let sliders = [], built = "";
   function build(now, linked) {
     if (built === `${linked} ${now.transposed}`) return;
     built = `${linked} ${now.transposed}`;
@@ -250,22 +238,21 @@ function render({ model, el }) {
     return [name, (text, words) => { value.textContent = text; note.textContent = words; }];
   }));
 
-  let timer, own = false;
+  let timer, own = false, sliders = [], built = "";
   const play = button("play", "Play", () => (timer ? stop() : start()));
   ui.actions.prepend(play);
   function stop() { clearInterval(timer); timer = undefined; play.textContent = "Play"; }
   function start() {  // the coarse grid, place after place
-    const side = layer().transposed ? "input" : "output";
     let n = 0;
-    play.textContent = "Pause";
+    const side = layer().transposed ? "input" : "output";
     const step = () => {
-      const now = layer(), size = side === "input" ? now.size : outputSize(now);
+      const size = side === "input" ? layer().size : outputSize(layer());
       if (!el.isConnected || !size || n >= size[0] * size[1]) return stop();
       own = true;
-      put(side, [Math.floor(n / size[1]), n % size[1]]);
+      put(side, [Math.floor(n / size[1]), n++ % size[1]]);
       own = false;
-      n++;
     };
+    play.textContent = "Pause";
     timer = setInterval(step, 350);
     step();
   }
@@ -284,9 +271,9 @@ function render({ model, el }) {
       if (view.el.hidden) continue;
       drawGrid(view.svg, now, s, { marks: s === other ? marks : [], chosen: s === side && out ? place : null, numbers, legible, lines: s === fine ? lines : null });
       for (const [key, value] of Object.entries({ "--cells": wide[s === "input" ? 0 : 1], "--all": total, "--most": Math.max(...wide) })) view.el.style.setProperty(key, value);
-      const [rowsOf, columnsOf] = s === "input" ? now.size : out, padded = now.padding.some((p) => p > 0) && s === fine;
-      view.caption.replaceChildren(h("strong", {}, s === "input" ? "Input" : "Output"), ` ${rowsOf}×${columnsOf}${padded ? (now.transposed ? "; around it: cut off" : "; around it: zeros") : ""}`);
-      view.holder.setAttribute("aria-label", `${s === "input" ? "Input" : "Output"} of ${rowsOf} by ${columnsOf}, chosen: ${s === side ? "" : "by the other grid, "}row ${place[0]}, column ${place[1]}`);
+      const size = s === "input" ? now.size : out, title = s === "input" ? "Input" : "Output", around = s === fine && Math.max(...now.padding) ? `; around it: ${now.transposed ? "cut off" : "zeros"}` : "";
+      view.caption.replaceChildren(h("strong", {}, title), ` ${size.join("×")}${around}`);
+      view.holder.setAttribute("aria-label", `${title} of ${size.join(" by ")}, chosen: ${s === side ? "" : "in the other grid, "}row ${place[0]}, column ${place[1]}`);
     }
     wrong.textContent = refusal(now);
     wrong.hidden = Boolean(out);
@@ -294,14 +281,16 @@ function render({ model, el }) {
     kernelView.replaceChildren(drawKernel(now, marks), h("figcaption", {}, h("strong", {}, "Kernel"), ` ${now.kernel.join("×")}, taps u,v`));
     channelView.replaceChildren(drawChannels(now), h("figcaption", {}, h("strong", {}, "Channels"), ` ${now.channels[0]} in (across), ${now.channels[1]} out (down), ${several(now.groups, "group")}`));
     const fineSize = now.transposed ? out : now.size;
-    big.output(out ? `${out[0]} × ${out[1]}` : "none", out ? "output, height × width" : "no output");
-    big.untouched(out ? format(lost) : "–", out ? `of ${format(fineSize[0] * fineSize[1])} ${now.transposed ? "outputs get only the bias" : "input pixels never read"}` : "");
+    big.output(out ? `${out[0]} × ${out[1]}` : "none", out ? "output, H × W" : "no output");
+    big.untouched(out ? format(lost) : "–", out ? `of ${format(fineSize[0] * fineSize[1])} ${now.transposed ? "outputs only bias" : "pixels never read"}` : "");
     const cost = out && counts(now);
-    big.params(out ? format(cost.params) : "–", out ? `parameters: weight [${weightShape(now).join(", ")}] and ${several(now.channels[1], "bias", "biases")}` : "");
+    big.params(out ? format(cost.params) : "–", out ? `parameters, ${several(now.channels[1], "bias", "biases")}` : "");
     big.macs(out ? format(cost.macs) : "–", "multiply-adds");
-    const equal = formula(now, 0) === formula(now, 1), heads = equal ? ["H_out = W_out"] : ["H_out", "W_out"];
-    const shape = now.transposed ? "weight [C, O/groups, KH, KW]" : "weight [O, C/groups, KH, KW]";
-    ui.formula.textContent = heads.map((head, a) => `${head} = ${formula(now, a)}`).join("\n") + (out ? `\n${shape} = [${weightShape(now).join(", ")}]` : "");
+    const heads = formula(now, 0) === formula(now, 1) ? ["H_out = W_out"] : ["H_out", "W_out"];
+    const left = [0, 1].map((a) => remainder(now, a)), shape = now.transposed ? "weight [C, O/groups, KH, KW]" : "weight [O, C/groups, KH, KW]";
+    ui.formula.textContent = [...heads.map((head, a) => `${head} = ${formula(now, a)}`),
+      ...(out && (left[0] || left[1]) ? [`remainder: ${several(left[0], "row")} and ${several(left[1], "column")} at the end of the padded input are left over`] : []),
+      ...(out ? [`${shape} = [${weightShape(now).join(", ")}]`] : [])].join("\n");
     ui.say(out ? `output ${out[0]} by ${out[1]}. ${sentence(now, side, place)}` : refusal(now));
   }
   const leave = follow(model, draw);

@@ -91,7 +91,7 @@ class ConvArithmetic(Widget):
         if self.output_size() is None:
             return []
         place = [min(at, n - 1) for at, n in zip(self.probe, size, strict=True)]
-        rows, columns = (self._joined(a, place[a]) for a in (0, 1))
+        rows, columns = (self._joined(self.side, a, place[a]) for a in (0, 1))
         return [(i, j) for i in rows for j in columns]
 
     def _length(self, a: int) -> int:
@@ -100,9 +100,10 @@ class ConvArithmetic(Widget):
             return (self.size[a] - 1) * self.stride[a] - 2 * self.padding[a] + reach + self.output_padding[a]
         return (self.size[a] + 2 * self.padding[a] - reach) // self.stride[a] + 1
 
-    def _joined(self, a: int, at: int) -> list[int]:
+    def _joined(self, side: str, a: int, at: int) -> list[int]:
+        """Along axis a: the places of the other grid that place `at` of the grid `side` is joined to."""
         s, p, d = self.stride[a], self.padding[a], self.dilation[a]
-        if (self.side == "output") != self.transposed:
+        if (side == "output") != self.transposed:
             return [at * s + u * d - p for u in range(self.kernel[a])]
         coarse = self.size[a] if self.transposed else self._length(a)
         found = [(at + p - u * d) / s for u in range(self.kernel[a])]
@@ -141,6 +142,9 @@ class ConvArithmetic(Widget):
                 colour = plots.PALETTE["kernel" if (i, j) in marked else side]
                 cell = {"fc": colour, "alpha": 0.9 if (i, j) in marked else 0.25}
                 ax.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, lw=0, **cell))
+                fine = (side == "output") == self.transposed
+                if fine and not (self._joined(side, 0, i) and self._joined(side, 1, j)):
+                    ax.plot(j, i, "x", ms=8, mew=2, color=plots.PALETTE["accent"])
             for i, j in chosen:
                 frame = {"fill": False, "ec": plots.PALETTE["accent"], "lw": 4}
                 ax.add_patch(Rectangle((j - 0.42, i - 0.42), 0.84, 0.84, **frame))

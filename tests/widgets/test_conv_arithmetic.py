@@ -79,7 +79,8 @@ def pages() -> list[dict]:
         const size = outputSize(layer), says = refusal(layer);
         if (!size) return { size, says };
         return { size, says, weight: weightShape(layer), ...counts(layer), visits: visits(layer),
-            untouched: untouched(layer), lines: [formula(layer, 0), formula(layer, 1)], code: torchCode(layer),
+            untouched: untouched(layer), lines: [0, 1].map((a) => formula(layer, a)),
+            left: [0, 1].map((a) => remainder(layer, a)), code: torchCode(layer),
             input: taps(layer, "input", places[n].input), output: taps(layer, "output", places[n].output) };
     })"""
     return call(MODULE, ask, layers=LAYERS, places=answers())
@@ -185,11 +186,20 @@ def test_parameters_and_multiply_adds_are_those_of_measure():
 def test_the_printed_formula_ends_in_the_size_and_its_numbers_give_it():
     for _, answer, page in accepted():
         for line, size in zip(page["lines"], answer["size"], strict=True):
-            line, _, remainder = line.partition(", remainder ")
             first, *_, last = line.replace("−", "-").replace("·", "*").replace("⌊", "(").split(" = ")
             assert int(last.replace(",", "")) == size
             assert eval(first.replace(" / ", " // ").replace("⌋", ")")) == size
-            assert remainder == "" or int(remainder) > 0
+
+
+def test_the_remainder_is_what_could_be_cut_off_the_end_of_the_padded_input_without_a_change():
+    for layer, answer, page in accepted():
+        for a, left in enumerate(page["left"]):
+            n, k, s, p, d = (layer[name][a] for name in PAIRS[:5])
+            if layer["transposed"]:
+                assert left == 0
+            else:
+                last = (answer["size"][a] - 1) * s + d * (k - 1)  # the last place that a tap reaches
+                assert left == n + 2 * p - 1 - last
 
 
 def test_the_copied_code_is_the_layer_and_says_its_shape():
