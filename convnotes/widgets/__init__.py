@@ -11,6 +11,7 @@ _HOME = {
     "AttentionViewer": "attention_viewer",
     "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
+    "ConvArithmetic": "conv_arithmetic",
     "DeformSampler": "deform_sampler",
     "FieldGrower": "field_grower",
     "KernelStackViewer": "kernel_stack_viewer",
