@@ -14,6 +14,7 @@ _HOME = {
     "DeformSampler": "deform_sampler",
     "FieldGrower": "field_grower",
     "KernelStackViewer": "kernel_stack_viewer",
+    "LiveFilter": "live_filter",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
     "ShiftViewer": "shift_viewer",

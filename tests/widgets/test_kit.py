@@ -18,6 +18,7 @@ EXAMPLES = {
     "DeformSampler": lambda: widgets.DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
     "FieldGrower": widgets.FieldGrower,
     "KernelStackViewer": lambda: widgets.KernelStackViewer(),
+    "LiveFilter": lambda: widgets.LiveFilter(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "Quiz": lambda: widgets.Quiz([QUESTION]),
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
