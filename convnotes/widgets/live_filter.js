@@ -3,7 +3,7 @@
 
 const MOST = 99;  // a tap's largest size
 const SAMPLES = 64;  // frequencies along an axis
-const FLOOR = -40;  // dB, the dark end of the spectrum's scale
+const FLOOR = -2;  // log10 of the dark end of the spectrum's scale: a hundredth of the largest
 
 const full = (rows, columns, value = 1) => Array.from({ length: rows }, () => Array(columns).fill(value));
 const product = (down, across) => down.map((a) => across.map((b) => a * b));
@@ -41,6 +41,14 @@ export function convolve(x, height, width, kernel) {
     }
   }));
   return y;
+}
+
+// The largest size of an answer whose pixels all lie inside the picture: the edge to the zeros outside is not the picture's.
+export function reachInside(y, height, width, kernel) {
+  const top = (kernel.length - 1) / 2, left = (kernel[0].length - 1) / 2;
+  let most = 0;
+  for (let i = top; i < height - top; i++) for (let j = left; j < width - left; j++) most = Math.max(most, Math.abs(y[i * width + j]));
+  return most;
 }
 
 // |Σ_{u,v} kernel[u][v] · exp(−2πi(f·u + g·v))| at n×n frequencies; row i is f = (i − n/2)/n cycles a pixel, so is column g.
@@ -104,7 +112,7 @@ function render({ model, el }) {
   const bar = picture("", 1, 128);
   bar.el.classList.add("cn-scalebar");
   bar.paint(Float32Array.from({ length: 3 * 128 }, (_, n) => viridis((n % 128) / 127)[Math.floor(n / 128)]), 3);
-  bar.text.textContent = `${format(FLOOR)} dB or less (dark) to 0 dB, the largest (bright)`;
+  bar.text.textContent = "dark: a hundredth of the largest, or less; bright: the largest";
   bar.surface.setAttribute("aria-label", bar.text.textContent);
   const ends = (style) => h("div", { className: "cn-small", "aria-hidden": "true", style: { display: "flex", "justify-content": "space-between", "line-height": 1.2, ...style } }, ...["−½", "0", "½"].map((t) => h("span", {}, t)));
   waves.el.style.setProperty("max-width", "20rem");
@@ -158,15 +166,15 @@ function render({ model, el }) {
     input.surface.setAttribute("aria-label", model.get("alt"));
     input.text.replaceChildren(h("strong", {}, "Input"), `; blue: the ${shape} pixels that the marked place sees`);
 
-    const y = convolve(photo, height, width, used), reach = y.reduce((most, v) => Math.max(most, Math.abs(v)), 0) || 1;
+    const y = convolve(photo, height, width, used), reach = reachInside(y, height, width, used) || 1;
     const sum = used.flat().reduce((all, w) => all + w, 0), balanced = Math.abs(sum) < 1e-9, absolute = model.get("absolute");
     output.paint(y.map((v) => (absolute ? Math.abs(v) / reach : balanced ? 0.5 + v / reach / 2 : v)), 1);
-    const scale = absolute ? `absolute values, black 0, white ${format(reach)}` : balanced ? `grey 0, black ${format(-reach)}, white ${format(reach)}` : "black 0 or less, white 1 or more";
+    const scale = absolute ? `absolute values, black 0, white ${format(reach)} or more` : balanced ? `grey 0, black ${format(-reach)} or less, white ${format(reach)} or more` : "black 0 or less, white 1 or more";
     output.surface.setAttribute("aria-label", `The photograph filtered by the kernel; ${scale}`);
     output.text.replaceChildren(h("strong", {}, "Output"), `: ${scale}`);
 
     const gains = spectrum(used, SAMPLES), best = strongest(gains, SAMPLES), shown = new Float32Array(3 * gains.length);
-    gains.forEach((gain, n) => viridis(1 - (best.gain ? Math.max(FLOOR, 20 * Math.log10(gain / best.gain + 1e-12)) : FLOOR) / FLOOR).forEach((v, c) => { shown[c * gains.length + n] = v; }));
+    gains.forEach((gain, n) => viridis(1 - (best.gain ? Math.max(FLOOR, Math.log10(gain / best.gain + 1e-12)) : FLOOR) / FLOOR).forEach((v, c) => { shown[c * gains.length + n] = v; }));
     waves.paint(shown, 3);
     waves.text.replaceChildren(h("strong", {}, "Spectrum"), " of the kernel, log |ŵ|: frequency down and across, in cycles a pixel. Middle: even light; edge: waves of two pixels");
     const fine = Math.hypot(best.down, best.across), period = !best.gain ? "none" : fine ? `${format(1 / fine, 1)} px` : "even light";
@@ -180,7 +188,7 @@ function render({ model, el }) {
     wave.textContent = period;
     waveNote.textContent = best.gain ? `${fine ? "the wave length that" : "what"} passes strongest, times ${format(best.gain)}` : "passes";
     const lines = written(photo, height, width, used, [row, column]);
-    ui.formula.textContent = `y[${row}, ${column}] = ${absolute ? "| " : ""}${lines.join(`\n${" ".repeat(`y[${row}, ${column}]`.length)} + `)}${absolute ? " |" : ""}\n${" ".repeat(`y[${row}, ${column}]`.length)} = ${format(here, 3)}`;
+    ui.formula.textContent = `y[${row}, ${column}] = ${format(here, 3)} = ${absolute ? "the size of " : ""}${rows > 1 ? "\n  " : ""}${lines.join("\n+ ")}`;
     ui.say(`Answer ${format(here, 3)} at the marked place; passes strongest: ${period}`);
   }
   return follow(model, draw);

@@ -103,6 +103,6 @@ class LiveFilter(Widget):
         plots.image(self._pixels(), panels[1], "input")
         plots.signed(self.output(), panels[2], "output")
         gains = self.spectrum()
-        decibels = 20 * torch.log10((gains / gains.max().clamp(min=1e-12)).clamp(min=1e-2))
-        plots.heat(decibels, panels[3], "spectrum", label="dB")
+        logarithm = torch.log10((gains / gains.max().clamp(min=1e-12)).clamp(min=1e-2))
+        plots.heat(logarithm, panels[3], "spectrum", label="log₁₀ of |ŵ| / largest")
         return plots.save(panels[0])

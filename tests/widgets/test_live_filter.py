@@ -50,6 +50,17 @@ def test_normalised_taps_add_to_one_in_size_and_zeros_stay():
     assert call("live_filter", "taps(PRESETS.sharpen, false)") == call("live_filter", "PRESETS.sharpen")
 
 
+@every_shape
+def test_the_scale_of_the_picture_is_set_by_answers_that_see_no_padding(shape):
+    x, kernel = torch.rand(11, 9, dtype=torch.float64), torch.randn(shape, dtype=torch.float64)
+    expected = torch.nn.functional.conv2d(x[None, None], kernel[None, None]).abs().max().item()
+    found = call(
+        "live_filter", "reachInside(convolve(x, 11, 9, kernel), 11, 9, kernel)",
+        x=x.flatten().tolist(), kernel=kernel.tolist(),
+    )  # fmt: skip
+    assert found == pytest.approx(expected)
+
+
 def test_growing_a_kernel_leaves_its_answers_and_shrinking_takes_it_back():
     kernel = torch.randn(3, 5).tolist()
     grown = call("live_filter", "resized(kernel, 7, 7)", kernel=kernel)
