@@ -184,9 +184,9 @@ function render({ model, el }) {
     answer.textContent = format(here, 3);
     answerNote.textContent = `the answer at row ${row}, column ${column}`;
     cost.textContent = `${shape} = ${rows * columns}`;
-    costNote.textContent = "taps: pixels seen, weights, multiply-adds a place";
+    costNote.textContent = "taps, and multiply-adds a place";
     wave.textContent = period;
-    waveNote.textContent = best.gain ? `${fine ? "the wave length that" : "what"} passes strongest, times ${format(best.gain)}` : "passes";
+    waveNote.textContent = best.gain ? `${fine ? "the wave that" : "what"} passes strongest, times ${format(best.gain)}` : "passes";
     const lines = written(photo, height, width, used, [row, column]);
     ui.formula.textContent = `y[${row}, ${column}] = ${format(here, 3)} = ${absolute ? "the size of " : ""}${rows > 1 ? "\n  " : ""}${lines.join("\n+ ")}`;
     ui.say(`Answer ${format(here, 3)} at the marked place; passes strongest: ${period}`);

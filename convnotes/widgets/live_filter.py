@@ -78,7 +78,7 @@ class LiveFilter(Widget):
         return y.abs() if self.absolute else y
 
     def spectrum(self, n: int = 64) -> torch.Tensor:
-        """|ŵ| at n×n frequencies from −1/2 to 1/2 cycles a pixel, `[n, n]`; 0 lies at n/2."""
+        """The size of ŵ at n×n frequencies from −1/2 to 1/2 cycles a pixel, `[n, n]`; 0 lies at n/2."""
         return torch.fft.fftshift(torch.fft.fft2(self.taps(), s=(n, n)).abs())
 
     def _pixels(self) -> torch.Tensor:
