@@ -13,6 +13,7 @@ _HOME = {
     "ChannelMixer": "channel_mixer",
     "DeformSampler": "deform_sampler",
     "FieldGrower": "field_grower",
+    "KernelCount": "kernel_count",
     "KernelStackViewer": "kernel_stack_viewer",
     "LiveFilter": "live_filter",
     "Quiz": "quiz",

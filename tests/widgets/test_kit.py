@@ -17,6 +17,7 @@ EXAMPLES = {
     "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "DeformSampler": lambda: widgets.DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
     "FieldGrower": widgets.FieldGrower,
+    "KernelCount": lambda: widgets.KernelCount(torch.linspace(0, 1, 231).view(3, 7, 11), alt="A grey ramp"),
     "KernelStackViewer": lambda: widgets.KernelStackViewer(),
     "LiveFilter": lambda: widgets.LiveFilter(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "Quiz": lambda: widgets.Quiz([QUESTION]),
