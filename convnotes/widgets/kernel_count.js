@@ -60,27 +60,29 @@ export function torchCode(basis, k, count, overlap) {
     ...(overlap ? [`patches = torch.nn.functional.conv_transpose2d(torch.ones_like(code[:, :1]), torch.ones(1, 1, ${k}, ${k}))`, "rebuilt = rebuilt / patches"] : [])].join("\n");
 }
 
-// The first `count` kernels in a canvas of `across` columns with a line between them: 0 in the middle of the greys.
-function sheet(basis, k, count, all) {
-  const across = Math.ceil(Math.sqrt(1.5 * all)), down = Math.ceil(all / across), side = k + 1;
-  const height = down * side - 1, width = across * side - 1, values = new Float32Array(3 * height * width).fill(-1);
-  for (let n = 0; n < all; n++) {
-    const top = Math.floor(n / across) * side, left = (n % across) * side, kernel = basis.subarray(n * k * k, (n + 1) * k * k);
+// All kernels of a size on a square sheet with a line between them, 0 in the middle of the greys; grey from `count` on.
+function sheet(basis, k, count) {
+  const side = k * (k + 1) - 1, values = new Float32Array(side * side).fill(-1);
+  for (let n = 0; n < k * k; n++) {
+    const top = Math.floor(n / k) * (k + 1), left = (n % k) * (k + 1), kernel = basis.subarray(n * k * k, (n + 1) * k * k);
     const peak = kernel.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-12);
-    kernel.forEach((v, t) => { for (let c = 0; c < 3; c++) values[(c * height + top + Math.floor(t / k)) * width + left + (t % k)] = n < count ? 0.5 + v / peak / 2 : 0.5; });
+    kernel.forEach((v, t) => { values[(top + Math.floor(t / k)) * side + left + (t % k)] = n < count ? 0.5 + v / peak / 2 : 0.5; });
   }
-  return { values, height, width, across, down };
+  return { values, side };
 }
 
-// The share that 1, 2, … kernels keep as a curve, with the present number marked.
+const DECADES = 4;  // of what is lost, from 100 % down
+
+// The share that 1, 2, … kernels lose as a curve, each line a tenth of the one above, with the present number marked.
 function curve(shares, count, label) {
-  const W = 320, H = 120, left = 44, bottom = 34, x = (n) => left + (n - 1) / Math.max(1, shares.length - 1) * (W - left - 10), y = (s) => 8 + (1 - Math.max(0, s)) * (H - 8 - bottom);
-  const text = (at, up, words, anchor) => h("text", { x: at, y: up, fill: "var(--cn-text)", "font-size": 13, "text-anchor": anchor }, words);
+  const W = 320, H = 170, left = 58, bottom = 36, step = (H - 10 - bottom) / DECADES, x = (n) => left + (n - 1) / Math.max(1, shares.length - 1) * (W - left - 12);
+  const y = (share) => 10 + clamp(-Math.log10(Math.max(1e-12, 1 - share)), 0, DECADES) * step;
+  const text = (at, up, words, anchor) => h("text", { x: at, y: up, fill: "var(--cn-text)", "font-size": 14, "text-anchor": anchor }, words);
   return h("svg", { viewBox: `0 0 ${W} ${H}`, class: "cn-field", role: "img", "aria-label": label },
-    h("path", { d: `M${left} 8V${H - bottom}H${W - 8}`, class: "cn-field-line" }),
+    Array.from({ length: DECADES + 1 }, (_, n) => [h("path", { d: `M${left} ${10 + n * step}H${W - 8}`, class: "cn-field-rule" }), text(left - 6, 15 + n * step, `${format(100 / 10 ** n, 2)} %`, "end")]).flat(),
     h("path", { d: shares.map((s, n) => `${n ? "L" : "M"}${x(n + 1).toFixed(1)} ${y(s).toFixed(1)}`).join(""), fill: "none", stroke: "var(--cn-kernel-ink)", "stroke-width": 2.5 }),
     h("circle", { cx: x(count), cy: y(shares[count - 1]), r: 6, fill: "var(--cn-accent)", stroke: "var(--cn-text)", "stroke-width": 1.5 }),
-    text(left - 6, 14, "100 %", "end"), text(left - 6, H - bottom, "0 %", "end"), text(left, H - bottom + 16, "1", "middle"), text(W - 8, H - bottom + 16, `${shares.length}`, "end"), text((W + left) / 2, H - 4, "kernels", "middle"));
+    text(left, H - bottom + 17, "1", "middle"), text(W - 12, H - bottom + 17, `${shares.length}`, "middle"), text((W + left) / 2, H - 4, "kernels N", "middle"));
 }
 
 function render({ model, el }) {
@@ -98,7 +100,7 @@ function render({ model, el }) {
   const input = picture("", height, width), output = picture("", height, width);
   input.el.classList.add("cn-input"); output.el.classList.add("cn-output");
   ui.stage.parentElement.before(h("div", { style: { display: "grid", gap: ".75rem", "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 17rem), 1fr))", "margin-bottom": ".75rem" } }, input.el, output.el));
-  const all = h("figure", { className: "cn-picture cn-wide" }), share = h("figure", { className: "cn-picture cn-wide" }), one = h("figure", { className: "cn-picture" });
+  const all = h("figure", { className: "cn-picture cn-wide", style: { "max-width": "17rem" } }), share = h("figure", { className: "cn-picture cn-wide" }), one = h("figure", { className: "cn-picture" });
   ui.stage.append(all, share);
 
   const number = slider({ name: "count", label: "Kernels N", min: 1, max: 49, get: count, set: (n) => change(model, { count: n }) });
@@ -126,22 +128,22 @@ function render({ model, el }) {
     output.paint(y, 1);
     output.surface.setAttribute("aria-label", `The photograph rebuilt from ${n} kernels of ${k} by ${k}: ${percent} of its variance`);
     output.text.replaceChildren(h("strong", {}, "Rebuilt"), ` from ${n} numbers ${overlap ? "at every place" : `a patch of ${k}×${k}`}`);
-    const drawn = sheet(basis, k, n, k * k), canvas = picture("", drawn.height, drawn.width);
-    canvas.paint(drawn.values, 3);
+    const drawn = sheet(basis, k, n), canvas = picture("", drawn.side, drawn.side);
+    canvas.paint(drawn.values, 1);
     canvas.surface.setAttribute("aria-label", `The ${k * k} components in order of strength, the first ${n} drawn, the others left grey`);
     all.replaceChildren(canvas.holder, h("figcaption", {}, h("strong", {}, "The kernels"), `, strongest first: grey 0, white positive, black negative. ${n < k * k ? `Plain grey: the ${k * k - n} that are not used.` : "All are used."}`));
     const shares = keeps(powers.subarray(start[k].values, start[k].values + k * k), variance * k * k);
-    share.replaceChildren(curve(shares, n, `Share of the variance of all patches that the first kernels keep; with ${n}: ${format(100 * shares[n - 1], 1)} %`),
-      h("figcaption", {}, h("strong", {}, "Kept"), ` of the variance of all ${k}×${k} patches by the first N kernels; the dot is N = ${n}`));
+    share.replaceChildren(curve(shares, n, `Share of the variance of all patches that the first kernels lose; with ${n}: ${format(100 - 100 * shares[n - 1], 2)} %`),
+      h("figcaption", {}, h("strong", {}, "Lost"), ` of the variance of all ${k}×${k} patches with N kernels; dot: N = ${n}, ${format(100 - 100 * shares[n - 1], 2)} %`));
     const rows = Array.from({ length: k }, (_, u) => Array.from(basis.subarray((at - 1) * k * k + u * k, (at - 1) * k * k + (u + 1) * k)));
     one.replaceChildren(kernelGrid(rows, `Kernel ${at} of ${n} with its values`, 44), h("figcaption", {}, h("strong", {}, `Kernel ${at}`), ` of ${n}, its ${k * k} taps`));
     kept.textContent = percent;
-    keptNote.textContent = `of the photograph's variance is rebuilt (${db})`;
+    keptNote.textContent = `of the variance is rebuilt (${db})`;
     const cost = counts(n, k, places), full = counts(k * k, k, places);
     weights.textContent = format(cost.weights);
-    weightsNote.textContent = `weights of a layer of N kernels (with all ${k * k}: ${format(full.weights)})`;
+    weightsNote.textContent = `weights (all ${k * k} kernels: ${format(full.weights)})`;
     macs.textContent = format(cost.macs);
-    macsNote.textContent = `multiply-adds of that layer at all ${format(places)} places`;
+    macsNote.textContent = `multiply-adds, a layer of N kernels at ${format(places)} places`;
     ui.formula.textContent = `share = 1 − Σ (x − x̂)² / Σ (x − x̄)² = 1 − ${format(error, 2)} / ${format(whole, 2)} = ${format(part, 3)}\n` +
       `weights = N·k² = ${n}·${k * k} = ${format(cost.weights)};  multiply-adds = N·k²·H·W = ${format(cost.macs)}`;
     ui.say(`${n} kernels: ${percent} rebuilt, ${format(cost.weights)} weights`);
