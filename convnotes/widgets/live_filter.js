@@ -126,7 +126,7 @@ function render({ model, el }) {
     choice({ name: "preset", label: "Preset", get: () => Object.keys(PRESETS).find((name) => JSON.stringify(PRESETS[name]) === JSON.stringify(kernel())) ?? "own",
       set: (name) => name !== "own" && put(structuredClone(PRESETS[name])),
       options: { identity: "identity", mean: "blur (mean, 3×3)", wide: "blur (mean, 7×7)", gaussian: "Gaussian (5×5)", sharpen: "sharpen", "sobel-x": "Sobel x", "sobel-y": "Sobel y", laplacian: "Laplacian", emboss: "emboss",
-        row: "mean of a row (1×7)", column: "mean of a column (7×1)", upright: "upright lines (7×3)", level: "level lines (3×7)", own: "your own" } }),
+        row: "row mean (1×7)", column: "column mean (7×1)", upright: "upright lines", level: "level lines", own: "your own" } }),
     side("rows", "Rows", () => kernel().length, (n) => resized(kernel(), n, kernel()[0].length)),
     side("columns", "Columns", () => kernel()[0].length, (n) => resized(kernel(), kernel().length, n)),
     toggle({ name: "normalise", label: "Divide by the sum of the taps' sizes", get: () => model.get("normalise"), set: (normalise) => change(model, { normalise }) }),
