@@ -152,10 +152,11 @@ def main(arguments: list[str] | None = None) -> int:
     print(provenance(chosen.device), flush=True)
     try:
         run = Run(chosen.csv, lambda text: print(text, flush=True))
+        jobs = [(budget, design) for budget in chosen.budget for design in chosen.design]
         splits = {name: pictures(name) for name in chosen.data}  # what is missing is said before anything is trained
         for name, split in splits.items():
             if not chosen.retime:
-                run.train(name, split, chosen.budget, chosen.design, chosen.seeds, chosen.epochs, chosen.device)
+                run.train(name, split, jobs, chosen.seeds, chosen.epochs, chosen.device)
             asked = [
                 row.group
                 for row in run.rows.values()
