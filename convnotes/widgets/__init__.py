@@ -12,6 +12,7 @@ _HOME = {
     "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
     "DeformSampler": "deform_sampler",
+    "DesignExplorer": "design_explorer",
     "FieldGrower": "field_grower",
     "KernelStackViewer": "kernel_stack_viewer",
     "Quiz": "quiz",
