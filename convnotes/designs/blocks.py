@@ -36,15 +36,17 @@ Steer = Callable[[nn.Module, torch.optim.Optimizer], object]
 class Design:
     """One way to make the spatial block.
 
-    make      (in_channels, out_channels, place) → block; `place` is 0, 1 or 2
-    chapter   the page of the book that explains it
-    ends_in   what the block brings itself: "kernel" nothing, "relu" no norm, "norm" all
-    step      the width is a multiple of it
-    least     the least width at which the block is what it is called
-    field     what `receptive_field` of the network means: "fixed", a "bound" that learning stays within, or the
-              field at the "start", which learning may widen; then `stand_in` is the block with the field of the start
-    groups    (model, lr, weight_decay) → parameter groups, where the paper lets some parameters learn apart
-    steer     called once with the model and its optimiser, where the paper changes the step
+        make      (in_channels, out_channels, place) → block; `place` is 0, 1 or 2
+        chapter   the page of the book that explains it
+        ends_in   what the block brings itself: "kernel" nothing, "relu" no norm, "norm" all
+        step      the width is a multiple of it
+        least     the least width at which the block is what it is called
+        field     what the receptive field means: "fixed", a "bound" of learning, or where it has its "start"
+        stand_in  the block that has the field of the start, where learning may widen it
+        groups    (model, lr, weight_decay) → parameter groups, where the paper lets some parameters learn apart
+        steer     called once with the model and its optimiser, where the paper changes the step
+
+    A line in `DESIGNS` adds one to the command, the table and the tests.
     """
 
     make: Make

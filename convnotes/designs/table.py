@@ -22,15 +22,17 @@ TIMES = ("inference_ms", "inference_p20", "inference_p80", "step_ms", "step_p20"
 class Row:
     """One design at one budget on one set of pictures.
 
-    data, picture        name of the set, and the size of its pictures, channels×height×width
-    budget, params, off  parameters wanted, parameters there, and the difference as a share of the budget
-    macs, adds, activation_bytes, moved_bytes   `convnotes.measure.cost` of one picture
-    step_bytes           most bytes of tensors alive in a training step of one batch
-    receptive_field      pixels, of the map that is averaged; `field` says what the figure means: "fixed", a "bound"
-                         that learning stays within, or the field at the "start", which learning may widen
-    lr, accuracies       the learning rate that was chosen, and the test accuracy of each seed, from 0
-    *_ms, *_p20, *_p80   milliseconds of a batch in float32: median, 20th and 80th percentile; None: not timed yet
-    trained_on, timed_on where and when
+        data, picture        name of the set, and the size of its pictures, channels×height×width
+        budget, params, off  parameters wanted, parameters there, and the difference as a share of the budget
+        macs, adds, …_bytes  of one picture, as `convnotes.measure.cost` counts them
+        step_bytes           most bytes of tensors alive in a training step of one batch
+        receptive_field      pixels, of the map that is averaged
+        field                what that means: "fixed", a "bound" of learning, or where learning has its "start"
+        lr, accuracies       the learning rate that was chosen, and the test accuracy of each seed, from 0
+        …_ms, …_p20, …_p80   milliseconds of a batch: median, 20th and 80th percentile; None: not timed yet
+        trained_on, timed_on where and when
+
+    `read` and `write` keep rows in a file.
     """
 
     data: str
@@ -76,6 +78,11 @@ class Row:
     def accuracy(self) -> float:
         """Mean test accuracy over the seeds."""
         return sum(self.accuracies) / len(self.accuracies)
+
+    @property
+    def operations(self) -> float:
+        """Multiply-adds and half of the adds: a tap of an adder takes two, a difference and a sum."""
+        return self.macs + self.adds / 2
 
     def timed(self, inference: Timing, step: Timing, timed_on: str) -> Row:
         """The same row with these times, in milliseconds to a tenth of a microsecond."""
@@ -179,22 +186,22 @@ class Table:
 
 
 def overview(rows: Sequence[Row], caption: str = "Designs") -> Table:
-    """The rows as a `Table`: what each design costs and what it reaches."""
-    heads = ["design", "widths", "parameters", "multiply-adds", "adds", "bytes a step", "field", "inference", "step"]
-    return Table(caption, [*heads, "accuracy", "least to most"], map(_cells, rows))
+    """The rows as a `Table`: what each design reaches and what it costs."""
+    heads = ["design", "accuracy", "least to most", "parameters", "multiply-adds", "adds", "MB a step", "field"]
+    return Table(caption, [*heads, "inference", "step", "widths"], map(_cells, rows))
 
 
 def _cells(row: Row) -> list[str]:
     field = {"fixed": "", "bound": "≤ ", "start": "≥ "}[row.field]
     return [
         row.design,
-        "-".join(map(str, row.widths)),
+        f"{row.accuracy:.3f}",
+        f"{min(row.accuracies):.2f} to {max(row.accuracies):.2f}",
         f"{row.params:,}",
         f"{row.macs:,}",
-        f"{row.adds:,}",
-        f"{row.step_bytes:,}",
-        "whole" if row.receptive_field == float("inf") else f"{field}{row.receptive_field:g}",
+        f"{row.adds:,}" if row.adds else "–",
+        f"{row.step_bytes / 1e6:.2f}",
+        "all" if row.receptive_field == float("inf") else f"{field}{row.receptive_field:g}",
         *("" if ms is None else f"{ms:.1f} ms" for ms in (row.inference_ms, row.step_ms)),
-        f"{row.accuracy:.3f}",
-        f"{min(row.accuracies):.3f} to {max(row.accuracies):.3f}",
+        "-".join(map(str, row.widths)),
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convnotes.plots.look import INK, MARKS, PALETTE, axes, number, theme, titled
+from convnotes.plots.look import INK, MARKS, PALETTE, axes, need, number, theme, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,6 +95,11 @@ def trade(
     ink = INK[theme()]
     with axes(ax, 9.2, max(3.6, 0.27 * len(values) + 0.9)) as ax:
         ax.set(xscale="log" if log else "linear", xlabel=label, ylabel=gain)
+        if log:
+            ticker = need("matplotlib.ticker")
+            ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter(lambda value, place: number(value))
+            ax.xaxis.set_minor_formatter(ticker.NullFormatter())
         for name, (cost, each) in values.items():
             colour, marker = (ink["accent"], "D") if name in best else (ink["input"], "o")
             ax.plot([cost] * 2, [each.min(), each.max()], color=colour, lw=1, alpha=0.6, zorder=2)

@@ -1,6 +1,6 @@
 // Accuracy against cost of many designs. Pure functions first, then the drawing. The rows come from Python.
 
-const AXES = { macs: "multiply-adds", operations: "multiply-adds, and adds by halves", inference_ms: "inference, ms a batch",
+const AXES = { macs: "multiply-adds", operations: "multiply-adds + adds/2", inference_ms: "inference, ms a batch",
   step_ms: "training step, ms a batch", step_bytes: "bytes of a training step", params: "parameters" };
 const SHORT = { macs: "multiply-adds", operations: "operations", inference_ms: "ms", step_ms: "ms", step_bytes: "bytes", params: "parameters" };
 const GAINS = { mean: "mean of the seeds", worst: "worst seed" };
@@ -46,18 +46,24 @@ export function torchCode(row, picture) {
     `net = Network("${row.design}", (${a}, ${b}, ${c}), channels=${channels})`, `logits = net(torch.randn(32, ${channels}, ${height}, ${width}))`].join("\n");
 }
 
+// An accuracy, always with three digits.
+export function share(value) { return value.toFixed(3); }
+
 // In words, whether a row stands on the front and, if not, what beats it.
 export function judged(rows, row, x, gain) {
-  const others = beaters(rows, row, x, gain), two = (v) => format(v, 3);
+  const others = beaters(rows, row, x, gain);
   if (!others.length) return `${row.design}: no design has fewer ${SHORT[x]} and is as often right`;
   const best = others.reduce((a, b) => (b[gain] > a[gain] ? b : a));
-  return `${best.design} beats it: ${short(best[x])} ≤ ${short(row[x])} ${SHORT[x]}, ${two(best[gain])} ≥ ${two(row[gain])}`;
+  return `${best.design} beats it: ${short(best[x])} ≤ ${short(row[x])} ${SHORT[x]}, ${share(best[gain])} ≥ ${share(row[gain])}`;
 }
 
-const W = 520, H = 430, LEFT = 50, RIGHT = 12, TOP = 12, BOTTOM = 50;
+const W = 440, H = 560, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 50;
 const STYLE = `
 [data-widget="design-explorer"] .cn-stage { grid-template-columns: minmax(0, 1fr); }
-.cn-trade { display: block; width: 100%; height: auto; max-width: 46rem; touch-action: manipulation; cursor: crosshair; }
+[data-widget="design-explorer"] .cn-control { grid-template-columns: 4.6rem minmax(0, 1fr); }
+[data-widget="design-explorer"] .cn-control select { min-width: 0; width: 100%; }
+@container (min-width: 640px) { [data-widget="design-explorer"] .cn-panel { width: 19rem; } }
+.cn-trade { display: block; width: 100%; height: auto; max-width: 36rem; touch-action: manipulation; cursor: crosshair; }
 .cn-trade text { fill: var(--cn-text); font-size: 14px; }
 .cn-trade .cn-tick { fill: var(--cn-muted); font-size: 13px; }
 .cn-trade path { fill: none; }
@@ -69,9 +75,9 @@ const STYLE = `
 .cn-trade .cn-trade-best { fill: var(--cn-accent); stroke: var(--cn-accent); stroke-width: 2; }
 .cn-trade-chosen { fill: none; stroke: var(--cn-text); stroke-width: 2.5; }
 .cn-trade .cn-trade-name { font-weight: 650; paint-order: stroke; stroke: var(--cn-ground); stroke-width: 4px; }
-.cn-designs { width: 100% !important; border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; table-layout: auto; display: table; }
+.cn-designs { width: 100% !important; border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; table-layout: auto; display: table; }
 .cn-designs caption { caption-side: top; text-align: left; padding: 0 0 .2rem; color: var(--cn-muted); }
-.cn-designs td, .cn-designs th { border: 0; padding: .08rem .3rem; background: none; color: inherit; font-weight: inherit; text-align: right; white-space: nowrap; }
+.cn-designs td, .cn-designs th { border: 0; padding: .1rem .25rem; background: none; color: inherit; font-weight: inherit; text-align: right; white-space: nowrap; }
 .cn-designs th:first-child { text-align: left; }
 .cn-designs thead th { color: var(--cn-muted); }
 .cn-designs tbody tr { border-top: 1px solid var(--cn-line); background: none; cursor: pointer; }
@@ -85,7 +91,7 @@ function render({ model, el }) {
   const shown = () => all.filter((row) => row.budget === state().budget);
   const chosen = () => shown().find((row) => row.design === state().design) ?? shown()[0];
   const ui = frame({ el, model, name: "design-explorer", label: "Cost and accuracy of the designs",
-    prompt: "Change the axis from multiply-adds to inference time. Which designs leave the front, and which enter it?",
+    prompt: "Change the cost to inference time. Which designs leave the front, and which enter it?",
     code: () => torchCode(chosen(), model.get("picture")), initial });
   ui.root.prepend(h("style", {}, STYLE));
 
@@ -150,13 +156,13 @@ function render({ model, el }) {
       ...rows.filter((row) => !best.includes(row)).map((row) => h("circle", { cx: at.across(row), cy: at.up(row), r: 5.5, class: "cn-trade-point" })),
       ...best.map((row) => h("path", { d: diamond(row, 7), class: "cn-trade-best" })),
       h("circle", { cx: at.across(one), cy: at.up(one), r: 11, class: "cn-trade-chosen" }), label(one));
-    chart.setAttribute("aria-label", `${one.design}: ${short(one[x])} ${SHORT[x]}, accuracy ${format(one[gain], 3)}. The arrow keys go to the next design.`);
+    chart.setAttribute("aria-label", `${one.design}: ${short(one[x])} ${SHORT[x]}, accuracy ${share(one[gain])}. The arrow keys go to the next design.`);
     controls.forEach((control) => control.refresh());
     head.textContent = SHORT[x];
     body.replaceChildren(...[...rows].sort((a, b) => b[gain] - a[gain]).map((row) => h("tr", { className: row === one ? "cn-chosen" : "", on: { click: () => choose(row) } },
-      h("th", { scope: "row" }, `${best.includes(row) ? "◆ " : ""}${row.design}`), h("td", {}, short(row[x])), h("td", {}, format(row[gain], 3)))));
-    accuracy.textContent = format(one[gain], 3);
-    seeds.textContent = `${GAINS[gain]}; ${one.accuracies.map((value) => format(value, 3)).join(", ")}`;
+      h("th", { scope: "row" }, `${best.includes(row) ? "◆ " : ""}${row.design}`), h("td", {}, short(row[x])), h("td", {}, share(row[gain])))));
+    accuracy.textContent = share(one[gain]);
+    seeds.textContent = `${GAINS[gain]}; ${one.accuracies.map(share).join(", ")}`;
     price.textContent = short(one[x]);
     unit.textContent = AXES[x];
     sight.textContent = one.receptive_field ? `${{ fixed: "", bound: "≤ ", start: "≥ " }[one.field]}${one.receptive_field} pixels` : "all";
