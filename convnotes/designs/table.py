@@ -162,13 +162,11 @@ class Table:
         self.caption, self.heads, self.rows = caption, list(heads), [list(row) for row in rows]
 
     def __repr__(self) -> str:
-        lines = [self.heads, *self.rows]
+        lines, first = [self.heads, *self.rows], (self.rows or [self.heads])[0]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        put = [str.rjust if n and cell[:1] in "0123456789–≤≥" else str.ljust for n, cell in enumerate(first)]
         return "\n".join(
-            "  ".join(
-                cell.rjust(w) if n and len(cell) < 14 else cell.ljust(w)
-                for n, (cell, w) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
+            "  ".join(side(cell, width) for side, cell, width in zip(put, line, widths, strict=True)).rstrip()
             for line in lines
         )
 
