@@ -70,18 +70,10 @@ class Run:
             table.write(self.file, self.rows.values())
 
     def train(
-        self,
-        name: str,
-        split: Split,
-        budgets: Sequence[int],
-        designs: Sequence[str],
-        seeds: int,
-        epochs: int,
-        device: str,
+        self, name: str, split: Split, jobs: Sequence[tuple[int, str]], seeds: int, epochs: int, device: str
     ) -> None:
-        """Every row that is asked for and not there yet."""
+        """Every row of `jobs`, (budget, design), that is not there yet."""
         dtype = str(precision(name, device)).removeprefix("torch.")
-        jobs = [(budget, design) for budget in budgets for design in designs]
         for number, (budget, design) in enumerate(jobs, 1):
             start, at = time.perf_counter(), f"[{number}/{len(jobs)}] {name}, {budget:,} parameters, {design}:"
             if (name, budget, design, seeds, epochs, BATCH, dtype, device) in self.rows:
