@@ -49,7 +49,7 @@ def lines(file: Path) -> list[dict[str, str]]:
 def test_a_block_keeps_the_size_and_gives_the_channels_that_it_is_asked_for(name):
     x = torch.randn(2, STEM, 11, 7)
     for place in range(3):
-        assert block(name, STEM, 12, place)(x).shape == (2, 12, 11, 7)
+        assert block(designs.DESIGNS[name], STEM, 12, place)(x).shape == (2, 12, 11, 7)
 
 
 @every_design
@@ -85,6 +85,13 @@ def test_a_budget_is_met_for_colour_pictures_and_for_large_networks():
         assert fit.met
         made = designs.Network(name, fit.widths, channels=3, num_classes=100)
         assert cost(made, (1, 3, 32, 32)).params == fit.params
+
+
+def test_a_design_that_is_exchanged_under_its_name_is_counted_anew(monkeypatch):
+    monkeypatch.setitem(designs.DESIGNS, "own", designs.DESIGNS["plain 3×3"])
+    assert parameters("own", (8, 16, 16)) == parameters("plain 3×3", (8, 16, 16))
+    monkeypatch.setitem(designs.DESIGNS, "own", designs.DESIGNS["plain 5×5"])
+    assert parameters("own", (8, 16, 16)) == parameters("plain 5×5", (8, 16, 16))
 
 
 def test_the_frame_refuses_what_it_cannot_build():

@@ -38,9 +38,8 @@ def design_named(name: str) -> Design:
     return DESIGNS[name]
 
 
-def block(name: str, before: int, after: int, place: int, stand_in: bool = False) -> nn.Sequential:
-    """The block of design `name` at `place`, with the norm and the ReLU that it lacks."""
-    design = design_named(name)
+def block(design: Design, before: int, after: int, place: int, stand_in: bool = False) -> nn.Sequential:
+    """The block of `design` at `place`, with the norm and the ReLU that it lacks."""
     make = design.stand_in if stand_in and design.stand_in else design.make
     layers: list[nn.Module] = [make(before, after, place)]
     if design.ends_in != "norm":
@@ -75,7 +74,7 @@ class Network(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(channels, STEM, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(STEM), nn.ReLU()
         )
-        blocks = [block(design, *pair, place, stand_in) for place, pair in enumerate(_pairs(widths))]
+        blocks = [block(known, *pair, place, stand_in) for place, pair in enumerate(_pairs(widths))]
         self.stage1 = nn.Sequential(blocks[0], nn.MaxPool2d(2))
         self.stage2 = nn.Sequential(*blocks[1:])
         self.head = nn.Sequential(
@@ -92,15 +91,16 @@ def _pairs(widths: Widths) -> tuple[tuple[int, int], ...]:
 
 
 @functools.cache
-def _block_parameters(name: str, before: int, after: int, place: int) -> int:
+def _block_parameters(design: Design, before: int, after: int, place: int) -> int:
     with torch.device("meta"):
-        return sum(p.numel() for p in block(name, before, after, place).parameters())
+        return sum(p.numel() for p in block(design, before, after, place).parameters())
 
 
 def parameters(name: str, widths: Widths, channels: int = 1, num_classes: int = 10) -> int:
     """Parameters of the `Network` with these widths, counted without building it whole."""
     around = (9 * channels + 2) * STEM + (widths[-1] + 1) * num_classes
-    return around + sum(_block_parameters(name, *pair, place) for place, pair in enumerate(_pairs(widths)))
+    design = design_named(name)
+    return around + sum(_block_parameters(design, *pair, place) for place, pair in enumerate(_pairs(widths)))
 
 
 class BudgetTooSmall(ValueError):
