@@ -317,6 +317,8 @@ def test_a_table_says_the_same_as_text_and_as_html():
     markup = shown._repr_html_()
     assert "<caption>Two &lt;rows&gt;</caption>" in markup
     assert markup.count("<tr>") == 3
+    assert "cn-words" not in markup
+    assert "cn-words" in designs.Table("in words", ["limit", "choose"], [["time", "plain"]])._repr_html_()
 
 
 def test_the_stored_table_is_whole():

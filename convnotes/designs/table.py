@@ -161,10 +161,15 @@ class Table:
     def __init__(self, caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         self.caption, self.heads, self.rows = caption, list(heads), [list(row) for row in rows]
 
+    def _numbers(self) -> list[bool]:
+        """Which columns hold numbers: these stand to the right."""
+        first = (self.rows or [self.heads])[0]
+        return [n > 0 and cell[:1] in "0123456789–≤≥" for n, cell in enumerate(first)]
+
     def __repr__(self) -> str:
-        lines, first = [self.heads, *self.rows], (self.rows or [self.heads])[0]
+        lines = [self.heads, *self.rows]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        put = [str.rjust if n and cell[:1] in "0123456789–≤≥" else str.ljust for n, cell in enumerate(first)]
+        put = [str.rjust if right else str.ljust for right in self._numbers()]
         return "\n".join(
             "  ".join(side(cell, width) for side, cell, width in zip(put, line, widths, strict=True)).rstrip()
             for line in lines
@@ -177,7 +182,7 @@ class Table:
 
         heads = "".join(f"<th scope='col'>{html.escape(head)}</th>" for head in self.heads)
         return (
-            "<div class='cn-scroll' tabindex='0'><table class='cn-cost'>"
+            f"<div class='cn-scroll' tabindex='0'><table class='cn-cost{'' if any(self._numbers()) else ' cn-words'}'>"
             f"<caption>{html.escape(self.caption)}</caption>"
             f"<thead><tr>{heads}</tr></thead><tbody>{''.join(map(line, self.rows))}</tbody></table></div>"
         )

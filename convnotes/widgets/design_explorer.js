@@ -57,7 +57,7 @@ export function judged(rows, row, x, gain) {
   return `${best.design} beats it: ${short(best[x])} ≤ ${short(row[x])} ${SHORT[x]}, ${share(best[gain])} ≥ ${share(row[gain])}`;
 }
 
-const W = 440, H = 560, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 50;
+const W = 440, H = 640, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 50;
 const STYLE = `
 [data-widget="design-explorer"] .cn-stage { grid-template-columns: minmax(0, 1fr); }
 [data-widget="design-explorer"] .cn-control { grid-template-columns: 4.6rem minmax(0, 1fr); }
