@@ -340,5 +340,8 @@ def test_the_stored_table_is_whole():
 def test_the_stored_counts_are_what_the_code_counts_today(name):
     split = designs.pictures("scaled_digits")
     for row in (row for row in designs.read(STORED) if row.design == name):
-        for column, value in dataclasses.asdict(designs.count(name, row.budget, split)).items():
+        counted = dataclasses.asdict(designs.count(name, row.budget, split))
+        if torch.__version__.split("+")[0] not in row.trained_on:
+            del counted["step_bytes"]  # how torch cuts a step into operations is its own affair
+        for column, value in counted.items():
             assert getattr(row, column) == value, column
