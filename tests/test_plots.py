@@ -209,6 +209,11 @@ def test_what_cannot_be_drawn_is_refused(call, message):
         call()
 
 
+def test_history_refuses_a_training_that_was_evaluated_at_its_end_only():
+    with pytest.raises(ValueError, match="accuracy of each epoch: train with evaluate_each_epoch=True"):
+        plots.history(SimpleNamespace(loss=[1.0, 0.5], train_accuracy=[0.5], test_accuracy=[0.4]))
+
+
 def test_history_refuses_what_is_no_training():
     with pytest.raises(TypeError, match="needs a History, Runs or a dict of them, got int"):
         plots.history(3)

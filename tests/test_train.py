@@ -86,6 +86,18 @@ def test_it_learns_and_the_last_number_is_what_evaluate_says():
     assert history.loss[-1] < history.loss[0]
 
 
+def test_evaluating_once_at_the_end_changes_no_number():
+    each, once = (
+        fit(small, two_classes(), epochs=3, batch_size=8, evaluate_each_epoch=wanted) for wanted in (True, False)
+    )
+    assert once.loss == each.loss
+    assert once.train_accuracy == each.train_accuracy[-1:]
+    assert once.test_accuracy == each.test_accuracy[-1:]
+    last = each.table().splitlines()[-1]
+    assert once.table().splitlines()[-1] == last
+    assert once.table().splitlines()[1].split() == ["1", f"{each.loss[0]:.4f}", "–", "–"]
+
+
 def test_accuracy_is_the_share_of_right_answers():
     x = torch.tensor([[2.0, 1.0], [0.0, 3.0], [5.0, 1.0]])
     assert evaluate(nn.Identity(), x, torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import IntOrPair, check_channels, check_images, pair
+from convnotes.geometry import IntOrPair, check_channels, check_images, check_least_size, pair
 
 
 def split_channels(channels: int, parts: int) -> list[int]:
@@ -87,6 +87,7 @@ class MixedConv2d(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         convs = list(self.children())
         check_images(input, convs[0].weight, self.in_channels, "MixedConv2d")
+        check_least_size(input, 1, "MixedConv2d")
         parts = input.split(self.in_splits, dim=1)
         return torch.cat([conv(parts[n]) for n, conv in enumerate(convs)], dim=1)  # [B, O_m, H_out, W_out] each
 

@@ -58,6 +58,8 @@ class ActiveShift2d(nn.Module):
     Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
     """
 
+    positional = ("displacements",)  # parameters that say where, not how much
+
     def __init__(
         self,
         channels: int,

@@ -27,6 +27,8 @@ def history(runs: Any, ax: Axes | None = None, title: str | None = None) -> Axes
             if not all(hasattr(one, "test_accuracy") for one in histories):
                 raise TypeError(f"history needs a History, Runs or a dict of them, got {type(group).__name__}")
             epochs = range(1, len(histories[0].loss) + 1)
+            if any(len(one.test_accuracy) != len(epochs) for one in histories):
+                raise ValueError("history needs the accuracy of each epoch: train with evaluate_each_epoch=True")
             colour, name = INK[theme()][colour], f"{name} " if name else ""
             if len(histories) > 1:
                 for one in histories:

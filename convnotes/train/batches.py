@@ -1,4 +1,7 @@
-"""Where the batches come from: tensors cut by index, or DataLoaders; and what cannot be trained on, refused."""
+"""Where the batches come from: tensors cut by index, or DataLoaders; and what cannot be trained on, refused.
+
+Both sources deal each process its part of the same batches, and can begin at any step of any epoch.
+"""
 
 from __future__ import annotations
 
@@ -13,37 +16,72 @@ from torch import Tensor
 class Tensors:
     """Batches of tensors that lie on the device whole: cut by index, without the workers of a DataLoader."""
 
-    def __init__(self, x: Tensor, y: Tensor, batch_size: int, seed: int, device: torch.device) -> None:
-        self.x, self.y = x.to(device), y.to(device, torch.int64)
+    def __init__(self, x: Tensor, y: Tensor, batch_size: int, seed: int, accelerator: Any) -> None:
+        self.x, self.y = x.to(accelerator.device), y.to(accelerator.device, torch.int64)
         self.parts = math.ceil(len(x) / batch_size)
-        self.larger = math.ceil(len(x) / max(batch_size, 256))  # no gradients to keep: fewer, larger pieces
+        self.processes, self.rank = accelerator.num_processes, accelerator.process_index
+        self.accelerator = accelerator
         self.generator = torch.Generator().manual_seed(seed)  # its own: dropout does not change the order
+        self.drawn = 0
+        if len(x) // self.parts < self.processes:
+            raise ValueError(
+                f"a batch of {len(x) // self.parts} samples cannot be dealt to {self.processes} processes: "
+                f"raise batch_size (samples a step, all processes together), or start fewer processes"
+            )
 
     def __len__(self) -> int:
         return self.parts
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
-        for index in order.tensor_split(self.parts):
+    def epoch(self, number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `number` (from 1) after the first `skip`; epochs are asked for in their order."""
+        while self.drawn < number:
+            self.order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
+            self.drawn += 1
+        for index in self.order.tensor_split(self.parts)[skip:]:
+            if self.processes > 1:
+                index = index.tensor_split(self.processes)[self.rank]
             yield self.x[index], self.y[index]
 
     def in_order(self) -> Iterable[tuple[Tensor, Tensor]]:
-        return zip(self.x.tensor_split(self.larger), self.y.tensor_split(self.larger), strict=True)
+        x, y = self.x, self.y
+        if self.processes > 1:
+            x, y = (t.tensor_split(self.processes)[self.rank] for t in (x, y))
+        pieces = max(1, math.ceil(len(x) / max(math.ceil(len(self.x) / self.parts), 256)))  # no gradients to keep
+        return zip(x.tensor_split(pieces), y.tensor_split(pieces), strict=True)
+
+    def gather(self, hits: Tensor) -> Tensor:
+        return hits
+
+    def total(self, counts: Tensor) -> Tensor:
+        return self.accelerator.reduce(counts, "sum")
 
 
 class Loader:
-    """A DataLoader, prepared by accelerate, with the face of `Tensors`."""
+    """A DataLoader, prepared by accelerate, with the face of `Tensors`. Its batch size is that of all processes."""
 
     def __init__(self, loader: torch.utils.data.DataLoader, accelerator: Any) -> None:
         self.loader = accelerator.prepare(loader)
+        self.accelerator = accelerator
 
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        loader = self.loader
+        if skip:
+            loader = self.accelerator.skip_first_batches(loader, skip)
+        loader.set_epoch(number - 1)
+        return iter(loader)
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         return iter(self.loader)
 
-    in_order = __iter__
+    def gather(self, hits: Tensor) -> Tensor:
+        """Of all processes, without the samples that were dealt twice to make the last batch even."""
+        return self.accelerator.gather_for_metrics(hits)
+
+    def total(self, counts: Tensor) -> Tensor:
+        return counts
 
 
 def batches(data: Any, batch_size: int, seed: int, accelerator: Any) -> tuple[Any, Any]:
@@ -59,8 +97,8 @@ def batches(data: Any, batch_size: int, seed: int, accelerator: Any) -> tuple[An
     check_tensors(data.train_x, data.train_y, "train_x", "train_y")
     check_tensors(data.test_x, data.test_y, "test_x", "test_y")
     return (
-        Tensors(data.train_x, data.train_y, batch_size, seed, accelerator.device),
-        Tensors(data.test_x, data.test_y, batch_size, seed, accelerator.device),
+        Tensors(data.train_x, data.train_y, batch_size, seed, accelerator),
+        Tensors(data.test_x, data.test_y, max(batch_size, accelerator.num_processes), seed, accelerator),
     )
 
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class History:
-    """What happened in one `fit`: one number an epoch in each list.
+    """What happened in one `fit`: one number an epoch in each list, or one accuracy for the last epoch alone.
 
     `loss` is the mean over the samples of the epoch, each as it was trained on; the accuracies are of the network
     at the end of the epoch, over exactly `train_samples` and `test_samples` labels. `seconds` is training time
-    alone; it is no part of comparisons, of `repr` and of `table()`, which therefore repeat exactly.
+    alone; it is no part of comparisons, of `repr` and of `table()`, which therefore repeat exactly. `step_loss` has
+    the loss of every step, over the samples of all processes.
     """
 
     seed: int
@@ -29,12 +30,17 @@ class History:
     train_accuracy: list[float] = field(default_factory=list)
     test_accuracy: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list, repr=False, compare=False)
+    step_loss: list[float] = field(default_factory=list, repr=False)
     model: nn.Module | None = field(default=None, repr=False, compare=False)
 
     def table(self) -> str:
         """The epochs as text, four digits."""
-        rows = zip(self.loss, self.train_accuracy, self.test_accuracy, strict=True)
-        lines = [f"{i:>5} {a:>9.4f} {b:>9.4f} {c:>9.4f}" for i, (a, b, c) in enumerate(rows, 1)]
+        unknown = [float("nan")] * (len(self.loss) - len(self.test_accuracy))
+        columns = (self.loss, unknown + self.train_accuracy, unknown + self.test_accuracy)
+        lines = [
+            f"{i:>5}" + "".join(f" {'–' if value != value else format(value, '.4f'):>9}" for value in row)
+            for i, row in enumerate(zip(*columns, strict=True), 1)
+        ]
         return "\n".join([f"{'epoch':>5} {'loss':>9} {'train':>9} {'test':>9}", *lines])
 
     def plot(self, ax: Axes | None = None) -> Axes:

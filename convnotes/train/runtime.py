@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -33,10 +34,10 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def bar(steps: int, progress: bool | None) -> Iterator[Callable[[], object]]:
-    """A function to call after each step."""
+def bar(steps: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
+    """A function to call with the number of steps that were done."""
     if not (sys.stderr.isatty() if progress is None else progress):
-        yield lambda: None
+        yield lambda steps: None
         return
     try:
         from tqdm import tqdm
@@ -47,17 +48,29 @@ def bar(steps: int, progress: bool | None) -> Iterator[Callable[[], object]]:
 
 
 def make_accelerator(device: str | torch.device | None, mixed_precision: str) -> Any:
-    """A fresh Accelerator: it keeps device and precision for the whole process, so an earlier one is forgotten."""
+    """A fresh Accelerator: it keeps device and precision for the whole process, so an earlier one is forgotten.
+
+    The batch of a DataLoader is that of all processes together, as it is for tensors.
+    """
     try:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
+        from accelerate.utils import DataLoaderConfiguration
     except ImportError as problem:
         raise ImportError('training needs accelerate: pip install "convnotes[train]"') from problem
     wanted = None if device is None else torch.device(device).type
     AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(cpu=wanted == "cpu", mixed_precision=mixed_precision)
+    accelerator = Accelerator(
+        cpu=wanted == "cpu" or (wanted is None and not torch.accelerator.is_available()),
+        mixed_precision=mixed_precision,
+        dataloader_config=DataLoaderConfiguration(split_batches=True, use_seedable_sampler=True),
+    )
     if wanted not in (None, accelerator.device.type):
         raise ValueError(f"device {str(device)!r} was asked for, but accelerate finds {accelerator.device}")
-    if accelerator.num_processes > 1:
-        raise ValueError(f"fit runs in one process so far, got {accelerator.num_processes}")
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        raise ValueError(
+            f"{started} processes were started, but accelerate joins {accelerator.num_processes} on "
+            f"{accelerator.device}: train on CUDA devices or on the CPU"
+        )
     return accelerator

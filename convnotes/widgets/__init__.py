@@ -11,13 +11,16 @@ _HOME = {
     "AttentionViewer": "attention_viewer",
     "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
+    "ConvArithmetic": "conv_arithmetic",
     "DeformSampler": "deform_sampler",
     "DesignExplorer": "design_explorer",
     "FieldGrower": "field_grower",
     "KernelStackViewer": "kernel_stack_viewer",
+    "MixedKernels": "mixed_kernels",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
     "ShiftViewer": "shift_viewer",
+    "SignalDepth": "signal_depth",
     "TemplateMatch": "template_match",
 }
 

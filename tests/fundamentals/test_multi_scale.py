@@ -157,6 +157,7 @@ def test_it_agrees_with_timm(stride, depthwise):
             ValueError,
             r"depthwise needs a whole .* got 3 outputs for 2 inputs in part 0 of \[2, 2, 2\] → \[3, 3, 3\]",
         ),
+        (lambda: MixedConv2d(3, 3)(torch.ones(1, 3, 0, 7)), ValueError, "at least 1×1 pixels, got 0×7"),
         (lambda: MixedConv2d(6, 6, stride=0), ValueError, "stride must be at least 1, got 0"),
         (lambda: split_channels(2, 3), ValueError, "2 channels cannot be cut into 3 parts"),
         (lambda: split_channels(2, 0), ValueError, "parts must be at least 1, got 0"),

@@ -298,3 +298,10 @@ def test_the_reach_of_an_active_shift_is_that_of_what_it_has_learned():
 def test_bad_arguments_are_refused(build, problem, says):
     with pytest.raises(problem, match=says):
         build()
+
+
+def test_the_measured_field_of_active_shift_is_where_its_displacements_reach():
+    layer = ActiveShift2d(2).double()
+    with torch.no_grad():
+        layer.displacements.copy_(torch.tensor([[1.5, -2.0], [-1.0, 1.25]]))
+    assert measured_receptive_field(nn.Sequential(layer), (1, 2, 15, 15)) == (4, 5)

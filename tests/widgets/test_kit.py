@@ -22,13 +22,16 @@ EXAMPLES = {
     ),
     "BudgetBench": lambda: widgets.BudgetBench(),
     "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "ConvArithmetic": widgets.ConvArithmetic,
     "DeformSampler": lambda: widgets.DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
     "DesignExplorer": lambda: widgets.DesignExplorer([ROW]),
     "FieldGrower": widgets.FieldGrower,
     "KernelStackViewer": lambda: widgets.KernelStackViewer(),
+    "MixedKernels": lambda: widgets.MixedKernels(torch.rand(35, 35), alt="Noise"),
     "Quiz": lambda: widgets.Quiz([QUESTION]),
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "SignalDepth": widgets.SignalDepth,
     "TemplateMatch": lambda: widgets.TemplateMatch(torch.linspace(0, 1, 391).view(17, 23), (8, 9), alt="A grey ramp"),
 }
 
