@@ -160,6 +160,19 @@ def test_the_rate_is_that_of_the_least_training_loss_and_the_test_takes_no_part(
     assert result == measured.Trained(0.1, (0.1, 1.1, 2.1))
 
 
+def test_a_rate_that_diverges_is_not_chosen_and_a_design_that_diverges_is_said(tiny, monkeypatch, tmp_path, capsys):
+    def trained(design, widths, split, *, seed, lr, epochs, device):
+        if lr == 0.1 or design == "shift":
+            raise FloatingPointError("the loss became nan")
+        return SimpleNamespace(loss=[0.5], test_accuracy=[0.75])
+
+    monkeypatch.setattr(measured, "train_design", trained)
+    assert designs.train_all("plain 3×3", (4, 8, 8), tiny, seeds=2) == measured.Trained(0.3, (0.75, 0.75))
+    assert run("--design", "shift", "1×1 only", "--csv", str(tmp_path / "rows.csv")) == 0
+    assert "shift: left out, shift with widths" in capsys.readouterr().out
+    assert [row.design for row in designs.read(tmp_path / "rows.csv")] == ["1×1 only"]
+
+
 def test_a_row_is_trained_counted_timed_and_written(tiny, tmp_path, capsys):
     file = tmp_path / "rows.csv"
     assert run("--design", "shift", "plain 3×3", "--csv", str(file)) == 0

@@ -83,7 +83,7 @@ class Run:
                 print(f"{at} …", end="\r", file=sys.stderr, flush=True)
             try:
                 row = measure(name, split, budget, design, seeds, epochs, device)
-            except BudgetTooSmall as problem:
+            except (BudgetTooSmall, FloatingPointError) as problem:
                 self.say(f"{at} left out, {problem}")
                 continue
             self.keep(row)

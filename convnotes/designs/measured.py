@@ -6,6 +6,7 @@ CPU for the pictures that come with the package; elsewhere they run in float32. 
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ def train_design(
         seed=seed,
         device=device,
         progress=False,
+        evaluate_each_epoch=False,
     )
 
 
@@ -141,10 +143,15 @@ def train_all(
 ) -> Trained:
     """Train from seeds 0 to `seeds` − 1 at that rate of `RATES` which gives seed 0 the least training loss.
 
-    The test pictures take no part in the choice.
+    The test pictures take no part in the choice. A rate at which the loss leaves all bounds is not chosen; raises
+    `FloatingPointError` where no rate is left, and where a later seed diverges.
     """
-    options = {"epochs": epochs, "device": device}
-    tried = {lr: train_design(design, widths, split, seed=0, lr=lr, **options) for lr in RATES}
+    options, tried = {"epochs": epochs, "device": device}, {}
+    for lr in RATES:
+        with contextlib.suppress(FloatingPointError):
+            tried[lr] = train_design(design, widths, split, seed=0, lr=lr, **options)
+    if not tried:
+        raise FloatingPointError(f"{design} with widths {widths} diverges at each of the rates {RATES}")
     best = min(tried, key=lambda lr: tried[lr].loss[-1])
     others = [train_design(design, widths, split, seed=n, lr=best, **options) for n in range(1, seeds)]
     return Trained(best, tuple(history.test_accuracy[-1] for history in (tried[best], *others)))
