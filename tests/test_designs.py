@@ -331,7 +331,8 @@ def test_a_table_says_the_same_as_text_and_as_html():
     assert "<caption>Two &lt;rows&gt;</caption>" in markup
     assert markup.count("<tr>") == 3
     assert "cn-words" not in markup
-    assert "cn-words" in designs.Table("in words", ["limit", "choose"], [["time", "plain"]])._repr_html_()
+    assert "cn-words" in designs.Table("in words", ["limit", "because"], [["time", "3 times"]])._repr_html_()
+    assert repr(designs.Table("", ["a", "n"], [["b", "7.5 ms"], ["c", "12 ms"]])).splitlines()[2] == "c   12 ms"
 
 
 def test_the_stored_table_is_whole():

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import html
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +165,7 @@ class Table:
     def _numbers(self) -> list[bool]:
         """Which columns hold numbers: these stand to the right."""
         first = (self.rows or [self.heads])[0]
-        return [n > 0 and cell[:1] in "0123456789–≤≥" for n, cell in enumerate(first)]
+        return [n > 0 and not re.sub(r"[\d.,≤≥– -]|to|ms", "", cell) for n, cell in enumerate(first)]
 
     def __repr__(self) -> str:
         lines = [self.heads, *self.rows]
@@ -190,8 +191,8 @@ class Table:
 
 def overview(rows: Sequence[Row], caption: str = "Designs") -> Table:
     """The rows as a `Table`: what each design reaches and what it costs."""
-    heads = ["design", "accuracy", "least to most", "parameters", "multiply-adds", "adds", "MB a step", "field"]
-    return Table(caption, [*heads, "inference", "step", "widths"], map(_cells, rows))
+    heads = ["design", "accuracy", "least to most", "multiply-adds", "adds", "MB a step", "field", "inference", "step"]
+    return Table(caption, [*heads, "parameters", "widths"], map(_cells, rows))
 
 
 def _cells(row: Row) -> list[str]:
@@ -200,11 +201,11 @@ def _cells(row: Row) -> list[str]:
         row.design,
         f"{row.accuracy:.3f}",
         f"{min(row.accuracies):.2f} to {max(row.accuracies):.2f}",
-        f"{row.params:,}",
         f"{row.macs:,}",
         f"{row.adds:,}" if row.adds else "–",
         f"{row.step_bytes / 1e6:.2f}",
         "all" if row.receptive_field == float("inf") else f"{field}{row.receptive_field:g}",
         *("" if ms is None else f"{ms:.1f} ms" for ms in (row.inference_ms, row.step_ms)),
+        f"{row.params:,}",
         "-".join(map(str, row.widths)),
     ]
