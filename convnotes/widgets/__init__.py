@@ -13,6 +13,7 @@ _HOME = {
     "ChannelMixer": "channel_mixer",
     "ConvArithmetic": "conv_arithmetic",
     "DeformSampler": "deform_sampler",
+    "DesignExplorer": "design_explorer",
     "FieldGrower": "field_grower",
     "KernelCount": "kernel_count",
     "KernelStackViewer": "kernel_stack_viewer",
