@@ -20,6 +20,7 @@ import torch
 _PIECES = 4  # a thread, so that one that is held up leaves its share to the others
 _Part = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _pool: tuple[int, ThreadPoolExecutor] | None = None
+_forked = False
 
 
 def share(work: Callable[[int, int], object], jobs: int, threads: int) -> None:
@@ -45,7 +46,7 @@ def share(work: Callable[[int, int], object], jobs: int, threads: int) -> None:
             problems.append(problem)
             starts.clear()
 
-    parallel = _openmp()
+    parallel = None if _forked else _openmp()
     if parallel is not None:
         parallel(_Part(part), None, threads, 0)
     else:
@@ -77,11 +78,11 @@ def _executor(workers: int) -> ThreadPoolExecutor:
     return _pool[1]
 
 
-def _forget() -> None:
+def _after_fork() -> None:
     """A process that was forked off has no threads but its own."""
-    global _pool
-    _pool = None
+    global _pool, _forked
+    _pool, _forked = None, True
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_after_fork)
