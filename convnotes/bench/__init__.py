@@ -11,7 +11,19 @@ memory      the allocator that a time belongs to, and what fits
 """
 
 from convnotes.bench.operators import OPS, SHAPES, cases
-from convnotes.bench.run import Unequal, check_equal, machine_peak, measure
+from convnotes.bench.run import Unequal, check_equal, machine_peak, measure, results
 from convnotes.bench.table import Row, read, write
 
-__all__ = ["OPS", "SHAPES", "Row", "Unequal", "cases", "check_equal", "machine_peak", "measure", "read", "write"]
+__all__ = [
+    "OPS",
+    "SHAPES",
+    "Row",
+    "Unequal",
+    "cases",
+    "check_equal",
+    "machine_peak",
+    "measure",
+    "read",
+    "results",
+    "write",
+]

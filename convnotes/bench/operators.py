@@ -103,7 +103,10 @@ def non_local(make: Make, shape: Shape, mode: str) -> Calls:
         "dot": {"all pairs": (rivals.non_local_dot, 4)},
         "concat": {
             "all pairs, ReLU(a + b)": (rivals.non_local_concat, 5),
-            "all pairs, cat and 1×1": (rivals.non_local_concat_1x1, 4 * channels + 4),
+            "all pairs, cat and 1×1": (
+                rivals.non_local_concat_1x1,
+                12 * channels,
+            ),  # [2·C, N, N], its gradient and their copies in blocks
         },
     }
     them = {

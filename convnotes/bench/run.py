@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from convnotes.bench.memory import allocator, extra_memory
 from convnotes.bench.operators import Case
@@ -25,19 +26,30 @@ class Unequal(ValueError):
     """Two calls that should compute the same do not."""
 
 
-def check_equal(ours: Call, rival: Call, name: str, tolerance: float = TOLERANCE) -> float:
-    """The largest difference of results and of gradients, over the largest value of each.
+Results = tuple[Tensor, dict[str, Tensor]]
+
+
+def results(call: Call) -> Results:
+    """What a call gives, and the gradients of a fixed sum of it."""
+    y = call.forward()
+    cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y)
+    return y.detach(), dict(
+        zip(call.inputs, torch.autograd.grad(y, list(call.inputs.values()), cotangent), strict=True)
+    )
+
+
+def check_equal(ours: Results, rival: Results, name: str, tolerance: float = TOLERANCE) -> float:
+    """The largest difference of two `results`, over the largest value of each tensor.
 
     Raises `Unequal` where it is more than `tolerance`, saying where. Gradients of tensors that only one of the two has
     are not compared.
     """
-    y, y_rival = ours.forward().detach(), rival.forward().detach()
+    (y, gradients), (y_rival, gradients_rival) = ours, rival
     if y.shape != y_rival.shape:
         raise Unequal(f"{name} gives {tuple(y_rival.shape)}, ours {tuple(y.shape)}")
-    cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y)
-    grads, grads_rival = ours.gradients(cotangent), rival.gradients(cotangent)
+    common = [n for n in gradients if n in gradients_rival]
     pairs = {"the result": (y, y_rival)}
-    pairs |= {f"the gradient of {n}": (grads[n], grads_rival[n]) for n in grads if n in grads_rival}
+    pairs |= {f"the gradient of {n}": (gradients[n], gradients_rival[n]) for n in common}
     worst = 0.0
     for what, (a, b) in pairs.items():
         difference = ((a - b).abs().max() / b.abs().max().clamp(min=1e-30)).item()
@@ -86,7 +98,7 @@ def measure(
     device: str = "cpu",
     backends: Sequence[str] = ("torch", "auto"),
     rounds: int = 7,
-    seconds: float = 6.0,
+    seconds: float = 3.0,
     min_seconds: float = 0.02,
     note: str = "",
     say: Callable[[str], Any] = print,
@@ -104,19 +116,18 @@ def measure(
                 say(f"{case.name}: {name} is skipped, {rival}")
         rivals = {name: rival for name, rival in made.rivals.items() if isinstance(rival, Call)}
         ours = _by_backend(case, made.ours, backends)
-        differences = {
-            (by, name): check_equal(call, rival, f"{case.name} by {by}, {name}") if made.same else None
-            for by, call in ours.items()
-            for name, rival in rivals.items()
-        }
+        differences = _differences(case, ours, rivals) if made.same else {}
         calls = {("conv", made.conv_name): made.conv}
         calls |= {("rival", name): call for name, call in rivals.items()} | {("ours", n): c for n, c in ours.items()}
         rows = []
         for mode in MODES:
             jobs = {key: _job(call, mode) for key, call in calls.items()}
             with _mode(mode):
+                start = time.perf_counter()
                 bytes = {key: extra_memory(job, device) for key, job in jobs.items()}
-                times = _time(jobs, rounds, seconds, min_seconds, device)
+                once = time.perf_counter() - start + min_seconds * len(jobs)
+                fewer = min(rounds, max(_LEAST_ROUNDS, int(seconds / once)))
+                times = compare(jobs, rounds=fewer, warmup=0, min_seconds=min_seconds, device=device)
             yardstick = ("conv", made.conv_name)
             them = [("rival", name) for name in rivals] or [yardstick]
             for by in ours:
@@ -153,6 +164,17 @@ def _by_backend(case: Case, call: Call, backends: Sequence[str]) -> dict[str, Ca
     return found
 
 
+def _differences(case: Case, ours: dict[str, Call], rivals: dict[str, Call]) -> dict[tuple[str, str], float]:
+    """Backend and rival → how far apart their results are; raises `Unequal`. One rival's results at a time."""
+    own = {by: results(call) for by, call in ours.items()}
+    found = {}
+    for name, rival in rivals.items():
+        theirs = results(rival)
+        for by, given in own.items():
+            found[by, name] = check_equal(given, theirs, f"{case.name} by {by}, {name}")
+    return found
+
+
 def _mode(mode: str):
     return torch.inference_mode() if mode == "forward" else contextlib.nullcontext()
 
@@ -162,15 +184,6 @@ def _job(call: Call, mode: str) -> Callable[[], Any]:
         return call.forward
     cotangent = torch.randn_like(call.forward().detach())
     return lambda: call.gradients(cotangent)
-
-
-def _time(jobs, rounds: int, seconds: float, min_seconds: float, device: str) -> dict[Any, Timing]:
-    start = time.perf_counter()
-    for job in jobs.values():
-        job()
-    once = time.perf_counter() - start + min_seconds * len(jobs)
-    fewer = max(_LEAST_ROUNDS, min(rounds, int(seconds / once) - 1)) if rounds >= _LEAST_ROUNDS else rounds
-    return compare(jobs, rounds=fewer, warmup=0, min_seconds=min_seconds, device=device)
 
 
 def _ms(timing: Timing) -> tuple[float, float, float]:
