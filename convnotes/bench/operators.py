@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from convnotes.bench import rivals
 from convnotes.bench.layers import LAYERS, build_layer
@@ -29,12 +29,16 @@ from convnotes.receptive_field.non_local import non_local2d
 
 @dataclass(frozen=True)
 class Case:
-    """One operator with its options on one shape (batch, channels, side); `kernel` is its name among the backends."""
+    """One operator with its options on one shape (batch, channels, side).
+
+    `build` draws the tensors and gives the calls, or why there is nothing to compare. `kernel` is the name among the
+    backends.
+    """
 
     op: str
     variant: str
     shape: Shape
-    build: Callable[[Make], Calls] = field(repr=False)
+    build: Callable[[Make], Calls | str] = field(repr=False)
     kernel: str | None = None
 
     @property
@@ -101,7 +105,7 @@ def non_local(make: Make, shape: Shape, mode: str) -> Calls:
     published = {
         "gaussian": {"all pairs": (rivals.non_local_gaussian, 4)},
         "dot": {"all pairs": (rivals.non_local_dot, 4)},
-        "concat": {
+        "concat": {  # the last: [2·C, N, N], its gradient, and a copy of either in blocks
             "all pairs, ReLU(a + b)": (rivals.non_local_concat, 5),
             "all pairs, cat and 1×1": (
                 rivals.non_local_concat_1x1,
@@ -150,10 +154,12 @@ def shift(make: Make, shape: Shape) -> Calls:
     return Calls(ours, batch * side**2 * channels**2, them, *yardstick(make, shape, x))
 
 
-def depthwise(make: Make, shape: Shape, size: int, dilation: int) -> Calls:
+def depthwise(make: Make, shape: Shape, size: int, dilation: int) -> Calls | str:
     batch, channels, side = shape
     made = SeparableConv2d(channels, channels, size, padding=dilation * (size // 2), dilation=dilation)
     layer = made.depthwise.to(make.device)
+    if type(layer) is nn.Conv2d:
+        return "ours is torch's own"
     inputs = {"x": make(*_images(shape)), "weight": layer.weight}
     theirs = functools.partial(rivals.depthwise, dilation=dilation)
     last = {name: make.leaf(t.detach().to(memory_format=torch.channels_last)) for name, t in inputs.items()}
@@ -167,7 +173,7 @@ def _images(shape: Shape) -> tuple[int, int, int, int]:
     return batch, channels, side, side
 
 
-Variants = dict[str, Callable[[Make, Shape], Calls]]
+Variants = dict[str, Callable[[Make, Shape], Calls | str]]
 
 # operator → (its name among the backends, variant → builder)
 OPS: dict[str, tuple[str | None, Variants]] = {
