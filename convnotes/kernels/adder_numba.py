@@ -9,7 +9,7 @@ m the outputs, s the padded gradient, and the pixels p of one remainder by the s
 each remainder. Both are then one loop, in tiles of `width` places over all pictures:
 
 - the places of a tile are copied for some m and all taps into columns `[k, width]`, which fit the first cache;
-- 4 rows n at a time, whose 4 × width sums stay in registers while k runs over the columns (`kernels.registers`);
+- 4 rows n at a time, whose 4 × width sums stay in registers while k runs over the columns (`kernels.adder_loops`);
 - threads take tiles, a tile sums in one order: the same bits for any number of threads.
 
 The form is the exact |x − w|, two operations a tap. 2·max(x, w) − x − w would take one, but it loses the digits that
@@ -25,19 +25,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convnotes.kernels import registers
+from convnotes.kernels import adder_loops as loops
 from convnotes.kernels.adder_tiles import contract_in_tiles, room
-from convnotes.kernels.compiled import loop, make_ready
+from convnotes.kernels.compiled import make_ready
 from convnotes.kernels.threads import share
 
-_KINDS = {"distance": 0, "paper": 0, "clamp": 1, "sign": 2}
-_COLUMNS = 72  # of a tile at a time: 8 planes and 3×3 taps in 18 KiB
-_ROWS, _SLOPE_ROWS = registers.ROWS, registers.ROWS_WITH_OWN
-
-_distance, _distance_1 = registers.block("distance", _ROWS), registers.block("distance", 1)
-_clamp, _clamp_1 = registers.block("clamp", _SLOPE_ROWS), registers.block("clamp", 1)
-_sign, _sign_1 = registers.block("sign", _SLOPE_ROWS), registers.block("sign", 1)
-_copy = registers.copy
+_KINDS = {"distance": loops.DISTANCE, "paper": loops.DISTANCE, "clamp": loops.CLAMP, "sign": loops.SIGN}
 
 
 def contract(
@@ -105,9 +98,10 @@ def _input_gradient(input, weight, sent, slope, stride, padding, dilation, group
             offsets = [(top + i) * padded.shape[3] + left + j for _, i in rows for _, j in columns]
             own = input[:, :, y :: stride[0], x :: stride[1]].contiguous()
             _summed(slope, flat, padded[0, 0].numel(), padded.shape[3], offsets, kernel.flatten(2), own, pixels)
-            # No tap reaches these: they met padding only, which is 0, but 0 · NaN is not.
-            pixels[:, :, missed_rows] = 0
-            pixels[..., missed_columns] = 0
+            for m in missed_rows:  # no tap reaches these: they met padding only, which is 0, but 0 · NaN is not
+                pixels[:, :, m] = 0
+            for m in missed_columns:
+                pixels[..., m] = 0
     return result
 
 
@@ -131,7 +125,7 @@ def _remainders(size: int, sent: int, taps: int, stride: int, dilation: int, bef
 def _zeros(like: Tensor, *shape: int) -> tuple[Tensor, Tensor]:
     """A flat buffer, with room for one vector more than the tensor of zeros that it holds, and that tensor."""
     count = math.prod(shape)
-    flat = like.new_zeros(count + registers.lanes(like.element_size()))
+    flat = like.new_zeros(count + loops.lanes(like.element_size()))
     return flat, flat[:count].view(shape)
 
 
@@ -144,9 +138,11 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result) -> Tensor
     (B, _, H, W), (G, N, K), T = result.shape, kernel.shape, len(offsets)
     offsets = np.add.outer(np.arange(K // T) * plane, offsets).ravel()  # [M·T]
     kind = _KINDS[slope]
-    rows = _SLOPE_ROWS if kind else _ROWS
+    rows = loops.rows(kind)
     whole = N - N % rows
-    blocks = kernel[:, :whole].unflatten(1, (-1, rows)).transpose(2, 3).flatten(1)  # some rows beside each other
+    blocks = (
+        kernel[:, :whole].unflatten(1, (whole // rows, rows)).transpose(2, 3).flatten(1)
+    )  # some rows beside each other
     weight = torch.cat([blocks, kernel[:, whole:].flatten(1)], 1)  # [G, N·K], row n from n·K on
     total = result if result.is_contiguous() else torch.empty_like(result, memory_format=torch.contiguous_format)
     if pitch == W:  # rows follow each other without a gap: one long row
@@ -155,77 +151,7 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result) -> Tensor
     flat = [t.detach().view(-1).numpy() for t in (source, weight, total if own is None else own, total)]
     source, weight, own, target = flat
     arguments = (source, offsets, weight, own, target, source.dtype.type(1), sizes)
-    make_ready((_sum_tiles, result.dtype), lambda: _sum_tiles(kind, 0, 0, *arguments))  # no tile at all
-    tiles = G * -(-B * H * W // registers.width(source.itemsize))
-    share(lambda start, stop: _sum_tiles(kind, start, stop, *arguments), tiles, torch.get_num_threads())
+    make_ready((loops.sum_tiles, result.dtype), lambda: loops.sum_tiles(kind, 0, 0, *arguments))  # no tile at all
+    tiles = G * -(-B * H * W // loops.width(source.itemsize))
+    share(lambda start, stop: loops.sum_tiles(kind, start, stop, *arguments), tiles, torch.get_num_threads())
     return result if total is result else result.copy_(total)
-
-
-@loop
-def _sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, sizes):
-    """Tiles start to stop of G times all places of all pictures; arguments as in `_summed`, flat."""
-    B, G, N, M, T, H, W, plane, from_row_to_row = sizes
-    rows = _SLOPE_ROWS if kind else _ROWS
-    width, lanes = registers.width(source.itemsize), registers.lanes(source.itemsize)
-    tiles = -(-B * H * W // width)
-    some = min(M, max(1, _COLUMNS // T))  # planes at a time
-    pitch = width + lanes  # of the columns: a run that is copied in whole vectors ends in the gap
-    columns = np.zeros(some * T * pitch + 64, source.dtype)
-    columns = columns[-columns.ctypes.data % 64 // source.itemsize :]  # vectors that straddle no line of the cache
-    sums = np.empty(N * width, source.dtype)
-    x = np.zeros(N * width if kind else 1, source.dtype)
-    runs = np.empty((width, 3), np.int64)  # places of a tile that lie in one row: the first, where in source, how many
-    for job in range(start, stop):
-        group, first = job // tiles, job % tiles * width
-        count = min(width, B * H * W - first)
-        n_runs = done = 0
-        while done < count:
-            row, j = divmod(first + done, W)
-            b, i = divmod(row, H)
-            runs[n_runs] = done, (b * G + group) * M * plane + i * from_row_to_row + j, min(W - j, count - done)
-            done += runs[n_runs, 2]
-            n_runs += 1
-        sums[:] = 0
-        if kind:
-            _move(x, own, True, group, first, count, width, sizes)
-        for m in range(0, M, some):
-            taps = min(some, M - m) * T
-            for run in range(n_runs):
-                place, at, length = runs[run]
-                for step in range(0, length, lanes):  # past its end too, which the next run or nobody overwrites
-                    for k in range(taps):
-                        _copy(columns, k * pitch + place + step, source, at + step + offsets[m * T + k])
-            for n in range(0, N - N % rows, rows):
-                w0 = ((group * N + n) * M + m * rows) * T
-                if kind == 0:
-                    _distance(sums, columns, taps, weight, w0, x, n, one)
-                elif kind == 1:
-                    _clamp(sums, columns, taps, weight, w0, x, n, one)
-                else:
-                    _sign(sums, columns, taps, weight, w0, x, n, one)
-            for n in range(N - N % rows, N):
-                w0 = ((group * N + n) * M + m) * T
-                if kind == 0:
-                    _distance_1(sums, columns, taps, weight, w0, x, n, one)
-                elif kind == 1:
-                    _clamp_1(sums, columns, taps, weight, w0, x, n, one)
-                else:
-                    _sign_1(sums, columns, taps, weight, w0, x, n, one)
-        _move(sums, target, False, group, first, count, width, sizes)
-
-
-@loop
-def _move(tile, maps, inwards, group, first, count, width, sizes):
-    """Copy `[N, width]` from, or to, the places `first` to `first` + `count` of maps `[B, G, N, H·W]`."""
-    _, G, N, _, _, H, W, _, _ = sizes
-    done = 0
-    while done < count:
-        b, place = divmod(first + done, H * W)
-        length = min(H * W - place, count - done)
-        for n in range(N):
-            at = ((b * G + group) * N + n) * H * W + place
-            if inwards:
-                tile[n * width + done : n * width + done + length] = maps[at : at + length]
-            else:
-                maps[at : at + length] = tile[n * width + done : n * width + done + length]
-        done += length

@@ -1,4 +1,4 @@
-"""Functions that numba compiles: kept on the disk, and a line to the reader while the first compilation takes seconds."""
+"""Functions that numba compiles: kept on the disk, and a line to the reader where a compilation takes seconds."""
 
 from __future__ import annotations
 

@@ -1,28 +1,44 @@
-"""Loops whose sums never leave the registers of the processor, as vector instructions for numba.
+"""The loop behind `kernels.adder_numba`, whose sums never leave the registers of the processor.
 
-`block(slope, rows)` is one step of the adder: for `rows` r and the places p of one tile (`WIDTH` of them)
+`sum_tiles` takes tiles of `WIDTH` places. In one it gathers the taps of some source planes into columns `[k, WIDTH]`,
+which fit the first cache, and then for a few rows r at a time
 
-    sums[r,p] += Σ_k |columns[k,p] − w[k,r]|                  "distance"
-    sums[r,p] += Σ_k f(own[r,p] − w[k,r]) · columns[k,p]      "clamp": f(d) = clamp(d, −1, 1);  "sign": f = sign
+    sums[r,p] += Σ_k |columns[k,p] − w[k,r]|                  distance
+    sums[r,p] += Σ_k f(own[r,p] − w[k,r]) · columns[k,p]      clamp: f(d) = clamp(d, −1, 1);  sign: f = sign
 
-with the rows × WIDTH sums in registers while k runs. A compiler that vectorises a loop of scalars keeps them in memory
-instead, and is up to twice as slow on small maps. The intrinsics work inside `numba.njit` only
-and check nothing. Nothing is reordered, so NaN and infinity go their way.
+with the rows × WIDTH sums in registers while k runs. That needs vector instructions, which numba intrinsics write here:
+a compiler that vectorises a loop of scalars keeps the sums in memory, and is up to twice as slow on small maps. Nothing
+is reordered, so NaN and infinity go their way. Intrinsics and loop share this file, as numba's cache on the disk looks
+at the date of the loop's file only.
 """
 
 from __future__ import annotations
 
 import llvmlite.binding
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
+from convnotes.kernels.compiled import loop
+
 _WIDE = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))  # 32 registers of 64 bytes
 _BYTES, _VECTORS = (64, 4) if _WIDE else (32, 2)
-ROWS = 4  # of sums in the registers at a time
-ROWS_WITH_OWN = 4 if _WIDE else 2  # where values of the rows themselves take as many registers as the sums
+_ROWS = 4  # of sums in the registers at a time
+_SLOPE_ROWS = 4 if _WIDE else 2  # where the rows' own values take as many registers as the sums
+_COLUMNS = 72  # of a tile at a time: 8 planes and 3×3 taps take 23 KiB
 _INDEX = ir.IntType(64)
+
+
+# what `sum_tiles` can sum
+DISTANCE, CLAMP, SIGN = range(3)
+
+
+@register_jitable
+def rows(kind: int) -> int:
+    """Rows at a time, whose weights lie beside each other."""
+    return _ROWS if kind == DISTANCE else _SLOPE_ROWS
 
 
 @register_jitable
@@ -79,7 +95,7 @@ def _pointer(context, builder, kind, array):
 
 
 @intrinsic
-def copy(typingctx, target, i, source, j):
+def _copy(typingctx, target, i, source, j):
     """`target[i : i + lanes] = source[j : j + lanes]` in one vector, whatever lies there."""
 
     def generate(context, builder, signature, args):
@@ -91,7 +107,7 @@ def copy(typingctx, target, i, source, j):
     return types.void(target, types.int64, source, types.int64), generate
 
 
-def block(slope: str, rows: int):
+def _block(slope: str, rows: int):
     """The intrinsic `(sums, columns, taps, weight, w0, own, r0, one)` of the sum above, for one tile.
 
     All arrays are flat: `sums` and `own` `[…, WIDTH]` from row r0 on, `columns` `[taps, WIDTH + lanes]`, `weight`
@@ -159,3 +175,77 @@ def _bounded(vectors: _Vectors, d, slope: str):
         return vectors.where(">", d, zero, one, vectors.where("<", d, zero, minus_one, zero))
     d = vectors.where(">", d, one, one, d)
     return vectors.where("<", d, minus_one, minus_one, d)
+
+
+_distance, _distance_1 = _block("distance", _ROWS), _block("distance", 1)
+_clamp, _clamp_1 = _block("clamp", _SLOPE_ROWS), _block("clamp", 1)
+_sign, _sign_1 = _block("sign", _SLOPE_ROWS), _block("sign", 1)
+
+
+@loop
+def sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, sizes):
+    """Tiles start to stop of G times all places of all pictures; arguments as in `adder_numba._summed`, flat."""
+    B, G, N, M, T, H, W, plane, from_row_to_row = sizes
+    at_once, tile, vector = rows(kind), width(source.itemsize), lanes(source.itemsize)
+    tiles = -(-B * H * W // tile)
+    some = min(M, max(1, _COLUMNS // T))  # planes at a time
+    pitch = tile + vector  # of the columns: a run that is copied in whole vectors ends in the gap
+    columns = np.zeros(some * T * pitch + 64, source.dtype)
+    columns = columns[-columns.ctypes.data % 64 // source.itemsize :]  # vectors that straddle no line of the cache
+    sums = np.empty(N * tile, source.dtype)
+    x = np.zeros(1 if kind == DISTANCE else N * tile, source.dtype)
+    runs = np.empty((tile, 3), np.int64)  # places of a tile that lie in one row: the first, where in source, how many
+    for job in range(start, stop):
+        group, first = job // tiles, job % tiles * tile
+        count = min(tile, B * H * W - first)
+        n_runs = done = 0
+        while done < count:
+            row, j = divmod(first + done, W)
+            b, i = divmod(row, H)
+            runs[n_runs] = done, (b * G + group) * M * plane + i * from_row_to_row + j, min(W - j, count - done)
+            done += runs[n_runs, 2]
+            n_runs += 1
+        sums[:] = 0
+        if kind != DISTANCE:
+            _move(x, own, True, group, first, count, tile, sizes)
+        for m in range(0, M, some):
+            taps = min(some, M - m) * T
+            for run in range(n_runs):
+                place, at, length = runs[run]
+                for step in range(0, length, vector):  # past its end too, which the next run or nobody overwrites
+                    for k in range(taps):
+                        _copy(columns, k * pitch + place + step, source, at + step + offsets[m * T + k])
+            for n in range(0, N - N % at_once, at_once):
+                w0 = ((group * N + n) * M + m * at_once) * T
+                if kind == DISTANCE:
+                    _distance(sums, columns, taps, weight, w0, x, n, one)
+                elif kind == CLAMP:
+                    _clamp(sums, columns, taps, weight, w0, x, n, one)
+                else:
+                    _sign(sums, columns, taps, weight, w0, x, n, one)
+            for n in range(N - N % at_once, N):
+                w0 = ((group * N + n) * M + m) * T
+                if kind == DISTANCE:
+                    _distance_1(sums, columns, taps, weight, w0, x, n, one)
+                elif kind == CLAMP:
+                    _clamp_1(sums, columns, taps, weight, w0, x, n, one)
+                else:
+                    _sign_1(sums, columns, taps, weight, w0, x, n, one)
+        _move(sums, target, False, group, first, count, tile, sizes)
+
+
+@loop
+def _move(tile, maps, inwards, group, first, count, width, sizes):
+    """Copy `[N, width]` from, or to, the places `first` to `first` + `count` of maps `[B, G, N, H·W]`."""
+    _, G, N, _, _, H, W, _, _ = sizes
+    done = 0
+    while done < count:
+        b, place = divmod(first + done, H * W)
+        length = min(H * W - place, count - done)
+        for n in range(N):
+            at = ((b * G + group) * N + n) * H * W + place
+            if inwards:
+                tile[n * width + done : n * width + done + length] = maps[at : at + length]
+            else:
+                maps[at : at + length] = tile[n * width + done : n * width + done + length]
+        done += length
