@@ -19,14 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convnotes.kernels import bilinear, registers
-from convnotes.kernels.compiled import loop, make_ready
+from convnotes.kernels import deform_loops
+from convnotes.kernels.compiled import make_ready
 from convnotes.kernels.threads import share
 
-_BYTES = 2 * 2**20  # of columns at a time
+_BYTES = 2**20  # of columns at a time
 _PLACES = 32  # of a chunk that a thread takes at a time, at least
-
-_blend, _blend_and_compare, _scatter = bilinear.blend, bilinear.blend_and_compare, bilinear.scatter
 
 
 def forward(
@@ -42,7 +40,7 @@ def forward(
     work = _Work(input, offset, weight, mask, stride, padding, dilation)
     y = input.new_empty(work.places, weight.shape[0])
     for start, stop in work.chunks():
-        work.run(_sample, start, stop)
+        work.run(deform_loops.sample, start, stop)
         columns = work.columns[: stop - start]
         if work.groups == 1:
             torch.mm(columns, work.kernel[0], out=y[start:stop])
@@ -80,10 +78,10 @@ def backward(
             columns.view(-1, work.K, G, product.shape[2] // work.K).copy_(
                 product.unflatten(2, (work.K, -1)).permute(1, 2, 0, 3)
             )
-        work.run(_locate, start, stop)
+        work.run(deform_loops.locate, start, stop)
         if by_table is not None:
             work.scatter(start, stop, by_table)
-        work.run(_compare, start, stop, by_offset, by_mask)
+        work.run(deform_loops.compare, start, stop, by_offset, by_mask)
         if needed[2]:
             if G == 1:
                 by_weight[0].addmm_(columns.t(), sent)
@@ -117,7 +115,7 @@ class _Work:
         self.chunk = max(1, -(-self.places // pieces))  # all of about one size
         self.columns = input.new_empty(self.chunk, self.K * C)
         self.first = np.empty(G * self.K * self.chunk, np.int64)
-        self.fraction = input.new_empty(2 * G * self.K * self.chunk)
+        self.y, self.x, self.m = input.new_empty(3, len(self.first))
         self.sizes = (B, C, H, W, h, w, G, KH, KW, *stride, *padding, *dilation)
         self.threads = torch.get_num_threads()
 
@@ -126,17 +124,20 @@ class _Work:
 
     def by_group(self, columns: Tensor) -> Tensor:
         """`[P, K·C]` → `[groups, P, K·C/groups]`."""
-        return columns.view(-1, self.K, self.groups, columns.shape[1] // (self.K * self.groups)).permute(
-            2, 0, 1, 3
-        ).flatten(2)
+        return (
+            columns.view(-1, self.K, self.groups, columns.shape[1] // (self.K * self.groups))
+            .permute(2, 0, 1, 3)
+            .flatten(2)
+        )
 
     def as_map(self, y: Tensor) -> Tensor:
         B, O, h, w = self.size
         return y.view(B, h, w, O).permute(0, 3, 1, 2)
 
     def arguments(self, *tensors: Tensor):
-        flat = [t.view(-1).numpy() for t in (self.table, self.offset, self.mask, self.columns, self.fraction, *tensors)]
-        return (*flat[:5], self.first, self.sizes, *flat[5:])
+        own = (self.table, self.offset, self.mask, self.columns, self.y, self.x, self.m)
+        flat = [t.view(-1).numpy() for t in (*own, *tensors)]
+        return (*flat[:4], self.first, *flat[4:7], self.sizes, *flat[7:])
 
     def run(self, function, start: int, stop: int, *tensors: Tensor) -> None:
         arguments = self.arguments(*tensors)
@@ -150,149 +151,11 @@ class _Work:
 
     def scatter(self, start: int, stop: int, by_table: Tensor) -> None:
         arguments = self.arguments(by_table)
-        make_ready((_collect, self.columns.dtype), lambda: _collect(0, 0, start, start, 1, *arguments))
+        make_ready(
+            (deform_loops.collect, self.columns.dtype), lambda: deform_loops.collect(0, 0, start, start, 1, *arguments)
+        )
         C = self.table.shape[3] // self.offset_groups
-        lanes = registers.lanes(self.table.element_size())
+        lanes = deform_loops.lanes(self.table.element_size())
         block = -(-C // (lanes * self.threads)) * lanes
         jobs = self.offset_groups * -(-C // block)
-        share(lambda one, end: _collect(one, end, start, stop, block, *arguments), jobs, self.threads)
-
-
-@loop
-def _locate(start, stop, chunk, table, offset, mask, columns, fraction, first, sizes):
-    """Where each sample of the places start to stop lies: its first pixel in the table, and its two fractions.
-
-    A place is held as whole pixel and fraction, which are never added. What lies outside altogether, a NaN among them,
-    reads from the last column of one line of the frame and the first of the next: zeros, whatever the fractions are.
-    """
-    B, C, H, W, h, w, G, KH, KW, sy, sx, py, px, dy, dx = sizes
-    K, one = KH * KW, fraction.dtype.type(1)
-    zero, least, most = fraction.dtype.type(0), -np.finfo(fraction.dtype).max, np.finfo(fraction.dtype).max
-    P, line = len(first) // (G * K), (W + 2) * C
-    done = start
-    while done < stop:
-        row, j0 = divmod(done, w)
-        b, i = divmod(row, h)
-        count = min(w - j0, stop - done)
-        for g in range(G):
-            for u in range(KH):
-                for v in range(KW):
-                    k = u * KW + v
-                    from_y = ((b * G + g) * 2 * K + 2 * k) * h * w + i * w + j0
-                    from_x = from_y + h * w
-                    to = (g * K + k) * P + done - chunk
-                    row_0 = fraction.dtype.type(i * sy - py + u * dy)
-                    for j in range(count):
-                        y, x = offset[from_y + j], offset[from_x + j]
-                        y = least if y < least else most if y > most else y
-                        x = least if x < least else most if x > most else x
-                        whole_y, whole_x = np.floor(y), np.floor(x)
-                        y, x = y - whole_y, x - whole_x
-                        whole_y += row_0
-                        whole_x += fraction.dtype.type((j0 + j) * sx - px + v * dx)
-                        inside = (whole_y >= -one) & (whole_y < H) & ((whole_y >= zero) | (y > zero))
-                        inside &= (whole_x >= -one) & (whole_x < W) & ((whole_x >= zero) | (x > zero))
-                        whole_y = whole_y if inside else -one
-                        whole_x = whole_x if inside else fraction.dtype.type(W)
-                        pixel = (np.int64(whole_y) + 1) * line + (np.int64(whole_x) + 1) * C
-                        first[to + j] = b * (H + 2) * line + pixel + g * (C // G)
-                        fraction[2 * (to + j)] = y
-                        fraction[2 * (to + j) + 1] = x
-        done += count
-
-
-@loop
-def _sample(start, stop, chunk, table, offset, mask, columns, fraction, first, sizes):
-    """Fill the columns of the places start to stop."""
-    _locate(start, stop, chunk, table, offset, mask, columns, fraction, first, sizes)
-    B, C, H, W, h, w, G, KH, KW, sy, sx, py, px, dy, dx = sizes
-    K, n, one = KH * KW, C // G, fraction.dtype.type(1)
-    P, below = len(first) // (G * K), (W + 2) * C
-    lanes = registers.lanes(table.itemsize)
-    vectors = n // lanes
-    for g in range(G):
-        for k in range(K):
-            for place in range(start, stop):
-                s = (g * K + k) * P + place - chunk
-                i, y, x = first[s], fraction[2 * s], fraction[2 * s + 1]
-                above, left = one - y, one - x
-                if len(mask):
-                    b, p = divmod(place, h * w)
-                    m = mask[((b * G + g) * K + k) * h * w + p]
-                    above, y = above * m, y * m
-                q00, q01, q10, q11 = above * left, above * x, y * left, y * x
-                t = ((place - chunk) * K + k) * C + g * n
-                _blend(columns, t, vectors, table, i, C, below, q00, q01, q10, q11)
-                for e in range(vectors * lanes, n):
-                    upper = q00 * table[i + e] + q01 * table[i + C + e]
-                    columns[t + e] = upper + q10 * table[i + below + e] + q11 * table[i + below + C + e]
-
-
-@loop
-def _compare(start, stop, chunk, table, offset, mask, columns, fraction, first, sizes, by_offset, by_mask):
-    """Put samples in the place of their gradients in the columns, and write the gradients of offset and mask."""
-    B, C, H, W, h, w, G, KH, KW, sy, sx, py, px, dy, dx = sizes
-    K, n, one, zero = KH * KW, C // G, fraction.dtype.type(1), fraction.dtype.type(0)
-    P, below = len(first) // (G * K), (W + 2) * C
-    lanes = registers.lanes(table.itemsize)
-    vectors = n // lanes
-    for g in range(G):
-        for k in range(K):
-            for place in range(start, stop):
-                s = (g * K + k) * P + place - chunk
-                b, p = divmod(place, h * w)
-                i, y, x, m = first[s], fraction[2 * s], fraction[2 * s + 1], one
-                above, left = one - y, one - x
-                if len(mask):
-                    m = mask[((b * G + g) * K + k) * h * w + p]
-                up, down = above * m, y * m
-                q00, q01, q10, q11 = up * left, up * x, down * left, down * x
-                t = ((place - chunk) * K + k) * C + g * n
-                d00, d01, d10, d11 = _blend_and_compare(columns, t, vectors, table, i, C, below, q00, q01, q10, q11)
-                for e in range(vectors * lanes, n):
-                    v00, v01, v10, v11 = table[i + e], table[i + C + e], table[i + below + e], table[i + below + C + e]
-                    gradient = columns[t + e]
-                    d00, d01 = d00 + gradient * v00, d01 + gradient * v01
-                    d10, d11 = d10 + gradient * v10, d11 + gradient * v11
-                    columns[t + e] = q00 * v00 + q01 * v01 + q10 * v10 + q11 * v11
-                upper, lower = d00 * left + d01 * x, d10 * left + d11 * x
-                at = ((b * G + g) * 2 * K + 2 * k) * h * w + p
-                # beyond the largest number there is no fraction, and so no way to move
-                by_offset[at] = m * (lower - upper) if np.isfinite(offset[at]) else zero
-                at += h * w
-                by_offset[at] = up * (d01 - d00) + down * (d11 - d10) if np.isfinite(offset[at]) else zero
-                if len(mask):
-                    by_mask[((b * G + g) * K + k) * h * w + p] = above * upper + y * lower
-
-
-@loop
-def _collect(one_job, end_job, start, stop, block, table, offset, mask, columns, fraction, first, sizes, by_table):
-    """Add the gradients of the columns of a chunk to the pixels they come from, for some blocks of channels."""
-    B, C, H, W, h, w, G, KH, KW, sy, sx, py, px, dy, dx = sizes
-    K, n, one = KH * KW, C // G, fraction.dtype.type(1)
-    P, below = len(first) // (G * K), (W + 2) * C
-    lanes = registers.lanes(table.itemsize)
-    blocks = -(-n // block)
-    for job in range(one_job, end_job):
-        g, c = divmod(job, blocks)
-        c *= block
-        channels = min(block, n - c)
-        vectors = channels // lanes
-        for k in range(K):
-            for place in range(start, stop):
-                s = (g * K + k) * P + place - start
-                i, y, x = first[s] + c, fraction[2 * s], fraction[2 * s + 1]
-                above, left = one - y, one - x
-                if len(mask):
-                    b, p = divmod(place, h * w)
-                    m = mask[((b * G + g) * K + k) * h * w + p]
-                    above, y = above * m, y * m
-                q00, q01, q10, q11 = above * left, above * x, y * left, y * x
-                t = ((place - start) * K + k) * C + g * n + c
-                _scatter(columns, t, vectors, by_table, i, C, below, q00, q01, q10, q11)
-                for e in range(vectors * lanes, channels):
-                    gradient = columns[t + e]
-                    by_table[i + e] += q00 * gradient
-                    by_table[i + C + e] += q01 * gradient
-                    by_table[i + below + e] += q10 * gradient
-                    by_table[i + below + C + e] += q11 * gradient
+        share(lambda one, end: deform_loops.collect(one, end, start, stop, block, *arguments), jobs, self.threads)
