@@ -60,8 +60,8 @@ def backward(
     padding: tuple[int, int],
     dilation: tuple[int, int],
     needed: list[bool],
-) -> list[Tensor | None]:
-    """The gradients of input, offset, weight and mask, as far as `needed`."""
+) -> tuple[Tensor | None, Tensor, Tensor, Tensor | None]:
+    """The gradients of input, offset, weight and mask; those of input and weight are right only where `needed`."""
     work = _Work(input, offset, weight, mask, stride, padding, dilation)
     G = work.groups
     g = grad.permute(0, 2, 3, 1).reshape(work.places, -1)
@@ -87,13 +87,12 @@ def backward(
                 by_weight[0].addmm_(columns.t(), sent)
             else:
                 by_weight.baddbmm_(work.by_group(columns).transpose(1, 2), sent.unflatten(1, (G, -1)).transpose(0, 1))
-    found = [
+    return (
         None if by_table is None else by_table[:, 1:-1, 1:-1].permute(0, 3, 1, 2),
         by_offset,
         by_weight.unflatten(1, (work.K, -1)).permute(0, 3, 2, 1).reshape(weight.shape),
-        by_mask,
-    ]
-    return [t if wanted else None for t, wanted in zip(found, needed, strict=True)]
+        None if mask is None else by_mask,
+    )
 
 
 class _Work:
