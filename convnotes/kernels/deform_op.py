@@ -31,7 +31,7 @@ def deform(
     padding: tuple[int, int],
     dilation: tuple[int, int],
 ) -> Tensor:
-    """`[B, O, h, w]`, channels last in memory: `deform_conv2d` without checks and bias; `padding` is (top, left)."""
+    """`[B, O, h, w]`, perhaps channels last: `deform_conv2d` without checks and bias; `padding` is (top, left)."""
     as_one = _as_one_operator(input, offset, weight, mask)
     call = torch.ops.convnotes.deform_conv2d if as_one else deform_plain.forward
     return call(input, offset, weight, mask, stride, padding, dilation)
@@ -51,13 +51,20 @@ def _forward(*inputs) -> Tensor:
     if backend.chosen("deform_conv2d", inputs[:4]) == "numba":
         from convnotes.kernels import deform_numba
 
-        return deform_numba.forward(*inputs)
-    return deform_plain.forward(*inputs)
+        return deform_numba.forward(*inputs, _output_room(*inputs[:3]))
+    return _output_room(*inputs[:3]).copy_(deform_plain.forward(*inputs))
 
 
 @_forward.register_fake
 def _(input, offset, weight, mask, stride, padding, dilation):
-    return input.new_empty(input.shape[0], *offset.shape[2:], weight.shape[0]).permute(0, 3, 1, 2)
+    return _output_room(input, offset, weight)
+
+
+def _output_room(input: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+    B, O, (h, w) = input.shape[0], weight.shape[0], offset.shape[2:]
+    if input.stride(1) == 1 and not input.is_contiguous():
+        return input.new_empty(B, h, w, O).permute(0, 3, 1, 2)
+    return input.new_empty(B, O, h, w)
 
 
 @torch.library.custom_op(
