@@ -238,14 +238,21 @@ def sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, size
 def _move(tile, maps, inwards, group, first, count, width, sizes):
     """Copy `[N, width]` from, or to, the places `first` to `first` + `count` of maps `[B, G, N, H·W]`."""
     _, G, N, _, _, H, W, _, _ = sizes
-    done = 0
+    vector, done = lanes(tile.itemsize), 0
     while done < count:
         b, place = divmod(first + done, H * W)
         length = min(H * W - place, count - done)
+        whole = length - length % vector
         for n in range(N):
-            at = ((b * G + group) * N + n) * H * W + place
-            if inwards:
-                tile[n * width + done : n * width + done + length] = maps[at : at + length]
-            else:
-                maps[at : at + length] = tile[n * width + done : n * width + done + length]
+            at, here = ((b * G + group) * N + n) * H * W + place, n * width + done
+            for step in range(0, whole, vector):
+                if inwards:
+                    _copy(tile, here + step, maps, at + step)
+                else:
+                    _copy(maps, at + step, tile, here + step)
+            for step in range(whole, length):
+                if inwards:
+                    tile[here + step] = maps[at + step]
+                else:
+                    maps[at + step] = tile[here + step]
         done += length

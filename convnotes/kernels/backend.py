@@ -38,7 +38,7 @@ _choice: ContextVar[str | None] = ContextVar("convnotes backend", default=None)
 
 
 class use:
-    """Choose a backend from here on in this thread or task; as a context manager, until the end of the block.
+    """Choose a backend from here on in this thread or task; as a context manager, until the end of the block::
 
         backend.use("torch")
         with backend.use("numba"):
