@@ -22,7 +22,7 @@ from convnotes.kernels import deform_loops
 from convnotes.kernels.compiled import make_ready
 from convnotes.kernels.threads import share
 
-_COLUMNS = 2**20  # bytes of them at a time
+_COLUMNS = 2 * 2**20  # bytes of them at a time
 _PICTURES = 2 * 2**20  # bytes of them at a time
 _PLACES = 32  # of a chunk that a thread takes at a time
 
