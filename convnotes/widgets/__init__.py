@@ -18,6 +18,7 @@ _HOME = {
     "SeparableViewer": "separable_viewer",
     "ShiftViewer": "shift_viewer",
     "TemplateMatch": "template_match",
+    "TransferViewer": "transfer_viewer",
 }
 
 __all__ = [*_HOME]
