@@ -37,9 +37,9 @@ def transfer(
             classifiers are to be replaced too. With "all" each of them trains.
 
     The new head has the kind, dtype, device, bias and mode of the old one, and is drawn as torch draws such a layer,
-    uniform in ±1/√(inputs), from the global generator. `num_classes` and `out_channels` of the modules around it follow.
-    Frozen parameters have `requires_grad=False`. Norms among them keep normalising by the statistics of the old task,
-    in training too: `hold` says how. Dropout goes on as before.
+    uniform in ±1/√(inputs), from the global generator. The modules around it that tell its outputs as `num_classes` or
+    `out_channels` tell the new number. Frozen parameters have `requires_grad=False`. Norms among them keep normalising
+    by the statistics of the old task, in training too: `hold` says how. Dropout goes on as before.
 
     Raises `TypeError` for what is no module and `ValueError` for an unknown `freeze`, for a network without a head or
     with several layers that may be it, and for a `head` that is not there or no classifier.

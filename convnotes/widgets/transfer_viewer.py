@@ -21,10 +21,10 @@ class TransferViewer(Widget):
     """The first kernels before and after fine-tuning, beside those trained from scratch; accuracies of all seeds.
 
     `starts` maps the name of each start to its first layer's kernels `[K, KH, KW]` before the second task; "scratch" is
-    the random start. `runs` holds a dictionary for each training: `start`, `freeze` ("none", "stem" or "all"), `examples`
-    a class, `accuracies` (one a seed, in [0, 1]) and `kernels` after training. There must be a run for each start other
-    than "scratch", each `freeze` and each number of examples, and one from scratch for each number of examples.
-    Raises `ValueError` for what does not fit together. `kernel` counts from 0.
+    the random start. `runs` holds a dictionary for each training: `start`, `freeze` ("none", "stem" or "all"),
+    `examples` a class, `accuracies` (one a seed, in [0, 1]) and `kernels` after training. There must be a run for each
+    start other than "scratch", each `freeze` and each number of examples, and one from scratch for each number of
+    examples. Raises `ValueError` for what does not fit together. `kernel` counts from 0.
     """
 
     module = "transfer_viewer"

@@ -2,7 +2,10 @@
 
 import copy
 import io
+import json
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +20,8 @@ from convnotes.fundamentals.transfer import find_head, hold, release
 from convnotes.measure import cost
 from convnotes.operations.cifar_resnet import resnet20
 from convnotes.train import fit
+
+CHAPTER = Path(__file__).parents[2] / "book" / "fundamentals" / "transfer_learning.ipynb"
 
 # network → (its classifier, what "stem" freezes)
 NETWORKS = {
@@ -76,11 +81,14 @@ def test_the_head_is_new_the_rest_is_old_and_only_what_was_asked_is_frozen(name,
         assert value.dtype == old.dtype
         assert value.shape == ((7, *old.shape[1:]) if key.rpartition(".")[0] == head else old.shape)
     frozen = {key for key, parameter in net.named_parameters() if not parameter.requires_grad}
-    assert frozen == {
-        "none": set(),
-        "stem": set(stem),
-        "all": {key for key, _ in net.named_parameters() if key.rpartition(".")[0] != head},
-    }[freeze]
+    assert (
+        frozen
+        == {
+            "none": set(),
+            "stem": set(stem),
+            "all": {key for key, _ in net.named_parameters() if key.rpartition(".")[0] != head},
+        }[freeze]
+    )
     assert cost(net, (2, 3, 64, 64)).params == sum(p.numel() for p in net.parameters())
 
 
@@ -173,7 +181,9 @@ def saved(net: nn.Module) -> nn.Module:
     return torch.load(file, weights_only=False)
 
 
-@pytest.mark.parametrize("again", [lambda net: net, copy.deepcopy, remade, saved], ids=["self", "copy", "pickle", "save"])
+@pytest.mark.parametrize(
+    "again", [lambda net: net, copy.deepcopy, remade, saved], ids=["self", "copy", "pickle", "save"]
+)
 def test_the_modes_outlive_toggles_copies_and_pickles(again):
     net = again(transfer(trained(), 4, "stem"))
     for mode in (True, False, True):
@@ -265,7 +275,7 @@ def test_published_weights_get_a_new_head(publisher, tmp_path, monkeypatch):  # 
         (lambda: transfer(small, 3), TypeError, "backbone must be a torch.nn.Module, got function"),
         (lambda: transfer(small(), 0), ValueError, "num_classes must be at least 1, got 0"),
         (lambda: transfer(small(), 2.5), TypeError, "num_classes must be an int"),
-        (lambda: transfer(small(), 3, "some"), ValueError, "\"none\", \"stem\" or \"all\", got 'some'"),
+        (lambda: transfer(small(), 3, "some"), ValueError, '"none", "stem" or "all", got \'some\''),
         (lambda: transfer(small()[:3], 3), ValueError, r"no head found.*got '0', Conv2d\(1, 4.*say head="),
         (lambda: transfer(nn.ReLU(), 3), ValueError, "no head found.*no layer with weights"),
         (lambda: transfer(small(), 3, head="fc"), ValueError, r"'fc' is no Linear or 1×1 Conv2d.*those are 9"),
@@ -289,3 +299,20 @@ def test_a_named_head_settles_which_of_several_it_is():
     net = transfer(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), 3, "all", head="1")
     assert net(torch.rand(2, 4)).shape == (2, 3)
     assert [p.requires_grad for p in net.parameters()] == [False, False, True, True]
+
+
+def test_the_block_of_the_chapter_runs_on_a_file_of_the_published_names(publisher, tmp_path, monkeypatch):  # noqa: F811
+    """It is not run in the page, for want of a network: here it is, as it stands in the notebook."""
+    notebook = json.loads(CHAPTER.read_text(encoding="utf-8"))
+    texts = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    blocks = re.findall(r"```python\n(.*?)```", "\n".join(texts), flags=re.S)
+    assert len(blocks) == 1
+    folder, _ = publisher
+    publish(folder, "resnet50", monkeypatch)
+    monkeypatch.setenv("CONVNOTES_DATA", str(tmp_path))
+    scope = {}
+    exec(blocks[0], scope)
+    net = scope["net"]
+    assert net.fc.out_features == 10
+    assert [net.conv1.weight.requires_grad, net.layer1[0].conv1.weight.requires_grad] == [False, True]
+    assert net(torch.rand(1, 3, 32, 32)).shape == (1, 10)
