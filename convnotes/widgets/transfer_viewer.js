@@ -31,6 +31,7 @@ export function torchCode(freeze) {
 
 const STYLE = `
 [data-widget="transfer-viewer"] .cn-stage { grid-template-columns: minmax(0, 1fr); }
+[data-widget="transfer-viewer"] .cn-thirds svg { max-width: 11rem; }
 .cn-transfer { width: 100%; height: auto; display: block; max-width: 36rem; }
 .cn-transfer line { stroke: var(--cn-line); stroke-width: 1; }
 .cn-transfer path { fill: none; stroke-width: 2.5; }
@@ -59,7 +60,8 @@ function render({ model, el }) {
     return { show(values, words) { place.replaceChildren(kernelGrid(values, `${title}, ${words}`)); text.replaceChildren(h("strong", {}, title), `: ${words}`); } };
   });
   const chart = h("div", {}), legend = h("figcaption", {});
-  ui.stage.append(thirds, h("figure", { className: "cn-picture" }, chart, legend));
+  ui.stage.parentElement.before(thirds);
+  ui.stage.append(h("figure", { className: "cn-picture" }, chart, legend));
 
   const pick = (name, label, options, set) => choice({ name, label, options, get: () => model.get(name), set: (value) => change(model, { [name]: set(value) }) });
   const controls = [
