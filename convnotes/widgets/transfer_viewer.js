@@ -31,11 +31,12 @@ export function torchCode(freeze) {
 
 const STYLE = `
 [data-widget="transfer-viewer"] .cn-stage { grid-template-columns: minmax(0, 1fr); }
+@container (min-width: 640px) { [data-widget="transfer-viewer"] .cn-panel { width: 17rem; } }
 [data-widget="transfer-viewer"] .cn-thirds svg { max-width: 11rem; }
-.cn-transfer { width: 100%; height: auto; display: block; max-width: 36rem; }
+.cn-transfer { width: 100%; height: auto; display: block; max-width: 28rem; }
 .cn-transfer line { stroke: var(--cn-line); stroke-width: 1; }
 .cn-transfer path { fill: none; stroke-width: 2.5; }
-.cn-transfer text { fill: var(--cn-text); font-size: 13px; }
+.cn-transfer text { fill: var(--cn-text); font-size: 16px; }
 .cn-transfer .cn-transfer-shown { stroke: var(--cn-kernel-ink); }
 .cn-transfer .cn-transfer-scratch { stroke: var(--cn-input-ink); stroke-dasharray: 6 4; }
 .cn-transfer circle { fill: var(--cn-kernel); stroke: var(--cn-kernel-ink); stroke-width: 1.5; }
@@ -98,13 +99,13 @@ function render({ model, el }) {
 
 // Accuracy over the number of examples, every seed a mark.
 function plot(runs, sizes, start, freeze, examples) {
-  const width = 460, height = 220, left = 46, right = 16, top = 12, bottom = 36;
+  const width = 340, height = 230, left = 44, right = 8, top = 12, bottom = 32;
   const x = (n) => left + (width - left - right) * (sizes.indexOf(n) + 0.5) / sizes.length, y = (a) => top + (height - top - bottom) * (1 - a);
   const of = (name) => sizes.map((n) => find(runs, name, freeze, n));
   const drawing = h("svg", { viewBox: `0 0 ${width} ${height}`, class: "cn-transfer", role: "img",
     "aria-label": `Mean accuracy with ${sizes.join(", ")} examples a class: ${of(start).map((r) => format(mean(r.accuracies), 3)).join(", ")} from ${start}, ${of("scratch").map((r) => format(mean(r.accuracies), 3)).join(", ")} from scratch` },
-    h("rect", { class: "cn-transfer-here", x: x(examples) - 46, y: top, width: 92, height: height - top - bottom }),
-    [0, 0.25, 0.5, 0.75, 1].map((a) => [h("line", { x1: left, x2: width - right, y1: y(a), y2: y(a) }), h("text", { x: left - 8, y: y(a) + 4, "text-anchor": "end" }, format(a))]).flat(),
+    h("rect", { class: "cn-transfer-here", x: x(examples) - 44, y: top, width: 88, height: height - top - bottom }),
+    [0, 0.25, 0.5, 0.75, 1].map((a) => [h("line", { x1: left, x2: width - right, y1: y(a), y2: y(a) }), h("text", { x: left - 8, y: y(a) + 5, "text-anchor": "end" }, format(a))]).flat(),
     sizes.map((n) => h("text", { x: x(n), y: height - bottom + 20, "text-anchor": "middle" }, `${n} a class`)));
   for (const [name, line, shift] of [["scratch", "cn-transfer-scratch", 12], [start, "cn-transfer-shown", -12]]) {
     const group = of(name);
