@@ -32,6 +32,7 @@ export function torchCode(freeze) {
 const STYLE = `
 [data-widget="transfer-viewer"] .cn-stage { grid-template-columns: minmax(0, 1fr); }
 @container (min-width: 640px) { [data-widget="transfer-viewer"] .cn-panel { width: 17rem; } }
+[data-widget="transfer-viewer"] .cn-control { grid-template-columns: 5.5rem minmax(0, 1fr) auto; }
 [data-widget="transfer-viewer"] .cn-thirds svg { max-width: 11rem; }
 .cn-transfer { width: 100%; height: auto; display: block; max-width: 28rem; }
 .cn-transfer line { stroke: var(--cn-line); stroke-width: 1; }
