@@ -34,6 +34,17 @@ MAY_IMPORT = {
         "operations",
         "measure",
     },
+    "designs": {
+        "geometry",
+        "kernels",
+        "fundamentals",
+        "compression",
+        "receptive_field",
+        "operations",
+        "measure",
+        "data",
+        "train",
+    },
 }
 
 # Inside a part a chapter may import the chapters before it.

@@ -49,6 +49,11 @@ def mlpconv_definition(layer: nn.Module, x: Tensor) -> Tensor:
     )
 
 
+def mixed_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    convs = list(layer.children())
+    return definitions.mixed_conv2d(x, [c.weight for c in convs], [c.bias for c in convs], layer.stride, layer.dilation)
+
+
 def inception_definition(layer: nn.Module, x: Tensor) -> Tensor:
     blocks = [layer.branch1, *layer.branch2, *layer.branch3, layer.branch4[1]]
     return definitions.inception(x, [b.conv.weight for b in blocks], [b.bn for b in blocks])
@@ -196,6 +201,22 @@ LAYERS = {
         definition=mlpconv_definition,
         flops=2 * 2 * 6 * 7 * (3 * 5 * 3 * 6 + 6 * 5 + 5 * 4),
         words=("3 → 6 → 5 → 4", "kernel_size=(3, 5)", "stride=(2, 1)"),
+    ),
+    "MixedConv2d": Layer(
+        lambda **kw: convnotes.MixedConv2d(8, 5, (3, 5, 1), stride=(2, 1), dilation=(1, 2), **kw),
+        input=(2, 8, 11, 7),
+        output=(2, 5, 6, 7),
+        definition=mixed_definition,
+        flops=2 * 2 * 42 * (9 * 4 * 3 + 25 * 2 * 1 + 1 * 2 * 1),
+        words=("8, 5", "kernel_sizes=(3, 5, 1)", "stride=(2, 1)", "dilation=(1, 2)", "depthwise=False"),
+    ),
+    "MixedConv2d, depthwise": Layer(
+        lambda **kw: convnotes.MixedConv2d(4, 8, depthwise=True, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 8, 11, 7),
+        definition=mixed_definition,
+        flops=2 * 2 * 77 * (9 * 4 + 25 * 2 + 49 * 2),
+        words=("4, 8", "kernel_sizes=(3, 5, 7)", "depthwise=True"),
     ),
     "Inception": Layer(
         lambda **kw: convnotes.Inception(3, 2, 3, 4, 2, 3, 2, **kw),

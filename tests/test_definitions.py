@@ -47,6 +47,48 @@ def test_a_kernel_that_does_not_fit_is_refused():
         definitions.conv2d(torch.zeros(1, 1, 4, 9), torch.zeros(1, 1, 3, 3), dilation=2)
 
 
+TRANSPOSED = {
+    "plain": dict(),
+    "strided": dict(stride=(2, 3)),
+    "padded-rectangular": dict(padding=(0, 1)),
+    "dilated": dict(dilation=(2, 1), padding=1),
+    "grouped": dict(groups=2),
+    "longer": dict(stride=2, padding=1, output_padding=(1, 0)),
+    "everything": dict(stride=(3, 2), padding=(1, 2), dilation=(1, 3), output_padding=(2, 1), groups=4),
+}
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5)], ids=str)
+@pytest.mark.parametrize("case", TRANSPOSED.values(), ids=TRANSPOSED)
+def test_the_transposed_convolution_is_torch_s_forward_and_gradient(case, kernel):
+    groups = case.get("groups", 1)
+    x = torch.randn(2, 4, 11, 7, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(4, 8 // groups, *kernel, dtype=torch.float64, requires_grad=True)
+    b = torch.randn(8, dtype=torch.float64, requires_grad=True)
+    actual, expected = definitions.conv_transpose2d(x, w, b, **case), F.conv_transpose2d(x, w, b, **case)
+    assert_close(actual, expected)
+    g = torch.randn_like(expected)
+    for ours, torchs in zip(
+        torch.autograd.grad(actual, (x, w, b), g), torch.autograd.grad(expected, (x, w, b), g), strict=True
+    ):
+        assert_close(ours, torchs)
+
+
+@pytest.mark.parametrize("case", [dict(), dict(stride=2, padding=1), dict(dilation=2, groups=2)], ids=str)
+def test_the_transposed_convolution_is_the_gradient_of_the_plain_one(case):
+    x = torch.randn(2, 4, 11, 7, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(6, 4 // case.get("groups", 1), 3, 3, dtype=torch.float64)
+    y = definitions.conv2d(x, w, **case)
+    g = torch.randn_like(y)
+    (expected,) = torch.autograd.grad(y, x, g)
+    assert_close(definitions.conv_transpose2d(g, w, **case), expected)
+
+
+def test_a_transposed_convolution_whose_output_is_cut_off_is_refused():
+    with pytest.raises(ValueError, match=r"padding \(0, 1\) cuts off all of an output of 4×2"):
+        definitions.conv_transpose2d(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 3, 1), padding=(0, 1))
+
+
 def test_a_1x1_convolution_is_the_plain_one_and_a_matrix_on_every_pixel():
     x = torch.randn(2, 3, 5, 4, dtype=torch.float64)
     w, b = torch.randn(6, 3, dtype=torch.float64), torch.randn(6, dtype=torch.float64)

@@ -11,6 +11,7 @@ from convnotes import plots
 
 HISTORY = SimpleNamespace(loss=[1.0, 0.5], train_accuracy=[0.5, 0.75], test_accuracy=[0.4, 0.7])
 RUNS = SimpleNamespace(histories=[HISTORY, HISTORY], accuracies=[0.7, 0.72])
+TRADE = {"small": (100, [0.5, 0.6]), "wide": (1000, [0.8, 0.9]), "beaten": (900, [0.4])}
 MAKE = {
     "image": lambda ax=None: plots.image(torch.rand(3, 7, 11), ax=ax, title="a"),
     "kernel": lambda ax=None: plots.kernel(torch.randn(3, 5), ax=ax, title="a"),
@@ -19,6 +20,7 @@ MAKE = {
     "history": lambda ax=None: plots.history({"one": RUNS, "two": HISTORY}, ax=ax, title="a"),
     "spread": lambda ax=None: plots.spread({"one": [0.5, 0.6, 0.7], "two": RUNS}, ax=ax, title="a"),
     "bars": lambda ax=None: plots.bars({"plain": 1234567, "small": 0.5}, ax=ax, title="a"),
+    "trade": lambda ax=None: plots.trade(TRADE, best=["small", "wide"], ax=ax, title="a", label="parameters"),
 }
 
 
@@ -130,6 +132,18 @@ def test_bars_carry_their_numbers():
     assert texts(plots.bars({"plain": 1234567, "small": -0.5})) == ["1,234,567", "−0.5"]
 
 
+def test_trade_marks_the_best_by_shape_and_by_word_and_joins_them_in_order_of_cost():
+    ax = plots.trade(TRADE, best=["wide", "small"], label="parameters")
+    assert texts(ax) == ["beaten", "◆ small", "◆ wide"], "from the lowest to the highest"
+    points = [line for line in ax.lines if line.get_marker() != "None"]
+    assert [line.get_marker() for line in points] == ["D", "D", "o"]
+    assert [float(line.get_ydata()[0]) for line in points] == pytest.approx([0.55, 0.85, 0.4])
+    chain = ax.lines[-1]
+    assert list(chain.get_xdata()) == [100, 1000]
+    assert ax.get_xscale() == "log"
+    assert plots.trade(TRADE, log=False).get_xscale() == "linear"
+
+
 @pytest.mark.parametrize("name", MAKE)
 def test_a_figure_is_transparent_repeats_byte_for_byte_and_leaves_nothing_in_pyplot(name):
     torch.manual_seed(0)
@@ -183,6 +197,9 @@ def test_save_writes_what_it_returns_and_show_gives_a_png(tmp_path):
         (lambda: plots.spread({}), "needs a sequence of numbers for each name"),
         (lambda: plots.spread({"a": []}), "needs a sequence of numbers for each name"),
         (lambda: plots.bars({"a": float("inf")}), "one finite number for each name"),
+        (lambda: plots.trade({}), r"needs \(cost, a sequence of numbers\) for each name"),
+        (lambda: plots.trade({"a": (1.0, [])}), r"needs \(cost, a sequence of numbers\) for each name"),
+        (lambda: plots.trade({"a": (1.0, [1.0])}, best=["b"]), "best must name points, got b"),
         (lambda: plots.history({}), "at least one training, got none"),
         (lambda: plots.style("sepia").__enter__(), "theme must be"),
     ],

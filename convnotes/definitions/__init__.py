@@ -17,8 +17,9 @@ from convnotes.definitions.compression import (
     pointwise,
     separable,
 )
+from convnotes.definitions.fundamentals import mixed_conv2d
 from convnotes.definitions.operations import active_shift2d, adder2d, shift2d
-from convnotes.definitions.plain import batch_norm, conv2d, conv_norm_relu, max_pool3
+from convnotes.definitions.plain import batch_norm, conv2d, conv_norm_relu, conv_transpose2d, max_pool3
 from convnotes.definitions.receptive_field import active_conv2d, deform_conv2d, hat, non_local
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "bottleneck",
     "conv2d",
     "conv_norm_relu",
+    "conv_transpose2d",
     "deform_conv2d",
     "factorised",
     "fire",
@@ -36,6 +38,7 @@ __all__ = [
     "inception",
     "kernel_stack",
     "max_pool3",
+    "mixed_conv2d",
     "mlpconv",
     "non_local",
     "pointwise",

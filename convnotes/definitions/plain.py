@@ -42,6 +42,45 @@ def conv2d(
     return y if bias is None else y + bias.view(1, O, 1, 1)
 
 
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrPair = 1,
+    padding: IntOrPair = 0,
+    output_padding: IntOrPair = 0,
+    groups: int = 1,
+    dilation: IntOrPair = 1,
+) -> Tensor:
+    """The transposed convolution: every input pixel spreads the kernel, times its value, over the output.
+
+        y[b, o, i·s + u·d − p, j·s + v·d − p] ← bias[o] + the sum over all i, j, c, u, v of w[c,o,u,v] · x[b,c,i,j]
+
+    `input` `[B, C, H, W]`, `weight` `[C, O/groups, KH, KW]` → `[B, O, H_out, W_out]` with
+    H_out = (H − 1)·s − 2·p + d·(KH − 1) + output_padding + 1. The padding is cut off the output; what `output_padding`
+    adds below and at the right may get only the bias. It is the gradient of `conv2d` with respect to its input.
+    Dumoulin & Visin 2016, section 4.
+    """
+    B, C, H, W = input.shape
+    _, share, KH, KW = weight.shape
+    (sy, sx), (py, px) = pair(stride, "stride", 1), pair(padding, "padding")
+    (ey, ex), (dy, dx) = pair(output_padding, "output_padding"), pair(dilation, "dilation", 1)
+    height, width = (H - 1) * sy + (KH - 1) * dy + 1 + ey, (W - 1) * sx + (KW - 1) * dx + 1 + ex
+    if height <= 2 * py or width <= 2 * px:
+        raise ValueError(f"the padding {(py, px)} cuts off all of an output of {height}×{width}")
+
+    x = input.unflatten(1, (groups, C // groups))
+    w = weight.unflatten(0, (groups, C // groups))  # [G, C/G, O/G, KH, KW]
+    y = input.new_zeros(B, groups, share, height, width)
+    for u in range(KH):
+        for v in range(KW):
+            rows = slice(u * dy, u * dy + (H - 1) * sy + 1, sy)
+            columns = slice(v * dx, v * dx + (W - 1) * sx + 1, sx)
+            y[..., rows, columns] += torch.einsum("bgcij,gco->bgoij", x, w[..., u, v])
+    y = y.flatten(1, 2)[..., py : height - py, px : width - px]
+    return y if bias is None else y + bias.view(1, -1, 1, 1)
+
+
 def batch_norm(input: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
     """Batch norm in inference: (x − mean) / √(variance + ε) · γ + β, channel by channel. Ioffe & Szegedy 2015."""
     shape = (1, -1, 1, 1)

@@ -1,11 +1,118 @@
 """Initialisation: what the kernels are before the first step.
 
-Here so far: `reset_all`, with which every network draws its weights anew.
+A value y = Σ w·x of n products, with weights of mean 0 that are drawn apart from x, has the variance
+
+    Var[y] = n · Var[w] · E[x²]
+
+so that a signal keeps its size through many layers where n · Var[w] makes up for what the nonlinearity takes away:
+
+    he      Var[w] = g² / n                  Kaiming He et al., ICCV 2015, arXiv:1502.01852, section 2.2
+    xavier  Var[w] = g² · 2 / (n + n')       Glorot & Bengio, AISTATS 2010, section 4.2.1
+    n, n'   fan-in and fan-out (`fans`);     g = √2 for ReLU, 1 for none (`torch.nn.init.calculate_gain`)
+
+Chapter fundamentals/initialisation. `reset_all` is what networks draw their weights anew with.
 """
 
 from __future__ import annotations
 
-from torch import nn
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Scheme = Literal["he", "xavier", "normal", "orthogonal", "lsuv"]
+
+# The options that a scheme knows, with what they are unless said.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "he": {"mode": "fan_in", "nonlinearity": "relu"},
+    "xavier": {"nonlinearity": "linear"},
+    "normal": {"std": 0.01},
+    "orthogonal": {"nonlinearity": "linear"},
+    "lsuv": {"input": None},
+}
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)  # the first: batch and instance norm
+
+
+def initialise(
+    module: nn.Module,
+    scheme: Scheme = "he",
+    *,
+    mode: Literal["fan_in", "fan_out"] | None = None,
+    nonlinearity: str | None = None,
+    std: float | None = None,
+    input: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> nn.Module:
+    """Draw every kernel inside `module` anew, in place, and return `module`.
+
+    Kernels are the weights of `torch.nn`'s convolutions, plain and transposed, of `torch.nn.Linear`, and of any other
+    layer with `in_channels`, `out_channels` and a `weight` of three dimensions or more, such as `ActiveConv2d`. Their
+    biases become 0, norms get weight 1, bias 0 and fresh running statistics. What a layer names in `starts_at_zero`
+    (the offsets of `DeformConv2d`, the end of `NonLocal2d`) becomes 0 whatever the scheme. All else stays as it is:
+    embeddings, learned positions, and the templates of `Adder2d`, which are compared and not multiplied, so that no
+    fan-in applies. Dtypes, devices, layouts and `requires_grad` stay.
+
+    Args:
+        scheme: "he" and "xavier": normal, with the variances above. "normal": normal with the deviation `std`, whatever
+            the fan-in. "orthogonal": the weight as a matrix, flattened from dimension 1 and group by group, has
+            orthonormal rows (or columns, where these are fewer) times the gain (Saxe et al. 2014, arXiv:1312.6120).
+            "lsuv": orthogonal, then every kernel divided by the deviation of what its layer gives for the batch
+            `input`, one after the other as the batch reaches them (Mishkin & Matas 2016, arXiv:1511.06422).
+        mode: for "he", whether n is the fan-in (the default: signals keep their size) or the fan-out (gradients do).
+        nonlinearity: what follows the layers, a name of `torch.nn.init.calculate_gain`; None is "relu" for "he" and
+            "linear", a gain of 1, for "xavier" and "orthogonal".
+        std: for "normal", 0.01 unless said.
+        input: for "lsuv", a batch as `module` takes it. It passes once, without gradients, in eval mode but for the
+            norms, which normalise by the batch as in training; modes and running statistics are put back. As biases
+            are 0, one division is exact where the paper repeats. A layer that the batch does not reach stays
+            orthogonal, one that it reaches twice counts once.
+        generator: where the numbers come from, of any device; torch's own when None. Half precision is drawn in
+            float32: the same generator, the same numbers.
+
+    Raises `TypeError` for what is no module, and for weights that are not real floating point. Raises `ValueError` for
+    an unknown scheme, an option that the scheme does not know, a module without kernels, weights that are lazy, on
+    `meta` or computed by a parametrisation, all before anything is changed; and with "lsuv" where a layer's output is
+    constant or not finite.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"initialise needs a module, got {type(module).__name__}")
+    given = {"mode": mode, "nonlinearity": nonlinearity, "std": std, "input": input}
+    options = _checked(scheme, {name: value for name, value in given.items() if value is not None})
+    zeros = [p for part in module.modules() for p in _starting_at_zero(part)]
+    layers = [layer for layer in _layers(module) if all(layer.weight is not zero for zero in zeros)]
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, _NORMS):
+                part.reset_parameters()
+        for layer in layers:
+            if getattr(layer, "bias", None) is not None:
+                nn.init.zeros_(layer.bias)
+        once = [own for n, own in enumerate(layers) if all(own.weight is not other.weight for other in layers[:n])]
+        for layer in once:
+            _draw(layer, scheme, options, generator)
+        for parameter in zeros:
+            nn.init.zeros_(parameter)
+        if scheme == "lsuv":
+            _scale_by_layer(module, once, options["input"])
+    return module
+
+
+def fans(layer: nn.Module) -> tuple[float, float]:
+    """Fan-in and fan-out of a layer with a kernel: the products in one output value, and in the gradient of one input.
+
+    For a convolution `[O, C/groups, …]` with K taps they are C/groups · K and O/groups · K / ∏ stride: a stride skips
+    places, and so it thins the way back. A transposed convolution has the two exchanged. They are means over places
+    away from the border. `torch.nn.init` leaves groups and strides out of the fan-out, and reads a transposed kernel
+    as a plain one.
+    """
+    first, second = layer.weight.shape[:2]
+    taps = math.prod(layer.weight.shape[2:])
+    stride = getattr(layer, "stride", 1)
+    along = second * taps
+    across = first / getattr(layer, "groups", 1) * taps / (math.prod(stride) if isinstance(stride, tuple) else stride)
+    return (across, along) if getattr(layer, "transposed", False) else (along, across)
 
 
 def reset_all(module: nn.Module) -> None:
@@ -18,3 +125,111 @@ def reset_all(module: nn.Module) -> None:
             child.reset_parameters()
         else:
             reset_all(child)
+
+
+def _checked(scheme: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a scheme, with those that were given."""
+    if scheme not in _OPTIONS:
+        raise ValueError(f"scheme must be one of {', '.join(map(repr, _OPTIONS))}, got {scheme!r}")
+    for name, value in given.items():
+        if name not in _OPTIONS[scheme]:
+            known = ", ".join(_OPTIONS[scheme])
+            raise ValueError(f"scheme {scheme!r} takes {known} and a generator, but {name} was given")
+        if name == "input" and not isinstance(value, Tensor):
+            raise TypeError(f"input must be a batch, a tensor, got {type(value).__name__}")
+    options = _OPTIONS[scheme] | given
+    if scheme == "lsuv" and options["input"] is None:
+        raise ValueError('scheme "lsuv" measures the layers on a batch: give it as input=')
+    if options.get("mode", "fan_in") not in ("fan_in", "fan_out"):
+        raise ValueError(f'mode must be "fan_in" or "fan_out", got {options["mode"]!r}')
+    if not (options.get("std", 1) > 0 and math.isfinite(options.get("std", 1))):
+        raise ValueError(f"std must be positive and finite, got {options['std']!r}")
+    if "nonlinearity" in options:
+        nn.init.calculate_gain(options["nonlinearity"])  # refuses a name that it does not know
+    return options
+
+
+def _has_kernel(layer: nn.Module) -> bool:
+    if isinstance(layer, (nn.modules.conv._ConvNd, nn.Linear)):
+        return True
+    named = all(hasattr(layer, name) for name in ("in_channels", "out_channels", "weight"))
+    return named and layer.weight.dim() >= 3 and "weight" not in getattr(layer, "templates", ())
+
+
+def _layers(module: nn.Module) -> list[nn.Module]:
+    """The layers whose kernels are drawn, in the order of their making; refuses what cannot be drawn in place."""
+    found = []
+    for name, layer in module.named_modules():
+        if not _has_kernel(layer):
+            continue
+        weight = layer._parameters.get("weight")
+        where = f"the weight of {name or 'the module'} ({type(layer).__name__})"
+        if weight is None:
+            raise ValueError(f"{where} is computed by a parametrisation: initialise before it is put on")
+        if isinstance(weight, nn.parameter.UninitializedParameter):
+            raise ValueError(f"{where} is lazy, its shape unknown: run a batch through the module first")
+        if weight.is_meta:
+            raise ValueError(f"{where} is on meta and holds no values: move it with to_empty first")
+        if not weight.is_floating_point():
+            raise TypeError(f"{where} is {weight.dtype}, but real floating point is needed")
+        found.append(layer)
+    if not found:
+        raise ValueError(f"{type(module).__name__} holds no convolution and no linear layer: nothing to initialise")
+    return found
+
+
+def _starting_at_zero(module: nn.Module) -> Iterator[nn.Parameter]:
+    for name in getattr(module, "starts_at_zero", ()):
+        part = getattr(module, name)
+        yield from [part] if isinstance(part, nn.Parameter) else part.parameters()
+
+
+def _draw(layer: nn.Module, scheme: str, options: dict[str, Any], generator: torch.Generator | None) -> None:
+    weight = layer.weight
+    dtype = torch.promote_types(weight.dtype, torch.float32)
+    drawn = torch.empty(weight.shape, dtype=dtype, device=weight.device if generator is None else generator.device)
+    gain = nn.init.calculate_gain(options.get("nonlinearity", "linear"))
+    if scheme in ("orthogonal", "lsuv"):
+        for part in drawn.chunk(getattr(layer, "groups", 1)):
+            nn.init.orthogonal_(part, gain, generator=generator)
+    else:
+        fan_in, fan_out = fans(layer)
+        deviation = {
+            "he": lambda: gain / math.sqrt(fan_in if options["mode"] == "fan_in" else fan_out),
+            "xavier": lambda: gain * math.sqrt(2 / (fan_in + fan_out)),
+            "normal": lambda: options["std"],
+        }[scheme]()
+        nn.init.normal_(drawn, std=deviation, generator=generator)
+    weight.copy_(drawn)
+
+
+def _scale_by_layer(module: nn.Module, layers: list[nn.Module], batch: Tensor) -> None:
+    """One pass in which each layer, as it is reached, is scaled to unit deviation, and with it what it hands on."""
+    scaled: set[nn.Module] = set()
+    names = {layer: name for name, layer in module.named_modules()}
+
+    def scale(layer: nn.Module, _: Any, output: Tensor) -> Tensor | None:
+        if layer in scaled:
+            return None
+        scaled.add(layer)
+        deviation = output.to(torch.promote_types(output.dtype, torch.float32)).std(correction=0)
+        if not (deviation.isfinite() and deviation > 0):
+            raise ValueError(f"lsuv: the output of {names[layer] or 'the module'} has the deviation {deviation.item()}")
+        layer.weight.div_(deviation)
+        return output / deviation.to(output.dtype)
+
+    modes = [(part, part.training) for part in module.modules()]
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._NormBase)]
+    handles = [layer.register_forward_hook(scale) for layer in layers]
+    try:
+        module.eval()
+        for norm in norms:
+            norm.train()
+        module(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for part, training in modes:
+            part.training = training
+        for norm in norms:
+            norm.reset_running_stats()

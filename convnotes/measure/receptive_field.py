@@ -68,7 +68,7 @@ _POINTWISE_NAMES = {
     "hardsigmoid", "hardtanh", "softplus", "softmax", "log_softmax", "dropout", "dropout2d", "batch_norm",
     "clamp", "abs", "neg", "exp", "sqrt", "square", "pow", "add", "sub", "mul", "div", "truediv", "add_",
     "mul_", "iadd", "imul", "cat", "maximum", "minimum", "contiguous", "clone", "to", "float", "double",
-    "detach", "type_as", "chunk", "getitem", "check_images",
+    "detach", "type_as", "chunk", "split", "getitem", "check_images",
 }  # fmt: skip
 _END_NAMES = {
     "mean",

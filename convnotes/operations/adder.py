@@ -89,6 +89,8 @@ class Adder2d(nn.Module):
     Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
     """
 
+    templates = ("weight",)  # parameters that are compared with the input, not multiplied
+
     def __init__(
         self,
         in_channels: int,

@@ -120,6 +120,8 @@ class DeformConv2d(nn.Module):
     Raises `ValueError` or `TypeError` for bad sizes and for an input whose shape, dtype or device does not fit.
     """
 
+    starts_at_zero = ("conv_offset",)  # parts that `initialise` leaves at 0
+
     def __init__(
         self,
         in_channels: int,

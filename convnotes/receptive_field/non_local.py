@@ -190,9 +190,15 @@ class NonLocal2d(nn.Module):
         self.relation = nn.Parameter(torch.empty(2 * inner_channels, **kw)) if mode == "concat" else None
         self._start()
 
+    @property
+    def starts_at_zero(self) -> tuple[str]:
+        """The part that `initialise` leaves at 0: the block starts as the identity."""
+        return ("norm",) if isinstance(self.norm, nn.BatchNorm2d) else ("out",)
+
     def _start(self) -> None:
-        for parameter in (self.norm if isinstance(self.norm, nn.BatchNorm2d) else self.out).parameters():
-            nn.init.zeros_(parameter)
+        for name in self.starts_at_zero:
+            for parameter in getattr(self, name).parameters():
+                nn.init.zeros_(parameter)
         if self.relation is not None:
             bound = self.relation.numel() ** -0.5  # as a torch.nn.Linear to one number draws its weight
             nn.init.uniform_(self.relation, -bound, bound)

@@ -136,7 +136,8 @@ def over_seeds(
 ) -> Runs:
     """`fit` a new model for each seed, weights and order of the data both from the seed.
 
-    Only the last epoch is evaluated, unless `evaluate_each_epoch` asks for the curves (`Runs.plot`). With `checkpoint` each seed saves to a folder of its own inside it.
+    Only the last epoch is evaluated, unless `evaluate_each_epoch` asks for the curves (`Runs.plot`). With `checkpoint`
+    each seed saves to a folder of its own inside it.
     """
     if isinstance(make_model, nn.Module):
         raise TypeError("make_model must be a function that makes a new model for each seed, got a model")

@@ -11,13 +11,20 @@ _HOME = {
     "AttentionViewer": "attention_viewer",
     "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
+    "ConvArithmetic": "conv_arithmetic",
     "DeformSampler": "deform_sampler",
+    "DesignExplorer": "design_explorer",
     "FieldGrower": "field_grower",
+    "KernelCount": "kernel_count",
     "KernelStackViewer": "kernel_stack_viewer",
+    "LiveFilter": "live_filter",
+    "MixedKernels": "mixed_kernels",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
     "ShiftViewer": "shift_viewer",
+    "SignalDepth": "signal_depth",
     "TemplateMatch": "template_match",
+    "TransferViewer": "transfer_viewer",
 }
 
 __all__ = [*_HOME]

@@ -1,0 +1,167 @@
+"""The kernel designs of the book, each as the spatial block of one network.
+
+A block takes `[B, C, H, W]` to `[B, O, H, W]`. What its paper does not end in, the frame adds: batch norm and ReLU
+after a bare kernel, batch norm alone after a block that ends in a ReLU, nothing after one that has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from convnotes.compression.inception import Inception
+from convnotes.compression.residual import Bottleneck
+from convnotes.compression.separable import SeparableConv2d
+from convnotes.compression.small_kernels import KernelStack
+from convnotes.compression.squeezenet import Fire
+from convnotes.fundamentals.multi_scale import MixedConv2d
+from convnotes.operations.active_shift import ActiveShift2d, active_shift_groups, normalise_active_shift_steps
+from convnotes.operations.adder import Adder2d, scale_adder_steps
+from convnotes.operations.shift import ShiftBlock
+from convnotes.receptive_field.active import ActiveConv2d, parameter_groups, steer_positions
+from convnotes.receptive_field.deformable import DeformConv2d
+from convnotes.receptive_field.non_local import NonLocal2d
+
+PLACES = 3  # blocks of the network, numbered from 0
+RATES = (2, 1, 2)  # of the dilated design, one a place: no place of the field is left out
+Make = Callable[[int, int, int], nn.Module]  # (in_channels, out_channels, place) → block
+Steer = Callable[[nn.Module, torch.optim.Optimizer], object]
+
+
+@dataclass(frozen=True)
+class Design:
+    """One way to make the spatial block.
+
+        make      (in_channels, out_channels, place) → block; `place` is 0, 1 or 2
+        chapter   the page of the book that explains it
+        ends_in   what the block brings itself: "kernel" nothing, "relu" no norm, "norm" all
+        step      the width is a multiple of it
+        least     the least width at which the block is what it is called
+        field     what the receptive field means: "fixed", a "bound" of learning, or where it has its "start"
+        stand_in  the block that has the field of the start, where learning may widen it
+        groups    (model, lr, weight_decay) → parameter groups, where the paper lets some parameters learn apart
+        steer     called once with the model and its optimiser, where the paper changes the step
+
+    A line in `DESIGNS` adds one to the command, the table and the tests.
+    """
+
+    make: Make
+    chapter: str
+    ends_in: Literal["kernel", "relu", "norm"] = "kernel"
+    step: int = 1
+    least: int = 2
+    field: Literal["fixed", "bound", "start"] = "fixed"
+    stand_in: Make | None = None
+    groups: Callable[[nn.Module, float, float], list[dict]] | None = None
+    steer: Steer | None = None
+
+
+def conv(kernel_size: int) -> Make:
+    def make(before: int, after: int, place: int = 0) -> nn.Module:
+        return nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2, bias=False)
+
+    return make
+
+
+def _inception(before: int, after: int, place: int) -> nn.Module:
+    """The proportions of block 3a of GoogLeNet: 64, 96 → 128, 16 → 32 and 32 of 256 channels."""
+    small, large = after // 4, max(1, after // 8)
+    return Inception(
+        before,
+        small,
+        max(1, 3 * after // 8),
+        after - small - 2 * large,
+        max(1, after // 16),
+        large,
+        large,
+    )
+
+
+def _separable(before: int, after: int, place: int) -> nn.Module:
+    between = nn.Sequential(nn.BatchNorm2d(before), nn.ReLU())
+    return SeparableConv2d(before, after, 3, padding=1, bias=False, between=between)
+
+
+def _mixed(before: int, after: int, place: int) -> nn.Module:
+    """As in MixNet: depthwise kernels of three sizes in the place of the separable convolution's 3×3."""
+    depthwise = MixedConv2d(before, before, (3, 5, 7), depthwise=True, bias=False)
+    return nn.Sequential(depthwise, nn.BatchNorm2d(before), nn.ReLU(), nn.Conv2d(before, after, 1, bias=False))
+
+
+def _fire(before: int, after: int, place: int) -> nn.Module:
+    """The proportions of the first Fire of SqueezeNet: 16 squeezed, 64 and 64 of 128 channels."""
+    return Fire(before, max(1, after // 8), after // 2, after - after // 2)
+
+
+def _grouped(before: int, after: int, place: int) -> nn.Module:
+    """As in ResNeXt half of the width is grouped, here in 4 groups: 4·⌊O/8⌋ channels."""
+    return Bottleneck(before, after // 4, groups=4, width_per_group=32)
+
+
+def _dilated(before: int, after: int, place: int) -> nn.Module:
+    rate = RATES[place]
+    return nn.Conv2d(before, after, 3, padding=rate, dilation=rate, bias=False)
+
+
+def _last(layer: Make) -> Make:
+    """`layer` at the last place, where the papers put it, and a plain 3×3 kernel before."""
+    return lambda before, after, place: (layer if place == PLACES - 1 else conv(3))(before, after, place)
+
+
+def _deformable(before: int, after: int, place: int) -> nn.Module:
+    return DeformConv2d(before, after, 3, padding=1, bias=False, modulated=False)
+
+
+def _non_local(before: int, after: int, place: int) -> nn.Module:
+    """A plain kernel, its norm and ReLU, and a non-local block behind."""
+    plain = [conv(3)(before, after), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*plain, NonLocal2d(after)) if place == PLACES - 1 else nn.Sequential(*plain)
+
+
+def _active_shift(before: int, after: int, place: int) -> nn.Module:
+    """The block of the shift design with displacements that are learned."""
+    block = ShiftBlock(before, after)
+    block.shift = ActiveShift2d(after)
+    return block
+
+
+DESIGNS: dict[str, Design] = {
+    "plain 3×3": Design(conv(3), "compression/small_kernels"),
+    "plain 5×5": Design(conv(5), "compression/small_kernels"),
+    "plain 7×7": Design(conv(7), "compression/small_kernels"),
+    "1×1 only": Design(conv(1), "compression/pointwise"),
+    "Inception": Design(_inception, "compression/inception", "norm", least=8),
+    "separable": Design(_separable, "compression/separable"),
+    "mixed": Design(_mixed, "fundamentals/multi_scale", least=3),
+    "Fire": Design(_fire, "compression/squeezenet", "relu", least=8),
+    "bottleneck": Design(lambda i, o, place: Bottleneck(i, o // 4), "compression/residual", "norm", step=4, least=8),
+    "grouped bottleneck": Design(_grouped, "compression/residual", "norm", step=4, least=8),
+    "kernel stack": Design(lambda i, o, place: KernelStack(i, o, 5), "compression/small_kernels", "relu"),
+    "dilated": Design(_dilated, "receptive_field/dilated"),
+    "active": Design(
+        lambda i, o, place: ActiveConv2d(i, o, bias=False, max_reach=2),
+        "receptive_field/active",
+        field="bound",
+        groups=lambda model, lr, decay: parameter_groups(model, lr, decay, slower=60),
+        steer=lambda model, optimizer: steer_positions(optimizer, model),
+    ),
+    "deformable": Design(_last(_deformable), "receptive_field/deformable", field="start", stand_in=conv(3)),
+    "non-local": Design(_non_local, "receptive_field/non_local", "norm"),
+    "shift": Design(lambda i, o, place: ShiftBlock(i, o), "operations/shift", "norm", least=9),
+    "active shift": Design(
+        _active_shift,
+        "operations/shift",
+        "norm",
+        field="start",
+        stand_in=conv(3),
+        groups=lambda model, lr, decay: active_shift_groups(model, lr, 0.02),
+        steer=normalise_active_shift_steps,
+    ),
+    "adder": Design(
+        lambda i, o, place: Adder2d(i, o, 3, padding=1, bias=False), "operations/adder", steer=scale_adder_steps
+    ),
+}

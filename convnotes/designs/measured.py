@@ -1,0 +1,194 @@
+"""What is measured of one design at one budget: counts, the accuracy of every seed, and times taken in turn.
+
+Counts are of float32 and repeat exactly. Trainings repeat exactly where they run in float64, which they do on the
+CPU for the pictures that come with the package; elsewhere they run in float32. Times are of float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from convnotes import data, train
+from convnotes.data import Split
+from convnotes.designs.blocks import DESIGNS
+from convnotes.designs.network import Fit, Network, Widths, fit_budget
+from convnotes.measure import Timing, compare, cost, peak_memory, receptive_field
+
+BUDGETS = (1800, 5000, 14000)  # parameters
+RATES = (0.1, 0.3)  # learning rates that seed 0 tries
+BATCH = 32  # pictures of a training step, and of a timed call
+# the pictures that come with the package, made anew each time: no download, the same for everybody
+BUNDLED: dict[str, Callable[[], Split]] = {
+    "digits": data.digits,
+    "textures": lambda: data.textures(crop=24, train_per_class=150, test_per_class=150),
+    "scaled_digits": lambda: data.scaled_digits(size=24, train=500, test=400, scale=(1.0, 3.0), rotation=20.0),
+}
+
+
+def pictures(name: str) -> Split:
+    """The data set `name`: one of `BUNDLED`, or what `convnotes.data.load` knows, such as "cifar10"."""
+    if name in BUNDLED:
+        return BUNDLED[name]()
+    loaded = {split: data.load(name, split) for split in ("train", "test")}
+    return Split(*loaded["train"].tensors(), *loaded["test"].tensors(), loaded["train"].classes)
+
+
+def precision(name: str, device: str) -> torch.dtype:
+    """The dtype of the trainings: float64 for bundled pictures on the CPU, float32 for all else."""
+    return torch.float64 if name in BUNDLED and torch.device(device).type == "cpu" else torch.float32
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What can be counted of one design at one budget, of one picture; `step_bytes` of a training step of `BATCH`."""
+
+    widths: Widths
+    params: int
+    off: float
+    macs: int
+    adds: int
+    activation_bytes: int
+    moved_bytes: int
+    step_bytes: int
+    receptive_field: float
+    field: str
+
+
+def count(design: str, budget: int, split: Split) -> Counts:
+    """Count the network of `design` that comes nearest to `budget` parameters for the pictures of `split`.
+
+    `step_bytes` is the most bytes of tensors that live at once in a training step, without what one operation takes
+    and gives back inside itself. `receptive_field` is in pixels, and of the map that is averaged; `field` says what it
+    means: see `Design`.
+    """
+    fit = _fitted(design, budget, split)
+    shape = tuple(split.train_x.shape[1:])
+    made, options = Network(design, fit.widths, **_sizes(split)), {"widths": fit.widths} | _sizes(split)
+    costs = cost(made, (1, *shape))
+    seen = float(receptive_field(Network(design, stand_in=True, **options)).size)
+    step = training_step(made, torch.zeros(BATCH, *shape), torch.zeros(BATCH, dtype=torch.int64))
+    return Counts(
+        fit.widths, fit.params, fit.off, costs.macs, costs.adds, costs.activation_bytes, costs.moved_bytes,
+        peak_memory(step), seen, DESIGNS[design].field,
+    )  # fmt: skip
+
+
+def _fitted(design: str, budget: int, split: Split) -> Fit:
+    return fit_budget(design, budget, **_sizes(split))
+
+
+def _sizes(split: Split) -> dict[str, int]:
+    return {"channels": split.train_x.shape[1], "num_classes": len(split.classes)}
+
+
+def stepper(model: nn.Module, design: str, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum 0.9, and what the paper of the design adds to it."""
+    known = DESIGNS[design]
+    parameters = known.groups(model, lr, weight_decay) if known.groups else model.parameters()
+    made = torch.optim.SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=0.9, nesterov=True)
+    if known.steer:
+        known.steer(model, made)
+    return made
+
+
+def train_design(
+    design: str, widths: Widths, split: Split, *, seed: int, lr: float, epochs: int, device: str = "cpu"
+) -> train.History:
+    """One training, from weights and an order of the pictures that both come from `seed`; in the dtype of `split`.
+
+    The learning rate falls to 0 over all steps by half a cosine.
+    """
+    made: list[Network] = []
+
+    def model() -> nn.Module:
+        made.append(Network(design, widths, **_sizes(split)).to(split.train_x.dtype))
+        return made[-1]
+
+    return train.fit(
+        model,
+        split,
+        epochs=epochs,
+        lr=lr,
+        batch_size=BATCH,
+        optimizer=lambda _, lr, weight_decay: stepper(made[-1], design, lr, weight_decay),
+        schedule="cosine",
+        seed=seed,
+        device=device,
+        progress=False,
+        evaluate_each_epoch=False,
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Test accuracy of each seed, and the learning rate that seed 0 chose."""
+
+    lr: float
+    accuracies: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.accuracies)
+
+
+def train_all(
+    design: str, widths: Widths, split: Split, *, seeds: int = 3, epochs: int = 8, device: str = "cpu"
+) -> Trained:
+    """Train from seeds 0 to `seeds` − 1 at that rate of `RATES` which gives seed 0 the least training loss.
+
+    The test pictures take no part in the choice. A rate at which the loss leaves all bounds is not chosen; raises
+    `FloatingPointError` where no rate is left, and where a later seed diverges.
+    """
+    options, tried = {"epochs": epochs, "device": device}, {}
+    for lr in RATES:
+        with contextlib.suppress(FloatingPointError):
+            tried[lr] = train_design(design, widths, split, seed=0, lr=lr, **options)
+    if not tried:
+        raise FloatingPointError(f"{design} with widths {widths} diverges at each of the rates {RATES}")
+    best = min(tried, key=lambda lr: tried[lr].loss[-1])
+    others = [train_design(design, widths, split, seed=n, lr=best, **options) for n in range(1, seeds)]
+    return Trained(best, tuple(history.test_accuracy[-1] for history in (tried[best], *others)))
+
+
+def training_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor, design: str | None = None) -> Callable[[], None]:
+    """A call that trains `model` by one step on (x, y); at a learning rate of 0, so that it can be repeated."""
+    model.train()
+    optimizer = stepper(model, design or model.design, lr=0.0)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of a batch of `BATCH` pictures: the median, the 20th and the 80th percentile."""
+
+    inference: Timing
+    step: Timing
+
+
+def time_all(fits: dict[str, Widths], split: Split, *, rounds: int = 9, device: str = "cpu") -> dict[str, Times]:
+    """Time inference and training step of several designs in turn, round by round, in float32."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(BATCH, *split.train_x.shape[1:], generator=generator).to(device)
+    y = torch.arange(BATCH, device=device) % len(split.classes)
+    models = {name: Network(name, widths, **_sizes(split)).to(device) for name, widths in fits.items()}
+    with torch.inference_mode():
+        calls = {name: (lambda model=model: model(x)) for name, model in models.items()}
+        for model in models.values():
+            model.eval()
+        inference = compare(calls, rounds=rounds, device=device)
+    steps = {name: training_step(model, x, y) for name, model in models.items()}
+    step = compare(steps, rounds=rounds, device=device)
+    return {name: Times(inference[name], step[name]) for name in fits}

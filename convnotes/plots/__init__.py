@@ -1,0 +1,33 @@
+"""Array in, Axes out: one look for every figure of the book.
+
+Kernels are orange, inputs blue, outputs green, what matters most vermilion, the rest grey (Okabe & Ito's
+colour-blind-safe set), and no colour stands alone: there is always a number, a marker or a label as well. The ground
+is transparent. No single ink reaches a contrast of 4.5:1 on white and on a dark page at once, so text has a pair of
+inks, "light" and "dark" named after the page; the light one also holds on the light ground that the book's theme puts
+under figures in its dark mode.
+
+No function touches pyplot's state: a figure lives as long as its Axes. Needs pip install "convnotes[viz]".
+"""
+
+from convnotes.plots.curves import bars, history, spread, trade
+from convnotes.plots.look import INK, MARKS, PALETTE, number, save, show, style
+from convnotes.plots.pictures import feature_maps, heat, image, kernel, signed
+
+__all__ = [
+    "INK",
+    "MARKS",
+    "PALETTE",
+    "bars",
+    "feature_maps",
+    "heat",
+    "history",
+    "image",
+    "kernel",
+    "number",
+    "save",
+    "show",
+    "signed",
+    "spread",
+    "style",
+    "trade",
+]

@@ -1,0 +1,132 @@
+"""Numbers as marks: trainings, seeds, bars, and what a gain costs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convnotes.plots.look import INK, MARKS, PALETTE, axes, need, number, theme, titled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def history(runs: Any, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Accuracy by epoch of a `History`, of `Runs`, or of a dict name → either.
+
+    Test accuracy is solid with a marker, training accuracy dashed; several seeds are thin lines below their mean.
+    """
+    groups = runs if isinstance(runs, Mapping) else {"": runs}
+    if not groups:
+        raise ValueError("history needs at least one training, got none")
+    with axes(ax, 6.2, 3.6) as ax:
+        for (colour, marker), (name, group) in zip(MARKS * len(groups), groups.items(), strict=False):
+            histories = getattr(group, "histories", [group])
+            if not all(hasattr(one, "test_accuracy") for one in histories):
+                raise TypeError(f"history needs a History, Runs or a dict of them, got {type(group).__name__}")
+            epochs = range(1, len(histories[0].loss) + 1)
+            if any(len(one.test_accuracy) != len(epochs) for one in histories):
+                raise ValueError("history needs the accuracy of each epoch: train with evaluate_each_epoch=True")
+            colour, name = INK[theme()][colour], f"{name} " if name else ""
+            if len(histories) > 1:
+                for one in histories:
+                    ax.plot(epochs, one.test_accuracy, color=colour, lw=0.8, alpha=0.5)
+            train = np.mean([one.train_accuracy for one in histories], axis=0)
+            test = np.mean([one.test_accuracy for one in histories], axis=0)
+            ax.plot(epochs, train, color=colour, ls="--", lw=1.5, label=f"{name}train")
+            ax.plot(epochs, test, color=colour, marker=marker, lw=2, label=f"{name}test")
+        ax.set(xlabel="epoch", ylabel="accuracy")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend()
+        return titled(ax, title)
+
+
+def spread(groups: Mapping[str, Any], ax: Axes | None = None, title: str | None = None, label: str = "") -> Axes:
+    """Every seed of every group as a dot, its mean as a stroke with its number; values are sequences or `Runs`."""
+    values = {name: np.asarray(getattr(group, "accuracies", group), float) for name, group in groups.items()}
+    if not values or any(each.ndim != 1 or not each.size for each in values.values()):
+        raise ValueError(f"spread needs a sequence of numbers for each name, got {dict(groups)!r}")
+    with axes(ax, 6.2, 0.6 * len(values) + 0.9) as ax:
+        for row, ((colour, marker), each) in enumerate(zip(MARKS * len(values), values.values(), strict=False)):
+            ink = INK[theme()][colour]
+            offsets = row + np.linspace(-0.12, 0.12, len(each)) * (len(each) > 1)
+            ax.plot(each, offsets, marker, color=PALETTE[colour], mec=ink, ms=7, alpha=0.8)
+            ax.plot([each.mean()] * 2, [row - 0.3, row + 0.3], color=ink, lw=2.5)
+            ax.annotate(
+                number(each.mean()), (each.mean(), row - 0.32), ha="center", va="bottom", color=ink, fontsize=11
+            )
+        ax.set(yticks=range(len(values)), yticklabels=list(values), ylim=(len(values) - 0.5, -0.75), xlabel=label)
+        return titled(ax, title)
+
+
+def bars(values: Mapping[str, float], ax: Axes | None = None, title: str | None = None, label: str = "") -> Axes:
+    """One horizontal bar a name, from 0, its number at its end."""
+    if not values or not all(np.isscalar(value) and np.isfinite(value) for value in values.values()):
+        raise ValueError(f"bars needs one finite number for each name, got {dict(values)!r}")
+    with axes(ax, 6.2, 0.45 * len(values) + 0.9) as ax:
+        drawn = ax.barh(list(values), list(values.values()), color=PALETTE["input"], height=0.6)
+        ax.bar_label(drawn, [number(value) for value in values.values()], padding=4, fontsize=11)
+        ax.margins(x=0.15)
+        ax.invert_yaxis()
+        ax.set_xlabel(label)
+        return titled(ax, title)
+
+
+def trade(
+    points: Mapping[str, tuple[float, Sequence[float]]],
+    best: Collection[str] = (),
+    ax: Axes | None = None,
+    title: str | None = None,
+    label: str = "",
+    gain: str = "test accuracy",
+    log: bool = True,
+) -> Axes:
+    """What each name costs against what it gains: the mean of its values, and a stroke from the least to the most.
+
+    `points` holds (cost, values) a name. The names in `best` are filled diamonds, joined by a line in order of cost and
+    written bold with a diamond; the others are hollow circles. Names stand in a column on the right, by height, a thin
+    line leading to each point. `log` makes the axis of costs logarithmic.
+    """
+    values = {name: (cost, np.asarray(each, float)) for name, (cost, each) in points.items()}
+    if not values or any(each.ndim != 1 or not each.size for _, each in values.values()):
+        raise ValueError(f"trade needs (cost, a sequence of numbers) for each name, got {dict(points)!r}")
+    if set(best) - set(values):
+        raise ValueError(f"best must name points, got {', '.join(sorted(set(best) - set(values)))}")
+    ink = INK[theme()]
+    with axes(ax, 9.2, max(3.6, 0.27 * len(values) + 0.9)) as ax:
+        ax.set(xscale="log" if log else "linear", xlabel=label, ylabel=gain)
+        if log:
+            ticker = need("matplotlib.ticker")
+            ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter(lambda value, place: number(value))
+            ax.xaxis.set_minor_formatter(ticker.NullFormatter())
+        for name, (cost, each) in values.items():
+            colour, marker = (ink["accent"], "D") if name in best else (ink["input"], "o")
+            ax.plot([cost] * 2, [each.min(), each.max()], color=colour, lw=1, alpha=0.6, zorder=2)
+            fill = PALETTE["accent"] if name in best else "none"
+            ax.plot(cost, each.mean(), marker, color=colour, mfc=fill, ms=8, mew=1.5, zorder=3)
+        chain = sorted((values[name][0], values[name][1].mean()) for name in best)
+        ax.plot([cost for cost, _ in chain], [mean for _, mean in chain], color=ink["accent"], lw=1.5, zorder=1)
+        _column_of_names(ax, {name: (cost, each.mean()) for name, (cost, each) in values.items()}, best)
+        return titled(ax, title)
+
+
+def _column_of_names(ax: Axes, points: Mapping[str, tuple[float, float]], best: Collection[str]) -> None:
+    """Each name beside the axes, in order of height and evenly apart, with a thin line to its point."""
+    ink = INK[theme()]
+    ordered = sorted(points, key=lambda name: points[name][1])
+    for place, name in enumerate(ordered):
+        chosen, height = name in best, (place + 0.5) / len(ordered)
+        ax.annotate(
+            f"◆ {name}" if chosen else name,
+            xy=points[name],
+            xytext=(1.06, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=11,
+            color=ink["accent"] if chosen else ink["text"],
+            weight="bold" if chosen else "normal",
+            arrowprops=dict(arrowstyle="-", color=ink["grey"], lw=0.5, alpha=0.6, shrinkB=5, relpos=(0, 0.5)),
+        )

@@ -1,0 +1,140 @@
+"""The look that all figures share: palette, inks, style, and a figure as bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+from collections.abc import Iterator
+from contextvars import ContextVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PALETTE = {
+    "kernel": "#E69F00",
+    "input": "#0072B2",
+    "output": "#009E73",
+    "accent": "#D55E00",
+    "grey": "#888888",
+}
+INK = {
+    "light": {
+        "text": "#2B2B2B",
+        "kernel": "#6F4C00",
+        "input": "#00568A",
+        "output": "#005C43",
+        "accent": "#8F3E00",
+        "grey": "#4D4D4D",
+    },
+    "dark": {
+        "text": "#E8E8E8",
+        "kernel": "#E69F00",
+        "input": "#56B4E9",
+        "output": "#2FC49A",
+        "accent": "#FF8C42",
+        "grey": "#B0B0B0",
+    },
+}
+MARKS = (("kernel", "o"), ("input", "s"), ("output", "^"), ("accent", "D"), ("grey", "v"))  # colour and shape, together
+Theme = Literal["light", "dark"]
+_theme: ContextVar[Theme] = ContextVar("theme", default="light")
+
+
+def theme() -> Theme:
+    """The page that figures are made for at present."""
+    return _theme.get()
+
+
+@contextlib.contextmanager
+def style(theme: Theme = "light") -> Iterator[None]:
+    """The look, for figures made and saved inside; every function below uses it by itself."""
+    if theme not in INK:
+        raise ValueError(f'theme must be "light" or "dark", got {theme!r}')
+    text = INK[theme]["text"]
+    look = {
+        "figure.facecolor": "none",
+        "figure.dpi": 96,
+        "savefig.dpi": 192,
+        "savefig.facecolor": "none",
+        "axes.facecolor": "none",
+        "axes.edgecolor": INK[theme]["grey"],
+        "axes.labelcolor": text,
+        "axes.titlecolor": text,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "text.color": text,
+        "xtick.color": text,
+        "ytick.color": text,
+        "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+        "font.size": 12,
+        "axes.titlesize": 12,
+        "axes.labelsize": 12,
+        "xtick.labelsize": 11,
+        "ytick.labelsize": 11,
+        "legend.fontsize": 11,
+        "legend.frameon": False,
+        "image.interpolation": "nearest",
+        "svg.hashsalt": "convnotes",
+        "svg.fonttype": "path",
+    }
+    token = _theme.set(theme)
+    try:
+        with need("matplotlib").rc_context(look):
+            yield
+    finally:
+        _theme.reset(token)
+
+
+def save(ax: Axes, file: Any = None, format: Literal["png", "svg"] = "png") -> bytes:
+    """The figure of `ax` as bytes, also written to `file` when given; no date: the same figure, the same bytes."""
+    buffer = io.BytesIO()
+    with style(theme()):
+        ax.figure.savefig(buffer, format=format, metadata={"Date": None} if format == "svg" else {"Software": None})
+    if file is not None:
+        with open(file, "wb") as stream:
+            stream.write(buffer.getvalue())
+    return buffer.getvalue()
+
+
+def show(ax: Axes) -> Any:
+    """The figure of `ax` for the end of a notebook cell: a PNG at twice the page's resolution."""
+    return need("IPython.display").Image(save(ax), format="png", retina=True, metadata={"needs_background": theme()})
+
+
+def number(value: float) -> str:
+    """Four digits, thousands apart, a true minus sign."""
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return text.replace("-", "−")
+
+
+def need(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as problem:
+        raise ImportError(f'plots need {module.split(".")[0]}: pip install "convnotes[viz]"') from problem
+
+
+def as_array(values: Any, dimensions: tuple[int, ...], what: str) -> np.ndarray:
+    array = values.detach().cpu().double().numpy() if isinstance(values, torch.Tensor) else np.asarray(values, float)
+    if array.ndim not in dimensions or not array.size:
+        raise ValueError(f"this needs {what}, got shape {array.shape}")
+    return array
+
+
+@contextlib.contextmanager
+def axes(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
+    """Axes to draw on in style; new ones belong to a figure of their own, in inches."""
+    with style(theme()):
+        yield ax or need("matplotlib.figure").Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def titled(ax: Axes, title: str | None) -> Axes:
+    if title is not None:
+        ax.set_title(title)
+    return ax

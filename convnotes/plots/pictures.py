@@ -1,0 +1,101 @@
+"""Pictures, kernels and maps: arrays that are drawn place by place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convnotes.plots.look import INK, PALETTE, as_array, axes, need, number, style, theme, titled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def image(tensor: Any, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """A picture in [0, 1]: [3, H, W] colour, [1, H, W] or [H, W] grey."""
+    pixels = as_array(tensor, (2, 3), "an image [3, H, W], [1, H, W] or [H, W]")
+    if pixels.ndim == 3 and len(pixels) not in (1, 3):
+        raise ValueError(f"an image has 1 or 3 channels in dimension 0, got shape {pixels.shape}")
+    if not (pixels.min() >= -1e-4 and pixels.max() <= 1 + 1e-4):  # resizing may overshoot by a rounding error
+        raise ValueError(f"an image lies in [0, 1], got {pixels.min():g} to {pixels.max():g}: heat or signed shows any")
+    pixels = pixels.clip(0, 1)
+    colour = pixels.ndim == 3 and len(pixels) == 3
+    pixels = pixels.transpose(1, 2, 0) if colour else pixels.reshape(pixels.shape[-2:])
+    with axes(ax, 3.2 * pixels.shape[1] / pixels.shape[0], 3.4) as ax:
+        ax.imshow(pixels, cmap=None if colour else "gray", vmin=0, vmax=1)
+        return _bare(ax, title)
+
+
+def kernel(tensor: Any, ax: Axes | None = None, title: str | None = None, centre: bool = True) -> Axes:
+    """A kernel [KH, KW], the way the book always draws it: a grid, the value of every tap, the centre framed.
+
+    The deeper the orange, the larger the value's size; a negative one says so in its number. An even kernel is
+    framed where its output lies with padding="same", at tap ((KH−1)//2, (KW−1)//2).
+    """
+    taps = as_array(tensor, (2,), "a kernel [KH, KW]: choose one output and one input channel first")
+    height, width = taps.shape
+    strength = np.abs(taps) / (np.abs(taps).max() or 1)
+    with axes(ax, 0.75 * width + 0.2, 0.75 * height + (0.5 if title else 0.2)) as ax:
+        rectangle = need("matplotlib.patches").Rectangle
+        ink = INK[theme()]
+        for i in range(height):
+            for j in range(width):
+                ax.add_patch(
+                    rectangle((j - 0.5, i - 0.5), 1, 1, fc=PALETTE["kernel"], alpha=0.45 * strength[i, j], lw=0)
+                )
+                ax.add_patch(rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, ec=ink["grey"], lw=1))
+                ax.text(j, i, number(taps[i, j]), ha="center", va="center", fontsize=11, color=ink["text"])
+        if centre:
+            i, j = (height - 1) // 2, (width - 1) // 2
+            frame = rectangle((j - 0.44, i - 0.44), 0.88, 0.88, fill=False, ec=ink["accent"], lw=2.5, label="centre")
+            ax.add_patch(frame)
+        ax.set(xlim=(-0.55, width - 0.45), ylim=(height - 0.45, -0.55), aspect="equal")
+        return _bare(ax, title, frame=False)
+
+
+def heat(tensor: Any, ax: Axes | None = None, title: str | None = None, label: str | None = None) -> Axes:
+    """A map [H, W] in a perceptually uniform scale, shown beside it."""
+    values = as_array(tensor, (2,), "a map [H, W]")
+    return _map(values, ax, title, label, cmap="viridis", vmin=values.min(), vmax=values.max())
+
+
+def signed(tensor: Any, ax: Axes | None = None, title: str | None = None, label: str | None = None) -> Axes:
+    """A map [H, W] of signed values: red positive, blue negative, 0 in the white middle of the scale."""
+    values = as_array(tensor, (2,), "a map [H, W]")
+    reach = np.abs(values).max() or 1
+    return _map(values, ax, title, label, cmap="RdBu_r", vmin=-reach, vmax=reach)
+
+
+def feature_maps(tensor: Any, titles: Sequence[str] | None = None, columns: int = 4) -> list[Axes]:
+    """The channels of [C, H, W] side by side, all in one scale, which is shown once; one Axes a channel."""
+    maps = as_array(tensor, (3,), "feature maps [C, H, W]")
+    if titles is not None and len(titles) != len(maps):
+        raise ValueError(f"titles must name each of the {len(maps)} channels, got {len(titles)}")
+    columns = min(columns, len(maps))
+    rows = -(-len(maps) // columns)
+    with style(theme()):
+        figure = need("matplotlib.figure").Figure(
+            figsize=(1.6 * columns + 0.8, 1.75 * rows * maps.shape[1] / maps.shape[2] + 0.3), layout="constrained"
+        )
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for k, ax in enumerate(grid[: len(maps)]):
+            drawn = ax.imshow(maps[k], cmap="viridis", vmin=maps.min(), vmax=maps.max())
+            _bare(ax, titles[k] if titles is not None else f"channel {k}")
+        for ax in grid[len(maps) :]:
+            ax.remove()
+        figure.colorbar(drawn, ax=list(grid[: len(maps)]), fraction=0.05)
+        return list(grid[: len(maps)])
+
+
+def _map(values: np.ndarray, ax: Axes | None, title: str | None, label: str | None, **scale: Any) -> Axes:
+    with axes(ax, 3.4 * values.shape[1] / values.shape[0] + 1, 3.4) as ax:
+        ax.figure.colorbar(ax.imshow(values, **scale), ax=ax, label=label or "")
+        return _bare(ax, title)
+
+
+def _bare(ax: Axes, title: str | None, frame: bool = True) -> Axes:
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(frame)
+    return titled(ax, title)

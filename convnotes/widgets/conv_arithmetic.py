@@ -1,0 +1,155 @@
+"""One layer, plain or transposed: its sizes, the taps of every place, its cost, and the pixels that it never reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget
+
+_LIMITS = {
+    "size": (1, 16),
+    "kernel": (1, 7),
+    "stride": (1, 5),
+    "padding": (0, 6),
+    "dilation": (1, 4),
+    "output_padding": (0, 4),
+    "channels": (1, 512),
+}
+
+
+class ConvArithmetic(Widget):
+    """A convolution layer on one picture: every pair is (height, width), `channels` is (in, out).
+
+    Without arguments a 3×3 kernel of stride 2 on 8×8 pixels, which never reads the last row and the last column.
+    With `transposed=True` it is the transposed convolution, and `output_padding` counts. `side` says in which grid,
+    "input" or "output", the chosen place `probe` (row, column) lies; `linked` moves height and width together, and
+    `numbers` counts the taps on each place. A layer that torch refuses is a state like others: the page says why.
+
+    Raises `ValueError` for what lies outside of the sliders: sizes from 1 to 16, kernels to 7, strides to 5, paddings
+    to 6, dilations and output paddings to 4, channels and groups to 512.
+    """
+
+    module = "conv_arithmetic"
+
+    size = traitlets.List().tag(sync=True)
+    kernel = traitlets.List().tag(sync=True)
+    stride = traitlets.List().tag(sync=True)
+    padding = traitlets.List().tag(sync=True)
+    dilation = traitlets.List().tag(sync=True)
+    output_padding = traitlets.List().tag(sync=True)
+    channels = traitlets.List().tag(sync=True)
+    groups = traitlets.Int().tag(sync=True)
+    transposed = traitlets.Bool(False).tag(sync=True)
+    linked = traitlets.Bool(True).tag(sync=True)
+    numbers = traitlets.Bool(False).tag(sync=True)
+    side = traitlets.Enum(["input", "output"], "output").tag(sync=True)
+    probe = traitlets.List().tag(sync=True)
+
+    def __init__(self, **state: Any) -> None:
+        start = {"size": [8, 8], "kernel": [3, 3], "stride": [2, 2], "padding": [0, 0], "dilation": [1, 1]}
+        start |= {"output_padding": [0, 0], "channels": [3, 16], "groups": 1, "probe": [1, 1]} | state
+        super().__init__(**{name: list(v) if isinstance(v, tuple) else v for name, v in start.items()})
+
+    @traitlets.validate(*_LIMITS)
+    def _check_pair(self, proposal: Any) -> list[int]:
+        name, values = proposal["trait"].name, list(proposal["value"])
+        least, most = _LIMITS[name]
+        if len(values) != 2 or not all(_whole(v) and least <= v <= most for v in values):
+            raise ValueError(f"{name} must be two ints from {least} to {most}, got {values!r}")
+        return values
+
+    @traitlets.validate("groups")
+    def _check_groups(self, proposal: Any) -> int:
+        if not 1 <= proposal["value"] <= _LIMITS["channels"][1]:
+            raise ValueError(f"groups must be an int from 1 to {_LIMITS['channels'][1]}, got {proposal['value']!r}")
+        return proposal["value"]
+
+    @traitlets.validate("probe")
+    def _check_probe(self, proposal: Any) -> list[int]:
+        place = list(proposal["value"])
+        if len(place) != 2 or not all(_whole(v) and v >= 0 for v in place):
+            raise ValueError(f"probe must be a row and a column, got {place!r}")
+        return place
+
+    def output_size(self) -> tuple[int, int] | None:
+        """Height and width of what comes out; None where torch refuses the layer."""
+        if any(count % self.groups for count in self.channels):
+            return None
+        sizes = [self._length(a) for a in (0, 1)]
+        too_long = self.transposed and any(
+            e >= max(s, d) for e, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)
+        )
+        return None if too_long or min(sizes) < 1 else (sizes[0], sizes[1])
+
+    def taps(self) -> list[tuple[int, int]]:
+        """The places of the other grid that the chosen place is joined to; some may lie in the padding."""
+        size = self.size if self.side == "input" else self.output_size()
+        if self.output_size() is None:
+            return []
+        place = [min(at, n - 1) for at, n in zip(self.probe, size, strict=True)]
+        rows, columns = (self._joined(self.side, a, place[a]) for a in (0, 1))
+        return [(i, j) for i in rows for j in columns]
+
+    def _length(self, a: int) -> int:
+        reach = self.dilation[a] * (self.kernel[a] - 1) + 1
+        if self.transposed:
+            return (self.size[a] - 1) * self.stride[a] - 2 * self.padding[a] + reach + self.output_padding[a]
+        return (self.size[a] + 2 * self.padding[a] - reach) // self.stride[a] + 1
+
+    def _joined(self, side: str, a: int, at: int) -> list[int]:
+        """Along axis a: the places of the other grid that place `at` of the grid `side` is joined to."""
+        s, p, d = self.stride[a], self.padding[a], self.dilation[a]
+        if (side == "output") != self.transposed:
+            return [at * s + u * d - p for u in range(self.kernel[a])]
+        coarse = self.size[a] if self.transposed else self._length(a)
+        found = [(at + p - u * d) / s for u in range(self.kernel[a])]
+        return [int(place) for place in found if place.is_integer() and 0 <= place < coarse]
+
+    def _describe(self) -> str:
+        kind = "transposed " if self.transposed else ""
+        kernel, size = "×".join(map(str, self.kernel)), "×".join(map(str, self.size))
+        return f"{kind}kernel {kernel}, stride {self.stride}, padding {self.padding}, input {size}"
+
+    def _alt(self) -> str:
+        out = self.output_size()
+        result = "no output, since torch refuses it" if out is None else f"an output of {out[0]}×{out[1]}"
+        return (
+            f"the input and the output of the layer as grids, {result}; the taps of one place are marked, and the "
+            "pixels that are never read. In the page and in Jupyter every number can be changed."
+        )
+
+    def _picture(self) -> bytes | None:
+        out = self.output_size()
+        if out is None:
+            return None
+        with plots.style():
+            from matplotlib.figure import Figure
+            from matplotlib.patches import Rectangle
+
+            widths = [self.size[1] + 1, out[1] + 1]
+            panels = Figure(figsize=(8, 4.6), layout="constrained").subplots(1, 2, width_ratios=widths)
+        reach = max(*self.size, *out)
+        for ax, side, (height, width) in zip(panels, ("input", "output"), (self.size, out), strict=True):
+            ax.set(title=f"{side} {height}×{width}", aspect="equal", xlim=(-0.6, width - 0.4), ylim=(reach - 0.4, -0.6))
+            ax.set_axis_off()
+            chosen = [tuple(np.minimum(self.probe, (height - 1, width - 1)))] if side == self.side else []
+            marked = set(self.taps()) if side != self.side else set()
+            for i, j in np.ndindex(height, width):
+                colour = plots.PALETTE["kernel" if (i, j) in marked else side]
+                cell = {"fc": colour, "alpha": 0.9 if (i, j) in marked else 0.25}
+                ax.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, lw=0, **cell))
+                fine = (side == "output") == self.transposed
+                if fine and not (self._joined(side, 0, i) and self._joined(side, 1, j)):
+                    ax.plot(j, i, "x", ms=8, mew=2, color=plots.PALETTE["accent"])
+            for i, j in chosen:
+                frame = {"fill": False, "ec": plots.PALETTE["accent"], "lw": 4}
+                ax.add_patch(Rectangle((j - 0.42, i - 0.42), 0.84, 0.84, **frame))
+        return plots.save(panels[0])
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

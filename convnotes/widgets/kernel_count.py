@@ -1,0 +1,147 @@
+"""A photograph rebuilt from its N strongest patch components: what a layer of N kernels can hold at best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget, photograph_bytes
+
+
+class KernelCount(Widget):
+    """The lightness (mean of the channels) of a photograph `[3, H, W]` with values in [0, 1], encoded by `count`
+    kernels of `size`×`size` and decoded by the same kernels.
+
+    The kernels are the principal components of all patches of the photograph, the strongest first (the mean of the
+    patches is not taken away: the first component holds it); they are computed once, for each of `sizes`. `overlap`
+    takes a patch at every place, not side by side, `shown` is the kernel that is drawn with its values. Raises
+    `ValueError` for what is no photograph and for numbers outside their range.
+    """
+
+    module = "kernel_count"
+
+    image = traitlets.Bytes().tag(sync=True)
+    height = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    sizes = traitlets.List().tag(sync=True)
+    components = traitlets.Bytes().tag(sync=True)
+    powers = traitlets.Bytes().tag(sync=True)
+    first = traitlets.List().tag(sync=True)
+    size = traitlets.Int().tag(sync=True)
+    count = traitlets.Int().tag(sync=True)
+    shown = traitlets.Int(1).tag(sync=True)
+    overlap = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(
+        self,
+        image: Any,
+        size: int = 5,
+        count: int = 4,
+        sizes: Sequence[int] = (3, 5, 7),
+        alt: str = "A photograph",
+        **state: Any,
+    ) -> None:
+        data, height, width = photograph_bytes(image, "KernelCount")
+        if not sizes or any(not 2 <= k <= min(7, height, width) for k in sizes):
+            raise ValueError(f"sizes must lie between 2 and 7 and inside {height}×{width} pixels, got {sizes!r}")
+        colours = torch.frombuffer(bytearray(data), dtype=torch.uint8).view(3, height, width).double()
+        grey = colours.mean(0).round()
+        found = [patch_components(grey / 255, k) for k in sizes]
+        super().__init__(
+            image=grey.to(torch.uint8).numpy().tobytes(),
+            height=height,
+            width=width,
+            alt=alt,
+            sizes=list(sizes),
+            components=b"".join(kernels.numpy().astype("<f4").tobytes() for kernels, _ in found),
+            powers=b"".join(powers.numpy().astype("<f4").tobytes() for _, powers in found),
+            first=[size, count],
+            size=size,
+            count=count,
+            **state,
+        )
+
+    @traitlets.validate("size")
+    def _check_size(self, proposal: Any) -> int:
+        if proposal["value"] not in self.sizes:
+            raise ValueError(f"size must be one of {self.sizes}, got {proposal['value']}")
+        return proposal["value"]
+
+    @traitlets.validate("count", "shown")
+    def _check_number(self, proposal: Any) -> int:
+        if not 1 <= proposal["value"] <= max(self.sizes) ** 2:
+            name, most = proposal["trait"].name, max(self.sizes) ** 2
+            raise ValueError(f"{name} must lie between 1 and {most}, got {proposal['value']}")
+        return proposal["value"]
+
+    def kernels(self) -> torch.Tensor:
+        """The kernels that are used, `[N, 1, K, K]`."""
+        n = self.sizes.index(self.size)
+        begin, taps = sum(k**4 for k in self.sizes[:n]), self.size**2
+        every = torch.from_numpy(np.frombuffer(self.components, "<f4").copy()).double()
+        return every[begin : begin + taps * taps].view(taps, 1, self.size, self.size)[: self.count]
+
+    def rebuilt(self) -> torch.Tensor:
+        """The photograph encoded and decoded, `[H, W]`."""
+        kernels, k = self.kernels(), self.size
+        stride = 1 if self.overlap else k
+        more = [(k - side) % stride for side in (self.height, self.width)]
+        x = torch.nn.functional.pad(self._pixels()[None, None], (0, more[1], 0, more[0]), mode="replicate")
+        code = torch.nn.functional.conv2d(x, kernels, stride=stride)
+        once = torch.ones_like(code[:, :1]), torch.ones_like(kernels[:1])
+        decode = torch.nn.functional.conv_transpose2d
+        y = decode(code, kernels, stride=stride) / decode(*once, stride=stride)
+        return y[0, 0, : self.height, : self.width]
+
+    def share(self) -> float:
+        """The share of the photograph's variance that is rebuilt."""
+        x = self._pixels()
+        return (1 - (x - self.rebuilt()).square().sum() / (x - x.mean()).square().sum()).item()
+
+    def _pixels(self) -> torch.Tensor:
+        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
+        return data.view(self.height, self.width).double() / 255
+
+    def _describe(self) -> str:
+        return f"image {self.height}×{self.width}, {len(self.kernels())} kernels of {self.size}×{self.size}"
+
+    def _alt(self) -> str:
+        return (
+            f"{self.alt} in grey, and rebuilt from {len(self.kernels())} kernels of {self.size}×{self.size} taps: "
+            f"{self.share():.1%} of its variance. In the page and in Jupyter the number and the size can be changed."
+        )
+
+    def _picture(self) -> bytes:
+        from matplotlib.figure import Figure
+
+        kernels = self.kernels()
+        shown = min(4, len(kernels))
+        with plots.style():
+            panels = Figure(figsize=(8 + 1.3 * shown, 2.4), layout="constrained").subplots(
+                1, 2 + shown, width_ratios=(2.2, 2.2, *[1] * shown)
+            )
+        plots.image(self._pixels(), panels[0], "photograph")
+        plots.image(self.rebuilt().clamp(0, 1), panels[1], f"{len(kernels)} kernels: {self.share():.1%}")
+        for n, (ax, kernel) in enumerate(zip(panels[2:], kernels, strict=False), 1):
+            reach = kernel.abs().max()
+            ax.imshow(kernel[0].numpy(), cmap="gray", vmin=-reach, vmax=reach)
+            ax.set(title=f"kernel {n}", xticks=[], yticks=[])
+        return plots.save(panels[0])
+
+
+def patch_components(image: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The principal components of all k×k patches of `image` `[H, W]`: kernels `[k², k²]`, one a row, and their mean
+    squares `[k²]`, the largest first. Each kernel's sign is that of the sum of its taps, or of its first tap where
+    they add to nearly 0."""
+    patches = torch.nn.functional.unfold(image[None, None], k)[0]  # [k², places]
+    powers, vectors = torch.linalg.eigh(patches @ patches.T / patches.shape[1])
+    kernels = vectors.T.flip(0)
+    sums = kernels.sum(1)
+    sign = torch.where(sums.abs() > 1e-3, sums, kernels[:, 0]).sign()
+    return kernels * sign[:, None], powers.flip(0).clamp(min=0)

@@ -1,0 +1,108 @@
+"""A kernel whose taps are edited by hand, what it makes of a photograph, and which waves it lets through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget, photograph_bytes
+
+SOBEL_X = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
+_LIGHTNESS = torch.tensor([0.299, 0.587, 0.114])
+_MOST = 99  # a tap's largest size
+
+
+class LiveFilter(Widget):
+    """The lightness of a photograph `[3, H, W]` with values in [0, 1], filtered by a kernel with zero padding.
+
+    `kernel` holds 1, 3, 5 or 7 rows of 1, 3, 5 or 7 taps. `normalise` divides them by the sum of their sizes,
+    `absolute` shows what comes out without its sign, `probe` is the place (row, column) whose sum is written out.
+    Raises `ValueError` for what is no photograph, no such kernel or no place of the picture.
+    """
+
+    module = "live_filter"
+
+    image = traitlets.Bytes().tag(sync=True)
+    height = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    kernel = traitlets.List().tag(sync=True)
+    normalise = traitlets.Bool(True).tag(sync=True)
+    absolute = traitlets.Bool(False).tag(sync=True)
+    start = traitlets.List().tag(sync=True)
+    probe = traitlets.List().tag(sync=True)
+
+    def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
+        data, height, width = photograph_bytes(image, "LiveFilter")
+        colours = torch.frombuffer(bytearray(data), dtype=torch.uint8).view(3, -1).float()
+        grey = (_LIGHTNESS @ colours).round().to(torch.uint8)
+        place = state.pop("probe", [height // 2, width // 2])
+        start = {"kernel": SOBEL_X, "start": list(place), "probe": list(place)} | state
+        super().__init__(image=bytes(grey.tolist()), height=height, width=width, alt=alt, **start)
+
+    @traitlets.validate("kernel")
+    def _check_kernel(self, proposal: Any) -> list[list[float]]:
+        rows, sides = proposal["value"], (1, 3, 5, 7)
+        try:
+            taps = np.array(rows, float)
+        except (TypeError, ValueError):
+            taps = np.array(np.nan)
+        if taps.ndim != 2 or taps.shape[0] not in sides or taps.shape[1] not in sides:
+            raise ValueError(f"kernel must be 1, 3, 5 or 7 rows of 1, 3, 5 or 7 taps, got {rows!r}")
+        if not np.abs(taps).max() <= _MOST:  # NaN is refused as well
+            raise ValueError(f"the taps of kernel must lie in [−{_MOST}, {_MOST}], got {rows!r}")
+        return [list(row) for row in rows]
+
+    @traitlets.validate("start", "probe")
+    def _check_place(self, proposal: Any) -> list[int]:
+        place = list(proposal["value"])
+        if len(place) != 2 or not (0 <= place[0] < self.height and 0 <= place[1] < self.width):
+            raise ValueError(f"probe must be a row and a column inside {self.height}×{self.width}, got {place!r}")
+        return place
+
+    def taps(self) -> torch.Tensor:
+        """The kernel that is used, `[KH, KW]`, normalised where that is asked for."""
+        kernel = torch.tensor(self.kernel, dtype=torch.float64)
+        size = kernel.abs().sum()
+        return kernel / size if self.normalise and size > 0 else kernel
+
+    def output(self) -> torch.Tensor:
+        """What the kernel makes of the lightness, `[H, W]`."""
+        kernel = self.taps()
+        padding = [side // 2 for side in kernel.shape]
+        y = torch.nn.functional.conv2d(self._pixels()[None, None], kernel[None, None], padding=padding)[0, 0]
+        return y.abs() if self.absolute else y
+
+    def spectrum(self, n: int = 64) -> torch.Tensor:
+        """The size of ŵ at n×n frequencies from −1/2 to 1/2 cycles a pixel, `[n, n]`; 0 lies at n/2."""
+        return torch.fft.fftshift(torch.fft.fft2(self.taps(), s=(n, n)).abs())
+
+    def _pixels(self) -> torch.Tensor:
+        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
+        return data.view(self.height, self.width).double() / 255
+
+    def _describe(self) -> str:
+        return f"image {self.height}×{self.width}, kernel {len(self.kernel)}×{len(self.kernel[0])}"
+
+    def _alt(self) -> str:
+        return (
+            f"{self.alt} in grey, what a kernel of {len(self.kernel)}×{len(self.kernel[0])} taps makes of it, and the "
+            "kernel's spectrum. In the page and in Jupyter every tap can be changed."
+        )
+
+    def _picture(self) -> bytes:
+        from matplotlib.figure import Figure
+
+        with plots.style():
+            panels = Figure(figsize=(11, 2.9), layout="constrained").subplots(1, 4, width_ratios=(1, 1.5, 1.7, 1.2))
+        plots.kernel(torch.tensor(self.kernel), panels[0], "kernel")
+        plots.image(self._pixels(), panels[1], "input")
+        plots.signed(self.output(), panels[2], "output")
+        gains = self.spectrum()
+        logarithm = torch.log10((gains / gains.max().clamp(min=1e-12)).clamp(min=1e-2))
+        plots.heat(logarithm, panels[3], "spectrum", label="log₁₀ of |ŵ| / largest")
+        return plots.save(panels[0])

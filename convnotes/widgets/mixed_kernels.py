@@ -1,0 +1,138 @@
+"""Kernels of three sizes on one picture that is enlarged: which of them answers, and what a layer of them costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget
+
+SIZES = (3, 5, 7)
+WINDOW = 33  # pixels of the enlarged picture that are shown, its middle
+LARGEST = 129  # side of the picture at its largest
+MOST = 4  # parts of one size
+
+
+def centre_surround(size: int) -> torch.Tensor:
+    """The mean of the inner (k − 2)×(k − 2) taps less the mean of the ring around them, as a kernel `[k, k]`."""
+    kernel = torch.full((size, size), -1 / (4 * (size - 1)), dtype=torch.float64)
+    kernel[1:-1, 1:-1] = 1 / (size - 2) ** 2
+    return kernel
+
+
+class MixedKernels(Widget):
+    """A grey photograph `[S, S]` in [0, 1], S odd, resized to `side`×`side`, under centre-surround kernels 3×3 to 7×7.
+
+    `side` is odd, 33 to 129; the middle 33×33 pixels are shown, `probe` (row, column) is a place among them. `parts`
+    says how many of the layer's equal parts have kernels of 3, 5 and 7, 0 to 4 each and one in all at least; the layer
+    has `channels` channels, `depthwise` as in `MixedConv2d`. Raises `ValueError` for what is none of this.
+    """
+
+    module = "mixed_kernels"
+
+    image = traitlets.Bytes().tag(sync=True)
+    size = traitlets.Int().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    channels = traitlets.Int(24).tag(sync=True)
+    first = traitlets.Dict().tag(sync=True)
+    side = traitlets.Int(WINDOW).tag(sync=True)
+    probe = traitlets.List().tag(sync=True)
+    parts = traitlets.List().tag(sync=True)
+    depthwise = traitlets.Bool(True).tag(sync=True)
+
+    def __init__(self, image: Any, alt: str = "A photograph", channels: int = 24, **state: Any) -> None:
+        pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+        square = pixels.ndim == 2 and pixels.shape[0] == pixels.shape[1] and pixels.shape[0] % 2
+        if not square or not np.issubdtype(pixels.dtype, np.floating):
+            raise ValueError(
+                f"MixedKernels needs a square float photograph [S, S], S odd, got {pixels.dtype} {pixels.shape}"
+            )
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
+        if channels < len(SIZES) * MOST:
+            raise ValueError(f"channels must be {len(SIZES) * MOST} at least, one for each part, got {channels}")
+        start = {"side": WINDOW, "probe": [WINDOW // 2, WINDOW // 2], "parts": [1, 1, 1], "depthwise": True} | state
+        data = np.round(pixels * 255).astype(np.uint8).tobytes()
+        super().__init__(image=data, size=len(pixels), alt=alt, channels=channels, first=start, **start)
+
+    @traitlets.validate("side")
+    def _check_side(self, proposal: Any) -> int:
+        if not WINDOW <= proposal["value"] <= LARGEST or proposal["value"] % 2 == 0:
+            raise ValueError(f"side must be odd and {WINDOW} to {LARGEST}, got {proposal['value']}")
+        return proposal["value"]
+
+    @traitlets.validate("probe")
+    def _check_probe(self, proposal: Any) -> list[int]:
+        place = list(proposal["value"])
+        if len(place) != 2 or any(not isinstance(n, int) or not 0 <= n < WINDOW for n in place):
+            raise ValueError(f"probe must be a row and a column inside {WINDOW}×{WINDOW}, got {place!r}")
+        return place
+
+    @traitlets.validate("parts")
+    def _check_parts(self, proposal: Any) -> list[int]:
+        parts = list(proposal["value"])
+        counts = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= MOST for n in parts)
+        if len(parts) != len(SIZES) or not counts or not any(parts):
+            raise ValueError(f"parts must hold three ints from 0 to {MOST}, not all 0, got {parts!r}")
+        return parts
+
+    def kernel_sizes(self) -> tuple[int, ...]:
+        """The argument of `MixedConv2d`."""
+        return tuple(size for size, count in zip(SIZES, self.parts, strict=True) for _ in range(count))
+
+    def responses(self) -> torch.Tensor:
+        """What the three kernels give on the window, `[3, 33, 33]`."""
+        picture, edge = self._resized(), (self.side - WINDOW) // 2
+        maps = [
+            torch.nn.functional.conv2d(picture[None, None], centre_surround(k)[None, None], padding=k // 2)[0, 0]
+            for k in SIZES
+        ]
+        return torch.stack(maps)[:, edge : edge + WINDOW, edge : edge + WINDOW]
+
+    def window(self) -> torch.Tensor:
+        """The pixels that are shown, `[33, 33]`."""
+        edge = (self.side - WINDOW) // 2
+        return self._resized()[edge : edge + WINDOW, edge : edge + WINDOW].clamp(0, 1)
+
+    def strongest(self) -> int:
+        """The size, of those in the layer, whose kernel answers most strongly at the probe."""
+        values = self.responses()[:, self.probe[0], self.probe[1]].abs()
+        return max((s for s, count in zip(SIZES, self.parts, strict=True) if count), key=lambda s: values[s // 2 - 1])
+
+    def _resized(self) -> torch.Tensor:
+        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).double().view(self.size, self.size) / 255
+        shape = (self.side, self.side)
+        return torch.nn.functional.interpolate(data[None, None], shape, mode="bilinear", antialias=True)[0, 0]
+
+    def _describe(self) -> str:
+        return f"photograph {self.size}×{self.size} as {self.side}×{self.side}, kernel sizes {self.kernel_sizes()}"
+
+    def _alt(self) -> str:
+        return (
+            f"{self.alt}, and what centre-surround kernels of 3×3, 5×5 and 7×7 make of it: at the marked place "
+            f"{self.strongest()}×{self.strongest()} answers most strongly. In the page and in Jupyter the picture can "
+            "be enlarged, the place moved and the channels shared out among the sizes."
+        )
+
+    def _picture(self) -> bytes:
+        from matplotlib.figure import Figure
+        from matplotlib.patches import Rectangle
+
+        (row, column), best = self.probe, self.strongest()
+        with plots.style():
+            panels = Figure(figsize=(9.6, 2.7), layout="constrained").subplots(1, 4)
+        plots.image(self.window(), panels[0], "picture")
+        corner = (column - best / 2, row - best / 2)
+        panels[0].add_patch(Rectangle(corner, best, best, fill=False, ec=plots.PALETTE["input"], lw=2.5))
+        maps = self.responses()
+        for ax, size, values in zip(panels[1:], SIZES, maps, strict=True):
+            reach = maps.abs().max().item()
+            ax.imshow(values.numpy(), cmap="gray", vmin=-reach, vmax=reach)
+            at = plots.number(round(values[row, column].item(), 3))
+            ax.set(title=f"{size}×{size}: {at}{' (strongest)' if size == best else ''}", xticks=[], yticks=[])
+            ax.plot(column, row, "o", ms=11, mfc="none", mec=plots.PALETTE["accent"], mew=2.5)
+        return plots.save(panels[0])

@@ -1,0 +1,102 @@
+"""Send a signal through a deep random network, and its gradient back, and see what is left of them layer by layer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import traitlets
+
+from convnotes import plots
+from convnotes.widgets.base import Widget
+
+SCHEMES = ("normal", "xavier", "he", "orthogonal")
+NONLINEARITIES = ("linear", "relu", "tanh")
+BATCH = 32
+
+
+class SignalDepth(Widget):
+    """A fully connected network of `depth` layers, all of `width` n, with random weights and a nonlinearity between.
+
+    Its input `[32, n]` is standard normal, and so is the gradient that comes back into the last layer's output.
+    Schemes: "normal" with the standard deviation `std`, "xavier" 1/√n, "he" √(2/n), "orthogonal" with gain √2 for
+    "relu" and 1 else. `draw` numbers the draw: the page and Python make the same weights of it. Raises
+    `traitlets.TraitError` for an unknown name and for a number out of range.
+    """
+
+    module = "signal_depth"
+
+    scheme = traitlets.Enum(SCHEMES, "normal").tag(sync=True)
+    std = traitlets.Float(0.1, min=0.01, max=0.4).tag(sync=True)
+    depth = traitlets.Int(20, min=2, max=30).tag(sync=True)
+    width = traitlets.Int(64, min=16, max=96).tag(sync=True)
+    nonlinearity = traitlets.Enum(NONLINEARITIES, "relu").tag(sync=True)
+    draw = traitlets.Int(3, min=1, max=9).tag(sync=True)
+
+    def weights(self) -> list[torch.Tensor]:
+        """The weight `[n, n]` of every layer, float64."""
+        n, gain = self.width, 2**0.5 if self.nonlinearity == "relu" else 1.0
+        layers = [self._numbers(2 + layer, n, n) for layer in range(self.depth)]
+        if self.scheme != "orthogonal":
+            deviation = {"normal": self.std, "xavier": n**-0.5, "he": (2 / n) ** 0.5}[self.scheme]
+            return [deviation * layer for layer in layers]
+        rows = []
+        for layer in layers:  # Gram and Schmidt on the rows: QR of the transpose, the diagonal of R made positive
+            q, r = torch.linalg.qr(layer.T)
+            rows.append(gain * (q * r.diagonal().sign()).T)
+        return rows
+
+    def deviations(self) -> tuple[list[float], list[float]]:
+        """The standard deviation of what every layer gives, and of the gradient with respect to it."""
+        act = {"linear": lambda z: z, "relu": torch.relu, "tanh": torch.tanh}[self.nonlinearity]
+        a, outputs = self._numbers(0, BATCH, self.width), []
+        for weight in self.weights():
+            outputs.append((a @ weight.T).requires_grad_() if not outputs else a @ weight.T)
+            a = act(outputs[-1])
+        gradients = torch.autograd.grad(outputs[-1], outputs, self._numbers(1, BATCH, self.width))
+        return tuple([t.detach().std(correction=0).item() for t in each] for each in (outputs, gradients))
+
+    def _numbers(self, stream: int, rows: int, columns: int) -> torch.Tensor:
+        return torch.from_numpy(gaussians(seed_of(self.draw, stream), rows * columns)).view(rows, columns)
+
+    def _describe(self) -> str:
+        scheme = f"normal {self.std:g}" if self.scheme == "normal" else self.scheme
+        return f"{self.depth} layers of {self.width}, {self.nonlinearity}, {scheme}"
+
+    def _alt(self) -> str:
+        outputs, gradients = self.deviations()
+        return (
+            f"the standard deviation of a signal in {self.depth} layers, {outputs[0]:.2g} in the first and "
+            f"{outputs[-1]:.2g} in the last, and of its gradient, {gradients[0]:.2g} back in the first. In the page "
+            "and in Jupyter the scheme, the depth, the width and the nonlinearity can be changed."
+        )
+
+    def _picture(self) -> bytes:
+        from matplotlib.figure import Figure
+
+        outputs, gradients = self.deviations()
+        layers = range(1, self.depth + 1)
+        with plots.style():
+            ax = Figure(figsize=(6.2, 3.2), layout="constrained").subplots()
+            ax.semilogy(layers, outputs, "o-", color=plots.PALETTE["output"], label="output")
+            ax.semilogy(layers, gradients, "s--", color=plots.PALETTE["accent"], label="gradient")
+            ax.set(xlabel="layer", ylabel="standard deviation")
+            ax.legend()
+        return plots.save(ax)
+
+
+def seed_of(draw: int, stream: int) -> int:
+    """One seed for each stream of numbers of a draw: 0 the input, 1 the gradient, 2 and on the layers."""
+    return (draw * 0x9E3779B1 + stream * 0x85EBCA6B) % 2**32
+
+
+def gaussians(seed: int, count: int) -> np.ndarray:
+    """`count` standard normal numbers, those of the page: the generator mulberry32, then Box and Muller."""
+    with np.errstate(over="ignore"):
+        state = np.uint32(seed) + np.uint32(0x6D2B79F5) * np.arange(1, count + count % 2 + 1, dtype=np.uint32)
+        t = (state ^ (state >> np.uint32(15))) * (state | np.uint32(1))
+        t ^= t + (t ^ (t >> np.uint32(7))) * (t | np.uint32(61))
+    uniform = ((t ^ (t >> np.uint32(14))).astype(np.float64) + 0.5) / 2**32
+    radius, turn = np.sqrt(-2 * np.log(uniform[::2])), 2 * math.pi * uniform[1::2]
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn)], 1).reshape(-1)[:count]

@@ -1,0 +1,125 @@
+"""The design explorer: its front is that of `convnotes.designs`, what beats a row is said, and bad rows are refused."""
+
+import dataclasses
+import random
+
+import pytest
+import torch
+from widgets.javascript import call
+from widgets.test_kit import ROW
+
+from convnotes import designs
+from convnotes.widgets import DesignExplorer
+from convnotes.widgets.design_explorer import AXES, GAINS
+
+
+def some_rows(seed: int) -> list[designs.Row]:
+    draw = random.Random(seed)
+    return [
+        dataclasses.replace(
+            ROW, design=name, budget=budget, params=draw.randint(90, 110), macs=draw.randint(1, 9),
+            adds=draw.choice([0, 8]), step_bytes=draw.randint(1, 9), inference_ms=draw.random(), step_ms=draw.random(),
+            accuracies=tuple(draw.randint(1, 9) / 10 for _ in range(3)),
+        )
+        for budget in (100, 200)
+        for name in "abcdefgh"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_front_is_the_same_in_python_and_in_node(seed):
+    rows = some_rows(seed)
+    for x in AXES:
+        for gain in GAINS:
+            widget = DesignExplorer(rows, x=x, gain=gain, budget=200)
+            shown = [row for row in widget.rows if row["budget"] == 200]
+            found = call("design_explorer", "front(rows, x, gain).map((row) => row.design)", rows=shown, x=x, gain=gain)
+            assert found == widget.front()
+            if gain == "mean":
+                at = [row for row in rows if row.budget == 200]
+                assert found == [row.design for row in designs.front(at, x)]
+
+
+def test_what_beats_a_row_is_all_that_costs_no_more_and_reaches_no_less():
+    rows = [row for row in DesignExplorer(some_rows(0)).rows if row["budget"] == 100]
+    names = "beaters(rows, row, 'macs', 'worst').map((other) => other.design).sort()"
+    for row, found in zip(rows, call("design_explorer", f"rows.map((row) => {names})", rows=rows), strict=True):
+        at = row["macs"], row["worst"]
+        near = [one for one in rows if one["macs"] <= at[0] and one["worst"] >= at[1]]
+        assert found == sorted(one["design"] for one in near if (one["macs"], one["worst"]) != at)
+
+
+def test_the_judgement_names_the_best_of_those_that_beat():
+    rows = [
+        {"design": "wide", "macs": 2000, "mean": 0.5},
+        {"design": "small", "macs": 1500, "mean": 0.6},
+        {"design": "tiny", "macs": 10, "mean": 0.55},
+    ]
+    said = call("design_explorer", "rows.map((row) => judged(rows, row, 'macs', 'mean'))", rows=rows)
+    assert said == [
+        "small beats it: 1.5 k ≤ 2 k multiply-adds, 0.600 ≥ 0.500",
+        "small: no design has fewer multiply-adds and is as often right",
+        "tiny: no design has fewer multiply-adds and is as often right",
+    ]
+
+
+def test_an_axis_holds_its_values_and_its_ticks_are_round():
+    values = [10538, 783188, 247058]
+    at = call("design_explorer", "values.map(scale(values, 50, 500, true))", values=values)
+    assert 50 < at[0] < at[2] < at[1] < 500
+    assert call("design_explorer", "ticks(values, true)", values=values) == [20000, 50000, 100000, 200000, 500000]
+    assert call("design_explorer", "ticks([0.31, 0.72], false)") == [0.4, 0.5, 0.6, 0.7]
+    assert call("design_explorer", "[950, 1790, 14000, 3.2e6, 2.345].map(short)") == [
+        "950",
+        "1.8 k",
+        "14 k",
+        "3.2 M",
+        "2.35",
+    ]
+    one = call("design_explorer", "scale([5, 5], 0, 10, true)(5)")
+    assert one == pytest.approx(5)
+
+
+@pytest.mark.parametrize("name", ["separable", "adder"])
+def test_the_copied_code_builds_the_network_that_is_shown(name):
+    fit, scope = designs.fit_budget(name, 1800), {}
+    row = {"design": name, "widths": fit.widths, "params": fit.params}
+    exec(call("design_explorer", "torchCode(row, '1×24×24')", row=row), scope)
+    assert scope["logits"].shape == (32, 10)
+    assert sum(p.numel() for p in scope["net"].parameters()) == fit.params
+    assert isinstance(scope["net"], torch.nn.Module)
+
+
+def test_a_field_of_the_whole_picture_can_be_written_as_json():
+    (row,) = DesignExplorer([dataclasses.replace(ROW, receptive_field=float("inf"))]).rows
+    assert row["receptive_field"] == 0
+    assert row["mean"] == 0.625
+    assert row["worst"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "state", "says"),
+    [
+        ([], {}, "needs rows, each with its times"),
+        ([dataclasses.replace(ROW, inference_ms=None)], {}, "needs rows, each with its times"),
+        ([ROW, dataclasses.replace(ROW, data="other")], {}, "one row a design and budget"),
+        ([ROW], {"budget": 3}, "no row of plain at a budget of 3"),
+        ([ROW], {"design": "cubic"}, "no row of cubic at a budget of 100"),
+    ],
+)
+def test_rows_that_cannot_be_shown_are_refused(rows, state, says):
+    with pytest.raises(ValueError, match=says):
+        DesignExplorer(rows, **state)
+
+
+def test_an_axis_that_is_not_there_is_refused_by_the_names_there_are():
+    with pytest.raises(ValueError, match=r"x must be one of macs, operations, .*, got 'watts'"):
+        DesignExplorer([ROW], x="watts")
+    with pytest.raises(ValueError, match="gain must be one of mean, worst, got 'best'"):
+        DesignExplorer([ROW]).gain = "best"
+
+
+def test_its_words_name_the_front():
+    widget = DesignExplorer(some_rows(1), budget=200)
+    assert ", ".join(widget.front()) in widget._alt()
+    assert repr(widget) == "DesignExplorer(16 rows, mean accuracy against multiply-adds at 200 parameters)"
