@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _HOME = {
     "convnotes.fundamentals.multi_scale": ("MixedConv2d",),
     "convnotes.fundamentals.initialisation": ("initialise",),
+    "convnotes.fundamentals.transfer": ("transfer",),
     "convnotes.compression.pointwise": ("MLPConv", "NIN"),
     "convnotes.compression.inception": ("Inception", "GoogLeNet", "googlenet"),
     "convnotes.compression.separable": ("SeparableConv2d", "MobileNetV1", "Xception", "mobilenet_v1", "xception"),

@@ -24,6 +24,7 @@ _HOME = {
     "ShiftViewer": "shift_viewer",
     "SignalDepth": "signal_depth",
     "TemplateMatch": "template_match",
+    "TransferViewer": "transfer_viewer",
 }
 
 __all__ = [*_HOME]

@@ -1,0 +1,55 @@
+"""The page of claims: sixteen verdicts, each with a number that a cell prints and that a chapter measured."""
+
+import html
+import re
+from pathlib import Path
+
+import nbformat
+
+BOOK = Path(__file__).parents[2] / "book"
+VERDICTS = ("Holds", "Holds with a condition", "Misleading")
+
+
+def sections() -> dict[int, list]:
+    """C<n> → the cells of its section."""
+    found, current = {}, None
+    for cell in nbformat.read(BOOK / "claims.ipynb", as_version=4).cells:
+        heading = re.match(r"## (?:C(\d+) · )?", cell.source) if cell.cell_type == "markdown" else None
+        if heading:
+            current = int(heading[1]) if heading[1] else None
+        if current:
+            found.setdefault(current, []).append(cell)
+    return found
+
+
+def test_each_of_the_sixteen_claims_has_a_chapter_a_printed_number_and_a_verdict():
+    found = sections()
+    assert list(found) == list(range(1, 17))
+    for number, cells in found.items():
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        for link in re.findall(r"\]\((.*?\.ipynb)\)", text):
+            assert (BOOK / link).exists()
+            assert f"(C{number})" in (BOOK / link).read_text(encoding="utf-8"), f"{link} does not speak of C{number}"
+        assert ".ipynb)" in text
+        (code,) = [cell for cell in cells if cell.cell_type == "code"]
+        assert "printed(" in code.source
+        assert "\nassert " in code.source
+        assert re.search(r"\d", "".join(output.get("text", "") for output in code.outputs))
+        (verdict,) = re.findall(r"^\*\*(.*?)\.\*\*", text, flags=re.M)
+        assert verdict in VERDICTS
+        assert "The claim leaves out" in text
+
+
+def test_the_table_gives_the_verdicts_of_the_sections():
+    cells = nbformat.read(BOOK / "claims.ipynb", as_version=4).cells
+    (table,) = [o.data["text/html"] for c in cells for o in c.get("outputs", []) if "text/html" in o.get("data", {})]
+    rows = [re.findall(r"<t[hd](?: scope=.row.)?>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", table, flags=re.S)]
+    rows = [row for row in rows if len(row) == 4]
+    assert len(rows) == 16
+    for number, (claim, verdict, measured, figure) in enumerate(rows, 1):
+        heading, *_, last = sections()[number]
+        assert heading.source.startswith(f"## {html.unescape(claim)}\n")
+        assert claim.startswith(f"C{number} · ")
+        assert last.source.startswith(f"**{verdict}.**")
+        assert measured
+        assert re.fullmatch(r"-?\d+(\.\d+)?", figure)
