@@ -57,7 +57,7 @@ CHAPTERS = {
 
 # What the package may import from outside at the top of a file: everything else is imported where it is used.
 CORE = {"torch", "numpy"}
-OPTIONAL_AT_TOP = {"widgets": {"anywidget", "traitlets"}, "kernels": {"triton", "numba"}}
+OPTIONAL_AT_TOP = {"widgets": {"anywidget", "traitlets"}, "kernels": {"triton", "numba", "llvmlite"}}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -150,6 +150,13 @@ def test_importing_convnotes_costs_torch_and_nothing_more():
         "triton",
     ):
         assert heavy not in modules, f"importing convnotes imports {heavy}"
+
+
+def test_the_compilers_are_imported_by_the_first_call_that_needs_them():
+    modules = imported_modules("import torch\nimport convnotes.operations.adder, convnotes.kernels.backend")
+    assert "convnotes.kernels.adder" in modules
+    for compiler in ("numba", "llvmlite", "convnotes.kernels.adder_numba"):
+        assert compiler not in modules, f"importing the layers imports {compiler}"
 
 
 def test_every_public_name_is_there_and_a_wrong_one_is_refused_by_name():

@@ -9,7 +9,7 @@ import io
 import pickle
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -21,6 +21,7 @@ import convnotes
 from convnotes import definitions
 from convnotes.compression.inception import FactorisedConv2d
 from convnotes.compression.small_kernels import VGG
+from convnotes.kernels import backend
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
 
 LOW_PRECISION = (torch.bfloat16,)
@@ -37,6 +38,7 @@ class Layer:
     flops: int | None = None  # of one forward pass: 2 × (multiply-adds of the convolutions); None: no such count
     words: tuple[str, ...] = field(default=())  # what extra_repr must say
     wake: Callable[[nn.Module], None] = lambda module: None  # off a start at which gradients are 0 or a kink
+    backend: str = "auto"  # of `convnotes.kernels.backend`
     surrogate: bool = False  # True: its gradient is not meant to be the derivative (that of its definition it must be)
 
 
@@ -390,6 +392,7 @@ LAYERS = {
         definition=paper_adder_definition,
         flops=0,
         words=("4, 6, kernel_size=(3, 5)", "groups=2", "gradient='paper'"),
+        backend="torch",
         surrogate=True,
     ),
     "Adder2d, exact gradient": Layer(
@@ -399,6 +402,7 @@ LAYERS = {
         definition=adder_definition,
         flops=0,
         words=("4, 6, kernel_size=(3, 5)", "stride=(2, 1)", "dilation=(2, 1)", "gradient='exact'"),
+        backend="torch",
     ),
 }
 
@@ -462,10 +466,23 @@ NETWORKS = {
     ),
 }
 
+for name in ("Adder2d", "Adder2d, exact gradient"):
+    LAYERS[f"{name}, in numba"] = replace(LAYERS[name], backend="numba")
+
 ALL = LAYERS | NETWORKS
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 with_derivative = {name: layer for name, layer in LAYERS.items() if not layer.surrogate}
 everything = pytest.mark.parametrize("layer", ALL.values(), ids=ALL)
+
+
+@pytest.fixture(autouse=True)
+def _backend(request):
+    layer = request.node.callspec.params.get("layer")
+    name = layer.backend if layer else "auto"
+    if name != "auto" and name not in backend.available():
+        pytest.skip(f"{name} is not installed")
+    with backend.use(name):
+        yield
 
 
 def made(layer: Layer, **kw) -> nn.Module:

@@ -40,7 +40,7 @@ def conda() -> dict[str, str]:
 
 
 def test_conda_asks_for_the_ranges_of_pyproject():
-    wanted = requirements("data", "train", "viz", "book")
+    wanted = requirements("fast", "data", "train", "viz", "book")
     listed = conda()
     assert set(listed) - {"python", "pip"} == set(wanted)
     for name, requirement in wanted.items():
@@ -60,7 +60,7 @@ def test_every_constraint_lies_in_its_range_and_none_is_missing(python):
             (pin,) = r.specifier
             assert pin.operator == "=="
             pinned[canonicalize_name(r.name)] = pin.version
-    for name, requirement in requirements("data", "train", "viz", "book", "test").items():
+    for name, requirement in requirements("fast", "data", "train", "viz", "book", "test").items():
         assert name in pinned, f"{name} has no line in constraints.txt"
         assert pinned[name] in requirement.specifier, name
 

@@ -15,6 +15,7 @@ import functools
 import torch
 from torch import Tensor
 
+from convnotes.kernels import backend
 from convnotes.kernels.adder_tiles import contract_in_tiles, room
 
 SLOTS = ("output", "input", "weight")
@@ -56,6 +57,10 @@ def contract(
 
 @torch.library.custom_op("convnotes::adder", mutates_args=(), schema=f"({_ARGUMENTS}, {_GEOMETRY}) -> Tensor")
 def _adder(*inputs) -> Tensor:
+    if backend.chosen("adder", inputs[:5]) == "numba":
+        from convnotes.kernels import adder_numba
+
+        return adder_numba.contract(*inputs)
     return contract_in_tiles(*inputs)
 
 

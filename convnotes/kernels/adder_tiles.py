@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _TILE = {"cpu": 2**19, "cuda": 2**24}  # elements of the one large buffer
@@ -38,9 +39,10 @@ def contract_in_tiles(
     if input.numel() == 0 or result.numel() == 0:
         return result.zero_()
     wide = torch.float64 if input.dtype == torch.float64 else torch.float32
+    if slot == "weight" and slope == "difference" and at_input is None and at_weight is None:
+        factors = (t.to(wide) for t in (input, weight, at_output))
+        return result.copy_(_difference_by_weight(*factors, stride, padding, dilation, G))
     x = _padded(input, padding, wide)  # [B, H, W, G·C]
-    if slot == "weight" and slope == "difference" and at_input is None:
-        return result.copy_(_difference_by_weight(x, weight.to(wide), at_output.to(wide), stride, dilation, G))
     H, W = _places(input, weight, stride, padding, dilation)
 
     def by_place(map: Tensor) -> Tensor:  # [B, G·O, H, W] → [B, H, W, G, O]
@@ -131,12 +133,14 @@ def _slope(d: Tensor, name: str) -> None:
         d.fill_(1)
 
 
-def _difference_by_weight(x, weight, sent, stride, dilation, groups) -> Tensor:
+def _difference_by_weight(input, weight, sent, stride, padding, dilation, groups) -> Tensor:
     """Σ g·(x − w): the weight gradient of a convolution, and w as often as there are places (padding counts)."""
+    top, bottom, left, right = padding
+    if (top, left) != (bottom, right):
+        input, top, left = F.pad(input, (left, right, top, bottom)), 0, 0
     by_convolution = torch.ops.aten.convolution_backward(
-        sent, x.permute(0, 3, 1, 2), weight, None, stride, (0, 0), dilation, False, (0, 0), groups,
-        (False, True, False),
-    )[1]  # fmt: skip
+        sent, input, weight, None, stride, (top, left), dilation, False, (0, 0), groups, (False, True, False)
+    )[1]
     return by_convolution - weight * sent.sum((0, 2, 3)).view(-1, 1, 1, 1)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convnotes import Adder2d, AdderResNet, adder2d, adder_resnet20, definitions, scale_adder_steps
-from convnotes.kernels import adder_tiles
+from convnotes.kernels import adder_tiles, backend
 from convnotes.measure import cost, measured_receptive_field, receptive_field
 from convnotes.operations.cifar_resnet import CifarResNet, resnet20
 
@@ -23,6 +23,15 @@ CASES = {
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 kernels = pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5)], ids=str)
 gradients = pytest.mark.parametrize("gradient", ["paper", "exact"])
+HAS_NUMBA = "numba" in backend.available()
+
+
+@pytest.fixture(autouse=True, params=["torch", "numba"])
+def _either_backend(request):
+    if request.param == "numba" and not HAS_NUMBA:
+        pytest.skip("numba is not installed")
+    with backend.use(request.param):
+        yield
 
 
 def inputs(case, kernel=(3, 3), outputs=12, size=(11, 7)):
@@ -57,6 +66,7 @@ def test_tiles_of_any_size_give_the_same(monkeypatch, elements, gradient):
     x, w, b = inputs(case, outputs=22)
     whole = adder2d(x, w, b, **case, gradient=gradient)
     monkeypatch.setattr(adder_tiles, "_TILE", {"cpu": elements})
+    backend.use("torch")
     same_forward_and_gradient(adder2d(x, w, b, **case, gradient=gradient), whole, (x, w, b))
 
 

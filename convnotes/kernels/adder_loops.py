@@ -1,0 +1,258 @@
+"""The loop behind `kernels.adder_numba`, whose sums never leave the registers of the processor.
+
+`sum_tiles` takes tiles of `WIDTH` places. In one it gathers the taps of some source planes into columns `[k, WIDTH]`,
+which fit the first cache, and then for a few rows r at a time
+
+    sums[r,p] += Σ_k |columns[k,p] − w[k,r]|                  distance
+    sums[r,p] += Σ_k f(own[r,p] − w[k,r]) · columns[k,p]      clamp: f(d) = clamp(d, −1, 1);  sign: f = sign
+
+with the rows × WIDTH sums in registers while k runs. That needs vector instructions, which numba intrinsics write here:
+a compiler that vectorises a loop of scalars keeps the sums in memory, and is up to twice as slow on small maps. Nothing
+is reordered, so NaN and infinity go their way. Intrinsics and loop share this file, as numba's cache on the disk looks
+at the date of the loop's file only.
+"""
+
+from __future__ import annotations
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
+
+from convnotes.kernels.compiled import loop
+
+_WIDE = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))  # 32 registers of 64 bytes
+_BYTES, _VECTORS = (64, 4) if _WIDE else (32, 2)
+_ROWS = 4  # of sums in the registers at a time
+_SLOPE_ROWS = 4 if _WIDE else 2  # where the rows' own values take as many registers as the sums
+_COLUMNS = 72  # of a tile at a time: 8 planes and 3×3 taps take 23 KiB
+_INDEX = ir.IntType(64)
+
+
+# what `sum_tiles` can sum
+DISTANCE, CLAMP, SIGN = range(3)
+
+
+@register_jitable
+def rows(kind: int) -> int:
+    """Rows at a time, whose weights lie beside each other."""
+    return _ROWS if kind == DISTANCE else _SLOPE_ROWS
+
+
+@register_jitable
+def lanes(itemsize: int) -> int:
+    """Elements of a vector."""
+    return _BYTES // itemsize
+
+
+@register_jitable
+def width(itemsize: int) -> int:
+    """Places of a tile."""
+    return _VECTORS * lanes(itemsize)
+
+
+class _Vectors:
+    """Vector instructions on elements of `dtype`, written where `builder` stands."""
+
+    def __init__(self, context, builder, dtype) -> None:
+        self.builder, self.bits = builder, dtype.bitwidth
+        self.lanes, self.width = lanes(self.bits // 8), width(self.bits // 8)
+        self.type = ir.VectorType(context.get_value_type(dtype), self.lanes)
+
+    def constant(self, value: float) -> ir.Constant:
+        return ir.Constant(self.type, [value] * self.lanes)
+
+    def at(self, base, index):
+        return self.builder.bitcast(self.builder.gep(base, [index]), self.type.as_pointer())
+
+    def load(self, base, index):
+        loaded = self.builder.load(self.at(base, index))
+        loaded.align = self.bits // 8
+        return loaded
+
+    def store(self, value, base, index) -> None:
+        self.builder.store(value, self.at(base, index)).align = self.bits // 8
+
+    def splat(self, scalar):
+        anything = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(anything, scalar, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, anything, zeros)
+
+    def call(self, name: str, *vectors):
+        function = ir.FunctionType(self.type, [self.type] * len(vectors))
+        full_name = f"llvm.{name}.v{self.lanes}f{self.bits}"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, full_name), vectors)
+
+    def where(self, relation: str, a, b, chosen, other):
+        return self.builder.select(self.builder.fcmp_ordered(relation, a, b), chosen, other)
+
+
+def _pointer(context, builder, kind, array):
+    return cgutils.create_struct_proxy(kind)(context, builder, array).data
+
+
+@intrinsic
+def _copy(typingctx, target, i, source, j):
+    """`target[i : i + lanes] = source[j : j + lanes]` in one vector, whatever lies there."""
+
+    def generate(context, builder, signature, args):
+        vectors = _Vectors(context, builder, target.dtype)
+        to, from_ = (_pointer(context, builder, signature.args[n], args[n]) for n in (0, 2))
+        vectors.store(vectors.load(from_, args[3]), to, args[1])
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, source, types.int64), generate
+
+
+def _block(slope: str, rows: int):
+    """The intrinsic `(sums, columns, taps, weight, w0, own, r0, one)` of the sum above, for one tile.
+
+    All arrays are flat: `sums` and `own` `[…, WIDTH]` from row r0 on, `columns` `[taps, WIDTH + lanes]`, `weight`
+    `[taps, rows]` from element w0 on. `one` is a 1 of which the compiler does not know: by it a sum or a difference
+    becomes a fused multiply-add of the same bits, which runs beside the other half on pipes of its own.
+    """
+
+    @intrinsic
+    def sum_taps(typingctx, sums, columns, taps, weight, w0, own, r0, one):
+        def generate(context, builder, signature, args):
+            vectors = _Vectors(context, builder, sums.dtype)
+            S, C, W, X = (_pointer(context, builder, signature.args[n], args[n]) for n in (0, 1, 3, 5))
+            count, first_weight, first_row, one = args[2], args[4], args[6], vectors.splat(args[7])
+            places = range(0, vectors.width, vectors.lanes)
+
+            def index(value: int) -> ir.Constant:
+                return ir.Constant(_INDEX, value)
+
+            start = builder.mul(first_row, index(vectors.width))
+            cells = [(r, builder.add(start, index(r * vectors.width + p))) for r in range(rows) for p in places]
+            x = None if slope == "distance" else [vectors.load(X, cell) for _, cell in cells]
+            before, loop = builder.block, builder.append_basic_block("taps")
+            after = builder.append_basic_block("after")
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            k = builder.phi(_INDEX)
+            totals = [builder.phi(vectors.type) for _ in cells]
+            at_tap = builder.mul(k, index(vectors.width + vectors.lanes))
+            column = [vectors.load(C, builder.add(at_tap, index(p))) for p in places]
+            at_weight = builder.add(first_weight, builder.mul(k, index(rows)))
+            scalars = [builder.load(builder.gep(W, [builder.add(at_weight, index(r))])) for r in range(rows)]
+            sums_now = []
+            for n, (r, _) in enumerate(cells):
+                w, c = vectors.splat(scalars[r]), column[n % len(column)]
+                if slope == "distance":
+                    term = vectors.call("fma", vectors.call("fabs", builder.fsub(c, w)), one, totals[n])
+                else:
+                    d = vectors.call("fma", x[n], one, builder.fneg(w))
+                    term = vectors.call("fma", _bounded(vectors, d, slope), c, totals[n])
+                sums_now.append(term)
+            following = builder.add(k, index(1))
+            builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+            k.add_incoming(index(0), before)
+            k.add_incoming(following, loop)
+            for total, now in zip(totals, sums_now, strict=True):
+                total.add_incoming(vectors.constant(0.0), before)
+                total.add_incoming(now, loop)
+
+            builder.position_at_end(after)
+            for (_, cell), total in zip(cells, sums_now, strict=True):
+                vectors.store(builder.fadd(vectors.load(S, cell), total), S, cell)
+            return context.get_dummy_value()
+
+        i = types.int64
+        return types.void(sums, columns, i, weight, i, own, i, sums.dtype), generate
+
+    return sum_taps
+
+
+def _bounded(vectors: _Vectors, d, slope: str):
+    """clamp(d, −1, 1), where a NaN stays one, or the sign of d, 0 for a NaN: both as in torch."""
+    one, minus_one, zero = (vectors.constant(value) for value in (1.0, -1.0, 0.0))
+    if slope == "sign":
+        return vectors.where(">", d, zero, one, vectors.where("<", d, zero, minus_one, zero))
+    d = vectors.where(">", d, one, one, d)
+    return vectors.where("<", d, minus_one, minus_one, d)
+
+
+_distance, _distance_1 = _block("distance", _ROWS), _block("distance", 1)
+_clamp, _clamp_1 = _block("clamp", _SLOPE_ROWS), _block("clamp", 1)
+_sign, _sign_1 = _block("sign", _SLOPE_ROWS), _block("sign", 1)
+
+
+@loop
+def sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, sizes):
+    """Tiles start to stop of G times all places of all pictures; arguments as in `adder_numba._summed`, flat."""
+    B, G, N, M, T, H, W, plane, from_row_to_row = sizes
+    at_once, tile, vector = rows(kind), width(source.itemsize), lanes(source.itemsize)
+    tiles = -(-B * H * W // tile)
+    some = min(M, max(1, _COLUMNS // T))  # planes at a time
+    pitch = tile + vector  # of the columns: a run that is copied in whole vectors ends in the gap
+    columns = np.zeros(some * T * pitch + 64, source.dtype)
+    columns = columns[-columns.ctypes.data % 64 // source.itemsize :]  # vectors that straddle no line of the cache
+    sums = np.empty(N * tile, source.dtype)
+    x = np.zeros(1 if kind == DISTANCE else N * tile, source.dtype)
+    runs = np.empty((tile, 3), np.int64)  # places of a tile that lie in one row: the first, where in source, how many
+    for job in range(start, stop):
+        group, first = job // tiles, job % tiles * tile
+        count = min(tile, B * H * W - first)
+        n_runs = done = 0
+        while done < count:
+            row, j = divmod(first + done, W)
+            b, i = divmod(row, H)
+            runs[n_runs] = done, (b * G + group) * M * plane + i * from_row_to_row + j, min(W - j, count - done)
+            done += runs[n_runs, 2]
+            n_runs += 1
+        sums[:] = 0
+        if kind != DISTANCE:
+            _move(x, own, True, group, first, count, tile, sizes)
+        for m in range(0, M, some):
+            taps = min(some, M - m) * T
+            for run in range(n_runs):
+                place, at, length = runs[run]
+                for step in range(0, length, vector):  # past its end too, which the next run or nobody overwrites
+                    for k in range(taps):
+                        _copy(columns, k * pitch + place + step, source, at + step + offsets[m * T + k])
+            for n in range(0, N - N % at_once, at_once):
+                w0 = ((group * N + n) * M + m * at_once) * T
+                if kind == DISTANCE:
+                    _distance(sums, columns, taps, weight, w0, x, n, one)
+                elif kind == CLAMP:
+                    _clamp(sums, columns, taps, weight, w0, x, n, one)
+                else:
+                    _sign(sums, columns, taps, weight, w0, x, n, one)
+            for n in range(N - N % at_once, N):
+                w0 = ((group * N + n) * M + m) * T
+                if kind == DISTANCE:
+                    _distance_1(sums, columns, taps, weight, w0, x, n, one)
+                elif kind == CLAMP:
+                    _clamp_1(sums, columns, taps, weight, w0, x, n, one)
+                else:
+                    _sign_1(sums, columns, taps, weight, w0, x, n, one)
+        _move(sums, target, False, group, first, count, tile, sizes)
+
+
+@loop
+def _move(tile, maps, inwards, group, first, count, width, sizes):
+    """Copy `[N, width]` from, or to, the places `first` to `first` + `count` of maps `[B, G, N, H·W]`."""
+    _, G, N, _, _, H, W, _, _ = sizes
+    vector, done = lanes(tile.itemsize), 0
+    while done < count:
+        b, place = divmod(first + done, H * W)
+        length = min(H * W - place, count - done)
+        whole = length - length % vector
+        for n in range(N):
+            at, here = ((b * G + group) * N + n) * H * W + place, n * width + done
+            for step in range(0, whole, vector):
+                if inwards:
+                    _copy(tile, here + step, maps, at + step)
+                else:
+                    _copy(maps, at + step, tile, here + step)
+            for step in range(whole, length):
+                if inwards:
+                    tile[here + step] = maps[at + step]
+                else:
+                    maps[at + step] = tile[here + step]
+        done += length

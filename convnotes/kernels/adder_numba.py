@@ -1,0 +1,157 @@
+"""The adder's forward pass and input gradient on the CPU, compiled by numba: sums that stay in registers.
+
+    y[b,n,p] = Σ_{m,t} |s[b, m, p + offset_t] − w[n,m,t]|                               forward
+    y[b,n,p] = Σ_{m,t} f(x[b,n,p] − w[n,m,t]) · s[b, m, p + offset_t]                   gradient of the input
+
+Forward, n are the outputs, m the input channels, and s the padded pictures, cut into stride × stride pictures of every
+stride-th row and column, so that a tap reads one of them at a fixed offset. For the gradient, n are the input channels,
+m the outputs, s the padded gradient, and the pixels p of one remainder by the stride meet the same few taps: a sum for
+each remainder. Both are then one loop, in tiles of `width` places over all pictures:
+
+- the places of a tile are copied for some m and all taps into columns `[k, width]`, which fit the first cache;
+- 4 rows n at a time, whose 4 × width sums stay in registers while k runs over the columns (`kernels.adder_loops`);
+- threads take tiles, a tile sums in one order: the same bits for any number of threads.
+
+The form is the exact |x − w|, two operations a tap. 2·max(x, w) − x − w would take one, but it loses the digits that
+the two have in common where they are large and near, as at a good match: it is not used.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convnotes.kernels import adder_loops as loops
+from convnotes.kernels.adder_tiles import contract_in_tiles, room
+from convnotes.kernels.compiled import make_ready
+from convnotes.kernels.threads import share
+
+_KINDS = {"distance": loops.DISTANCE, "paper": loops.DISTANCE, "clamp": loops.CLAMP, "sign": loops.SIGN}
+
+
+def contract(
+    input: Tensor,
+    weight: Tensor,
+    at_output: Tensor | None,
+    at_input: Tensor | None,
+    at_weight: Tensor | None,
+    slot: str,
+    slope: str,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> Tensor:
+    """Arguments and result as for `kernels.adder.contract`; no derivatives. What has no loop here goes to torch.
+
+    That is the gradient of the weight, which is a convolution's, all terms of higher derivatives, and the gradient of
+    the input where a weight is not finite: a tap that lies outside the picture must not meet it.
+    """
+    geometry = (stride, padding, dilation, groups)
+    plain = at_input is None and at_weight is None and input.numel() > 0 and weight.numel() > 0
+    if plain and slot == "output" and at_output is None and slope in ("distance", "paper"):
+        return _forward(input, weight, *geometry)
+    sent = at_output is not None and at_output.numel() > 0
+    if plain and slot == "input" and sent and slope in ("clamp", "sign") and math.isfinite(weight.sum()):
+        return _input_gradient(input, weight, at_output, slope, *geometry)
+    return contract_in_tiles(input, weight, at_output, at_input, at_weight, slot, slope, *geometry)
+
+
+def _forward(input, weight, stride, padding, dilation, groups) -> Tensor:
+    result = room(input, weight, "output", stride, padding, dilation)
+    if result.numel() == 0:
+        return result
+    (B, C, H, W), (O, _, KH, KW) = input.shape, weight.shape
+    (sy, sx), (dy, dx), (top, bottom, left, right) = stride, dilation, padding
+    rows, columns = -(-(top + H + bottom) // sy), -(-(left + W + right) // sx)
+    flat, parts = _zeros(input, B, C, sy, sx, rows, columns)
+    taps = [(u * dy, v * dx) for u in range(KH) for v in range(KW)]
+    for y, x in {(y % sy, x % sx) for y, x in taps}:
+        i, j = -((y - top) // sy), -((x - left) // sx)  # the first place of this part that lies in the picture
+        part = input[:, :, i * sy + y - top :: sy, j * sx + x - left :: sx]
+        parts[:, :, y, x, i : i + part.shape[2], j : j + part.shape[3]] = part
+    offsets = [((y % sy * sx + x % sx) * rows + y // sy) * columns + x // sx for y, x in taps]
+    kernel = weight.reshape(groups, O // groups, -1)
+    return _summed("distance", flat, parts[0, 0].numel(), columns, offsets, kernel, None, result)
+
+
+def _input_gradient(input, weight, sent, slope, stride, padding, dilation, groups) -> Tensor:
+    result = room(input, weight, "input", stride, padding, dilation)
+    (B, _, H, W), (O, _, KH, KW), (OH, OW), G = input.shape, weight.shape, sent.shape[2:], groups
+    top, bottom, by_row = _remainders(H, OH, KH, stride[0], dilation[0], padding[0])
+    left, right, by_column = _remainders(W, OW, KW, stride[1], dilation[1], padding[2])
+    flat, padded = _zeros(input, B, O, top + OH + bottom, left + OW + right)
+    padded[:, :, top : top + OH, left : left + OW] = sent
+    kernels = weight.unflatten(0, (G, O // G)).transpose(1, 2)  # [G, C/G, O/G, KH, KW]
+    step = [s // math.gcd(s, d) for s, d in zip(stride, dilation, strict=True)]  # between the taps of one remainder
+    for y, (rows, missed_rows) in enumerate(by_row):
+        for x, (columns, missed_columns) in enumerate(by_column):
+            pixels = result[:, :, y :: stride[0], x :: stride[1]]
+            if not rows or not columns:
+                pixels.zero_()
+                continue
+            kernel = kernels[:, :, :, rows[0][0] :: step[0], columns[0][0] :: step[1]]
+            offsets = [(top + i) * padded.shape[3] + left + j for _, i in rows for _, j in columns]
+            own = input[:, :, y :: stride[0], x :: stride[1]].contiguous()
+            _summed(slope, flat, padded[0, 0].numel(), padded.shape[3], offsets, kernel.flatten(2), own, pixels)
+            for m in missed_rows:  # no tap reaches these: they met padding only, which is 0, but 0 · NaN is not
+                pixels[:, :, m] = 0
+            for m in missed_columns:
+                pixels[..., m] = 0
+    return result
+
+
+@functools.lru_cache(1024)
+def _remainders(size: int, sent: int, taps: int, stride: int, dilation: int, before: int):
+    """Along one axis of `size` pixels, for each remainder r by the stride: which taps meet the pixels m·stride + r.
+
+    Returns the padding that `sent` places of gradient need before and after, and for each r the pairs (tap, offset),
+    by which pixel m meets place m + offset, and the pixels m that meet none.
+    """
+    found, reach = [], [0, sent - 1]
+    for r in range(min(stride, size)):
+        pixels = range(-(-(size - r) // stride))
+        at = [(u, divmod(r + before - u * dilation, stride)) for u in range(taps)]
+        met = [(u, offset) for u, (offset, rest) in at if rest == 0]
+        reach += [m + offset for _, offset in met for m in (0, pixels[-1])]
+        found.append((met, [m for m in pixels if not any(0 <= m + offset < sent for _, offset in met)]))
+    return -min(reach), max(reach) - sent + 1, found
+
+
+def _zeros(like: Tensor, *shape: int) -> tuple[Tensor, Tensor]:
+    """A flat buffer, with room for one vector more than the tensor of zeros that it holds, and that tensor."""
+    count = math.prod(shape)
+    flat = like.new_zeros(count + loops.lanes(like.element_size()))
+    return flat, flat[:count].view(shape)
+
+
+def _summed(slope, source, plane, pitch, offsets, kernel, own, result) -> Tensor:
+    """Fill `result` `[B, G·N, H, W]` by the sums above.
+
+    `source` flat, pictures of G·M planes of `plane` elements with rows `pitch` apart; `offsets` `[T]`; `kernel`
+    `[G, N, M·T]`; `own` as `result`, or None.
+    """
+    (B, _, H, W), (G, N, K), T = result.shape, kernel.shape, len(offsets)
+    offsets = np.add.outer(np.arange(K // T) * plane, offsets).ravel()  # [M·T]
+    kind = _KINDS[slope]
+    rows = loops.rows(kind)
+    whole = N - N % rows
+    blocks = (
+        kernel[:, :whole].unflatten(1, (whole // rows, rows)).transpose(2, 3).flatten(1)
+    )  # some rows beside each other
+    weight = torch.cat([blocks, kernel[:, whole:].flatten(1)], 1)  # [G, N·K], row n from n·K on
+    total = result if result.is_contiguous() else torch.empty_like(result, memory_format=torch.contiguous_format)
+    if pitch == W:  # rows follow each other without a gap: one long row
+        H, W = 1, H * W
+    sizes = (B, G, N, K // T, T, H, W, plane, pitch)
+    flat = [t.detach().view(-1).numpy() for t in (source, weight, total if own is None else own, total)]
+    source, weight, own, target = flat
+    arguments = (source, offsets, weight, own, target, source.dtype.type(1), sizes)
+    make_ready((loops.sum_tiles, result.dtype), lambda: loops.sum_tiles(kind, 0, 0, *arguments))  # no tile at all
+    tiles = G * -(-B * H * W // loops.width(source.itemsize))
+    share(lambda start, stop: loops.sum_tiles(kind, start, stop, *arguments), tiles, torch.get_num_threads())
+    return result if total is result else result.copy_(total)

@@ -1,0 +1,119 @@
+"""Which code computes an operator: the one place where it is chosen.
+
+    "torch"    plain torch, on any device and for any dtype
+    "numba"    loops compiled for this processor: CPU, float32 and float64; `pip install "convnotes[fast]"`
+    "triton"   kernels for CUDA; `pip install "convnotes[gpu]"`
+    "auto"     the fastest of them that can run, asked anew for each call, else "torch"; never fails
+
+`use(name)` chooses for what follows, `with use(name):` for a block. The choice belongs to the thread or task that makes
+it, as torch's `no_grad` does; where none was made, the environment variable CONVNOTES_BACKEND counts, and without it
+"auto". A model that is compiled or exported chooses when it runs, not when it is traced.
+
+To name a backend is to insist: if it is not installed, or the tensors lie on a device that it does not serve, that is
+an error. An operator or a dtype for which it has no kernel is computed by torch. All of them agree within rounding.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Name = Literal["auto", "torch", "numba", "triton"]
+VARIABLE = "CONVNOTES_BACKEND"
+DEVICE = {"triton": "cuda", "numba": "cpu"}  # the special ones, the fastest first
+# operator → backend → dtypes that it has kernels for
+KERNELS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
+    "adder": {"numba": (torch.float32, torch.float64)},
+}
+_EXTRA = {"numba": "fast", "triton": "gpu"}
+_choice: ContextVar[str | None] = ContextVar("convnotes backend", default=None)
+
+
+class use:
+    """Choose a backend from here on in this thread or task; as a context manager, until the end of the block::
+
+        backend.use("torch")
+        with backend.use("numba"):
+            y = adder2d(x, w)
+
+    Raises `ValueError` for an unknown name and `RuntimeError` for a backend that cannot run on this machine.
+    """
+
+    def __init__(self, name: Name) -> None:
+        self._before = _choice.get()
+        self._name = _checked(name, "the backend")
+        _choice.set(self._name)
+
+    def __enter__(self) -> use:
+        return self
+
+    def __exit__(self, *_) -> None:
+        _choice.set(self._before)
+
+    def __repr__(self) -> str:
+        return f"use({self._name!r})"
+
+
+def available() -> tuple[str, ...]:
+    """The backends that can run on this machine, the fastest first."""
+    return (*(name for name in DEVICE if _obstacle(name) is None), "torch")
+
+
+def chosen(op: str, tensors: Iterable[Tensor | None]) -> str:
+    """The backend that computes the operator `op` for these tensors (None among them counts for nothing).
+
+    Raises `ValueError` for a bad CONVNOTES_BACKEND, `RuntimeError` for a named backend that cannot run here or not for
+    the device of the tensors.
+    """
+    tensors = [t for t in tensors if t is not None]
+    name = _choice.get()
+    if name is None:
+        name = _checked(os.environ.get(VARIABLE) or "auto", VARIABLE)
+    if name == "torch":
+        return name
+    kernels = KERNELS.get(op, {})
+    devices, dtypes = {t.device.type for t in tensors}, {t.dtype for t in tensors}
+
+    def has_kernel(backend: str) -> bool:
+        return len(dtypes) == 1 and dtypes <= set(kernels.get(backend, ()))
+
+    if name == "auto":
+        able = (b for b in DEVICE if devices == {DEVICE[b]} and has_kernel(b) and _obstacle(b) is None)
+        return next(able, "torch")
+    if devices - {DEVICE[name]}:
+        able = [b for b in available() if b == "torch" or devices == {DEVICE[b]}]
+        raise RuntimeError(
+            f"the backend {name!r} serves {DEVICE[name]}, and {op} got tensors on {', '.join(sorted(devices))}; "
+            f"what can run there: {', '.join(able)}"
+        )
+    return name if has_kernel(name) else "torch"
+
+
+def _checked(name: str, where: str) -> str:
+    if name not in ("auto", "torch", *DEVICE):
+        raise ValueError(f'{where} must be "auto", "torch", "numba" or "triton", got {name!r}')
+    obstacle = None if name in ("auto", "torch") else _obstacle(name)
+    if obstacle is not None:
+        raise RuntimeError(f"the backend {name!r} cannot run: {obstacle}; what can: {', '.join(available())}")
+    return name
+
+
+@functools.cache
+def _obstacle(name: str) -> str | None:
+    """Why a backend cannot run on this machine, or None."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        return f'{name} is not installed (pip install "convnotes[{_EXTRA[name]}]")'
+    except Exception as problem:  # installed, but for another version of something else
+        return f"importing {name} fails ({problem})"
+    if name == "triton" and not torch.cuda.is_available():
+        return "torch finds no CUDA device"
+    return None

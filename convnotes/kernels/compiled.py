@@ -1,0 +1,49 @@
+"""Functions that numba compiles: kept on the disk, and a line to the reader where a compilation takes seconds."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Hashable
+
+import numba
+from numba.core import event
+
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+_ready: set[Hashable] = set()
+_compiling = threading.Lock()
+
+
+def loop(function: Callable) -> Callable:
+    """Compile `function` at its first call, without Python's lock; kept beside its file, or in the user's cache.
+
+    Where neither can be written, it is compiled anew in each process.
+    """
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # numba finds no place for the cache
+        return numba.njit(**_OPTIONS)(function)
+
+
+def make_ready(key: Hashable, call: Callable[[], object]) -> None:
+    """Run `call`, which compiles something, unless that was done for this `key`; say so once if it takes a compilation.
+
+    One thread compiles, and the others wait for it. What comes from the disk says nothing.
+    """
+    if key in _ready:
+        return
+    with _compiling, event.install_listener("numba:compile", _Notice()):
+        call()
+        _ready.add(key)
+
+
+class _Notice(event.Listener):
+    said = False
+
+    def on_start(self, event) -> None:
+        if not _Notice.said:
+            _Notice.said = True
+            print("convnotes: numba compiles a few loops, once on this machine …", file=sys.stderr, flush=True)
+
+    def on_end(self, event) -> None:
+        pass

@@ -1,0 +1,88 @@
+"""Work shared by torch's own threads, for compiled loops that run without the interpreter's lock.
+
+Threads of one's own, numba's among them, meet those of torch on the same cores: OpenMP's keep spinning for milliseconds
+after each operation, and take half of the second core from whoever comes next. So the work goes to OpenMP's threads, by
+the function that a compiler calls for `#pragma omp parallel`. Where torch is built without it, plain threads do.
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+_PIECES = 4  # a thread, so that one that is held up leaves its share to the others
+_Part = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_pool: tuple[int, ThreadPoolExecutor] | None = None
+_forked = False
+
+
+def share(work: Callable[[int, int], object], jobs: int, threads: int) -> None:
+    """Call `work(start, stop)` until all of `range(jobs)` is done, in the calling thread and `threads` − 1 others.
+
+    Whoever is free takes the next piece. The pieces must not depend on each other.
+    """
+    threads = min(threads, jobs)
+    if threads <= 1:
+        work(0, jobs)
+        return
+    size = -(-jobs // (_PIECES * threads))
+    starts, problems = collections.deque(range(0, jobs, size)), []
+
+    def part(_=None) -> None:
+        try:
+            while True:
+                start = starts.popleft()
+                work(start, min(start + size, jobs))
+        except IndexError:
+            return  # nothing is left
+        except BaseException as problem:  # it must not leave a thread that is not Python's
+            problems.append(problem)
+            starts.clear()
+
+    parallel = None if _forked else _openmp()
+    if parallel is not None:
+        parallel(_Part(part), None, threads, 0)
+    else:
+        helpers = [_executor(threads - 1).submit(part) for _ in range(threads - 1)]
+        part()
+        for helper in helpers:
+            if not helper.cancel():  # it has begun
+                helper.result()
+    if problems:
+        raise problems[0]
+
+
+@functools.cache
+def _openmp() -> Callable | None:
+    """`GOMP_parallel(function, data, threads, flags)` of the OpenMP that torch runs on, if it has one."""
+    try:
+        parallel = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_global_deps.so")).GOMP_parallel
+    except (OSError, AttributeError):
+        return None
+    parallel.argtypes = (_Part, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+    parallel.restype = None
+    return parallel
+
+
+def _executor(workers: int) -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None or _pool[0] < workers:
+        _pool = workers, ThreadPoolExecutor(workers, "convnotes")
+    return _pool[1]
+
+
+def _after_fork() -> None:
+    """A process that was forked off has no threads but its own."""
+    global _pool, _forked
+    _pool, _forked = None, True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,69 @@
+import os
+import signal
+import threading
+import warnings
+
+import pytest
+
+from convnotes.kernels import threads as module
+from convnotes.kernels.threads import share
+
+
+@pytest.fixture(autouse=True, params=["OpenMP", "plain threads"])
+def _threads(request, monkeypatch):
+    if request.param == "plain threads":
+        monkeypatch.setattr(module, "_openmp", lambda: None)
+    elif module._openmp() is None:
+        pytest.skip("torch runs on no OpenMP that could be found")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 9])
+@pytest.mark.parametrize("jobs", [0, 1, 2, 7, 100])
+def test_every_job_is_done_once(jobs, threads):
+    done, lock = [], threading.Lock()
+
+    def work(start, stop):
+        with lock:
+            done.extend(range(start, stop))
+
+    share(work, jobs, threads)
+    assert sorted(done) == list(range(jobs))
+
+
+def test_others_help():
+    meet = threading.Barrier(2, timeout=20)  # each piece waits for another thread to take one too
+    share(lambda start, stop: meet.wait(), 2, 2)
+
+
+def test_what_goes_wrong_in_a_thread_is_told():
+    def work(start, stop):
+        if start > 0:
+            raise ArithmeticError(f"piece {start}")
+
+    for threads in (2, 3):
+        with pytest.raises(ArithmeticError, match="piece"):
+            share(work, 50, threads)
+    test_every_job_is_done_once(7, 2)
+
+
+def test_several_threads_may_share_at_once():
+    callers = [threading.Thread(target=test_every_job_is_done_once, args=(100, 2)) for _ in range(5)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(20)
+        assert not caller.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork processes")
+def test_a_forked_process_makes_threads_of_its_own():
+    share(lambda start, stop: None, 8, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that threads and forks do not mix: what is tested here
+        child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # rather than wait for ever for threads that are not there
+        done = []
+        share(lambda start, stop: done.extend(range(start, stop)), 8, 2)
+        os._exit(0 if sorted(done) == list(range(8)) else 1)
+    assert os.waitpid(child, 0)[1] == 0
