@@ -145,7 +145,7 @@ def test_the_backend_that_ran_is_named():
 
 
 def test_the_peak_of_the_machine_is_a_rate():
-    assert 0.01 < bench.machine_peak(side=192, rounds=2) < 1e5
+    assert 0.01 < bench.machine_peak(rounds=2) < 1e5
 
 
 def test_rows_are_written_as_they_come_and_not_measured_again(quick, tmp_path, monkeypatch, capsys):

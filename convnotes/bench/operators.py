@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from convnotes.bench import rivals
 from convnotes.bench.layers import LAYERS, build_layer
 from convnotes.bench.memory import too_large
 from convnotes.bench.parts import Call, Calls, Make, Shape
-from convnotes.compression.separable import SeparableConv2d
+from convnotes.kernels.depthwise import depthwise_conv2d
 from convnotes.operations.adder import adder2d
 from convnotes.operations.shift import Shift2d, shift2d
 from convnotes.receptive_field.deformable import deform_conv2d
@@ -31,14 +31,13 @@ from convnotes.receptive_field.non_local import non_local2d
 class Case:
     """One operator with its options on one shape (batch, channels, side).
 
-    `build` draws the tensors and gives the calls, or why there is nothing to compare. `kernel` is the name among the
-    backends.
+    `build` draws the tensors and gives the calls. `kernel` is the operator's name among the backends.
     """
 
     op: str
     variant: str
     shape: Shape
-    build: Callable[[Make], Calls | str] = field(repr=False)
+    build: Callable[[Make], Calls] = field(repr=False)
     kernel: str | None = None
 
     @property
@@ -154,18 +153,15 @@ def shift(make: Make, shape: Shape) -> Calls:
     return Calls(ours, batch * side**2 * channels**2, them, *yardstick(make, shape, x))
 
 
-def depthwise(make: Make, shape: Shape, size: int, dilation: int) -> Calls | str:
+def depthwise(make: Make, shape: Shape, size: int, dilation: int) -> Calls:
     batch, channels, side = shape
-    made = SeparableConv2d(channels, channels, size, padding=dilation * (size // 2), dilation=dilation)
-    layer = made.depthwise.to(make.device)
-    if type(layer) is nn.Conv2d:
-        return "ours is torch's own"
-    inputs = {"x": make(*_images(shape)), "weight": layer.weight}
+    padding, rates = (dilation * (size // 2),) * 2, (dilation, dilation)
+    inputs = {"x": make(*_images(shape)), "weight": make(channels, 1, size, size, scale=1 / size)}
+    ours = Call(lambda x, weight: depthwise_conv2d(x, weight, None, (1, 1), padding, rates), inputs)
     theirs = functools.partial(rivals.depthwise, dilation=dilation)
     last = {name: make.leaf(t.detach().to(memory_format=torch.channels_last)) for name, t in inputs.items()}
     them = {"torch's depthwise": Call(theirs, inputs), "torch's depthwise, channels_last": Call(theirs, last)}
-    macs = batch * side**2 * channels * size**2
-    return Calls(Call(lambda x, weight: layer(x), inputs), macs, them, *yardstick(make, shape, inputs["x"]))
+    return Calls(ours, batch * side**2 * channels * size**2, them, *yardstick(make, shape, inputs["x"]))
 
 
 def _images(shape: Shape) -> tuple[int, int, int, int]:
@@ -173,7 +169,7 @@ def _images(shape: Shape) -> tuple[int, int, int, int]:
     return batch, channels, side, side
 
 
-Variants = dict[str, Callable[[Make, Shape], Calls | str]]
+Variants = dict[str, Callable[[Make, Shape], Calls]]
 
 # operator → (its name among the backends, variant → builder)
 OPS: dict[str, tuple[str | None, Variants]] = {
@@ -185,7 +181,7 @@ OPS: dict[str, tuple[str | None, Variants]] = {
     "non-local": (None, {mode: functools.partial(non_local, mode=mode) for mode in ("gaussian", "dot", "concat")}),
     "shift": (None, {"and 1×1": shift}),
     "depthwise": (
-        "depthwise",
+        "depthwise_conv2d",
         {
             "3×3, dilation 2": functools.partial(depthwise, size=3, dilation=2),
             "5×5": functools.partial(depthwise, size=5, dilation=1),
