@@ -116,9 +116,9 @@ def test_torchvision_is_looked_for_and_its_absence_explained(monkeypatch):
 
 
 def test_a_rival_that_would_not_fit_is_skipped_with_its_size(monkeypatch):
-    monkeypatch.setattr(memory, "_free", lambda device: 3 * 2**30)
+    monkeypatch.setattr(memory, "_free", lambda device: 2 * 2**30)
     assert memory.too_large(2**30, "cpu") is None
-    assert memory.too_large(2**30 + 1, "cpu") == "it takes about 1.0 GiB, and 3.0 GiB are free"
+    assert memory.too_large(2**30 + 1, "cpu") == "it takes about 1.0 GiB, and 2.0 GiB are free"
     monkeypatch.setattr(memory, "_free", lambda device: 0)
     made = operators.non_local(Make(), TINY, "concat")
     assert all("are free" in rival for rival in made.rivals.values())

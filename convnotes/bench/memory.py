@@ -51,9 +51,9 @@ def start_again(wanted: str, arguments: Sequence[str]) -> None:
 
 
 def too_large(bytes: int, device: str) -> str | None:
-    """Why a call that takes `bytes` at once should not run, or None: it may take a third of what is free."""
+    """Why a call that takes `bytes` at once should not run, or None: it may take half of what is free."""
     free = _free(device)
-    if free is None or bytes <= free / 3:
+    if free is None or bytes <= free / 2:
         return None
     return f"it takes about {bytes / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
 
