@@ -43,7 +43,10 @@ def test_each_of_the_sixteen_claims_has_a_chapter_a_printed_number_and_a_verdict
 def test_the_table_gives_the_verdicts_of_the_sections():
     cells = nbformat.read(BOOK / "claims.ipynb", as_version=4).cells
     (table,) = [o.data["text/html"] for c in cells for o in c.get("outputs", []) if "text/html" in o.get("data", {})]
-    rows = [re.findall(r"<t[hd](?: scope=.row.)?>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", table, flags=re.S)]
+    rows = [
+        re.findall(r"<t[hd](?: scope=.row.)?>(.*?)</t[hd]>", row)
+        for row in re.findall(r"<tr>(.*?)</tr>", table, flags=re.S)
+    ]
     rows = [row for row in rows if len(row) == 4]
     assert len(rows) == 16
     for number, (claim, verdict, measured, figure) in enumerate(rows, 1):
