@@ -105,10 +105,12 @@ def _convolved(input: Tensor, weight: Tensor, padding, dilation) -> Tensor:
     return F.conv2d(input, weight, None, 1, (top, left), dilation, input.shape[1])
 
 
-def _by_taps(grad: Tensor, input: Tensor, weight: Tensor, padding, dilation, needed) -> tuple[Tensor, Tensor]:
+def _by_taps(
+    grad: Tensor, input: Tensor, weight: Tensor, padding, dilation, needed
+) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of input and weight in plain torch."""
     (KH, KW), (h, w) = weight.shape[2:], grad.shape[2:]
-    by_input, by_weight = None, torch.empty_like(weight)
+    by_input = by_weight = None
     if needed[0]:
         turned = [
             (d * (k - 1) - before, d * (k - 1) - after)
@@ -117,8 +119,12 @@ def _by_taps(grad: Tensor, input: Tensor, weight: Tensor, padding, dilation, nee
         by_input = _convolved(grad, weight.flip(2, 3), turned, dilation)
     if needed[1]:
         padded = F.pad(input, (*padding[1], *padding[0]))
-        for u in range(KH):
-            for v in range(KW):
-                y, x = u * dilation[0], v * dilation[1]
-                by_weight[:, 0, u, v] = (padded[:, :, y : y + h, x : x + w] * grad).sum((0, 2, 3))
+        by_weight = torch.zeros_like(weight)
+        product = grad.new_empty(grad.shape[1:])  # of one picture: it stays in the cache
+        for b in range(len(grad)):
+            for u in range(KH):
+                for v in range(KW):
+                    y, x = u * dilation[0], v * dilation[1]
+                    torch.mul(padded[b, :, y : y + h, x : x + w], grad[b], out=product)
+                    by_weight[:, 0, u, v] += product.sum((1, 2))
     return by_input, by_weight
