@@ -20,11 +20,9 @@ from torch import Tensor
 
 from convnotes.kernels import deform_loops
 from convnotes.kernels.compiled import make_ready
-from convnotes.kernels.threads import share
 
 _COLUMNS = 2 * 2**20  # bytes of them at a time
 _PICTURES = 2 * 2**20  # bytes of them at a time
-_PLACES = 32  # of a chunk that a thread takes at a time
 
 
 def forward(
@@ -127,7 +125,6 @@ class _Work:
         self.first = np.empty(G * self.K * self.chunk, np.int64)
         self.located = input.new_empty(3, len(self.first))
         self.sizes = (B, C, H, W, h, w, G, KH, KW, *stride, *padding, *dilation)
-        self.threads = torch.get_num_threads()
 
     def chunks(self) -> list[tuple[int, int]]:
         return [(n, min(n + self.chunk, self.places)) for n in range(0, self.places, self.chunk)]
@@ -148,19 +145,11 @@ class _Work:
         arguments = self.arguments(*tensors)
         make_ready((function, self.columns.dtype), lambda: function(start, start, start, *arguments))
 
-        def work(job: int, end: int) -> None:
-            function(start + job * _PLACES, min(start + end * _PLACES, stop), start, *arguments)
-
-        share(work, -(-(stop - start) // _PLACES), self.threads)
+        function(start, stop, start, *arguments)
 
     def scatter(self, start: int, stop: int, by_table: Tensor) -> None:
-        """Add the gradients of the columns of a chunk to those of the pixels, channels shared among threads."""
+        """Add the gradients of the columns of a chunk to those of the pixels."""
         arguments = self.arguments(by_table)
-        C, lanes = self.table.shape[3] // self.offset_groups, deform_loops.lanes(by_table.element_size())
-        block = -(-C // (lanes * self.threads)) * lanes  # whole vectors, which no two threads write to
+        C = self.table.shape[3] // self.offset_groups
         make_ready((deform_loops.collect, by_table.dtype), lambda: deform_loops.collect(0, 0, 0, 0, 1, *arguments))
-
-        def work(job: int, end: int) -> None:
-            deform_loops.collect(job, end, start, stop, block, *arguments)
-
-        share(work, self.offset_groups * -(-C // block), self.threads)
+        deform_loops.collect(0, self.offset_groups, start, stop, C, *arguments)
