@@ -146,6 +146,22 @@ def test_nan_and_infinity_go_where_torch_lets_them_go(case, value, where, gradie
     assert not all(t.isfinite().all() for t in ours)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_pixel_that_no_kernel_covers_has_no_gradient_even_if_it_is_nan(turned, only_loops):
+    x, w, _ = leaves(((2, 3, 13, 11), (4, 3, 2, 1), None))
+    stride, missed_rows, missed_columns = (3, 4), [2, 5, 8, 11, 12], [1, 2, 3, 5, 6, 7, 9, 10]
+    with torch.no_grad():
+        x[:, :, missed_rows] = torch.nan
+        x[..., missed_columns] = torch.nan
+    if turned:
+        x, w = (t.detach().mT.contiguous().requires_grad_() for t in (x, w))
+    y = adder2d(x, w, stride=stride[::-1] if turned else stride)
+    assert y.isfinite().all()
+    (by_input,) = torch.autograd.grad(y.sum(), x)
+    assert (by_input == 0)[x.isnan()].all()
+    assert (by_input != 0)[x.isfinite()].all()
+
+
 def test_the_difference_of_large_near_numbers_keeps_its_digits():
     x = torch.randn(1, 3, 9, 8) + 1000
     w = x[:, :, 2:5, 3:6].clone() + 0.0625
