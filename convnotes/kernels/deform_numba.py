@@ -9,7 +9,8 @@ the columns are filled, places shared among threads, and one product with the we
 Backwards, chunk by chunk in one buffer: g wᵀ is the gradient of the columns, which is scattered to the table of the
 picture's gradient, threads taking channels; then each column is sampled again in the place of its gradient, which on
 the way gives the gradients of offset and mask, from its products with the four pixels; then sᵀ g is added to the
-gradient of the weight. All sums of the loops run in one order: they have the same bits on any number of threads.
+gradient of the weight. All sums run in one order: they have the same bits on any number of threads. The products are
+`product_loops`'s; with groups in the weight they are torch's, and the loops stay in one thread.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from torch import Tensor
 
 from convnotes.kernels import deform_loops
 from convnotes.kernels.compiled import make_ready
+from convnotes.kernels.product_loops import product, sample_and_multiply
 from convnotes.kernels.threads import share
 
 _COLUMNS = 2 * 2**20  # bytes of them at a time
 _PICTURES = 2 * 2**20  # bytes of them at a time
+_TILE = 48  # places whose columns a thread samples before it multiplies them
 _PLACES = 32  # of a chunk that a thread takes at a time
 
 
@@ -43,14 +46,13 @@ def forward(
         work = _Work(input[b], offset[b], weight, None if mask is None else mask[b], stride, padding, dilation)
         last = out[b].permute(0, 2, 3, 1)
         y = last.view(work.places, -1) if last.is_contiguous() else out.new_empty(work.places, out.shape[1])
-        for start, stop in work.chunks():
-            work.run(deform_loops.sample, start, stop)
-            columns = work.columns[: stop - start]
-            if work.groups == 1:
-                torch.mm(columns, kernel[0], out=y[start:stop])
-            else:
-                product = torch.bmm(work.by_group(columns), kernel)
-                y[start:stop].unflatten(1, (work.groups, -1)).copy_(product.transpose(0, 1))
+        if work.groups == 1:
+            work.outputs(kernel[0], y)
+        else:
+            for start, stop in work.chunks():
+                work.run(deform_loops.sample, start, stop)
+                outputs = torch.bmm(work.by_group(work.columns[: stop - start]), kernel)
+                y[start:stop].unflatten(1, (work.groups, -1)).copy_(outputs.transpose(0, 1))
         if not last.is_contiguous():
             last.copy_(y.view(last.shape))
     return out
@@ -69,28 +71,30 @@ def backward(
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor | None]:
     """The gradients of input, offset, weight and mask; those of input and weight are right only where `needed`."""
     kernel = _matrices(weight, input.shape[1])
-    transposed, groups = kernel.transpose(1, 2), len(kernel)
+    transposed, groups = kernel.transpose(1, 2).contiguous(), len(kernel)
     by_kernel, by_offset = torch.zeros_like(kernel), offset.new_empty(offset.shape)
     by_mask = None if mask is None else mask.new_empty(mask.shape)
     by_input = torch.empty_like(input) if needed[0] else None
     for b in _blocks(input):
         m, by_m = (None, offset.new_empty(0)) if mask is None else (mask[b], by_mask[b])
         work = _Work(input[b], offset[b], weight, m, stride, padding, dilation)
-        g = grad[b].permute(0, 2, 3, 1).reshape(work.places, -1)
+        g = grad[b].permute(0, 2, 3, 1).reshape(work.places, -1).contiguous()
         by_table = torch.zeros_like(work.table) if needed[0] else None
         for start, stop in work.chunks():
             columns, sent = work.columns[: stop - start], g[start:stop]
             by_group = sent.unflatten(1, (groups, -1)).transpose(0, 1)
             if groups == 1:
-                torch.mm(sent, transposed[0], out=columns)
+                product(sent, transposed[0], columns, work.threads)
             else:
-                product = torch.bmm(by_group, transposed).unflatten(2, (work.K, -1))  # [groups, P, K, C/groups]
-                columns.view(-1, work.K, groups, product.shape[3]).copy_(product.permute(1, 2, 0, 3))
+                parts = torch.bmm(by_group, transposed).unflatten(2, (work.K, -1))  # [groups, P, K, C/groups]
+                columns.view(-1, work.K, groups, parts.shape[3]).copy_(parts.permute(1, 2, 0, 3))
             work.run(deform_loops.locate, start, stop)
             if needed[0]:
                 work.scatter(start, stop, by_table)
             work.run(deform_loops.compare, start, stop, by_offset[b], by_m)
-            if needed[2]:
+            if needed[2] and groups == 1:
+                product(columns.t(), sent, by_kernel[0], work.threads, add=True)
+            elif needed[2]:
                 by_kernel.baddbmm_(work.by_group(columns).transpose(1, 2), by_group)
         if needed[0]:
             by_input[b] = by_table[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
@@ -126,8 +130,9 @@ class _Work:
         self.columns = input.new_empty(self.chunk, self.K * C)
         self.first = np.empty(G * self.K * self.chunk, np.int64)
         self.located = input.new_empty(3, len(self.first))
+        # torch's products spin on after themselves, and keep helpers from the processor
+        self.threads = torch.get_num_threads() if self.groups == 1 else 1
         self.sizes = (B, C, H, W, h, w, G, KH, KW, *stride, *padding, *dilation)
-        self.threads = torch.get_num_threads()
 
     def chunks(self) -> list[tuple[int, int]]:
         return [(n, min(n + self.chunk, self.places)) for n in range(0, self.places, self.chunk)]
@@ -152,6 +157,17 @@ class _Work:
             function(start + job * _PLACES, min(start + end * _PLACES, stop), start, *arguments)
 
         share(work, -(-(stop - start) // _PLACES), self.threads)
+
+    def outputs(self, kernel: Tensor, y: Tensor) -> None:
+        """All at once: a thread samples the columns of a few places and multiplies them, with nobody to wait for."""
+        tensors = (self.table, self.offset, self.mask, kernel, y)
+        arguments = (*(t.detach().view(-1).numpy() for t in tensors), self.sizes)
+        make_ready((sample_and_multiply, y.dtype), lambda: sample_and_multiply(0, 0, 1, *arguments))
+
+        def work(job: int, end: int) -> None:
+            sample_and_multiply(job * _TILE, min(end * _TILE, self.places), _TILE, *arguments)
+
+        share(work, -(-self.places // _TILE), self.threads)
 
     def scatter(self, start: int, stop: int, by_table: Tensor) -> None:
         """Add the gradients of the columns of a chunk to those of the pixels, channels shared among threads."""

@@ -4,12 +4,11 @@
 
 The forward pass is torch's. Its backward on the CPU is several times as slow from dilation 2 or a kernel side of 5 on.
 There the gradient of the input is taken as one more forward convolution, by the kernel turned round, and that of the
-weight tap by tap (`depthwise_numba`, or plain torch). Second derivatives and `torch.func` are torch's own.
+weight tap by tap (`depthwise_numba`, or plain torch). Second derivatives and `torch.func` are torch's own. Padding is a
+zero like any other: it meets a weight or a gradient that is infinite, and makes NaN of it.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 import torch.nn.functional as F
@@ -58,9 +57,12 @@ def _is_faster(input: Tensor, weight: Tensor, stride, padding: Padding, dilation
         return False
     kernel = weight.shape[2:]
     off_the_fast_path = max(dilation) >= 2 or max(kernel) >= 5
-    plain = input.device.type == "cpu" and input.dtype == weight.dtype and input.is_contiguous()
-    alike = len(weight) == input.shape[1] and max(stride) == 1 and input.dtype in (torch.float32, torch.float64)
-    if not (off_the_fast_path and plain and input.dim() == 4 and alike):
+    if not off_the_fast_path or max(stride) > 1 or input.device.type != "cpu" or input.dim() != 4:
+        return False
+    if input.dtype not in (torch.float32, torch.float64) or input.dtype != weight.dtype:
+        return False
+    channels_last = input.stride(1) == 1 and not input.is_contiguous()
+    if channels_last or len(weight) != input.shape[1]:
         return False
     if torch.is_autocast_enabled("cpu") or transformed(input, weight):
         return False
@@ -87,7 +89,7 @@ class _Depthwise(torch.autograd.Function):
             wanted = [t for t, n in zip((input, weight), needed, strict=True) if n]
             gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
             return *(next(gradients) if n else None for n in needed), None, None
-        if backend.chosen("depthwise_conv2d", (grad, input, weight)) == "numba" and math.isfinite(weight.sum()):
+        if backend.chosen("depthwise_conv2d", (grad, input, weight)) == "numba":
             from convnotes.kernels import depthwise_numba
 
             found = depthwise_numba.backward(grad, input, weight, ctx.padding, ctx.dilation, needed)
@@ -103,10 +105,12 @@ def _convolved(input: Tensor, weight: Tensor, padding, dilation) -> Tensor:
     return F.conv2d(input, weight, None, 1, (top, left), dilation, input.shape[1])
 
 
-def _by_taps(grad: Tensor, input: Tensor, weight: Tensor, padding, dilation, needed) -> tuple[Tensor, Tensor]:
+def _by_taps(
+    grad: Tensor, input: Tensor, weight: Tensor, padding, dilation, needed
+) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of input and weight in plain torch."""
     (KH, KW), (h, w) = weight.shape[2:], grad.shape[2:]
-    by_input, by_weight = None, torch.empty_like(weight)
+    by_input = by_weight = None
     if needed[0]:
         turned = [
             (d * (k - 1) - before, d * (k - 1) - after)
@@ -115,8 +119,12 @@ def _by_taps(grad: Tensor, input: Tensor, weight: Tensor, padding, dilation, nee
         by_input = _convolved(grad, weight.flip(2, 3), turned, dilation)
     if needed[1]:
         padded = F.pad(input, (*padding[1], *padding[0]))
-        for u in range(KH):
-            for v in range(KW):
-                y, x = u * dilation[0], v * dilation[1]
-                by_weight[:, 0, u, v] = (padded[:, :, y : y + h, x : x + w] * grad).sum((0, 2, 3))
+        by_weight = torch.zeros_like(weight)
+        product = grad.new_empty(grad.shape[1:])  # of one picture: it stays in the cache
+        for b in range(len(grad)):
+            for u in range(KH):
+                for v in range(KW):
+                    y, x = u * dilation[0], v * dilation[1]
+                    torch.mul(padded[b, :, y : y + h, x : x + w], grad[b], out=product)
+                    by_weight[:, 0, u, v] += product.sum((1, 2))
     return by_input, by_weight

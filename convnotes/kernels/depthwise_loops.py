@@ -17,7 +17,6 @@ from convnotes.kernels.compiled import loop
 
 _I64 = types.int64
 _VECTORS = 4  # of places at a time
-_TAPS = 8  # whose gradients are summed at a time
 
 
 def _phis(builder, kind, count: int, start, steps):
@@ -100,7 +99,7 @@ def _products(taps: int):
     return add_products
 
 
-_add_products, _add_products_1 = _products(_TAPS), _products(1)
+_add_9_products, _add_3_products, _add_1_product = _products(9), _products(3), _products(1)
 
 
 @loop
@@ -140,9 +139,16 @@ def channels(start, stop, grad, input, weight, by_input, by_weight, sizes, for_i
                     at = (top + i) * pitch + left
                     padded[at : at + W] = input[place + i * W : place + (i + 1) * W]
                 vectors = -(-h * pitch // lane)
-                for k in range(0, K - K % _TAPS, _TAPS):
-                    _add_products(sums, k, spread, padded, of_padded, vectors)
-                for k in range(K - K % _TAPS, K):
-                    _add_products_1(sums, k, spread, padded, of_padded, vectors)
+                k = 0
+                while k < K:
+                    if K - k >= 9:
+                        _add_9_products(sums, k, spread, padded, of_padded, vectors)
+                        k += 9
+                    elif K - k >= 3:
+                        _add_3_products(sums, k, spread, padded, of_padded, vectors)
+                        k += 3
+                    else:
+                        _add_1_product(sums, k, spread, padded, of_padded, vectors)
+                        k += 1
         for k in range(K):
             by_weight[c * K + k] = sums[k * lane : (k + 1) * lane].sum()
