@@ -1,0 +1,115 @@
+"""The widgets of the built pages: by keyboard, in both themes, and without scripts."""
+
+import pytest
+from book.visits import Visit, browser_test, every_page, every_widget_page
+
+
+def seen(widget) -> str:
+    """All that a widget shows: its numbers, its pictures, its drawing."""
+    return widget.evaluate(
+        """w => JSON.stringify([
+            [...w.querySelectorAll('[data-shown]')].map(e => e.textContent),
+            [...w.querySelectorAll('canvas')].filter(c => c.offsetParent).map(c => c.toDataURL()),
+            [...w.querySelectorAll('svg')].map(s => s.outerHTML),
+            [...w.querySelectorAll('[data-control]')].map(
+                e => e.getAttribute('aria-valuetext') ?? e.getAttribute('aria-label')),
+        ])"""
+    )
+
+
+def move(page, control) -> None:
+    """Move one control to its ends, by keyboard alone; every move must change what the widget shows."""
+    widget = control.locator("xpath=ancestor::*[@data-widget][1]")
+    kind = control.evaluate("e => e.tagName === 'INPUT' ? e.type : e.tagName.toLowerCase()")
+    name = control.get_attribute("data-control")
+
+    def step(act):
+        before = seen(widget)
+        act()
+        assert seen(widget) != before, f"{name}: nothing changed"
+
+    def press(*keys):
+        control.focus()
+        for key in keys:
+            page.keyboard.press(key)
+
+    if kind in ("range", "text"):
+        start = control.evaluate("e => [e.value, e.min || e.getAttribute('aria-valuemin')]")
+        first, second = ("End", "Home") if start[0].replace("−", "-") == start[1] else ("Home", "End")
+        step(lambda: press(first))
+        step(lambda: press(second))
+    elif kind == "select":
+        values = control.evaluate("e => [...e.options].map(o => o.value)")
+        start = control.input_value()
+        moved = 0
+        for value in [v for v in values if v != start] + [start]:
+            before = seen(widget)
+            control.select_option(value)
+            moved += seen(widget) != before
+        assert moved >= 1, f"{name}: no option changed anything"
+    elif kind in ("checkbox",):
+        step(lambda: press("Space"))
+        step(lambda: press("Space"))
+    elif kind == "radio":
+        step(lambda: (control.focus(), page.keyboard.press("Space")))
+    elif name == "copy":
+        press("Enter")
+        page.wait_for_function("e => e.dataset.copied?.includes('torch')", arg=control.element_handle(), timeout=5_000)
+    elif kind == "button":
+        press("Enter")
+    else:  # something drawn that takes the arrow keys
+        before = seen(widget)
+        press("ArrowUp", "ArrowLeft", "ArrowLeft")
+        assert seen(widget) != before, f"{name}: the arrow keys change nothing"
+        press("ArrowDown", "ArrowRight")
+
+
+@browser_test
+@every_widget_page
+def test_every_control_of_every_widget_moves_what_is_shown_by_keyboard_alone(chromium, address, name):
+    with Visit(chromium, address, name) as visit:
+        visit.settle()
+        page = visit.page
+        widgets = page.locator("[data-widget]")
+        assert widgets.count()
+        for n in range(widgets.count()):
+            widget = widgets.nth(n)
+            names = widget.locator("[data-control]").evaluate_all("all => all.map(e => e.dataset.control)")
+            assert names
+            first = seen(widget)
+            for k in range(len(names)):
+                move(page, widget.locator("[data-control]").nth(k))
+                if "reset" in names:
+                    widget.locator('[data-control="reset"]').first.click()
+                    assert seen(widget) == first, f"reset after {names[k]} does not bring the first state back"
+        assert not visit.wrong
+
+
+@browser_test
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@every_page
+def test_axe_finds_no_serious_violation(chromium, address, name, theme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    with Visit(chromium, address, name, theme=theme) as visit:
+        visit.settle()
+        assert visit.page.evaluate("() => document.documentElement.dataset.theme") == theme
+        colours = {"runOnly": ["color-contrast"]}  # all that the theme changes
+        found = Axe().run(visit.page, options=colours if theme == "dark" else None).response["violations"]
+        serious = {
+            v["id"]: [node["html"][:160] for node in v["nodes"][:3]]
+            for v in found
+            if v["impact"] in ("serious", "critical")
+        }
+        assert not serious
+
+
+@browser_test
+@every_widget_page
+def test_a_reader_without_scripts_sees_each_widget_s_first_picture(chromium, address, name):
+    with Visit(chromium, address, name, scripts=False) as visit:
+        stills = visit.page.locator("img.cn-still")
+        assert stills.count() >= 1
+        for n in range(stills.count()):
+            assert stills.nth(n).is_visible()
+            assert len(stills.nth(n).get_attribute("alt")) > 40
