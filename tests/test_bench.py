@@ -2,6 +2,7 @@
 
 import builtins
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import convnotes
 from convnotes import bench
 from convnotes.bench import __main__ as command
 from convnotes.bench import memory, operators, rivals
@@ -142,6 +144,25 @@ def test_the_backend_that_ran_is_named():
     (shift,) = bench.cases("shift", (TINY,))
     rows = bench.measure(shift, backends=["torch", "auto"], **QUICK)
     assert {row.backend for row in rows} == {"torch"}, "it has no other kernel"
+
+
+def test_the_backward_runs_by_the_backend_that_the_row_names(monkeypatch):
+    monkeypatch.setenv(backend.VARIABLE, "auto")
+    asked, chosen = [], backend.chosen
+
+    def watched(op, tensors):
+        asked.append(chosen(op, tensors))
+        return asked[-1]
+
+    monkeypatch.setattr(backend, "chosen", watched)
+    make = Make()
+    inputs = {"x": make(1, 2, 5, 5), "weight": make(2, 2, 3, 3)}
+    Call(convnotes.adder2d, {"input": inputs["x"], "weight": inputs["weight"]}, "torch").gradients(
+        torch.ones(1, 2, 3, 3)
+    )
+    assert len(asked) >= 3, "forward, and the gradients of input and weight"
+    assert set(asked) == {"torch"}
+    assert os.environ[backend.VARIABLE] == "auto"
 
 
 def test_the_peak_of_the_machine_is_a_rate():

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from convnotes.kernels import backend
 
 Shape = tuple[int, int, int]  # batch, channels, height = width
 
 
 @dataclass(frozen=True)
 class Call:
-    """A function of named tensors, those that gradients are wanted of."""
+    """A function of named tensors, whose gradients are wanted; `backend` computes it, forwards and backwards."""
 
     run: Callable[..., Tensor]
     inputs: dict[str, Tensor]
+    backend: str | None = None
 
     def forward(self) -> Tensor:
-        return self.run(**self.inputs)
+        with _by(self.backend):
+            return self.run(**self.inputs)
 
     def gradients(self, cotangent: Tensor) -> dict[str, Tensor]:
-        wanted = list(self.inputs.values())
-        return dict(zip(self.inputs, torch.autograd.grad(self.forward(), wanted, cotangent), strict=True))
+        with _by(self.backend):
+            y, wanted = self.run(**self.inputs), list(self.inputs.values())
+            return dict(zip(self.inputs, torch.autograd.grad(y, wanted, cotangent), strict=True))
+
+
+@contextlib.contextmanager
+def _by(name: str | None) -> Iterator[None]:
+    """Choose a backend, also for the threads of autograd in which a GPU runs a backward: they see the variable alone."""
+    if name is None:
+        yield
+        return
+    before = os.environ.get(backend.VARIABLE)
+    os.environ[backend.VARIABLE] = name
+    try:
+        with backend.use(name):
+            yield
+    finally:
+        if before is None:
+            del os.environ[backend.VARIABLE]
+        else:
+            os.environ[backend.VARIABLE] = before
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ Results = tuple[Tensor, dict[str, Tensor]]
 
 def results(call: Call) -> Results:
     """What a call gives, and the gradients of a fixed sum of it."""
-    y, inputs = call.forward(), call.inputs
+    y = call.forward().detach()
     cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y)
-    return y.detach(), dict(zip(inputs, torch.autograd.grad(y, list(inputs.values()), cotangent), strict=True))
+    return y, call.gradients(cotangent)
 
 
 def check_equal(ours: Results, rival: Results, name: str, tolerance: float = TOLERANCE) -> float:
@@ -151,12 +151,7 @@ def _by_backend(case: Case, call: Call, backends: Sequence[str]) -> dict[str, Ca
     for name in backends:
         with backend.use(name):
             ran = backend.chosen(case.kernel or case.op, call.inputs.values())
-
-        def run(*, _name=ran, **inputs):
-            with backend.use(_name):
-                return call.run(**inputs)
-
-        found.setdefault(ran, Call(run, call.inputs))
+        found.setdefault(ran, Call(call.run, call.inputs, ran))
     return found
 
 
