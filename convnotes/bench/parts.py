@@ -35,7 +35,7 @@ class Call:
 
 @contextlib.contextmanager
 def _by(name: str | None) -> Iterator[None]:
-    """Choose a backend, also for the threads of autograd in which a GPU runs a backward: they see the variable alone."""
+    """Choose a backend, for the threads too in which autograd runs a backward on a GPU: they see the variable alone."""
     if name is None:
         yield
         return
