@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import IntOrPair, Padding, check_channels, check_fits, check_images, check_least_size, pair
+from convnotes.kernels.depthwise import DepthwiseConv2d
 
 
 class SeparableConv2d(nn.Module):
@@ -48,7 +49,7 @@ class SeparableConv2d(nn.Module):
         self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
         self.padding = padding if isinstance(padding, str) else pair(padding, "padding")
         middle, kw = in_channels * depth_multiplier, {"device": device, "dtype": dtype}
-        self.depthwise = nn.Conv2d(
+        self.depthwise = DepthwiseConv2d(
             in_channels, middle, self.kernel_size, self.stride, self.padding, self.dilation,
             groups=in_channels, bias=False, **kw,
         )  # fmt: skip

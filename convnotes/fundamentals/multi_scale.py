@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import IntOrPair, check_channels, check_images, check_least_size, pair
+from convnotes.kernels.depthwise import DepthwiseConv2d
 
 
 def split_channels(channels: int, parts: int) -> list[int]:
@@ -74,7 +75,7 @@ class MixedConv2d(nn.Module):
                     f"of {self.in_splits} → {self.out_splits}"
                 )
             padding = tuple(d * (size // 2) for d in self.dilation)
-            conv = nn.Conv2d(
+            conv = (DepthwiseConv2d if depthwise else nn.Conv2d)(
                 C, O, size, self.stride, padding, self.dilation,
                 groups=C if depthwise else 1, bias=bias, device=device, dtype=dtype,
             )  # fmt: skip

@@ -31,6 +31,8 @@ DEVICE = {"triton": "cuda", "numba": "cpu"}  # the special ones, the fastest fir
 # operator → backend → dtypes that it has kernels for
 KERNELS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
     "adder": {"numba": (torch.float32, torch.float64)},
+    "deform_conv2d": {"numba": (torch.float32, torch.float64)},
+    "depthwise_conv2d": {"numba": (torch.float32, torch.float64)},
 }
 _EXTRA = {"numba": "fast", "triton": "gpu"}
 _choice: ContextVar[str | None] = ContextVar("convnotes backend", default=None)

@@ -28,6 +28,16 @@ def weighted_rows(table: Tensor, weights: Tensor, index: Tensor) -> Tensor:
     return _Trilinear.apply(table, weights, None, index, table.shape[0])
 
 
+def table_gradient(weights: Tensor, columns: Tensor, index: Tensor, rows: int) -> Tensor:
+    """∂T/∂t `[rows, C]` for g = `columns` `[M, C]`."""
+    return _Trilinear.apply(None, weights, columns, index, rows)
+
+
+def weight_gradient(table: Tensor, columns: Tensor, index: Tensor) -> Tensor:
+    """∂T/∂w `[M, 4]` for g = `columns` `[M, C]`."""
+    return _Trilinear.apply(table, None, columns, index, table.shape[0])
+
+
 class _Trilinear(torch.autograd.Function):
     """The derivative of T by the one of (table, weights, columns) that is None, at the other two."""
 

@@ -3,10 +3,10 @@
     y[b,o,i,j] = β[o] + Σ_{c,u,v} w[o,c,u,v] · m · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
 
 x̃ is the picture read between its pixels (bilinear, 0 outside). The offsets Δy, Δx in pixels and the mask m (1 in v1)
-belong to each tap (u, v) of each place (b, i, j). The four pixels around every sample are gathered by `weighted_rows`;
-what is left is one matrix product. Dai et al., "Deformable Convolutional Networks", ICCV 2017, arXiv:1703.06211,
-equations 2 to 4; Zhu et al., "Deformable ConvNets v2", CVPR 2019, arXiv:1811.11168, equation 1 ·
-chapter receptive_field/deformable.
+belong to each tap (u, v) of each place (b, i, j). The samples are gathered into columns, from the four pixels around
+each; what is left is one matrix product (`kernels.deform_plain`, `kernels.deform_numba`).
+Dai et al., "Deformable Convolutional Networks", ICCV 2017, arXiv:1703.06211, equations 2 to 4; Zhu et al.,
+"Deformable ConvNets v2", CVPR 2019, arXiv:1811.11168, equation 1 · chapter receptive_field/deformable.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes.geometry import (
     IntOrPair,
     Padding,
-    Pair,
     check_channels,
     check_fits,
     check_images,
@@ -28,7 +26,7 @@ from convnotes.geometry import (
     pair,
     resolve_padding,
 )
-from convnotes.kernels.deform import weighted_rows
+from convnotes.kernels.deform_op import deform
 
 torch.fx.wrap("deform_conv2d")  # a symbolic trace keeps it as one node
 
@@ -64,66 +62,12 @@ def deform_conv2d(
     """
     (sy, sx), (dy, dx) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
     _check(input, offset, weight, bias, stride, padding, dilation, mask)
-    B, C, H, W = input.shape
-    O, _, KH, KW = weight.shape
-    h, w = offset.shape[2:]
-    K = KH * KW
-    G, groups = offset.shape[1] // (2 * K), C // weight.shape[1]
-    (before_y, _), (before_x, _) = resolve_padding(padding, (KH, KW), (dy, dx), (sy, sx))
-
-    # The plain kernel's places, [h, 1, K, 1] and [1, w, K, 1]; the layout throughout is [B, h, w, K, G].
-    options = {"dtype": torch.promote_types(input.dtype, torch.float32), "device": input.device}
-    taps_y = (torch.arange(KH, **options) * dy).repeat_interleave(KW).view(K, 1)
-    taps_x = (torch.arange(KW, **options) * dx).repeat(KH).view(K, 1)
-    rows = (torch.arange(h, **options) * sy - before_y).view(h, 1, 1, 1) + taps_y
-    columns = (torch.arange(w, **options) * sx - before_x).view(w, 1, 1) + taps_x
-
-    moves = offset.to(options["dtype"]).unflatten(1, (G, K, 2)).permute(3, 0, 4, 5, 2, 1)
-    y, below, inside_y = _split(moves[0], rows, H)
-    x, right, inside_x = _split(moves[1], columns, W)
-    index = _corners(y, x, inside_y & inside_x, (H, W))  # [B, h, w, K, G, 4]
-    above, left = 1 - below, 1 - right
-    if mask is not None:
-        strength = mask.to(options["dtype"]).unflatten(1, (G, K)).permute(0, 3, 4, 2, 1)
-        above, below = above * strength, below * strength
-    weights = torch.stack([above * left, above * right, below * left, below * right], -1)
-
-    framed = F.pad(input.to(options["dtype"]).permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # [B, H+2, W+2, C]
-    samples = weighted_rows(framed.reshape(-1, C // G), weights.reshape(-1, 4), index.reshape(-1, 4))
-
-    samples = samples.to(weight.dtype).view(B * h * w, K, groups, C // groups).permute(2, 0, 1, 3)
-    kernels = weight.reshape(groups, O // groups, C // groups, K).permute(0, 3, 2, 1)
-    out = torch.bmm(samples.flatten(2), kernels.flatten(1, 2))  # [groups, B·h·w, O/groups]
-    out = out.transpose(0, 1).reshape(B, h, w, O)
+    (top, _), (left, _) = resolve_padding(padding, weight.shape[2:], (dy, dx), (sy, sx))
+    out = deform(input, offset, weight, mask, (sy, sx), (top, left), (dy, dx))
     if bias is not None:
-        out = out + bias.to(out.dtype)
-    out = out.permute(0, 3, 1, 2)
+        out = out + bias.to(out.dtype).view(-1, 1, 1)
     channels_last = input.stride(1) == 1 and not input.is_contiguous()
     return out if channels_last else out.contiguous()
-
-
-def _split(move: Tensor, start: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A place on one axis as (whole pixel, counted from −1; fraction; whether it lies between −1 and `size`)."""
-    finite = torch.finfo(move.dtype)
-    move = move.clamp(finite.min, finite.max)  # an infinity has no fraction; NaN stays
-    whole = move.detach().floor()
-    fraction, pixel = move - whole, whole + start
-    inside = (pixel >= -1) & (pixel < size) & ((pixel >= 0) | (fraction > 0))
-    return pixel + 1, fraction, inside
-
-
-def _corners(y: Tensor, x: Tensor, inside: Tensor, size: Pair) -> Tensor:
-    """Rows of the table of framed pixels that hold the four corners of each sample `[B, h, w, K, G]` → `[…, 4]`.
-
-    Pixels outside the picture are those of its frame of zeros. What lies outside altogether reads from the last
-    column of one line of the frame and the first of the next, so that no pixel of the picture has a part in it.
-    """
-    height, width = size[0] + 2, size[1] + 2
-    y, x = torch.where(inside, y, 0).long(), torch.where(inside, x, width - 1).long()
-    B, *_, G = inside.shape
-    picture = torch.arange(B, device=inside.device).view(B, 1, 1, 1, 1) * (height * width)
-    first = (picture + y * width + x) * G + torch.arange(G, device=inside.device)
-    return torch.stack([first, first + G, first + width * G, first + (width + 1) * G], -1)
 
 
 def _check(input, offset, weight, bias, stride, padding, dilation, mask) -> None:

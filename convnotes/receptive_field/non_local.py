@@ -20,10 +20,10 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import IntOrPair, check_channels, check_images, pair
+from convnotes.kernels.transforms import transformed
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
 
@@ -65,7 +65,7 @@ def non_local2d(
 
 def _softmax(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
     q, k, g = (t.transpose(1, 2) for t in (q.to(g.dtype), k.to(g.dtype), g))  # [B, places, channels]
-    if not torch.compiler.is_compiling() and _transformed(q, k, g):
+    if not torch.compiler.is_compiling() and transformed(q, k, g):
         return _pairs(q, k, g, scale).transpose(1, 2)
     wide = [q, k, g]
     if q.device.type == "cpu" and q.shape[2] != g.shape[2]:
@@ -80,13 +80,6 @@ def _softmax(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
 
 def _pairs(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
     return torch.softmax(scale * q @ k.transpose(1, 2), 2) @ g
-
-
-def _transformed(*tensors: Tensor) -> bool:
-    """Is torch.func or forward-mode differentiation at work, for which torch's fused attention has no rules?"""
-    return torch._C._are_functorch_transforms_active() or any(
-        forward_ad.unpack_dual(t).tangent is not None for t in tensors
-    )
 
 
 class _TwiceDifferentiable(torch.autograd.Function):

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import DeformConv2d, definitions, deform_conv2d
 from convnotes.geometry import output_size
+from convnotes.kernels import backend
 from convnotes.measure import cost, receptive_field
 
 # kernel, outputs, groups of the weight, offset groups, and the options of the convolution; 4 channels, 11×7 pixels
@@ -24,6 +25,15 @@ CASES = {
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 both_versions = pytest.mark.parametrize("modulated", [False, True], ids=["v1", "v2"])
+
+
+@pytest.fixture(autouse=True, params=["torch", "numba"])
+def _each_backend(request):
+    if request.param not in backend.available():
+        pytest.skip(f"{request.param} is not installed")
+    with backend.use(request.param):
+        yield
+
 
 # what the offsets are, from normal numbers
 OFFSETS = {

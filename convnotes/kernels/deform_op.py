@@ -1,0 +1,153 @@
+"""The deformable convolution as one operator of torch, and the choice of what computes it.
+
+An eager call on the CPU goes to `deform_numba` where that is chosen (`kernels.backend`), and else to `deform_plain`,
+which is differentiable in every way that torch knows. A first derivative of the numba path has loops of its own; one
+that is to be differentiated again, forward mode, `torch.func` and autocast take the plain path. Compiled or exported
+for the CPU it is one operator, `convnotes::deform_conv2d`, which chooses when it runs; for other devices the plain path
+is traced.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from convnotes.kernels import backend, deform_plain
+from convnotes.kernels.transforms import transformed
+
+_ARGUMENTS = "Tensor input, Tensor offset, Tensor weight, Tensor? mask, int[] stride, int[] padding, int[] dilation"
+
+
+def deform(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    mask: Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> Tensor:
+    """`[B, O, h, w]`, perhaps channels last: `deform_conv2d` without checks and bias; `padding` is (top, left)."""
+    as_one = _as_one_operator(input, offset, weight, mask)
+    call = torch.ops.convnotes.deform_conv2d if as_one else deform_plain.forward
+    return call(input, offset, weight, mask, stride, padding, dilation)
+
+
+def _as_one_operator(*tensors: Tensor | None) -> bool:
+    device = tensors[0].device.type
+    if device == "meta" or torch.is_autocast_enabled(device):
+        return False
+    if torch.compiler.is_compiling():
+        return device == "cpu"
+    return backend.chosen("deform_conv2d", tensors) == "numba" and not transformed(*tensors)
+
+
+@torch.library.custom_op("convnotes::deform_conv2d", mutates_args=(), schema=f"({_ARGUMENTS}) -> Tensor")
+def _forward(*inputs) -> Tensor:
+    if backend.chosen("deform_conv2d", inputs[:4]) == "numba":
+        from convnotes.kernels import deform_numba
+
+        return deform_numba.forward(*inputs, _output_room(*inputs[:3]))
+    return _output_room(*inputs[:3]).copy_(deform_plain.forward(*inputs))
+
+
+@_forward.register_fake
+def _(input, offset, weight, mask, stride, padding, dilation):
+    return _output_room(input, offset, weight)
+
+
+def _output_room(input: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+    B, O, (h, w) = input.shape[0], weight.shape[0], offset.shape[2:]
+    if input.stride(1) == 1 and not input.is_contiguous():
+        return input.new_empty(B, h, w, O).permute(0, 3, 1, 2)
+    return input.new_empty(B, O, h, w)
+
+
+@torch.library.custom_op(
+    "convnotes::deform_conv2d_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad, {_ARGUMENTS}, bool[] needed) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+def _backward(grad, *inputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of input, offset, weight and mask; empty tensors for what is not needed."""
+    *call, needed = inputs
+    if backend.chosen("deform_conv2d", (grad, *call[:4])) == "numba":
+        from convnotes.kernels import deform_numba
+
+        found = deform_numba.backward(grad, *call, needed)
+    else:
+        found = deform_plain.backward(grad, *call)
+    room = _room(*call[:4], needed)  # in the memory formats that are promised
+    return tuple(
+        r if not wanted else value if value.stride() == r.stride() else r.copy_(value)
+        for r, value, wanted in zip(room, found, needed, strict=True)
+    )
+
+
+@_backward.register_fake
+def _(grad, input, offset, weight, mask, stride, padding, dilation, needed):
+    return _room(input, offset, weight, mask, needed)
+
+
+def _room(input, offset, weight, mask, needed) -> tuple[Tensor, ...]:
+    tensors = zip((input, offset, weight, mask), needed, strict=True)
+    return tuple(torch.empty_like(t) if wanted else input.new_empty(0) for t, wanted in tensors)
+
+
+def _keep(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs[:4])
+    ctx.geometry = inputs[4:]
+
+
+def _pull(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    needed = list(ctx.needs_input_grad[:4])
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # it is to be differentiated again
+        y = deform_plain.forward(*ctx.saved_tensors, *ctx.geometry)
+        wanted = [t for t, n in zip(ctx.saved_tensors, needed, strict=True) if n]
+        gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
+        return *(next(gradients) if n else None for n in needed), None, None, None
+    gradients = torch.ops.convnotes.deform_conv2d_backward(grad, *ctx.saved_tensors, *ctx.geometry, needed)
+    return *(t if n else None for t, n in zip(gradients, needed, strict=True)), None, None, None
+
+
+def _vmap(call, maps: int, info, in_dims, *inputs):
+    """The mapped dimension joins the channels: more groups in one call, of which the first `maps` tensors are maps."""
+    V, tensors = info.batch_size, maps + 2
+    joined = []
+    for n, (value, dim) in enumerate(zip(inputs[:tensors], in_dims[:tensors], strict=True)):
+        if value is not None:
+            at = 0 if n == maps else 1  # the weight [V·O, …], maps [B, V·C, H, W]
+            if dim is None:
+                value = value.unsqueeze(at).expand(*value.shape[:at], V, *value.shape[at:])
+            else:
+                value = value.movedim(dim, at)
+            value = value.flatten(at, at + 1)
+        joined.append(value)
+    result = call(*joined, *inputs[tensors:])
+    if isinstance(result, Tensor):
+        return result.unflatten(1, (V, -1)), 1
+    places = [0 if n == 2 else 1 for n in range(4)]
+    empty = [t.dim() == 1 for t in result]
+    parts = [t if e else t.unflatten(at, (V, -1)) for t, at, e in zip(result, places, empty, strict=True)]
+    return tuple(parts), tuple(None if e else at for at, e in zip(places, empty, strict=True))
+
+
+_forward.register_autograd(_pull, setup_context=_keep)
+_forward.register_vmap(functools.partial(_vmap, _forward, 2))
+_backward.register_vmap(functools.partial(_vmap, _backward, 3))
+
+
+@register_flop_formula(torch.ops.convnotes.deform_conv2d)
+def _count(input_shape, offset_shape, weight_shape, *_, out_shape=None, **__) -> int:
+    return 2 * math.prod(out_shape) * math.prod(weight_shape[1:])
+
+
+@register_flop_formula(torch.ops.convnotes.deform_conv2d_backward)
+def _count_backward(grad_shape, input_shape, offset_shape, weight_shape, *rest, out_shape=None, **__) -> int:
+    by_input, by_offset, by_weight, by_mask = rest[-1]
+    products = (by_input or by_offset or by_mask) + by_weight
+    return products * 2 * math.prod(grad_shape) * math.prod(weight_shape[1:])

@@ -1,0 +1,141 @@
+"""Deformable convolution in plain torch, for any device: a table of pixels, four rows of it a sample, one product.
+
+    s[p,k,c] = m[p,k] · x̃[c, place of tap k of p]            y[p,o] = Σ_{k,c} s[p,k,c] · w[k,c,o]
+
+`kernels.deform` reads the table. A place is held as whole pixel and fraction of the offset, which are never added, so
+that a far one is as exact as a near one; samples are computed in float32 at least.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convnotes.kernels.deform import table_gradient, weight_gradient, weighted_rows
+
+
+def forward(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    mask: Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> Tensor:
+    """`[B, O, h, w]`, channels last in memory; `padding` is (top, left). Differentiable any number of times."""
+    B, C = input.shape[:2]
+    O, c, KH, KW = weight.shape
+    h, w = offset.shape[2:]
+    reads = _reads(input, offset, mask, (KH, KW), stride, padding, dilation)
+    samples = weighted_rows(reads.table, reads.weights, reads.index)
+    samples = samples.to(weight.dtype).view(B * h * w, KH * KW, C // c, c).permute(2, 0, 1, 3)
+    out = torch.bmm(samples.flatten(2), _kernels(weight, C // c))  # [groups, B·h·w, O/groups]
+    return out.transpose(0, 1).reshape(B, h, w, O).permute(0, 3, 1, 2)
+
+
+def backward(
+    grad: Tensor,
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    mask: Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """The gradients of input, offset, weight and mask, written out, for where autograd does not reach."""
+    (B, C, H, W), (O, c, KH, KW), (h, w) = input.shape, weight.shape, offset.shape[2:]
+    groups, K, G = C // c, KH * KW, offset.shape[1] // (2 * KH * KW)
+    reads = _reads(input, offset, mask, (KH, KW), stride, padding, dilation)
+    sent = grad.permute(0, 2, 3, 1).reshape(B * h * w, groups, O // groups).transpose(0, 1)
+    samples = weighted_rows(reads.table, reads.weights, reads.index)
+    samples = samples.to(weight.dtype).view(B * h * w, K, groups, c).permute(2, 0, 1, 3).flatten(2)
+    by_weight = torch.bmm(samples.transpose(1, 2), sent).view(groups, K, c, O // groups)
+    columns = torch.bmm(sent, _kernels(weight, groups).transpose(1, 2)).view(groups, B * h * w, K, c)
+    columns = columns.permute(1, 2, 0, 3).reshape(-1, C // G).to(reads.table.dtype)
+    by_table = table_gradient(reads.weights, columns, reads.index, len(reads.table)).view(B, H + 2, W + 2, C)
+    by_corner = weight_gradient(reads.table, columns, reads.index).view(*reads.below.shape, 4)
+    d00, d01, d10, d11 = by_corner.unbind(-1)
+    below, right, m = reads.below, reads.right, 1 if reads.strength is None else reads.strength
+    upper, lower = d00 * (1 - right) + d01 * right, d10 * (1 - right) + d11 * right
+    moves = torch.stack([m * (lower - upper), m * ((1 - below) * (d01 - d00) + below * (d11 - d10))])
+    moves = moves.permute(1, 5, 4, 0, 2, 3).flatten(1, 3)  # [2, B, h, w, K, G] → [B, G·K·2, h, w]
+    by_mask = (1 - below) * upper + below * lower
+    return (
+        by_table[:, 1:-1, 1:-1].permute(0, 3, 1, 2).to(input.dtype),
+        torch.where(offset.isfinite(), moves, 0).to(offset.dtype),
+        by_weight.permute(0, 3, 2, 1).reshape(weight.shape),
+        None if mask is None else by_mask.permute(0, 4, 3, 1, 2).flatten(1, 2).to(mask.dtype),
+    )
+
+
+class _Reads(NamedTuple):
+    """What is read: y[m] = Σ_n weights[m,n] · table[index[m,n]], m counting samples `[B, h, w, K, G]`."""
+
+    table: Tensor  # [pixels·G, C/G], those of the frame among them
+    weights: Tensor  # [M, 4]
+    index: Tensor  # [M, 4]
+    below: Tensor  # fraction of a pixel downwards, [B, h, w, K, G]
+    right: Tensor
+    strength: Tensor | None  # the mask
+
+
+def _kernels(weight: Tensor, groups: int) -> Tensor:
+    """`[O, C/groups, KH, KW]` → `[groups, K·C/groups, O/groups]`."""
+    O, c, KH, KW = weight.shape
+    return weight.reshape(groups, O // groups, c, KH * KW).permute(0, 3, 2, 1).flatten(1, 2)
+
+
+def _reads(input, offset, mask, kernel_size, stride, padding, dilation) -> _Reads:
+    (C, H, W), (h, w), (KH, KW) = input.shape[1:], offset.shape[2:], kernel_size
+    K = math.prod(kernel_size)
+    G = offset.shape[1] // (2 * K)
+    # The plain kernel's places, [h, 1, K, 1] and [1, w, K, 1]; the layout throughout is [B, h, w, K, G].
+    options = {"dtype": torch.promote_types(input.dtype, torch.float32), "device": input.device}
+    taps_y = (torch.arange(KH, **options) * dilation[0]).repeat_interleave(KW).view(K, 1)
+    taps_x = (torch.arange(KW, **options) * dilation[1]).repeat(KH).view(K, 1)
+    rows = (torch.arange(h, **options) * stride[0] - padding[0]).view(h, 1, 1, 1) + taps_y
+    columns = (torch.arange(w, **options) * stride[1] - padding[1]).view(w, 1, 1) + taps_x
+
+    moves = offset.to(options["dtype"]).unflatten(1, (G, K, 2)).permute(3, 0, 4, 5, 2, 1)
+    y, below, inside_y = _split(moves[0], rows, H)
+    x, right, inside_x = _split(moves[1], columns, W)
+    index = _corners(y, x, inside_y & inside_x, (H, W))  # [B, h, w, K, G, 4]
+    strength = None if mask is None else mask.to(options["dtype"]).unflatten(1, (G, K)).permute(0, 3, 4, 2, 1)
+    above, under, left = 1 - below, below, 1 - right
+    if strength is not None:
+        above, under = above * strength, under * strength
+    weights = torch.stack([above * left, above * right, under * left, under * right], -1)
+    framed = F.pad(input.to(options["dtype"]).permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # [B, H+2, W+2, C]
+    return _Reads(
+        framed.reshape(-1, C // G), weights.reshape(-1, 4), index.reshape(-1, 4), below, right, strength
+    )  # fmt: skip
+
+
+def _split(move: Tensor, start: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A place on one axis as (whole pixel, counted from −1; fraction; whether it lies between −1 and `size`)."""
+    finite = torch.finfo(move.dtype)
+    move = move.clamp(finite.min, finite.max)  # an infinity has no fraction; NaN stays
+    whole = move.detach().floor()
+    fraction, pixel = move - whole, whole + start
+    inside = (pixel >= -1) & (pixel < size) & ((pixel >= 0) | (fraction > 0))
+    return pixel + 1, fraction, inside
+
+
+def _corners(y: Tensor, x: Tensor, inside: Tensor, size: tuple[int, int]) -> Tensor:
+    """Rows of the table of framed pixels that hold the four corners of each sample `[B, h, w, K, G]` → `[…, 4]`.
+
+    Pixels outside the picture are those of its frame of zeros. What lies outside altogether reads from the last
+    column of one line of the frame and the first of the next, so that no pixel of the picture has a part in it.
+    """
+    height, width = size[0] + 2, size[1] + 2
+    y, x = torch.where(inside, y, 0).long(), torch.where(inside, x, width - 1).long()
+    B, *_, G = inside.shape
+    picture = torch.arange(B, device=inside.device).view(B, 1, 1, 1, 1) * (height * width)
+    first = (picture + y * width + x) * G + torch.arange(G, device=inside.device)
+    return torch.stack([first, first + G, first + width * G, first + (width + 1) * G], -1)

@@ -1,0 +1,130 @@
+"""Depthwise convolution with a backward of its own, where torch on the CPU leaves its fast path.
+
+    y[b,c,i,j] = Σ_{u,v} w[c,u,v] · x[b, c, i − p + u·d, j − p + v·d]
+
+The forward pass is torch's. Its backward on the CPU is several times as slow from dilation 2 or a kernel side of 5 on.
+There the gradient of the input is taken as one more forward convolution, by the kernel turned round, and that of the
+weight tap by tap (`depthwise_numba`, or plain torch). Second derivatives and `torch.func` are torch's own. Padding is a
+zero like any other: it meets a weight or a gradient that is infinite, and makes NaN of it.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convnotes.geometry import Padding, resolve_padding
+from convnotes.kernels import backend
+from convnotes.kernels.transforms import transformed
+
+torch.fx.wrap("depthwise_conv2d")  # a symbolic trace keeps it as one node
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` with as many groups as input channels, and `depthwise_conv2d` behind it."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return depthwise_conv2d(input, weight, bias, self.stride, self.padding, self.dilation)
+
+    def reach(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """(before, after, stride) of each axis, for `convnotes.measure.receptive_field`."""
+        pads = resolve_padding(self.padding, self.kernel_size, self.dilation, self.stride)
+        return tuple(
+            (before, d * (k - 1) - before, s)
+            for k, s, d, (before, _) in zip(self.kernel_size, self.stride, self.dilation, pads, strict=True)
+        )
+
+
+def depthwise_conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, int],
+    padding: Padding,
+    dilation: tuple[int, int],
+) -> Tensor:
+    """`torch.nn.functional.conv2d` with a group for each input channel; `input` `[B, C, H, W]`."""
+    if torch.compiler.is_compiling() or not _is_faster(input, weight, stride, padding, dilation):
+        return F.conv2d(input, weight, bias, stride, padding, dilation, input.shape[-3])
+    y = _Depthwise.apply(input, weight, resolve_padding(padding, weight.shape[2:], dilation, stride), dilation)
+    return y if bias is None else y + bias.view(-1, 1, 1)
+
+
+def _is_faster(input: Tensor, weight: Tensor, stride, padding: Padding, dilation) -> bool:
+    """In training on the CPU, as measured: see the head of this file. Channels last, torch is fast by itself."""
+    if not (torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)):
+        return False
+    kernel = weight.shape[2:]
+    off_the_fast_path = max(dilation) >= 2 or max(kernel) >= 5
+    if not off_the_fast_path or max(stride) > 1 or input.device.type != "cpu" or input.dim() != 4:
+        return False
+    if input.dtype not in (torch.float32, torch.float64) or input.dtype != weight.dtype:
+        return False
+    channels_last = input.stride(1) == 1 and not input.is_contiguous()
+    if channels_last or len(weight) != input.shape[1]:
+        return False
+    if torch.is_autocast_enabled("cpu") or transformed(input, weight):
+        return False
+    pads = resolve_padding(padding, kernel, dilation, stride)
+    return all(max(pad) <= d * (k - 1) for pad, k, d in zip(pads, kernel, dilation, strict=True))
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(input, weight, padding, dilation):
+        return _convolved(input, weight, padding, dilation)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        input, weight, ctx.padding, ctx.dilation = inputs
+        ctx.save_for_backward(input, weight)
+
+    @staticmethod
+    def backward(ctx, grad):
+        input, weight = ctx.saved_tensors
+        needed = ctx.needs_input_grad[:2]
+        if torch.is_grad_enabled():  # it is to be differentiated again
+            y = _convolved(input, weight, ctx.padding, ctx.dilation)
+            wanted = [t for t, n in zip((input, weight), needed, strict=True) if n]
+            gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
+            return *(next(gradients) if n else None for n in needed), None, None
+        if backend.chosen("depthwise_conv2d", (grad, input, weight)) == "numba":
+            from convnotes.kernels import depthwise_numba
+
+            found = depthwise_numba.backward(grad, input, weight, ctx.padding, ctx.dilation, needed)
+        else:
+            found = _by_taps(grad, input, weight, ctx.padding, ctx.dilation, needed)
+        return *(t if n else None for t, n in zip(found, needed, strict=True)), None, None
+
+
+def _convolved(input: Tensor, weight: Tensor, padding, dilation) -> Tensor:
+    (top, bottom), (left, right) = padding
+    if top != bottom or left != right:
+        input, top, left = F.pad(input, (left, right, top, bottom)), 0, 0
+    return F.conv2d(input, weight, None, 1, (top, left), dilation, input.shape[1])
+
+
+def _by_taps(
+    grad: Tensor, input: Tensor, weight: Tensor, padding, dilation, needed
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of input and weight in plain torch."""
+    (KH, KW), (h, w) = weight.shape[2:], grad.shape[2:]
+    by_input = by_weight = None
+    if needed[0]:
+        turned = [
+            (d * (k - 1) - before, d * (k - 1) - after)
+            for k, d, (before, after) in zip((KH, KW), dilation, padding, strict=True)
+        ]
+        by_input = _convolved(grad, weight.flip(2, 3), turned, dilation)
+    if needed[1]:
+        padded = F.pad(input, (*padding[1], *padding[0]))
+        by_weight = torch.zeros_like(weight)
+        product = grad.new_empty(grad.shape[1:])  # of one picture: it stays in the cache
+        for b in range(len(grad)):
+            for u in range(KH):
+                for v in range(KW):
+                    y, x = u * dilation[0], v * dilation[1]
+                    torch.mul(padded[b, :, y : y + h, x : x + w], grad[b], out=product)
+                    by_weight[:, 0, u, v] += product.sum((1, 2))
+    return by_input, by_weight

@@ -1,0 +1,47 @@
+"""The gradients of a depthwise convolution of stride 1 on the CPU, compiled by numba.
+
+    dx[b,c,i,j] = Σ_{u,v} w[c,u,v] · g[b, c, i + p − u·d, j + p − v·d]
+    dw[c,u,v]   = Σ_{b,i,j} g[b,c,i,j] · x[b, c, i − p + u·d, j − p + v·d]
+
+A plane is copied with its padding, so that for each tap all its places are one long run of memory. For dx a few vectors
+of places stay in registers while the taps run; for dw the sums of a few taps do, while the places run. Threads take
+channels, and all sums run in one order: the same bits on any number of threads.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from convnotes.kernels import depthwise_loops
+from convnotes.kernels.compiled import make_ready
+from convnotes.kernels.threads import share
+
+
+def backward(
+    grad: Tensor,
+    input: Tensor,
+    weight: Tensor,
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+    needed: tuple[bool, bool],
+) -> tuple[Tensor, Tensor]:
+    """The gradients of input `[B, C, H, W]` and weight `[C, 1, KH, KW]`, right where `needed`; stride 1.
+
+    `padding` is at most dilation·(kernel − 1) on each side, and the weight is finite.
+    """
+    by_input = torch.empty(input.shape, dtype=input.dtype)
+    by_weight = torch.empty(weight.shape, dtype=weight.dtype)
+    tensors = (grad, input, weight, by_input, by_weight)
+    flat = [t.detach().contiguous().view(-1).numpy() for t in tensors]
+    sizes = (*input.shape, *grad.shape[2:], *weight.shape[2:], padding[0][0], padding[1][0], *padding[0][1:])
+    sizes = (*sizes, padding[1][1], *dilation)
+    make_ready(
+        (depthwise_loops.channels, input.dtype), lambda: depthwise_loops.channels(0, 0, *flat, sizes, True, True)
+    )
+    share(
+        lambda start, stop: depthwise_loops.channels(start, stop, *flat, sizes, *needed),
+        input.shape[1],
+        torch.get_num_threads(),
+    )
+    return by_input, by_weight

@@ -1,0 +1,124 @@
+"""A matrix product for numba's loops, whose threads are not those of torch's products.
+
+    c[r,v] (+)= Σ_k a[r,k] · b[k,v]
+
+A tile of 6 rows by 4 vectors of c stays in registers while k runs; the tiles of one panel of b follow each other.
+Torch's own product is as fast, but its threads spin for a while after each call, and keep others from the processor.
+Each element is one sum in the order of k: the same bits on any number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from torch import Tensor
+
+from convnotes.kernels.adder_loops import _pointer, _Vectors, lanes
+from convnotes.kernels.compiled import loop, make_ready
+from convnotes.kernels.deform_loops import sample
+from convnotes.kernels.depthwise_loops import _phis
+from convnotes.kernels.threads import share
+
+_I64 = types.int64
+_ROWS = 6  # of c in the registers at a time, by
+_VECTORS = 4  # vectors
+_BLOCK = 4 * _ROWS  # rows that a thread takes at a time
+
+
+def product(a: Tensor, b: Tensor, c: Tensor, threads: int, add: bool = False) -> None:
+    """c = a b, or c += a b, for matrices of float32 or float64; a of any strides, b and c contiguous."""
+    (rows, inner), columns = a.shape, b.shape[1]
+    span = (rows - 1) * a.stride(0) + (inner - 1) * a.stride(1) + 1
+    flat = [t.view(-1).numpy() for t in (a.as_strided((span,), (1,)), b, c)]
+    sizes = (rows, inner, columns, *a.stride())
+    make_ready((_rows, c.dtype), lambda: _rows(0, 0, *flat, sizes, add))
+
+    def work(job: int, end: int) -> None:
+        _rows(job * _BLOCK, min(end * _BLOCK, rows), *flat, sizes, add)
+
+    share(work, -(-rows // _BLOCK), threads)
+
+
+def _tile(rows: int, many: int):
+    @intrinsic
+    def sum_tile(typingctx, a, a0, ra, ka, b, b0, ldb, inner, c, c0, add):
+        def generate(context, builder, signature, args):
+            vectors = _Vectors(context, builder, c.dtype)
+            A, B, C = (_pointer(context, builder, signature.args[n], args[n]) for n in (0, 4, 8))
+            _, a0, ra, ka, _, b0, ldb, inner, _, c0, add = args
+            i64 = ir.IntType(64)
+            places = [ir.Constant(i64, n * vectors.lanes) for n in range(many)]
+            starts = [builder.add(a0, builder.mul(ra, ir.Constant(i64, r))) for r in range(rows)]
+
+            def body(k, sums):
+                at, along = builder.add(b0, builder.mul(k, ldb)), builder.mul(k, ka)
+                values = [vectors.load(B, builder.add(at, place)) for place in places]
+                factors = [vectors.splat(builder.load(builder.gep(A, [builder.add(s, along)]))) for s in starts]
+                pairs = [(factor, value) for factor in factors for value in values]
+                return [
+                    vectors.call("fma", factor, value, total)
+                    for (factor, value), total in zip(pairs, sums, strict=True)
+                ]
+
+            totals = _phis(builder, vectors.type, rows * many, vectors.constant(0.0), inner)(body)
+            kept = builder.icmp_signed("!=", add, ir.Constant(add.type, 0))
+            for n, total in enumerate(totals):
+                r, place = n // many, places[n % many]
+                at = builder.add(builder.add(c0, builder.mul(ldb, ir.Constant(i64, r))), place)
+                before = builder.select(kept, vectors.load(C, at), vectors.constant(0.0))
+                vectors.store(builder.fadd(before, total), C, at)
+            return context.get_dummy_value()
+
+        i = _I64
+        return types.void(a, i, i, i, b, i, i, i, c, i, types.boolean), generate
+
+    return sum_tile
+
+
+_tile_6_4, _tile_6_1, _tile_1_4, _tile_1_1 = _tile(6, 4), _tile(6, 1), _tile(1, 4), _tile(1, 1)
+
+
+@loop
+def _rows(start, stop, a, b, c, sizes, add):
+    """Rows start to stop of c; all matrices flat, b and c with rows of the same length."""
+    _, inner, columns, ra, ka = sizes
+    lane = lanes(c.itemsize)
+    whole = columns // lane * lane
+    v = 0
+    while v < whole:
+        many = _VECTORS if whole - v >= _VECTORS * lane else 1
+        r = start
+        while r < stop:
+            six = stop - r >= _ROWS
+            if six and many > 1:
+                _tile_6_4(a, r * ra, ra, ka, b, v, columns, inner, c, r * columns + v, add)
+            elif six:
+                _tile_6_1(a, r * ra, ra, ka, b, v, columns, inner, c, r * columns + v, add)
+            elif many > 1:
+                _tile_1_4(a, r * ra, ra, ka, b, v, columns, inner, c, r * columns + v, add)
+            else:
+                _tile_1_1(a, r * ra, ra, ka, b, v, columns, inner, c, r * columns + v, add)
+            r += _ROWS if six else 1
+        v += many * lane
+    for r in range(start, stop):
+        for v in range(whole, columns):
+            total = c[r * columns + v] if add else c.dtype.type(0)
+            for k in range(inner):
+                total += a[r * ra + k * ka] * b[k * columns + v]
+            c[r * columns + v] = total
+
+
+@loop
+def sample_and_multiply(start, stop, tile, table, offset, mask, kernel, y, sizes):
+    """The outputs y `[P, O]` of the places start to stop of a deformable convolution, some at a time."""
+    C, G, K = sizes[1], sizes[6], sizes[7] * sizes[8]
+    columns, first = np.empty(tile * K * C, y.dtype), np.empty(G * K * tile, np.int64)
+    down, right, m = np.empty(len(first), y.dtype), np.empty(len(first), y.dtype), np.empty(len(first), y.dtype)
+    O = len(kernel) // (K * C)
+    for place in range(start, stop, tile):
+        end = min(place + tile, stop)
+        sample(place, end, place, table, offset, mask, columns, first, down, right, m, sizes)
+        shape = (end - place, K * C, O, K * C, 1)
+        _rows(0, end - place, columns, kernel, y[place * O : end * O], shape, False)
