@@ -27,10 +27,12 @@ from torch import Tensor
 
 Name = Literal["auto", "torch", "numba", "triton"]
 VARIABLE = "CONVNOTES_BACKEND"
-DEVICE = {"triton": "cuda", "numba": "cpu"}  # the special ones, the fastest first
+DEVICE = {"triton": "cuda", "numba": "cpu"}  # the special ones, the fastest first; a test may lend triton the CPU
 # operator → backend → dtypes that it has kernels for
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 KERNELS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
-    "adder": {"numba": (torch.float32, torch.float64)},
+    "adder": {"numba": (torch.float32, torch.float64), "triton": (*_FLOATS, torch.float64)},
+    "shift_pointwise": {"triton": _FLOATS},
 }
 _EXTRA = {"numba": "fast", "triton": "gpu"}
 _choice: ContextVar[str | None] = ContextVar("convnotes backend", default=None)
@@ -114,6 +116,6 @@ def _obstacle(name: str) -> str | None:
         return f'{name} is not installed (pip install "convnotes[{_EXTRA[name]}]")'
     except Exception as problem:  # installed, but for another version of something else
         return f"importing {name} fails ({problem})"
-    if name == "triton" and not torch.cuda.is_available():
+    if DEVICE[name] == "cuda" and not torch.cuda.is_available():
         return "torch finds no CUDA device"
     return None

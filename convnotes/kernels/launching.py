@@ -1,0 +1,60 @@
+"""What the Triton kernels share: launching one on the device of its tensors, the sizes of tiles, the types of sums.
+
+The sizes are chosen by reasoning for an H100 or H200 (132 multiprocessors) and have never been measured. Programs are
+numbered along one axis, as the others end at 65535. No size of a tile changes the order of a sum but where sums are
+split (`splits`), and there the number of parts follows from the shapes alone: the same bits on every device.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+_PROGRAMS = 264  # two a multiprocessor
+_TRITON = {
+    torch.float16: tl.float16,
+    torch.bfloat16: tl.bfloat16,
+    torch.float32: tl.float32,
+    torch.float64: tl.float64,
+}
+
+
+def launch(kernel, programs: int, where: Tensor, *arguments, **constants) -> None:
+    """Run `programs` instances of `kernel` on the device of `where`; none at all is fine."""
+    if programs:
+        with torch.cuda.device_of(where):
+            kernel[(programs,)](*arguments, **constants)
+
+
+def ceil_div(size: int, part: int) -> int:
+    return -(-size // part)
+
+
+def block(size: int, most: int, least: int = 1) -> int:
+    """The power of two that holds `size`, between `least` and `most`."""
+    return max(least, min(most, triton.next_power_of_2(size)))
+
+
+def places_a_tile(places: int, others: int, most: int, least: int = 16) -> int:
+    """`most` places a tile, or fewer, down to `least`, until there are programs enough; `others` tiles beside each."""
+    size = most
+    while size > least and ceil_div(places, size) * others < _PROGRAMS:
+        size //= 2
+    return size
+
+
+def splits(places: int, others: int, least: int = 1024) -> int:
+    """Parts into which a sum over `places` is split, of `least` places or more each, so that programs are enough."""
+    return max(1, min(ceil_div(places, least), ceil_div(_PROGRAMS, others)))
+
+
+def sum_type(dtype: torch.dtype) -> tl.dtype:
+    """Sums of float64 are float64, all others float32."""
+    return tl.float64 if dtype == torch.float64 else tl.float32
+
+
+def operand_type(tensor: Tensor) -> tl.dtype:
+    """What a matrix product takes its factors in: their own type, but float32 in the interpreter, for want of bfloat16."""
+    return _TRITON[tensor.dtype] if tensor.is_cuda else tl.float32
