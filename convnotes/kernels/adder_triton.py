@@ -24,7 +24,7 @@ import triton.language as tl
 from torch import Tensor
 
 from convnotes.kernels.adder_tiles import contract_in_tiles, room
-from convnotes.kernels.launching import block, ceil_div, launch, places_a_tile, sum_type
+from convnotes.kernels.launching import block, ceil_div, launch, places_a_tile, places_of, sum_type, wide
 
 _ROWS, _PLACES = 16, 128  # of a warp
 
@@ -67,7 +67,7 @@ def _forward(input, weight, stride, padding, dilation, groups) -> Tensor:
         *(input, weight.permute(1, 2, 3, 0).contiguous(), result),
         *(C, O, groups, H, W, KH, KW, OH, OW, places, row_tiles),
         *(*stride, padding[0], padding[2], *dilation, *input.stride(), *result.stride()),
-        **dict(ROWS=rows, PLACES=tile, SUM=sum_type(input.dtype), num_warps=warps),
+        **dict(ROWS=rows, PLACES=tile, SUM=sum_type(input.dtype), WIDE=wide(places), num_warps=warps),
     )
     return result
 
@@ -87,7 +87,7 @@ def _input_gradient(input, weight, sent, slope, stride, padding, dilation, group
         *(input, weight.permute(0, 2, 3, 1).contiguous(), weight.isfinite().all().to(torch.int32), sent, result),
         *(C, O, groups, H, W, KH, KW, OH, OW, *size, places, row_tiles, *remainders),
         *(*stride, padding[0], padding[2], *dilation, *input.stride(), *sent.stride(), *result.stride()),
-        **dict(ROWS=rows, PLACES=tile, CLAMP=slope == "clamp", SUM=sum_type(input.dtype), num_warps=warps),
+        **dict(ROWS=rows, PLACES=tile, CLAMP=slope == "clamp", SUM=sum_type(input.dtype), WIDE=wide(places), num_warps=warps),
     )
     return result
 
@@ -103,7 +103,7 @@ def _sum_distances(
     input, weight, result,
     C, O, groups, H, W, KH, KW, OH, OW, places, row_tiles,
     sy, sx, top, left, dy, dx, input_b, input_c, input_h, input_w, result_b, result_c, result_h, result_w,
-    ROWS: tl.constexpr, PLACES: tl.constexpr, SUM: tl.constexpr,
+    ROWS: tl.constexpr, PLACES: tl.constexpr, SUM: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """One tile of outputs; `weight` `[C, KH, KW, groups·O]`."""
     program = tl.program_id(0)
@@ -111,17 +111,16 @@ def _sum_distances(
     group, tile = rest % groups, rest // groups
     n = block * ROWS + tl.arange(0, ROWS)
     row, is_row = group.to(tl.int64) * O + n, n < O
-    p = tile.to(tl.int64) * PLACES + tl.arange(0, PLACES)
+    p, b, i, j = places_of(tile.to(tl.int64) * PLACES, OH, OW, PLACES, WIDE)
     is_place = p < places
-    b, i, j = p // OW // OH, p // OW % OH, p % OW
-    origin = b * input_b + group.to(tl.int64) * C * input_c
+    origin = b.to(tl.int64) * input_b + group.to(tl.int64) * C * input_c
     sums = tl.zeros([ROWS, PLACES], SUM)
     for u in range(KH):
         y = i * sy + (u * dy - top)
         for v in range(KW):
             x = j * sx + (v * dx - left)
             inside = is_place & (y >= 0) & (y < H) & (x >= 0) & (x < W)
-            pixel = origin + y * input_h + x * input_w
+            pixel = origin + y.to(tl.int64) * input_h + x.to(tl.int64) * input_w
             tap = weight + (u * KW + v) * O * groups
             for _ in range(C):
                 read = tl.load(input + pixel, mask=inside, other=0.0).to(SUM)
@@ -129,7 +128,8 @@ def _sum_distances(
                 sums += tl.abs(read[None, :] - own[:, None])
                 pixel += input_c
                 tap += KH * KW * O * groups
-    at = row[:, None] * result_c + (b * result_b + i * result_h + j * result_w)[None, :]
+    place = b.to(tl.int64) * result_b + i.to(tl.int64) * result_h + j.to(tl.int64) * result_w
+    at = row[:, None] * result_c + place[None, :]
     tl.store(result + at, sums, mask=is_row[:, None] & is_place[None, :])
 
 
@@ -139,7 +139,7 @@ def _sum_slopes(
     C, O, groups, H, W, KH, KW, OH, OW, RH, RW, places, row_tiles, ry_count, rx_count,
     sy, sx, top, left, dy, dx, input_b, input_c, input_h, input_w,
     sent_b, sent_c, sent_h, sent_w, result_b, result_c, result_h, result_w,
-    ROWS: tl.constexpr, PLACES: tl.constexpr, CLAMP: tl.constexpr, SUM: tl.constexpr,
+    ROWS: tl.constexpr, PLACES: tl.constexpr, CLAMP: tl.constexpr, SUM: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """One tile of channels × pixels of one remainder by the stride; `weight` `[groups·O, KH, KW, C]`."""
     program = tl.program_id(0)
@@ -149,14 +149,14 @@ def _sum_slopes(
     ry, tile = rest % ry_count, rest // ry_count
     n = block * ROWS + tl.arange(0, ROWS)
     row, is_row = group.to(tl.int64) * C + n, n < C
-    p = tile.to(tl.int64) * PLACES + tl.arange(0, PLACES)
-    b, k, l = p // RW // RH, p // RW % RH, p % RW
+    p, b, k, l = places_of(tile.to(tl.int64) * PLACES, RH, RW, PLACES, WIDE)
     y, x = k * sy + ry, l * sx + rx
     is_place = (p < places) & (y < H) & (x < W)
     is_pixel = is_row[:, None] & is_place[None, :]
-    at = row[:, None] * input_c + (b * input_b + y * input_h + x * input_w)[None, :]
+    pixel = b.to(tl.int64) * input_b + y.to(tl.int64) * input_h + x.to(tl.int64) * input_w
+    at = row[:, None] * input_c + pixel[None, :]
     own = tl.load(input + at, mask=is_pixel, other=0.0).to(SUM)
-    origin = b * sent_b + group.to(tl.int64) * O * sent_c
+    origin = b.to(tl.int64) * sent_b + group.to(tl.int64) * O * sent_c
     all_finite = tl.load(finite) != 0
     met = tl.zeros([PLACES], tl.int1)
     sums = tl.zeros([ROWS, PLACES], SUM)
@@ -168,7 +168,7 @@ def _sum_slopes(
                 i, j = k + up // sy, l + across // sx
                 inside = is_place & (i >= 0) & (i < OH) & (j >= 0) & (j < OW)
                 met |= inside
-                place = origin + i * sent_h + j * sent_w
+                place = origin + i.to(tl.int64) * sent_h + j.to(tl.int64) * sent_w
                 tap = weight + (group.to(tl.int64) * O * KH * KW + u * KW + v) * C
                 if all_finite:
                     for _ in range(O):
@@ -184,7 +184,8 @@ def _sum_slopes(
                         place += sent_c
                         tap += KH * KW * C
     sums = tl.where(met[None, :], sums, 0.0)  # a NaN that no tap meets has met nothing
-    at = row[:, None] * result_c + (b * result_b + y * result_h + x * result_w)[None, :]
+    pixel = b.to(tl.int64) * result_b + y.to(tl.int64) * result_h + x.to(tl.int64) * result_w
+    at = row[:, None] * result_c + pixel[None, :]
     tl.store(result + at, sums, mask=is_pixel)
 
 

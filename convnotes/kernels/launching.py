@@ -28,6 +28,24 @@ def launch(kernel, programs: int, where: Tensor, *arguments, **constants) -> Non
             kernel[(programs,)](*arguments, **constants)
 
 
+@triton.jit
+def places_of(first, H, W, SIZE: tl.constexpr, WIDE: tl.constexpr):
+    """SIZE places from number `first` on: (number, picture, row, column), the numbers in 32 bits unless they are WIDE.
+
+    A division in 64 bits is a long subroutine. What is multiplied by a stride has to be widened before.
+    """
+    if WIDE:
+        p = first + tl.arange(0, SIZE).to(tl.int64)
+    else:
+        p = first.to(tl.int32) + tl.arange(0, SIZE)
+    return p, p // W // H, p // W % H, p % W
+
+
+def wide(places: int) -> bool:
+    """Do the numbers of places, rounded up to tiles, need 64 bits?"""
+    return places >= 2**31 - 2**20
+
+
 def ceil_div(size: int, part: int) -> int:
     return -(-size // part)
 
