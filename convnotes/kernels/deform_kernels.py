@@ -85,9 +85,9 @@ def forward(
                 )
                 above, below = (1 - below) * strength, below * strength
                 for step in range(0, run, STEP):
-                    n = step + tl.arange(0, STEP)
-                    is_channel = n < run
-                    channel = (start + n).to(tl.int64)
+                    m = step + tl.arange(0, STEP)
+                    is_channel = m < run
+                    channel = (start + m).to(tl.int64)
                     pixels = _pixels(
                         input, base, (channel + group * c) * input_c, y, x, inside, is_channel, H, W, input_h, input_w
                     )

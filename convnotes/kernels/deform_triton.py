@@ -4,7 +4,7 @@
     q[b,c,k,p] = Σ_o w[o,c,k] · g[b,o,p]                                            gradient of a sample
 
 Forward, a program makes one tile of outputs × places: for each tap and each run of channels that one offset moves, it
-finds the four pixels around each place once, and then gathers and multiplies 32 channels at a time. Backward, one
+finds the four pixels around each place once, and then gathers and multiplies 16 or 32 channels at a time. Backward, one
 program has one tap of one offset group and some places: it makes q, compares it with the pixels for the gradients of
 offset and mask, and hands it back to the pixels. That is added atomically, in float32, in no fixed order; where
 `torch.are_deterministic_algorithms_enabled()`, q is written out instead and collected pixel by pixel (`kernels.deform`),
@@ -12,7 +12,8 @@ which takes memory for all samples. The gradient of the weight samples again, an
 then together, always in the same order.
 
 Whole pixels and fractions of an offset are kept apart, and are float32; so are all sums. What is outside reads 0, an
-infinite offset too, and a NaN one makes its places NaN. Tiles are reasoned for an H100, never measured.
+infinite offset too, and a NaN one makes its places NaN. Tiles are chosen by what compiles for an
+H100 without spilling much, never measured.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from torch import Tensor
 
 from convnotes.kernels import deform_kernels as kernels
 from convnotes.kernels.deform import _Trilinear
-from convnotes.kernels.launching import block, ceil_div, launch, operand_type, places_a_tile, splits, wide
+from convnotes.kernels.launching import block, ceil_div, launch, operand_type, places_a_tile, product_tile, splits, wide
 
-_STEP, _LEAST = 32, 16
+_LEAST = 16
 
 
 def forward(
@@ -44,7 +45,7 @@ def forward(
     result = input.new_empty(len(input), len(weight), *offset.shape[2:]) if out is None else out
     rows = block(work.O, 64, _LEAST)
     row_tiles = ceil_div(work.O, rows)
-    tile = places_a_tile(work.places, row_tiles * work.groups, 128)
+    tile = places_a_tile(work.places, row_tiles * work.groups, product_tile(input)[0])
     launch(
         *(kernels.forward, ceil_div(work.places, tile) * row_tiles * work.groups, input),
         *(input, *work.moves, work.kernel(2, 1, 0), result, *work.sizes, row_tiles),
@@ -89,8 +90,9 @@ class _Work:
         self.strides = (*input.stride(), *self.moves[0].stride(), *self.moves[1].stride())
         self.sizes = (C, self.c, self.O, self.groups, self.G, self.run, H, W, KH, KW, h, w, self.places)
         self.sizes += (*stride, *padding, *dilation)
+        self.step = product_tile(input)[1]
         self.options = dict(
-            STEP=block(self.run, _STEP, _LEAST),
+            STEP=block(self.run, self.step, _LEAST),
             MASKED=mask is not None,
             WIDE=wide(self.places),
             FACTOR=operand_type(input),
@@ -121,7 +123,7 @@ class _Work:
             *(grad, input, *self.moves, self.kernel(2, 0, 1)),
             *(by_offset, by_offset if by_mask is None else by_mask, total, columns, weights, index, *self.sizes),
             *(*grad.stride(), *self.strides),
-            **dict(PLACES=tile, OUTPUTS=block(self.O, _STEP, _LEAST), COLLECTED=collected, ATOMIC=pixels and not collected),
+            **dict(PLACES=tile, OUTPUTS=block(self.O, self.step, _LEAST), COLLECTED=collected, ATOMIC=pixels and not collected),
             **self.options,
         )
         if collected:
@@ -136,12 +138,12 @@ class _Work:
         steps = ceil_div(self.run, self.options["STEP"])
         tiles = row_tiles * self.groups * self.K * runs * steps
         parts = splits(self.places, tiles)
-        part = ceil_div(ceil_div(self.places, parts), _STEP) * _STEP
+        part = ceil_div(ceil_div(self.places, parts), self.step) * self.step
         sums = self.input.new_empty(parts, *self.weight.shape, dtype=torch.float32)
         launch(
             *(kernels.by_weight, parts * tiles, self.input),
             *(grad, self.input, *self.moves, sums, *self.sizes, part, row_tiles, steps, tiles),
             *(*grad.stride(), *self.strides),
-            **dict(ROWS=rows, PLACES=_STEP, **self.options),
+            **dict(ROWS=rows, PLACES=self.step, **self.options),
         )
         return sums.sum(0).to(self.weight.dtype)

@@ -25,7 +25,7 @@ def launch(kernel, programs: int, where: Tensor, *arguments, **constants) -> Non
     """Run `programs` instances of `kernel` on the device of `where`; none at all is fine."""
     if programs:
         with torch.cuda.device_of(where):
-            kernel[(programs,)](*arguments, **constants)
+            kernel[(programs,)](*arguments, **constants, enable_fp_fusion=True)
 
 
 @triton.jit
@@ -76,3 +76,8 @@ def sum_type(dtype: torch.dtype) -> tl.dtype:
 def operand_type(tensor: Tensor) -> tl.dtype:
     """What a matrix product takes its factors in: their own type, but float32 in the interpreter, for want of bfloat16."""
     return _TRITON[tensor.dtype] if tensor.is_cuda else tl.float32
+
+
+def product_tile(tensor: Tensor) -> tuple[int, int]:
+    """Places of a matrix product's tile, at most, and terms a step; 64 rows beside them leave no sum in memory."""
+    return (64, 16) if tensor.dtype == torch.float32 else (128, 32)

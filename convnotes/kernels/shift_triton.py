@@ -9,7 +9,8 @@ store, each channel at its own displaced place. No two places of a channel go to
 atomically; pixels that no place goes to are 0. The third is a long sum: parts of it are summed apart and then together,
 always in the same order. Factors of float32 are multiplied as float32, or as TF32 where torch lets convolutions do so.
 
-Tiles of 64 × 128 with 4 warps, 32 channels a step: reasoned for an H100, never measured.
+Tiles of 64 × 128 with 4 warps and 32 terms a step, in float32 64 × 64 and 16: chosen by what compiles for an H100 without
+spilling registers in its loop, never measured.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from convnotes.kernels.launching import block, ceil_div, launch, operand_type, places_a_tile, places_of, splits, wide
+from convnotes.kernels.launching import block, ceil_div, launch, operand_type, places_a_tile, places_of, product_tile, splits, wide
 
-_STEP = 32  # of the sum, at a time
 _LEAST = 16  # a side of a matrix product
 
 
@@ -32,7 +32,7 @@ def output(input: Tensor, weight: Tensor, displacements: Tensor, stride: int) ->
     result = _room(input, (B, O, *size))
     rows, places = block(O, 64, _LEAST), B * size[0] * size[1]
     row_tiles = ceil_div(O, rows)
-    tile = places_a_tile(places, row_tiles, 128)
+    tile = places_a_tile(places, row_tiles, product_tile(input)[0])
     launch(
         *(_output, ceil_div(places, tile) * row_tiles, input),
         *(input, weight.t().contiguous(), displacements, result, C, O, H, W, *size, places, row_tiles, stride),
@@ -48,7 +48,7 @@ def by_input(weight: Tensor, sent: Tensor, displacements: Tensor, size: tuple[in
     result = _room(sent, (B, C, *size)).zero_()
     rows, places = block(C, 64, _LEAST), B * OH * OW
     row_tiles = ceil_div(C, rows)
-    tile = places_a_tile(places, row_tiles, 128)
+    tile = places_a_tile(places, row_tiles, product_tile(sent)[0])
     launch(
         *(_by_input, ceil_div(places, tile) * row_tiles, sent),
         *(sent, weight.contiguous(), displacements, result, C, O, *size, OH, OW, places, row_tiles, stride),
@@ -64,7 +64,8 @@ def by_weight(input: Tensor, sent: Tensor, displacements: Tensor, stride: int) -
     rows, columns, places = block(O, 64, _LEAST), block(C, 64, _LEAST), B * OH * OW
     row_tiles, tiles = ceil_div(O, rows), ceil_div(O, rows) * ceil_div(C, columns)
     parts = splits(places, tiles)
-    part = ceil_div(ceil_div(places, parts), _STEP) * _STEP  # places of a part: whole steps
+    step = product_tile(input)[1]
+    part = ceil_div(ceil_div(places, parts), step) * step  # places of a part: whole steps
     sums = input.new_empty(parts, O, C, dtype=torch.float32)
     launch(
         *(_by_weight, parts * tiles, input),
@@ -83,7 +84,7 @@ def _room(like: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _options(tensor: Tensor, places: int) -> dict:
     precision = "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
-    return dict(STEP=_STEP, WIDE=wide(places), FACTOR=operand_type(tensor), PRECISION=precision, num_warps=4)
+    return dict(STEP=product_tile(tensor)[1], WIDE=wide(places), FACTOR=operand_type(tensor), PRECISION=precision, num_warps=4)
 
 
 @triton.jit
