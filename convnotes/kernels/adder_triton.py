@@ -87,7 +87,14 @@ def _input_gradient(input, weight, sent, slope, stride, padding, dilation, group
         *(input, weight.permute(0, 2, 3, 1).contiguous(), weight.isfinite().all().to(torch.int32), sent, result),
         *(C, O, groups, H, W, KH, KW, OH, OW, *size, places, row_tiles, *remainders),
         *(*stride, padding[0], padding[2], *dilation, *input.stride(), *sent.stride(), *result.stride()),
-        **dict(ROWS=rows, PLACES=tile, CLAMP=slope == "clamp", SUM=sum_type(input.dtype), WIDE=wide(places), num_warps=warps),
+        **dict(
+            ROWS=rows,
+            PLACES=tile,
+            CLAMP=slope == "clamp",
+            SUM=sum_type(input.dtype),
+            WIDE=wide(places),
+            num_warps=warps,
+        ),
     )
     return result
 

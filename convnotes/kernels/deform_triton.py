@@ -123,7 +123,12 @@ class _Work:
             *(grad, input, *self.moves, self.kernel(2, 0, 1)),
             *(by_offset, by_offset if by_mask is None else by_mask, total, columns, weights, index, *self.sizes),
             *(*grad.stride(), *self.strides),
-            **dict(PLACES=tile, OUTPUTS=block(self.O, self.step, _LEAST), COLLECTED=collected, ATOMIC=pixels and not collected),
+            **dict(
+                PLACES=tile,
+                OUTPUTS=block(self.O, self.step, _LEAST),
+                COLLECTED=collected,
+                ATOMIC=pixels and not collected,
+            ),
             **self.options,
         )
         if collected:

@@ -33,7 +33,9 @@ def fuses(input: Tensor, shift: nn.Module, conv: nn.Conv2d) -> bool:
     weight, displacements = conv.weight, shift.displacements
     if "triton" not in backend.KERNELS["shift_pointwise"] or input.device.type != backend.DEVICE["triton"]:
         return False
-    hooks = (m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks for m in (shift, conv))
+    hooks = (
+        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks for m in (shift, conv)
+    )
     if any(hooks) or _has_any_global_hook() or transformed(input, weight):
         return False
     factors = _as_autocast(input, weight)
@@ -81,7 +83,9 @@ class _Trilinear(torch.autograd.Function):
         *factors, displacements = ctx.saved_tensors
         filled = [cotangent if factor is None else factor for factor in factors]
         gradients = [
-            _Trilinear.apply(*(None if m == n else f for m, f in enumerate(filled)), displacements, ctx.size, ctx.stride)
+            _Trilinear.apply(
+                *(None if m == n else f for m, f in enumerate(filled)), displacements, ctx.size, ctx.stride
+            )
             if factors[n] is not None and ctx.needs_input_grad[n]
             else None
             for n in range(3)

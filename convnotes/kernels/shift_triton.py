@@ -20,7 +20,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from convnotes.kernels.launching import block, ceil_div, launch, operand_type, places_a_tile, places_of, product_tile, splits, wide
+from convnotes.kernels.launching import (
+    block,
+    ceil_div,
+    launch,
+    operand_type,
+    places_a_tile,
+    places_of,
+    product_tile,
+    splits,
+    wide,
+)
 
 _LEAST = 16  # a side of a matrix product
 
@@ -84,7 +94,9 @@ def _room(like: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _options(tensor: Tensor, places: int) -> dict:
     precision = "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
-    return dict(STEP=product_tile(tensor)[1], WIDE=wide(places), FACTOR=operand_type(tensor), PRECISION=precision, num_warps=4)
+    return dict(
+        STEP=product_tile(tensor)[1], WIDE=wide(places), FACTOR=operand_type(tensor), PRECISION=precision, num_warps=4
+    )
 
 
 @triton.jit

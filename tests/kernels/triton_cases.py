@@ -14,7 +14,7 @@ import torch
 
 import convnotes
 from convnotes import adder2d, definitions
-from convnotes.kernels import backend, deform_triton, launching, shift_triton
+from convnotes.kernels import adder_triton, backend, deform_triton, launching, shift_triton
 from convnotes.kernels.shift_pointwise import shift_pointwise
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -31,8 +31,8 @@ ADDER = {  # images, weight, options
     "stride beyond the picture": ((2, 3, 4, 5), (4, 3, 3, 3), dict(stride=(9, 7))),
 }
 DEFORM = {  # images, weight, offset groups, stride, padding, dilation, mask?
-    "v2": ((2, 4, 7, 6), (6, 2, 3, 2), 2, (2, 1), (1, 2), (1, 2), True),
-    "v1, its groups across the others": ((1, 6, 5, 4), (4, 3, 3, 3), 3, (2, 2), (2, 2), (2, 2), False),
+    "v2": ((2, 4, 7, 6), (6, 2, 2, 3), 2, (2, 1), (1, 2), (1, 2), True),
+    "v1, its groups across the others": ((1, 6, 5, 4), (4, 3, 2, 2), 3, (2, 2), (2, 1), (2, 2), False),
     "more channels than a step": ((1, 41, 5, 4), (67, 41, 1, 1), 1, (1, 1), (0, 0), (1, 1), True),
 }
 
@@ -77,15 +77,13 @@ def kernels_run(monkeypatch):
         names.append(kernel.fn.__name__)
         real(kernel, *rest, **constants)
 
-    from convnotes.kernels import adder_triton
-
     for module in (adder_triton, shift_triton, deform_triton):
         monkeypatch.setattr(module, "launch", launch)
     return names
 
 
 @pytest.mark.parametrize("case", ADDER.values(), ids=ADDER)
-@pytest.mark.parametrize("dtype", [*LOW, torch.float64], ids=str)
+@dtypes
 def test_the_adder_and_its_gradients_are_the_definition_s(case, dtype, kernels_run):
     images, weight, options = case
     x, w = random(*images, dtype=dtype), random(*weight, dtype=dtype)
@@ -98,6 +96,13 @@ def test_the_adder_and_its_gradients_are_the_definition_s(case, dtype, kernels_r
         expected = pull(expected, [X, W], g.double())
     close(pull(adder2d(x, w, **options), [x, w], g), expected)
     assert kernels_run == ["_sum_distances", "_sum_slopes"] * 2
+
+
+def test_the_adder_of_float64_sums_in_float64():
+    x, w = random(1, 3, 4, 5, dtype=torch.float64), random(2, 3, 2, 2, dtype=torch.float64)
+    X, W = doubled(x, w)
+    y, expected = adder2d(x, w, gradient="exact"), definitions.adder2d(X, W)
+    close(pull(y, [x], torch.ones_like(y)), pull(expected, [X], torch.ones_like(y)))
 
 
 @pytest.mark.parametrize("gradient", ["paper", "exact"])
@@ -115,8 +120,7 @@ def test_nan_and_infinity_go_through_the_adder_as_in_torch(where, gradient):
     torch.testing.assert_close(ours, theirs, equal_nan=True)
 
 
-@pytest.mark.parametrize(("C", "O", "stride"), [(19, 5, 1), (9, 17, 2), (40, 3, 3)])
-@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize(("C", "O", "stride", "last"), [(19, 5, 1, False), (9, 17, 2, True), (40, 3, 3, False)])
 @dtypes
 def test_shift_and_1x1_in_one_are_the_two_definitions(C, O, stride, last, dtype, kernels_run):
     x, w = random(2, C, 7, 6, dtype=dtype), random(O, C, 1, 1, dtype=dtype)
@@ -174,8 +178,9 @@ def test_a_shift_block_fuses_where_nobody_looks_inside(kernels_run):
 
 
 @pytest.mark.parametrize("case", DEFORM.values(), ids=DEFORM)
-@pytest.mark.parametrize("deterministic", [True, False])
-@dtypes
+@pytest.mark.parametrize(
+    ("deterministic", "dtype"), [(True, torch.float32), *((False, dtype) for dtype in LOW)], ids=str
+)
 def test_deformable_convolution_and_its_gradients_are_the_definition_s(case, deterministic, dtype, monkeypatch):
     images, weight, G, stride, padding, dilation, masked = case
     x, w, (KH, KW) = random(*images, dtype=dtype), random(*weight, dtype=dtype), weight[2:]
@@ -196,7 +201,12 @@ def test_deformable_convolution_and_its_gradients_are_the_definition_s(case, det
 
 def test_nan_and_infinite_offsets_act_as_they_do_in_torch():
     x, w, offset = random(1, 3, 4, 5), random(2, 3, 1, 1), torch.full((1, 2, 4, 5), 0.3, device=DEVICE)
-    offset[0, 0, 0, 0], offset[0, 1, 1, 1], offset[0, 0, 2, 2], offset[0, 0, 3, 3] = torch.nan, torch.nan, torch.inf, -1e30
+    offset[0, 0, 0, 0], offset[0, 1, 1, 1], offset[0, 0, 2, 2], offset[0, 0, 3, 3] = (
+        torch.nan,
+        torch.nan,
+        torch.inf,
+        -1e30,
+    )
     y = deform_triton.forward(x, offset, w, None, (1, 1), (0, 0), (1, 1))
     with backend.use("torch"):
         torch.testing.assert_close(y, convnotes.deform_conv2d(x, offset, w), equal_nan=True)
@@ -215,7 +225,7 @@ def test_an_empty_batch_needs_no_kernel():
 
 
 def test_numbers_of_places_may_need_64_bits(monkeypatch):
-    for module in (shift_triton, deform_triton, __import__("convnotes.kernels.adder_triton", fromlist=["wide"])):
+    for module in (adder_triton, shift_triton, deform_triton):
         monkeypatch.setattr(module, "wide", lambda places: True)
     x, w = random(2, 3, 7, 6), random(2, 3, 3, 3)
     close([adder2d(x, w, stride=2)], [definitions.adder2d(*doubled(x, w), stride=2)])
