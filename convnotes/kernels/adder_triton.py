@@ -11,9 +11,9 @@ For the gradient, the pixels of one remainder by the stride meet the same taps: 
 no tap is visited in vain. Half and bfloat16 are summed in float32. A place outside the picture is a 0, which costs |w|;
 where there is no place at all nothing is added, whatever the weight is, NaN among them.
 
-A warp has 16 rows × 128 places, a thread 16 × 4: by Triton's layout of such a tile all rows of a place are one thread's,
-so a tap costs it 20 loads, those of the weight the same for the whole warp, and 64 sums. Compiled for an H100, 58 % of
-the instructions of the forward loop are its additions; never run on one.
+A warp has 16 rows × 128 places, a thread 16 × 4: Triton lays such a tile out with all rows of a place in one thread, so
+a tap costs it 20 loads, those of the weight the same for the whole warp, and 64 sums. Compiled for an H100, 58 % of the
+instructions of the forward loop are its additions; never run on one.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     "torch"    plain torch, on any device and for any dtype
     "numba"    loops compiled for this processor: CPU, float32 and float64; `pip install "convnotes[fast]"`
-    "triton"   kernels for CUDA; `pip install "convnotes[gpu]"`
+    "triton"   kernels for CUDA, float64 for the adder only; `pip install "convnotes[gpu]"`; never run on a GPU so far
     "auto"     the fastest of them that can run, asked anew for each call, else "torch"; never fails
 
 `use(name)` chooses for what follows, `with use(name):` for a block. The choice belongs to the thread or task that makes

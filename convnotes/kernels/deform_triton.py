@@ -6,9 +6,9 @@
 Forward, a program makes one tile of outputs × places: for each tap and each run of channels that one offset moves, it
 finds the four pixels around each place once, and then gathers and multiplies 16 or 32 channels at a time. Backward, one
 program has one tap of one offset group and some places: it makes q, compares it with the pixels for the gradients of
-offset and mask, and hands it back to the pixels. That is added atomically, in float32, in no fixed order; where
-`torch.are_deterministic_algorithms_enabled()`, q is written out instead and collected pixel by pixel (`kernels.deform`),
-which takes memory for all samples. The gradient of the weight samples again, and sums parts of the places apart and
+offset and mask, and hands it back to the pixels. That is added atomically, in float32, in no fixed order; where torch
+is asked for deterministic algorithms, q is written out instead and collected pixel by pixel (`kernels.deform`), which
+takes memory for all samples. The gradient of the weight samples again, and sums parts of the places apart and
 then together, always in the same order.
 
 Whole pixels and fractions of an offset are kept apart, and are float32; so are all sums. What is outside reads 0, an

@@ -74,7 +74,7 @@ def sum_type(dtype: torch.dtype) -> tl.dtype:
 
 
 def operand_type(tensor: Tensor) -> tl.dtype:
-    """What a matrix product takes its factors in: their own type, but float32 in the interpreter, for want of bfloat16."""
+    """What a matrix product takes its factors in: their own type; float32 in the interpreter, for want of bfloat16."""
     return _TRITON[tensor.dtype] if tensor.is_cuda else tl.float32
 
 

@@ -17,9 +17,9 @@ from convnotes.kernels import backend
 from convnotes.kernels.transforms import transformed
 
 # Outputs up to which the fused product is taken: one tile of it. Each further tile reads all channels again, and finds
-# their places again, which costs more instructions than the product itself: compiled for an H100, 1,560 for 32
-# channels × 128 places in bfloat16 and 1,040 for 16 × 64 in float32, by which one tile takes some three quarters of the time of shift and convolution one
-# after the other, and two tiles more than that. Reckoned, never measured.
+# their places again, which costs more instructions than the product itself. Compiled for an H100 they are 1,560 a warp
+# for 32 channels × 128 places in bfloat16 and 1,040 for 16 × 64 in float32, by which one tile takes some three quarters
+# of the time of shift and convolution one after the other, and two take more than all of it. Reckoned, never measured.
 _PAYS_UP_TO = 64
 
 
@@ -33,16 +33,19 @@ def fuses(input: Tensor, shift: nn.Module, conv: nn.Conv2d) -> bool:
     weight, displacements = conv.weight, shift.displacements
     if "triton" not in backend.KERNELS["shift_pointwise"] or input.device.type != backend.DEVICE["triton"]:
         return False
-    hooks = (
-        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks for m in (shift, conv)
-    )
-    if any(hooks) or _has_any_global_hook() or transformed(input, weight):
+    if _hooked(shift) or _hooked(conv) or _has_any_global_hook() or transformed(input, weight):
         return False
     factors = _as_autocast(input, weight)
     return (
         conv.out_channels <= _PAYS_UP_TO
         and displacements.device == input.device
         and backend.chosen("shift_pointwise", factors) == "triton"
+    )
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     )
 
 
@@ -82,10 +85,9 @@ class _Trilinear(torch.autograd.Function):
     def backward(ctx, cotangent):
         *factors, displacements = ctx.saved_tensors
         filled = [cotangent if factor is None else factor for factor in factors]
+        rest = (displacements, ctx.size, ctx.stride)
         gradients = [
-            _Trilinear.apply(
-                *(None if m == n else f for m, f in enumerate(filled)), displacements, ctx.size, ctx.stride
-            )
+            _Trilinear.apply(*filled[:n], None, *filled[n + 1 :], *rest)
             if factors[n] is not None and ctx.needs_input_grad[n]
             else None
             for n in range(3)

@@ -9,8 +9,8 @@ store, each channel at its own displaced place. No two places of a channel go to
 atomically; pixels that no place goes to are 0. The third is a long sum: parts of it are summed apart and then together,
 always in the same order. Factors of float32 are multiplied as float32, or as TF32 where torch lets convolutions do so.
 
-Tiles of 64 × 128 with 4 warps and 32 terms a step, in float32 64 × 64 and 16: chosen by what compiles for an H100 without
-spilling registers in its loop, never measured.
+Tiles of 64 × 128 with 4 warps and 32 terms a step, in float32 64 × 64 and 16: chosen by what compiles for an H100
+without spilling registers in its loop, never measured.
 """
 
 from __future__ import annotations
