@@ -26,13 +26,13 @@ dtypes = pytest.mark.parametrize("dtype", LOW, ids=str)
 ADDER = {  # images, weight, options
     "strided and dilated": ((2, 5, 7, 6), (3, 5, 3, 3), dict(stride=2, dilation=2, padding=2)),
     "rectangular": ((2, 3, 7, 6), (5, 3, 3, 2), dict(stride=(2, 1), padding=(1, 0), dilation=(1, 2))),
-    "grouped": ((2, 4, 7, 6), (6, 2, 3, 3), dict(groups=2, padding=1)),
-    "more rows than a tile": ((1, 19, 5, 4), (37, 19, 1, 1), dict(stride=3)),
+    "grouped": ((1, 4, 5, 6), (6, 2, 2, 3), dict(groups=2, padding=1)),
+    "more rows than a tile": ((1, 17, 4, 4), (19, 17, 1, 1), dict(stride=3)),
     "stride beyond the picture": ((2, 3, 4, 5), (4, 3, 3, 3), dict(stride=(9, 7))),
 }
 DEFORM = {  # images, weight, offset groups, stride, padding, dilation, mask?
-    "v2": ((2, 4, 7, 6), (6, 2, 2, 3), 2, (2, 1), (1, 2), (1, 2), True),
-    "v1, its groups across the others": ((1, 6, 5, 4), (4, 3, 2, 2), 3, (2, 2), (2, 1), (2, 2), False),
+    "v2": ((2, 4, 5, 4), (6, 2, 1, 3), 2, (2, 1), (1, 2), (1, 2), True),
+    "v1, its groups across the others": ((1, 6, 5, 4), (4, 3, 2, 1), 3, (2, 2), (2, 1), (2, 2), False),
     "more channels than a step": ((1, 41, 5, 4), (67, 41, 1, 1), 1, (1, 1), (0, 0), (1, 1), True),
 }
 
