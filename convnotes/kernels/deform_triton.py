@@ -25,7 +25,17 @@ from torch import Tensor
 
 from convnotes.kernels import deform_kernels as kernels
 from convnotes.kernels.deform import _Trilinear
-from convnotes.kernels.launching import block, ceil_div, launch, operand_type, places_a_tile, product_tile, splits, wide
+from convnotes.kernels.launching import (
+    block,
+    ceil_div,
+    launch,
+    operand_type,
+    places_a_tile,
+    precision,
+    product_tile,
+    splits,
+    wide,
+)
 
 _LEAST = 16
 
@@ -96,7 +106,7 @@ class _Work:
             MASKED=mask is not None,
             WIDE=wide(self.places),
             FACTOR=operand_type(input),
-            PRECISION="tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee",
+            PRECISION=precision(convolution=False),
             num_warps=4,
         )
 

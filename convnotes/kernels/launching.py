@@ -81,3 +81,12 @@ def operand_type(tensor: Tensor) -> tl.dtype:
 def product_tile(tensor: Tensor) -> tuple[int, int]:
     """Places of a matrix product's tile, at most, and terms a step; 64 rows beside them leave no sum in memory."""
     return (64, 16) if tensor.dtype == torch.float32 else (128, 32)
+
+
+def precision(convolution: bool) -> str:
+    """How float32 factors are multiplied: as torch lets its own convolutions, or else its matrix products, do it."""
+    if hasattr(torch.backends.cudnn, "conv"):  # torch 2.9 and later, where reading allow_tf32 may raise
+        settings = torch.backends.cudnn.conv if convolution else torch.backends.cuda.matmul
+        return "tf32" if settings.fp32_precision == "tf32" else "ieee"
+    settings = torch.backends.cudnn if convolution else torch.backends.cuda.matmul
+    return "tf32" if settings.allow_tf32 else "ieee"

@@ -93,9 +93,12 @@ def _room(like: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _options(tensor: Tensor, places: int) -> dict:
-    precision = "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
     return dict(
-        STEP=product_tile(tensor)[1], WIDE=wide(places), FACTOR=operand_type(tensor), PRECISION=precision, num_warps=4
+        STEP=product_tile(tensor)[1],
+        WIDE=wide(places),
+        FACTOR=operand_type(tensor),
+        PRECISION=precision(convolution=True),
+        num_warps=4,
     )
 
 

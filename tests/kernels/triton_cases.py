@@ -46,6 +46,7 @@ def once_in_low_precision(cases):
 @pytest.fixture(autouse=True)
 def _unwritten_memory_is_nan(monkeypatch):
     torch.use_deterministic_algorithms(True)
+    monkeypatch.setattr(shift_triton, "precision", lambda convolution: "ieee")  # convolutions have TF32 by default
     assert torch.empty(3).isnan().all()
     if INTERPRETED:
         monkeypatch.setitem(backend.DEVICE, "triton", "cpu")
@@ -235,3 +236,15 @@ def test_numbers_of_places_may_need_64_bits(monkeypatch):
     moves, w = torch.ones(3, 2, dtype=torch.int64, device=DEVICE), random(2, 3, 1, 1)
     X, W = doubled(x, w)
     close([shift_pointwise(x, w, moves, 1)], [definitions.conv2d(definitions.shift2d(X, moves), W)])
+
+
+def test_tf32_is_used_where_torch_uses_it():
+    before = torch.backends.cuda.matmul.fp32_precision if hasattr(torch.backends.cudnn, "conv") else None
+    if before is None:
+        pytest.skip("this torch has one setting only")
+    assert launching.precision(convolution=False) == "ieee"
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        assert launching.precision(convolution=False) == "tf32"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
