@@ -27,6 +27,7 @@ from convnotes.kernels.launching import (
     operand_type,
     places_a_tile,
     places_of,
+    precision,
     product_tile,
     splits,
     wide,
