@@ -28,13 +28,14 @@ from torch import Tensor
 Name = Literal["auto", "torch", "numba", "triton"]
 VARIABLE = "CONVNOTES_BACKEND"
 DEVICE = {"triton": "cuda", "numba": "cpu"}  # the special ones, the fastest first; a test may lend triton the CPU
+# What "auto" may take: a backend whose kernels have run, and been timed, on a device of their kind.
+MEASURED = ("numba",)
 # operator → backend → dtypes that it has kernels for
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 KERNELS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
-    "adder": {"numba": (torch.float32, torch.float64)},
-    "deform_conv2d": {"numba": (torch.float32, torch.float64)},
-    "depthwise_conv2d": {"numba": (torch.float32, torch.float64)},
     "adder": {"numba": (torch.float32, torch.float64), "triton": (*_FLOATS, torch.float64)},
+    "deform_conv2d": {"numba": (torch.float32, torch.float64), "triton": _FLOATS},
+    "depthwise_conv2d": {"numba": (torch.float32, torch.float64)},
     "shift_pointwise": {"triton": _FLOATS},
 }
 _EXTRA = {"numba": "fast", "triton": "gpu"}
@@ -90,7 +91,7 @@ def chosen(op: str, tensors: Iterable[Tensor | None]) -> str:
         return len(dtypes) == 1 and dtypes <= set(kernels.get(backend, ()))
 
     if name == "auto":
-        able = (b for b in DEVICE if devices == {DEVICE[b]} and has_kernel(b) and _obstacle(b) is None)
+        able = (b for b in MEASURED if devices == {DEVICE[b]} and has_kernel(b) and _obstacle(b) is None)
         return next(able, "torch")
     if devices - {DEVICE[name]}:
         able = [b for b in available() if b == "torch" or devices == {DEVICE[b]}]

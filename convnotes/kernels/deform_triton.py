@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from convnotes.kernels import deform_kernels as kernels
-from convnotes.kernels.deform import _Trilinear
+from convnotes.kernels.deform import table_gradient
 from convnotes.kernels.launching import (
     block,
     ceil_div,
@@ -143,7 +143,7 @@ class _Work:
         )
         if collected:
             rows = B * (H + 2) * (W + 2) * self.G
-            table = _Trilinear.apply(None, weights, columns, index, rows).view(B, H + 2, W + 2, C)
+            table = table_gradient(weights, columns, index, rows).view(B, H + 2, W + 2, C)
             total = table[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
         return total.to(input.dtype) if pixels else None, by_offset, by_mask
 

@@ -248,3 +248,18 @@ def test_tf32_is_used_where_torch_uses_it():
         assert launching.precision(convolution=False) == "tf32"
     finally:
         torch.backends.cuda.matmul.fp32_precision = before
+
+
+def test_the_deformable_layer_takes_the_kernels_forward_and_backward():
+    (shape, kernel, groups, stride, padding, dilation, _), dtype = next(iter(DEFORM.values())), torch.float32
+    x, w = random(*shape, dtype=dtype), random(*kernel, dtype=dtype)
+    places = definitions.conv2d(x, w, None, stride, padding, dilation, shape[1] // kernel[1]).shape[2:]
+    taps = groups * kernel[2] * kernel[3]
+    offset, mask = random(shape[0], 2 * taps, *places, dtype=dtype), random(shape[0], taps, *places, dtype=dtype)
+    leaves = (x, offset, w, mask)
+    wide = doubled(*leaves)
+    expected = definitions.deform_conv2d(*wide[:3], None, stride, padding, dilation, wide[3])
+    g = torch.randn_like(expected)
+    ours = convnotes.deform_conv2d(x, offset, w, None, stride, padding, dilation, mask)
+    assert type(ours.grad_fn).__name__ != "ViewBackward0"
+    close(pull(ours, leaves, g), pull(expected, wide, g))
