@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import html
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from convnotes.designs.blocks import DESIGNS
 from convnotes.measure import Timing
+from convnotes.measure.rows import columns, read_rows, write_rows
 
 KEY = ("data", "budget", "design", "seeds", "epochs", "batch", "dtype", "device")  # rows equal in these are one row
 TIMES = ("inference_ms", "inference_p20", "inference_p80", "step_ms", "step_p20", "step_p80", "timed_on")
@@ -91,53 +90,19 @@ class Row:
         return dataclasses.replace(self, **dict(zip(TIMES, [*numbers, timed_on], strict=True)))
 
 
-COLUMNS = tuple(column.name for column in dataclasses.fields(Row))
-_READ: dict[str, Callable[[str], Any]] = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "float | None": lambda text: float(text) if text else None,
-    "tuple[int, ...]": lambda text: tuple(map(int, text.split())),
-    "tuple[float, ...]": lambda text: tuple(map(float, text.split())),
-}
+COLUMNS = columns(Row)
 
 
 def read(file: str | os.PathLike) -> list[Row]:
     """The rows of `file`. Raises `ValueError` for another file than `write` makes, naming the line."""
-    with open(file, newline="", encoding="utf-8") as stream:
-        lines = csv.DictReader(stream)
-        if tuple(lines.fieldnames or ()) != COLUMNS:
-            missing = [name for name in COLUMNS if name not in (lines.fieldnames or ())]
-            raise ValueError(f"{file} is no table of designs: it lacks the columns {', '.join(missing) or 'in order'}")
-        kinds = {column.name: _READ[column.type] for column in dataclasses.fields(Row)}
-        return [_row(line, kinds, f"line {number} of {file}") for number, line in enumerate(lines, 2)]
-
-
-def _row(line: dict[str, str], kinds: dict[str, Callable[[str], Any]], where: str) -> Row:
-    try:
-        return Row(**{name: kind(line[name]) for name, kind in kinds.items()})
-    except (TypeError, ValueError, AttributeError) as problem:
-        raise ValueError(f"{where} is no row of a table of designs: {problem}") from problem
+    return read_rows(file, Row, "table of designs")
 
 
 def write(file: str | os.PathLike, rows: Iterable[Row]) -> None:
     """Write `rows` in order of data, budget and design. What was there is replaced as a whole, or not at all."""
-    path, places = Path(file), {name: place for place, name in enumerate(DESIGNS)}
+    places = {name: place for place, name in enumerate(DESIGNS)}
     ordered = sorted(rows, key=lambda row: (row.data, row.budget, places.get(row.design, len(places)), str(row.key)))
-    staged = path.with_name(path.name + ".part")
-    with open(staged, "w", newline="", encoding="utf-8") as stream:
-        lines = csv.writer(stream, lineterminator="\n")
-        lines.writerow(COLUMNS)
-        lines.writerows([_text(getattr(row, name)) for name in COLUMNS] for row in ordered)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(staged, path)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple):
-        return " ".join(map(str, value))
-    return "" if value is None else str(value)
+    write_rows(file, Row, ordered)
 
 
 def front(rows: Sequence[Row], cost: str, gain: str = "accuracy") -> list[Row]:

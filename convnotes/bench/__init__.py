@@ -1,0 +1,29 @@
+"""Time the operators of this package against what one would use instead, and against the plain convolution.
+
+    python -m convnotes.bench [--op adder …] [--device cuda] [--backend torch numba] [--threads 2] [--csv FILE]
+
+rivals      what is used instead, written from its published definition
+operators   what is timed: ours, its rivals, and the convolution that is the yardstick, on one set of tensors
+layers      the designs of part 1, which stand in for a convolution and do not equal it
+run         equal results first, then the times of all calls in turn: the rows
+table       rows in a file
+memory      the allocator that a time belongs to, and what fits
+"""
+
+from convnotes.bench.operators import OPS, SHAPES, cases
+from convnotes.bench.run import Unequal, check_equal, machine_peak, measure, results
+from convnotes.bench.table import Row, read, write
+
+__all__ = [
+    "OPS",
+    "SHAPES",
+    "Row",
+    "Unequal",
+    "cases",
+    "check_equal",
+    "machine_peak",
+    "measure",
+    "read",
+    "results",
+    "write",
+]

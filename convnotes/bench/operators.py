@@ -1,0 +1,212 @@
+"""What is timed: each operator of this package, what one would use instead, and the plain convolution as the yardstick.
+
+All calls of a case get the same numbers. Where a rival computes the same function, equal results are asserted before
+anything is timed; so offsets keep away from whole pixels and sums from the kink of a ReLU, where the last bit of
+float32 would choose between two derivatives.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convnotes.bench import rivals
+from convnotes.bench.layers import LAYERS, build_layer
+from convnotes.bench.memory import too_large
+from convnotes.bench.parts import Call, Calls, Make, Shape
+from convnotes.kernels.depthwise import depthwise_conv2d
+from convnotes.operations.adder import adder2d
+from convnotes.operations.shift import Shift2d, shift2d
+from convnotes.receptive_field.deformable import deform_conv2d
+from convnotes.receptive_field.non_local import non_local2d
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operator with its options on one shape (batch, channels, side).
+
+    `build` draws the tensors and gives the calls. `kernel` is the operator's name among the backends.
+    """
+
+    op: str
+    variant: str
+    shape: Shape
+    build: Callable[[Make], Calls] = field(repr=False)
+    kernel: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.op} {self.variant} {self.shape_text}".replace("  ", " ")
+
+    @property
+    def shape_text(self) -> str:
+        batch, channels, side = self.shape
+        return f"{batch}×{channels}×{side}×{side}"
+
+
+def conv(x: Tensor, weight: Tensor) -> Tensor:
+    return F.conv2d(x, weight, padding=weight.shape[2] // 2)
+
+
+def yardstick(make: Make, shape: Shape, x: Tensor | None = None, size: int = 3) -> tuple[str, Call, int]:
+    """The plain convolution from C channels to C on `shape`: its name, the call and its multiply-adds."""
+    batch, channels, side = shape
+    weight = make(channels, channels, size, size, scale=1 / (size * math.sqrt(channels)))
+    x = make(*_images(shape)) if x is None else x
+    return f"conv2d {size}×{size}", Call(conv, {"x": x, "weight": weight}), batch * side**2 * size**2 * channels**2
+
+
+def adder(make: Make, shape: Shape) -> Calls:
+    batch, channels, side = shape
+    inputs = {"x": make(*_images(shape)), "weight": make(channels, channels, 3, 3)}
+    numbers = 9 * channels**2 * side**2 * batch  # one for every tap: all are there three times in training
+    obstacle = too_large(3 * 4 * numbers, make.device)
+    ours = Call(lambda x, weight: adder2d(x, weight, padding=1), inputs)
+    return Calls(
+        ours,
+        numbers,
+        {"unfold and broadcast": obstacle or Call(rivals.adder2d, inputs)},
+        *yardstick(make, shape, inputs["x"]),
+    )
+
+
+def deformable(make: Make, shape: Shape, offset_groups: int) -> Calls:
+    batch, channels, side = shape
+    taps = 9 * offset_groups
+    x = make(*_images(shape))
+    inputs = {
+        "x": x,
+        "offset": make.between_pixels(batch, 2 * taps, side, side),
+        "mask": make(batch, taps, side, side).detach().sigmoid().requires_grad_(),
+        "weight": make(channels, channels, 3, 3, scale=1 / (3 * math.sqrt(channels))),
+    }
+    ours = Call(lambda x, offset, mask, weight: deform_conv2d(x, offset, weight, padding=1, mask=mask), inputs)
+    rival = rivals.no_torchvision() or Call(rivals.deform_conv2d, inputs)
+    macs = 9 * channels**2 * side**2 * batch
+    return Calls(ours, macs, {"torchvision.ops.deform_conv2d": rival}, *yardstick(make, shape, x))
+
+
+def non_local(make: Make, shape: Shape, mode: str) -> Calls:
+    batch, channels, side = shape
+    places = side**2
+    inputs = {name: make(*_images(shape), scale=0.5) for name in ("query", "key", "value")}
+    if mode == "concat":
+        inputs["relation"] = make(2 * channels)
+        off_the_kink(inputs)
+    pairs = 4 * batch * places**2  # bytes
+    ours = Call(functools.partial(_ours_non_local, mode=mode), inputs)
+    published = {
+        "gaussian": {"all pairs": (rivals.non_local_gaussian, 4)},
+        "dot": {"all pairs": (rivals.non_local_dot, 4)},
+        "concat": {  # the last: [2·C, N, N], its gradient, and a copy of either in blocks
+            "all pairs, ReLU(a + b)": (rivals.non_local_concat, 5),
+            "all pairs, cat and 1×1": (
+                rivals.non_local_concat_1x1,
+                12 * channels,
+            ),  # [2·C, N, N], its gradient and their copies in blocks
+        },
+    }
+    them = {
+        name: too_large(tensors * pairs, make.device) or Call(run, inputs)
+        for name, (run, tensors) in published[mode].items()
+    }
+    macs = {"gaussian": 2 * batch * places**2 * channels, "dot": 2 * batch * places * channels**2, "concat": None}
+    return Calls(ours, macs[mode], them, *yardstick(make, shape, inputs["query"]))
+
+
+def _ours_non_local(query: Tensor, key: Tensor, value: Tensor, relation: Tensor | None = None, *, mode: str) -> Tensor:
+    return non_local2d(query, key, value, mode, relation=relation)
+
+
+@torch.no_grad()
+def off_the_kink(inputs: dict[str, Tensor], step: float = 2**-10) -> None:
+    """Move the last channel of query and key so that no a_i + b_j comes within a quarter of `step` of 0."""
+    for name, half, off in zip(("query", "key"), inputs["relation"].chunk(2), (0.25, 0.5), strict=True):
+        half[-1] = 1.0
+        x = inputs[name]
+        score = torch.einsum("bchw,c->bhw", x.double(), half.double())
+        x[:, -1] += ((score / step).round() + off) * step - score
+
+
+def shift(make: Make, shape: Shape) -> Calls:
+    """The depthwise rival gets the kernels that shift: then both are the same function."""
+    batch, channels, side = shape
+    x, pointwise = make(*_images(shape)), make(channels, channels, 1, 1, scale=channels**-0.5)
+    layer = Shift2d(channels)
+    moves = layer.displacements.tolist()
+    depthwise = torch.zeros(channels, 1, 3, 3)
+    for channel, (dy, dx) in enumerate(moves):
+        depthwise[channel, 0, 1 + dy, 1 + dx] = 1.0
+    theirs = {"x": x, "pointwise": pointwise, "depthwise": make.leaf(depthwise)}
+    last = {name: make.leaf(t.detach().to(memory_format=torch.channels_last)) for name, t in theirs.items()}
+    ours = Call(lambda x, pointwise: F.conv2d(shift2d(x, moves), pointwise), {"x": x, "pointwise": pointwise})
+    them = {
+        "depthwise 3×3 and 1×1": Call(rivals.depthwise_separable, theirs),
+        "depthwise 3×3 and 1×1, channels_last": Call(rivals.depthwise_separable, last),
+    }
+    return Calls(ours, batch * side**2 * channels**2, them, *yardstick(make, shape, x))
+
+
+def depthwise(make: Make, shape: Shape, size: int, dilation: int) -> Calls:
+    batch, channels, side = shape
+    padding, rates = (dilation * (size // 2),) * 2, (dilation, dilation)
+    inputs = {"x": make(*_images(shape)), "weight": make(channels, 1, size, size, scale=1 / size)}
+    ours = Call(lambda x, weight: depthwise_conv2d(x, weight, None, (1, 1), padding, rates), inputs)
+    theirs = functools.partial(rivals.depthwise, dilation=dilation)
+    last = {name: make.leaf(t.detach().to(memory_format=torch.channels_last)) for name, t in inputs.items()}
+    them = {"torch's depthwise": Call(theirs, inputs), "torch's depthwise, channels_last": Call(theirs, last)}
+    return Calls(ours, batch * side**2 * channels * size**2, them, *yardstick(make, shape, inputs["x"]))
+
+
+def _images(shape: Shape) -> tuple[int, int, int, int]:
+    batch, channels, side = shape
+    return batch, channels, side, side
+
+
+Variants = dict[str, Callable[[Make, Shape], Calls]]
+
+# operator → (its name among the backends, variant → builder)
+OPS: dict[str, tuple[str | None, Variants]] = {
+    "adder": ("adder", {"3×3": adder}),
+    "deformable": (
+        "deform_conv2d",
+        {f"{g} offset group{'s' * (g > 1)}": functools.partial(deformable, offset_groups=g) for g in (1, 4)},
+    ),
+    "non-local": (None, {mode: functools.partial(non_local, mode=mode) for mode in ("gaussian", "dot", "concat")}),
+    "shift": (None, {"and 1×1": shift}),
+    "depthwise": (
+        "depthwise_conv2d",
+        {
+            "3×3, dilation 2": functools.partial(depthwise, size=3, dilation=2),
+            "5×5": functools.partial(depthwise, size=5, dilation=1),
+            "7×7": functools.partial(depthwise, size=7, dilation=1),
+        },
+    ),
+} | {name: (None, {"": functools.partial(build_layer, name)}) for name in LAYERS}
+
+_LARGE_TO_SMALL: tuple[Shape, ...] = ((8, 64, 56), (32, 16, 32), (32, 64, 8), (2, 256, 14))
+SHAPES: dict[str, tuple[Shape, ...]] = {
+    "adder": ((32, 16, 32), (32, 32, 16), (32, 64, 8), (2, 64, 56)),  # the stages of a ResNet-20, and a larger map
+    "deformable": ((2, 64, 56), (8, 128, 28)),
+    "non-local": ((1, 32, 32), (1, 32, 64), (1, 32, 128)),
+    "shift": ((8, 64, 56), (32, 64, 16), (8, 256, 14)),
+    "depthwise": ((8, 96, 56),),
+} | dict.fromkeys(LAYERS, _LARGE_TO_SMALL)
+
+
+def cases(op: str, shapes: tuple[Shape, ...] | None = None) -> list[Case]:
+    """The cases of an operator, on its own shapes or on others. Raises `ValueError` for an unknown operator."""
+    if op not in OPS:
+        raise ValueError(f"there is no operator {op!r}; the names are {', '.join(OPS)}")
+    kernel, variants = OPS[op]
+    return [
+        Case(op, variant, shape, functools.partial(build, shape=shape), kernel)
+        for shape in shapes or SHAPES[op]
+        for variant, build in variants.items()
+    ]

@@ -1,0 +1,86 @@
+"""What a case is made of: calls on named tensors, and who draws the tensors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convnotes.kernels import backend
+
+Shape = tuple[int, int, int]  # batch, channels, height = width
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of named tensors, whose gradients are wanted; `backend` computes it, forwards and backwards."""
+
+    run: Callable[..., Tensor]
+    inputs: dict[str, Tensor]
+    backend: str | None = None
+
+    def forward(self) -> Tensor:
+        with _by(self.backend):
+            return self.run(**self.inputs)
+
+    def gradients(self, cotangent: Tensor) -> dict[str, Tensor]:
+        with _by(self.backend):
+            y, wanted = self.run(**self.inputs), list(self.inputs.values())
+            return dict(zip(self.inputs, torch.autograd.grad(y, wanted, cotangent), strict=True))
+
+
+@contextlib.contextmanager
+def _by(name: str | None) -> Iterator[None]:
+    """Choose a backend, for the threads too in which autograd runs a backward on a GPU: they see the variable alone."""
+    if name is None:
+        yield
+        return
+    before = os.environ.get(backend.VARIABLE)
+    os.environ[backend.VARIABLE] = name
+    try:
+        with backend.use(name):
+            yield
+    finally:
+        if before is None:
+            del os.environ[backend.VARIABLE]
+        else:
+            os.environ[backend.VARIABLE] = before
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Ours, its multiply-adds (None: none to speak of), the rivals by name or why one is skipped, and the yardstick.
+
+    With `same=False` the rivals are other functions for the same purpose.
+    """
+
+    ours: Call
+    macs: int | None
+    rivals: dict[str, Call | str]
+    conv_name: str
+    conv: Call
+    conv_macs: int
+    same: bool = True
+
+
+class Make:
+    """Draws float32 tensors that want a gradient: the same numbers on every device."""
+
+    def __init__(self, device: str = "cpu", seed: int = 0) -> None:
+        self.device = device
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, *shape: int, scale: float = 1.0) -> Tensor:
+        return self.leaf(scale * torch.randn(shape, generator=self._generator))
+
+    def between_pixels(self, *shape: int) -> Tensor:
+        """From −2 to 3, a tenth of a pixel at least from any whole number."""
+        whole = torch.randint(-2, 3, shape, generator=self._generator)
+        return self.leaf(whole + 0.1 + 0.8 * torch.rand(shape, generator=self._generator))
+
+    def leaf(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device).requires_grad_()

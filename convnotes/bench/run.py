@@ -1,0 +1,181 @@
+"""Equal results first, then the times of all calls in turn."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convnotes.bench.memory import allocator, extra_memory
+from convnotes.bench.operators import Case
+from convnotes.bench.parts import Call, Make
+from convnotes.bench.table import Row
+from convnotes.kernels import backend
+from convnotes.measure import Timing, compare, provenance
+
+TOLERANCE = 1e-4  # of float32 results: the largest difference over the largest value
+MODES = ("forward", "forward+backward")
+_LEAST_ROUNDS = 3
+
+
+class Unequal(ValueError):
+    """Two calls that should compute the same do not."""
+
+
+Results = tuple[Tensor, dict[str, Tensor]]
+
+
+def results(call: Call) -> Results:
+    """What a call gives, and the gradients of a fixed sum of it."""
+    y = call.forward().detach()
+    cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y)
+    return y, call.gradients(cotangent)
+
+
+def check_equal(ours: Results, rival: Results, name: str, tolerance: float = TOLERANCE) -> float:
+    """The largest difference of two `results`, over the largest value of each tensor.
+
+    Raises `Unequal` where it is more than `tolerance`, saying where. Gradients of tensors that only one of the two has
+    are not compared.
+    """
+    (y, gradients), (y_rival, gradients_rival) = ours, rival
+    if y.shape != y_rival.shape:
+        raise Unequal(f"{name} gives {tuple(y_rival.shape)}, ours {tuple(y.shape)}")
+    common = [n for n in gradients if n in gradients_rival]
+    pairs = {"the result": (y, y_rival)}
+    pairs |= {f"the gradient of {n}": (gradients[n], gradients_rival[n]) for n in common}
+    worst = 0.0
+    for what, (a, b) in pairs.items():
+        difference = ((a - b).abs().max() / b.abs().max().clamp(min=1e-30)).item()
+        if not difference <= tolerance:  # NaN is refused too
+            raise Unequal(f"{name}: {what} differs by {difference:.2g} of its largest value, allowed are {tolerance:g}")
+        worst = max(worst, difference)
+    return worst
+
+
+def machine_peak(device: str = "cpu", rounds: int = 60) -> float:
+    """The most multiply-adds a second, in thousand millions, of a matrix product and of a convolution in float32.
+
+    The best of `rounds` short calls: what else the machine does can only slow them down.
+    """
+    side, batch = (8192, 512) if torch.device(device).type == "cuda" else (640, 8)
+    generator = torch.Generator().manual_seed(0)
+    sizes = ((side, side), (side, side), (batch, 128, 14, 14), (128, 128, 3, 3))
+    a, b, x, w = (torch.randn(size, generator=generator).to(device) for size in sizes)
+    calls = {"product": lambda: a @ b, "convolution": lambda: torch.conv2d(x, w, padding=1)}
+    macs = {"product": side**3, "convolution": batch * 14**2 * w.numel()}
+    with torch.inference_mode(), full_float32():
+        timed = [compare(calls, rounds=1, warmup=0, min_seconds=0, device=device) for _ in range(rounds)]
+    return max(macs[name] / one[name].median for one in timed for name in calls) / 1e9
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """No rounding to TF32 on a GPU: it would be a race between two precisions."""
+    flags = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [flag.allow_tf32 for flag in flags]
+    for flag in flags:
+        flag.allow_tf32 = False
+    try:
+        yield
+    finally:
+        for flag, value in zip(flags, before, strict=True):
+            flag.allow_tf32 = value
+
+
+def measure(
+    case: Case,
+    *,
+    peak: float,
+    device: str = "cpu",
+    backends: Sequence[str] = ("torch", "auto"),
+    rounds: int = 7,
+    seconds: float = 3.0,
+    min_seconds: float = 0.02,
+    note: str = "",
+    say: Callable[[str], Any] = print,
+) -> list[Row]:
+    """Time one case: ours by each of `backends` that has a kernel, the rivals and the plain convolution, in turn.
+
+    A mode takes `rounds` rounds, or fewer, three at least, so that it takes about `seconds`. `peak` is what
+    `machine_peak` gave. What is skipped goes to `say`. Raises `Unequal`, and `RuntimeError` for a backend that cannot
+    run.
+    """
+    with full_float32():
+        made = case.build(Make(device))
+        for name, rival in made.rivals.items():
+            if isinstance(rival, str):
+                say(f"{case.name}: {name} is skipped, {rival}")
+        rivals = {name: rival for name, rival in made.rivals.items() if isinstance(rival, Call)}
+        ours = _by_backend(case, made.ours, backends)
+        differences = _differences(case, ours, rivals) if made.same else {}
+        calls = {("conv", made.conv_name): made.conv}
+        calls |= {("rival", name): call for name, call in rivals.items()} | {("ours", n): c for n, c in ours.items()}
+        rows = []
+        for mode in MODES:
+            jobs = {key: _job(call, mode) for key, call in calls.items()}
+            with _mode(mode):
+                start = time.perf_counter()
+                bytes = {key: extra_memory(job, device) for key, job in jobs.items()}
+                once = time.perf_counter() - start + min_seconds * len(jobs)
+                fewer = min(rounds, max(_LEAST_ROUNDS, int(seconds / once)))
+                times = compare(jobs, rounds=fewer, warmup=0, min_seconds=min_seconds, device=device)
+            yardstick = ("conv", made.conv_name)
+            them = [("rival", name) for name in rivals] or [yardstick]
+            for by in ours:
+                for rival in them:
+                    mine, conv = times["ours", by], times[yardstick].median
+                    work = None if made.macs is None else made.macs * (1 if mode == "forward" else 3)
+                    rows.append(
+                        Row(
+                            case.op, case.variant, case.shape_text, mode, by, rival[1],
+                            *_ms(mine), bytes["ours", by], made.macs,
+                            *_ms(times[rival]), bytes[rival],
+                            made.conv_name, *_ms(times[yardstick]), bytes[yardstick], made.conv_macs,
+                            round(times[rival].median / mine.median, 4), round(mine.median / conv, 4), round(peak, 2),
+                            None if work is None else round(work / mine.median / 1e9 / peak, 4),
+                            differences.get((by, rival[1])), mine.rounds,
+                            device, torch.get_num_threads(), allocator(device), provenance(device), note,
+                        )
+                    )  # fmt: skip
+        return rows
+
+
+def _by_backend(case: Case, call: Call, backends: Sequence[str]) -> dict[str, Call]:
+    """Our call by each backend that really runs, under its name."""
+    found: dict[str, Call] = {}
+    for name in backends:
+        with backend.use(name):
+            ran = backend.chosen(case.kernel or case.op, call.inputs.values())
+        found.setdefault(ran, Call(call.run, call.inputs, ran))
+    return found
+
+
+def _differences(case: Case, ours: dict[str, Call], rivals: dict[str, Call]) -> dict[tuple[str, str], float]:
+    """Backend and rival → how far apart their results are; raises `Unequal`. One rival's results at a time."""
+    own = {by: results(call) for by, call in ours.items()}
+    found = {}
+    for name, rival in rivals.items():
+        theirs = results(rival)
+        for by, given in own.items():
+            found[by, name] = check_equal(given, theirs, f"{case.name} by {by}, {name}")
+    return found
+
+
+def _mode(mode: str):
+    return torch.inference_mode() if mode == "forward" else contextlib.nullcontext()
+
+
+def _job(call: Call, mode: str) -> Callable[[], Any]:
+    if mode == "forward":
+        return call.forward
+    cotangent = torch.randn_like(call.forward().detach())
+    return lambda: call.gradients(cotangent)
+
+
+def _ms(timing: Timing) -> tuple[float, float, float]:
+    return tuple(round(1e3 * t, 4) for t in (timing.median, timing.p20, timing.p80))

@@ -1,0 +1,98 @@
+"""The rows of the benchmark, and the file that they are kept in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from convnotes.measure.rows import read_rows, write_rows
+
+KEY = ("op", "variant", "shape", "mode", "backend", "rival", "device", "threads", "allocator")
+GROUP = ("op", "variant", "shape", "device", "threads", "allocator")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operator of this package against one rival, and against the plain convolution.
+
+        op, variant, shape         what was timed, on an input of batch×channels×height×width
+        mode                       "forward", or "forward+backward": the gradients of all inputs and weights too
+        backend                    the code that computed ours (see `convnotes.kernels.backend`)
+        rival                      what one would use instead
+        conv                       the plain convolution that is the yardstick
+        …ms, …p20, …p80            milliseconds: median, 20th and 80th percentile of `rounds` rounds in turn
+        …bytes                     most bytes of tensors at once, without those that were there before
+        macs, conv_macs            multiply-adds of a forward pass, a tap of an adder as one; None: none to speak of
+        faster                     rival_ms / ms
+        of_conv                    ms / conv_ms
+        peak                       thousand million multiply-adds a second, the most that this machine reached
+        of_peak                    share of `peak` at which ours ran; forward+backward counts as three forwards
+        difference                 largest difference from the rival, over its largest value; None: another function
+        device, threads, allocator, machine, note     where, how and when
+
+    `read` and `write` keep rows in a file.
+    """
+
+    op: str
+    variant: str
+    shape: str
+    mode: str
+    backend: str
+    rival: str
+    ms: float
+    p20: float
+    p80: float
+    bytes: int
+    macs: int | None
+    rival_ms: float
+    rival_p20: float
+    rival_p80: float
+    rival_bytes: int
+    conv: str
+    conv_ms: float
+    conv_p20: float
+    conv_p80: float
+    conv_bytes: int
+    conv_macs: int
+    faster: float
+    of_conv: float
+    peak: float
+    of_peak: float | None
+    difference: float | None
+    rounds: int
+    device: str
+    threads: int
+    allocator: str
+    machine: str
+    note: str
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in KEY)
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """What rows that are measured together have in common."""
+        return tuple(getattr(self, name) for name in GROUP)
+
+    def __str__(self) -> str:
+        """One line; the operator and the shape are left out."""
+        share = "" if self.of_peak is None else f", {self.of_peak:.0%} of peak"
+        return (
+            f"{self.mode:16} {self.backend:6} {self.ms:.3g} ms ({self.p20:.3g} to {self.p80:.3g}), "
+            f"{self.faster:.3g}× as fast as {self.rival} ({self.rival_ms:.3g} ms), "
+            f"{self.of_conv:.3g}× the time of {self.conv}{share}, "
+            f"{self.bytes / 2**20:.3g} MiB against {self.rival_bytes / 2**20:.3g}"
+        )
+
+
+def read(file: str | os.PathLike) -> list[Row]:
+    """The rows of `file`. Raises `ValueError` for another file than `write` makes, naming the line."""
+    return read_rows(file, Row, "table of times")
+
+
+def write(file: str | os.PathLike, rows: Iterable[Row]) -> None:
+    """Write `rows` in their order. What was there is replaced as a whole, or not at all."""
+    write_rows(file, Row, rows)
