@@ -153,9 +153,11 @@ def test_importing_convnotes_costs_torch_and_nothing_more():
 
 
 def test_the_compilers_are_imported_by_the_first_call_that_needs_them():
-    modules = imported_modules("import torch\nimport convnotes.operations.adder, convnotes.kernels.backend")
+    layers = "import convnotes.operations.adder, convnotes.operations.shift, convnotes.kernels.backend"
+    modules = imported_modules(f"import torch\n{layers}")
     assert "convnotes.kernels.adder" in modules
-    for compiler in ("numba", "llvmlite", "convnotes.kernels.adder_numba"):
+    kernels = ("convnotes.kernels.adder_numba", "convnotes.kernels.adder_triton", "convnotes.kernels.shift_triton")
+    for compiler in ("numba", "llvmlite", "triton", *kernels):
         assert compiler not in modules, f"importing the layers imports {compiler}"
 
 

@@ -57,11 +57,14 @@ def contract(
 
 @torch.library.custom_op("convnotes::adder", mutates_args=(), schema=f"({_ARGUMENTS}, {_GEOMETRY}) -> Tensor")
 def _adder(*inputs) -> Tensor:
-    if backend.chosen("adder", inputs[:5]) == "numba":
-        from convnotes.kernels import adder_numba
-
-        return adder_numba.contract(*inputs)
-    return contract_in_tiles(*inputs)
+    name = backend.chosen("adder", inputs[:5])
+    if name == "numba":
+        from convnotes.kernels.adder_numba import contract as compiled
+    elif name == "triton":
+        from convnotes.kernels.adder_triton import contract as compiled
+    else:
+        compiled = contract_in_tiles
+    return compiled(*inputs)
 
 
 @_adder.register_fake

@@ -2,7 +2,7 @@
 
     "torch"    plain torch, on any device and for any dtype
     "numba"    loops compiled for this processor: CPU, float32 and float64; `pip install "convnotes[fast]"`
-    "triton"   kernels for CUDA; `pip install "convnotes[gpu]"`
+    "triton"   kernels for CUDA, float64 for the adder only; `pip install "convnotes[gpu]"`; never run on a GPU so far
     "auto"     the fastest of them that can run, asked anew for each call, else "torch"; never fails
 
 `use(name)` chooses for what follows, `with use(name):` for a block. The choice belongs to the thread or task that makes
@@ -27,12 +27,16 @@ from torch import Tensor
 
 Name = Literal["auto", "torch", "numba", "triton"]
 VARIABLE = "CONVNOTES_BACKEND"
-DEVICE = {"triton": "cuda", "numba": "cpu"}  # the special ones, the fastest first
+DEVICE = {"triton": "cuda", "numba": "cpu"}  # the special ones, the fastest first; a test may lend triton the CPU
+# What "auto" may take: a backend whose kernels have run, and been timed, on a device of their kind.
+MEASURED = ("numba",)
 # operator → backend → dtypes that it has kernels for
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 KERNELS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
-    "adder": {"numba": (torch.float32, torch.float64)},
-    "deform_conv2d": {"numba": (torch.float32, torch.float64)},
+    "adder": {"numba": (torch.float32, torch.float64), "triton": (*_FLOATS, torch.float64)},
+    "deform_conv2d": {"numba": (torch.float32, torch.float64), "triton": _FLOATS},
     "depthwise_conv2d": {"numba": (torch.float32, torch.float64)},
+    "shift_pointwise": {"triton": _FLOATS},
 }
 _EXTRA = {"numba": "fast", "triton": "gpu"}
 _choice: ContextVar[str | None] = ContextVar("convnotes backend", default=None)
@@ -87,7 +91,7 @@ def chosen(op: str, tensors: Iterable[Tensor | None]) -> str:
         return len(dtypes) == 1 and dtypes <= set(kernels.get(backend, ()))
 
     if name == "auto":
-        able = (b for b in DEVICE if devices == {DEVICE[b]} and has_kernel(b) and _obstacle(b) is None)
+        able = (b for b in MEASURED if devices == {DEVICE[b]} and has_kernel(b) and _obstacle(b) is None)
         return next(able, "torch")
     if devices - {DEVICE[name]}:
         able = [b for b in available() if b == "torch" or devices == {DEVICE[b]}]
@@ -116,6 +120,6 @@ def _obstacle(name: str) -> str | None:
         return f'{name} is not installed (pip install "convnotes[{_EXTRA[name]}]")'
     except Exception as problem:  # installed, but for another version of something else
         return f"importing {name} fails ({problem})"
-    if name == "triton" and not torch.cuda.is_available():
+    if DEVICE[name] == "cuda" and not torch.cuda.is_available():
         return "torch finds no CUDA device"
     return None

@@ -1,7 +1,7 @@
 """The deformable convolution as one operator of torch, and the choice of what computes it.
 
-An eager call on the CPU goes to `deform_numba` where that is chosen (`kernels.backend`), and else to `deform_plain`,
-which is differentiable in every way that torch knows. A first derivative of the numba path has loops of its own; one
+An eager call goes to `deform_numba` or `deform_triton` where that is chosen (`kernels.backend`), and else to
+`deform_plain`, which is differentiable in every way that torch knows. A first derivative has kernels of its own; one
 that is to be differentiated again, forward mode, `torch.func` and autocast take the plain path. Compiled or exported
 for the CPU it is one operator, `convnotes::deform_conv2d`, which chooses when it runs; for other devices the plain path
 is traced.
@@ -10,7 +10,10 @@ is traced.
 from __future__ import annotations
 
 import functools
+import importlib
 import math
+from collections.abc import Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -43,15 +46,20 @@ def _as_one_operator(*tensors: Tensor | None) -> bool:
         return False
     if torch.compiler.is_compiling():
         return device == "cpu"
-    return backend.chosen("deform_conv2d", tensors) == "numba" and not transformed(*tensors)
+    return backend.chosen("deform_conv2d", tensors) != "torch" and not transformed(*tensors)
+
+
+def _fast(tensors: Sequence[Tensor | None]) -> ModuleType | None:
+    """The file of the chosen backend's kernels; None for torch."""
+    name = backend.chosen("deform_conv2d", tensors)
+    return None if name == "torch" else importlib.import_module(f"convnotes.kernels.deform_{name}")
 
 
 @torch.library.custom_op("convnotes::deform_conv2d", mutates_args=(), schema=f"({_ARGUMENTS}) -> Tensor")
 def _forward(*inputs) -> Tensor:
-    if backend.chosen("deform_conv2d", inputs[:4]) == "numba":
-        from convnotes.kernels import deform_numba
-
-        return deform_numba.forward(*inputs, _output_room(*inputs[:3]))
+    fast = _fast(inputs[:4])
+    if fast is not None:
+        return fast.forward(*inputs, _output_room(*inputs[:3]))
     return _output_room(*inputs[:3]).copy_(deform_plain.forward(*inputs))
 
 
@@ -75,12 +83,8 @@ def _output_room(input: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
 def _backward(grad, *inputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of input, offset, weight and mask; empty tensors for what is not needed."""
     *call, needed = inputs
-    if backend.chosen("deform_conv2d", (grad, *call[:4])) == "numba":
-        from convnotes.kernels import deform_numba
-
-        found = deform_numba.backward(grad, *call, needed)
-    else:
-        found = deform_plain.backward(grad, *call)
+    fast = _fast((grad, *call[:4]))
+    found = deform_plain.backward(grad, *call) if fast is None else fast.backward(grad, *call, needed)
     room = _room(*call[:4], needed)  # in the memory formats that are promised
     return tuple(
         r if not wanted else value if value.stride() == r.stride() else r.copy_(value)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import check_channels, check_images
 from convnotes.kernels.shift import Run, by_gather, by_slices, runs
+from convnotes.kernels.shift_pointwise import fuses, shift_pointwise
 from convnotes.operations.cifar_resnet import CifarResNet, shortcut
 
 Order = Literal["contiguous", "interleaved"]
@@ -144,7 +145,8 @@ class ShiftBlock(nn.Module):
 
     The shift works on `expansion · out_channels` channels; the second 1×1 kernel carries the stride. Where shape
     changes the shortcut is a strided 1×1 convolution and batch norm. No ReLU after the sum. The paper's
-    convolution-shift-convolution module with expansion, in the order of the authors' residual network.
+    convolution-shift-convolution module with expansion, in the order of the authors' residual network. On CUDA with
+    Triton, outside captured graphs, shift and second convolution are one kernel (`kernels.shift_pointwise`).
 
     Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
     """
@@ -178,8 +180,12 @@ class ShiftBlock(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         check_images(input, self.conv1.weight, self.in_channels, "ShiftBlock")
-        y = self.shift(torch.relu(self.bn1(self.conv1(input))))  # [B, expansion·O, H, W]
-        y = torch.relu(self.bn2(self.conv2(y)))
+        y = torch.relu(self.bn1(self.conv1(input)))  # [B, expansion·O, H, W]
+        if fuses(y, self.shift, self.conv2):
+            y = shift_pointwise(y, self.conv2.weight, self.shift.displacements, self.stride)
+        else:
+            y = self.conv2(self.shift(y))
+        y = torch.relu(self.bn2(y))
         return y + (input if self.downsample is None else self.downsample(input))
 
     def extra_repr(self) -> str:

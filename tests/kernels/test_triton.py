@@ -1,0 +1,121 @@
+"""The Triton kernels: in Triton's interpreter, compiled for a GPU that need not be there, and on one where there is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from convnotes.kernels import backend
+
+pytest.importorskip("triton", reason="the kernels need triton")
+HERE = Path(__file__).parent
+needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+
+
+def run(*command, **variables):
+    environment = {k: v for k, v in os.environ.items() if k not in ("TRITON_INTERPRET", backend.VARIABLE)}
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment | variables)
+    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def cases(*options, **variables):
+    plain = ("-q", "-n0", "-p", "no:nbval", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib")
+    return run("-m", "pytest", str(HERE / "triton_cases.py"), *plain, *options, **variables)
+
+
+def test_the_kernels_in_the_interpreter_are_their_definitions():
+    """Slow: about 20 s."""
+    assert " passed" in cases(TRITON_INTERPRET="1")
+
+
+COMPILE = """
+import torch, triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from convnotes.kernels import adder_triton, deform_triton, shift_triton
+
+TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int64: "*i64"}
+seen = set()
+
+def compiled(kernel, programs, where, *arguments, **constants):
+    options = {name: constants.pop(name) for name in ("num_warps",)} | {"enable_fp_fusion": True}
+    if "FACTOR" in constants:
+        constants["FACTOR"] = triton.language.bfloat16
+    values = dict(zip(kernel.arg_names, arguments, strict=False)) | constants
+    fixed = {name: value for name, value in values.items() if name in constants or type(value) is int and value == 1}
+    types = {name: "constexpr" if name in fixed else TYPES[v.dtype] if isinstance(v, torch.Tensor) else "i32"
+             for name, v in values.items()}
+    source = ASTSource(kernel, types, {(kernel.arg_names.index(name),): value for name, value in fixed.items()})
+    code = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    assert code.asm["cubin"]
+    seen.add(kernel.fn.__name__)
+
+for module in (adder_triton, deform_triton, shift_triton):
+    module.launch = compiled
+b = dict(dtype=torch.bfloat16)
+x, w, g = torch.zeros(2, 4, 7, 6, **b), torch.zeros(6, 2, 3, 3, **b), torch.zeros(2, 6, 5, 4, **b)
+geometry = ((1, 1), (0, 0, 0, 0), (1, 1), 2)
+adder_triton.contract(x, w, None, None, None, "output", "paper", *geometry)
+for slope in ("clamp", "sign"):
+    adder_triton.contract(x, w, g, None, None, "input", slope, *geometry)
+moves = torch.zeros(4, 2, dtype=torch.int64)
+shift_triton.output(x, torch.zeros(6, 4, **b), moves, 2)
+shift_triton.by_input(torch.zeros(6, 4, **b), torch.zeros(2, 6, 4, 3, **b), moves, (7, 6), 2)
+shift_triton.by_weight(x, torch.zeros(2, 6, 4, 3, **b), moves, 2)
+offset, mask = torch.zeros(2, 36, 5, 4, **b), torch.zeros(2, 18, 5, 4, **b)
+geometry = ((1, 1), (0, 0), (1, 1))
+deform_triton.forward(x, offset, w, mask, *geometry)
+deform_triton.backward(g, x, offset, w, None, *geometry, [True] * 4)
+torch.use_deterministic_algorithms(True)
+deform_triton.table_gradient = lambda weights, columns, index, rows: torch.zeros(rows, columns.shape[1])
+deform_triton.backward(g, x, offset, w, mask, *geometry, [True, True, False, True])
+print(*sorted(seen))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="triton compiles on Linux only")
+def test_every_kernel_compiles_for_an_h100(tmp_path):
+    """What the interpreter forgives, types that change in a loop among it, the compiler does not. Slow: about 20 s."""
+    names = run("-c", COMPILE, TRITON_CACHE_DIR=str(tmp_path)).split()
+    assert names == sorted(
+        ["_sum_distances", "_sum_slopes", "_output", "_by_input", "_by_weight", "forward", "by_samples", "by_weight"]
+    )
+
+
+def test_it_serves_cuda_tensors_only():
+    assert backend.DEVICE["triton"] == "cuda"
+    for op in backend.KERNELS:
+        assert backend.chosen(op, [torch.zeros(1, dtype=torch.bfloat16)]) == "torch"
+
+
+@needs_a_gpu
+def test_the_kernels_on_the_gpu_are_their_definitions():
+    assert " passed" in cases(CUBLAS_WORKSPACE_CONFIG=":4096:8")
+
+
+@needs_a_gpu
+def test_the_adder_on_the_gpu_beside_convolution():
+    """Prints the times; asserts only that the kernel beats torch's own operations."""
+    from convnotes import adder2d
+    from convnotes.measure import compare, provenance
+
+    x, w = torch.randn(32, 64, 56, 56, device="cuda"), torch.randn(64, 64, 3, 3, device="cuda")
+
+    def by(name):
+        with backend.use(name):
+            return adder2d(x, w, padding=1)
+
+    times = compare(
+        {
+            "triton": lambda: by("triton"),
+            "torch": lambda: by("torch"),
+            "conv2d": lambda: torch.nn.functional.conv2d(x, w, padding=1),
+        },
+        device="cuda",
+    )
+    print(provenance("cuda"), times, sep="\n")
+    assert times["triton"].median < times["torch"].median
