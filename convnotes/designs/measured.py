@@ -1,12 +1,14 @@
 """What is measured of one design at one budget: counts, the accuracy of every seed, and times taken in turn.
 
 Counts are of float32 and repeat exactly. Trainings repeat exactly where they run in float64, which they do on the
-CPU for the pictures that come with the package; elsewhere they run in float32. Times are of float32.
+CPU for the pictures that come with the package; elsewhere they run in float32. Times are of float32. All is computed by
+plain torch: which compiled loops are installed changes no row; what they gain is the business of `convnotes.bench`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from convnotes import data, train
 from convnotes.data import Split
 from convnotes.designs.blocks import DESIGNS
 from convnotes.designs.network import Fit, Network, Widths, fit_budget
+from convnotes.kernels import backend
 from convnotes.measure import Timing, compare, cost, peak_memory, receptive_field
 
 BUDGETS = (1800, 5000, 14000)  # parameters
@@ -30,6 +33,17 @@ BUNDLED: dict[str, Callable[[], Split]] = {
     "textures": lambda: data.textures(crop=24, train_per_class=150, test_per_class=150),
     "scaled_digits": lambda: data.scaled_digits(size=24, train=500, test=400, scale=(1.0, 3.0), rotation=20.0),
 }
+
+
+def in_torch(function: Callable) -> Callable:
+    """The function, with every operator computed by plain torch."""
+
+    @functools.wraps(function)
+    def call(*arguments, **options):
+        with backend.use("torch"):
+            return function(*arguments, **options)
+
+    return call
 
 
 def pictures(name: str) -> Split:
@@ -61,6 +75,7 @@ class Counts:
     field: str
 
 
+@in_torch
 def count(design: str, budget: int, split: Split) -> Counts:
     """Count the network of `design` that comes nearest to `budget` parameters for the pictures of `split`.
 
@@ -98,6 +113,7 @@ def stepper(model: nn.Module, design: str, lr: float, weight_decay: float = 0.0)
     return made
 
 
+@in_torch
 def train_design(
     design: str, widths: Widths, split: Split, *, seed: int, lr: float, epochs: int, device: str = "cpu"
 ) -> train.History:
@@ -178,6 +194,7 @@ class Times:
     step: Timing
 
 
+@in_torch
 def time_all(fits: dict[str, Widths], split: Split, *, rounds: int = 9, device: str = "cpu") -> dict[str, Times]:
     """Time inference and training step of several designs in turn, round by round, in float32."""
     generator = torch.Generator().manual_seed(0)

@@ -22,9 +22,10 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 @pytest.fixture(autouse=True, params=["torch", "numba"])
-def _each_backend(request):
+def _each_backend(request, monkeypatch):
     if request.param not in backend.available():
         pytest.skip(f"{request.param} is not installed")
+    monkeypatch.setattr(depthwise, "_PAYS_FROM", 0)  # the maps of the tests are small
     with backend.use(request.param):
         yield
 
@@ -202,3 +203,15 @@ def test_a_trace_its_cost_and_its_receptive_field_are_those_of_a_convolution():
     assert torch.equal(torch.fx.symbolic_trace(ours)(x), theirs(x))
     assert cost(ours, x).macs == cost(theirs, x).macs
     assert receptive_field(nn.Sequential(ours)) == receptive_field(nn.Sequential(theirs))
+
+
+def test_on_small_maps_plain_torch_keeps_to_torch_s_own(taken, monkeypatch):
+    monkeypatch.setattr(depthwise, "_PAYS_FROM", 5 * 11 * 7 + 1)
+    x, weight, bias = tensors((5, 5))
+    depthwise.depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (1, 1))
+    compiled = backend.chosen("depthwise_conv2d", (x, weight)) == "numba"
+    assert bool(taken) == compiled
+    taken.clear()
+    monkeypatch.setattr(depthwise, "_PAYS_FROM", 5 * 11 * 7)
+    depthwise.depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (1, 1))
+    assert taken
