@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from book.visits import CHROMIUM, ROOT
 from filelock import FileLock
+from visits import CHROMIUM, ROOT
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """The widgets of the built pages: by keyboard, in both themes, and without scripts."""
 
 import pytest
-from book.visits import Visit, browser_test, every_page, every_widget_page
+from visits import Visit, browser_test, every_page, every_widget_page
 
 
 def seen(widget) -> str:
