@@ -1,7 +1,6 @@
-"""The widgets of the built pages: by keyboard, in both themes, and without scripts."""
+"""The widgets of the built pages: by keyboard, and without scripts."""
 
-import pytest
-from visits import Visit, browser_test, every_page, every_widget_page
+from visits import Visit, browser_test, every_widget_page
 
 
 def seen(widget) -> str:
@@ -83,25 +82,6 @@ def test_every_control_of_every_widget_moves_what_is_shown_by_keyboard_alone(chr
                     widget.locator('[data-control="reset"]').first.click()
                     assert seen(widget) == first, f"reset after {names[k]} does not bring the first state back"
         assert not visit.wrong
-
-
-@browser_test
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@every_page
-def test_axe_finds_no_serious_violation(chromium, address, name, theme):
-    from axe_playwright_python.sync_playwright import Axe
-
-    with Visit(chromium, address, name, theme=theme) as visit:
-        visit.settle()
-        assert visit.page.evaluate("() => document.documentElement.dataset.theme") == theme
-        colours = {"runOnly": ["color-contrast"]}  # all that the theme changes
-        found = Axe().run(visit.page, options=colours if theme == "dark" else None).response["violations"]
-        serious = {
-            v["id"]: [node["html"][:160] for node in v["nodes"][:3]]
-            for v in found
-            if v["impact"] in ("serious", "critical")
-        }
-        assert not serious
 
 
 @browser_test
