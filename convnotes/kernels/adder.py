@@ -17,6 +17,7 @@ from torch import Tensor
 
 from convnotes.kernels import backend
 from convnotes.kernels.adder_tiles import contract_in_tiles, room
+from convnotes.kernels.transforms import joined
 
 SLOTS = ("output", "input", "weight")
 # f → its derivative as x feels it, and as w does; None: 0 but for single points. "paper" is |·| with AdderNet's
@@ -101,17 +102,12 @@ def _backward(call, ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
 def _vmap(call, info, in_dims, *inputs):
     """The mapped dimension joins the groups: one call, whatever is mapped."""
     tensors, (slot, slope, stride, padding, dilation, groups) = inputs[:5], inputs[5:]
-    joined = []
-    for n, (tensor, dim) in enumerate(zip(tensors, in_dims[:5], strict=True)):
-        if tensor is not None:
-            at = 0 if n in (1, 4) else 1  # weights [V·O, …], maps [B, V·C, H, W]
-            if dim is None:
-                tensor = tensor.unsqueeze(at).expand(*tensor.shape[:at], info.batch_size, *tensor.shape[at:])
-            else:
-                tensor = tensor.movedim(dim, at)
-            tensor = tensor.flatten(at, at + 1)
-        joined.append(tensor)
-    result = call(*joined, slot, slope, stride, padding, dilation, info.batch_size * groups)
+    places = (1, 0, 1, 1, 0)  # weights [V·O, …], maps [B, V·C, H, W]
+    tensors = [
+        None if tensor is None else joined(tensor, dim, at, info.batch_size)
+        for tensor, dim, at in zip(tensors, in_dims[:5], places, strict=True)
+    ]
+    result = call(*tensors, slot, slope, stride, padding, dilation, info.batch_size * groups)
     at = 0 if slot == "weight" else 1
     return result.unflatten(at, (info.batch_size, -1)), at
 

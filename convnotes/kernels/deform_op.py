@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from convnotes.kernels import backend, deform_plain
-from convnotes.kernels.transforms import transformed
+from convnotes.kernels.transforms import joined, transformed
 
 _ARGUMENTS = "Tensor input, Tensor offset, Tensor weight, Tensor? mask, int[] stride, int[] padding, int[] dilation"
 
@@ -120,18 +120,12 @@ def _pull(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 def _vmap(call, maps: int, info, in_dims, *inputs):
     """The mapped dimension joins the channels: more groups in one call, of which the first `maps` tensors are maps."""
-    V, tensors = info.batch_size, maps + 2
-    joined = []
-    for n, (value, dim) in enumerate(zip(inputs[:tensors], in_dims[:tensors], strict=True)):
-        if value is not None:
-            at = 0 if n == maps else 1  # the weight [V·O, …], maps [B, V·C, H, W]
-            if dim is None:
-                value = value.unsqueeze(at).expand(*value.shape[:at], V, *value.shape[at:])
-            else:
-                value = value.movedim(dim, at)
-            value = value.flatten(at, at + 1)
-        joined.append(value)
-    result = call(*joined, *inputs[tensors:])
+    V, count = info.batch_size, maps + 2
+    tensors = [  # the weight [V·O, …], maps [B, V·C, H, W]
+        None if value is None else joined(value, dim, 0 if n == maps else 1, V)
+        for n, (value, dim) in enumerate(zip(inputs[:count], in_dims[:count], strict=True))
+    ]
+    result = call(*tensors, *inputs[count:])
     if isinstance(result, Tensor):
         return result.unflatten(1, (V, -1)), 1
     places = [0 if n == 2 else 1 for n in range(4)]
