@@ -26,6 +26,7 @@ class Loop:
     model: nn.Module
     optimizer: Any
     rate: Any
+    backward: Callable[[Tensor], object]
     train: Any
     test: Any
     history: History
@@ -60,7 +61,7 @@ class Loop:
                     f"lower lr, or look for non-finite values in the data"
                 )
             self.optimizer.zero_grad()
-            self.accelerator.backward(loss)
+            self.backward(loss)
             self.optimizer.step()
             self.rate.step()
             self.history.step_loss.append(value)
