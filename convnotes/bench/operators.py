@@ -22,7 +22,7 @@ from convnotes.bench.memory import too_large
 from convnotes.bench.parts import Call, Calls, Make, Shape
 from convnotes.kernels.depthwise import depthwise_conv2d
 from convnotes.operations.adder import adder2d
-from convnotes.operations.shift import Shift2d, shift2d
+from convnotes.operations.shift import Shift2d
 from convnotes.receptive_field.deformable import deform_conv2d
 from convnotes.receptive_field.non_local import non_local2d
 
@@ -139,13 +139,12 @@ def shift(make: Make, shape: Shape) -> Calls:
     batch, channels, side = shape
     x, pointwise = make(*_images(shape)), make(channels, channels, 1, 1, scale=channels**-0.5)
     layer = Shift2d(channels)
-    moves = layer.displacements.tolist()
     depthwise = torch.zeros(channels, 1, 3, 3)
-    for channel, (dy, dx) in enumerate(moves):
+    for channel, (dy, dx) in enumerate(layer.displacements.tolist()):
         depthwise[channel, 0, 1 + dy, 1 + dx] = 1.0
     theirs = {"x": x, "pointwise": pointwise, "depthwise": make.leaf(depthwise)}
     last = {name: make.leaf(t.detach().to(memory_format=torch.channels_last)) for name, t in theirs.items()}
-    ours = Call(lambda x, pointwise: F.conv2d(shift2d(x, moves), pointwise), {"x": x, "pointwise": pointwise})
+    ours = Call(lambda x, pointwise: F.conv2d(layer(x), pointwise), {"x": x, "pointwise": pointwise})
     them = {
         "depthwise 3×3 and 1×1": Call(rivals.depthwise_separable, theirs),
         "depthwise 3×3 and 1×1, channels_last": Call(rivals.depthwise_separable, last),

@@ -1,7 +1,8 @@
 """Which code computes an operator: the one place where it is chosen.
 
     "torch"    plain torch, on any device and for any dtype
-    "numba"    loops compiled for this processor: CPU, float32 and float64; `pip install "convnotes[fast]"`
+    "numba"    loops compiled for this processor: CPU, float32 and float64, for the shift also float16 and bfloat16;
+               `pip install "convnotes[fast]"`
     "triton"   kernels for CUDA, float64 for the adder only; `pip install "convnotes[gpu]"`; never run on a GPU so far
     "auto"     the fastest of them that can run, asked anew for each call, else "torch"; never fails
 
@@ -36,6 +37,7 @@ KERNELS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
     "adder": {"numba": (torch.float32, torch.float64), "triton": (*_FLOATS, torch.float64)},
     "deform_conv2d": {"numba": (torch.float32, torch.float64), "triton": _FLOATS},
     "depthwise_conv2d": {"numba": (torch.float32, torch.float64)},
+    "shift": {"numba": (*_FLOATS, torch.float64)},
     "shift_pointwise": {"triton": _FLOATS},
 }
 _EXTRA = {"numba": "fast", "triton": "gpu"}

@@ -25,6 +25,18 @@ def loop(function: Callable) -> Callable:
         return numba.njit(**_OPTIONS)(function)
 
 
+def c_function(signature) -> Callable[[Callable], object]:
+    """Compile a function for C, with its `address`, at once; kept as by `loop`."""
+
+    def compile(function: Callable):
+        try:
+            return numba.cfunc(signature, cache=True, error_model="numpy")(function)
+        except RuntimeError:  # numba finds no place for the cache
+            return numba.cfunc(signature, error_model="numpy")(function)
+
+    return compile
+
+
 def make_ready(key: Hashable, call: Callable[[], object]) -> None:
     """Run `call`, which compiles something, unless that was done for this `key`; say so once if it takes a compilation.
 

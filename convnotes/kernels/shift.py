@@ -2,7 +2,8 @@
 
     y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the picture
 
-The transpose of moving by (dy, dx) is moving by (−dy, −dx): each gradient is one more pass of the same copies.
+The transpose of moving by (dy, dx) is moving by (−dy, −dx): each gradient is one more pass of the same copies. On the
+CPU a compiled loop makes them (`kernels.shift_numba`), where it can and nobody has to see torch's own calls.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from convnotes.kernels import backend
+from convnotes.kernels.transforms import transformed
 
 Run = tuple[int, int, int, int, int]  # dy, dx, and the channels start:stop:step that move so
 
@@ -34,10 +38,14 @@ def runs(displacements: Sequence[tuple[int, int]]) -> tuple[Run, ...]:
 
 
 def by_slices(input: Tensor, moves: tuple[Run, ...], sign: int = 1) -> Tensor:
-    """Move images [B, C, H, W] by `sign` times the displacements of `moves`, one slice copy each."""
-    if torch.compiler.is_compiling():  # traced as plain slices, which the compiler fuses and an export can carry
-        return _copy(input, moves, sign)
-    return _Move.apply(input, moves, sign)
+    """Move images [B, C, H, W] by `sign` times the displacements of `moves`."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return _copy(input, moves, sign)  # plain slices, which a compiler fuses and an export can carry
+    if transformed(input):
+        return _Move.apply(input, moves, sign)
+    if torch.is_grad_enabled() and input.requires_grad:
+        return _MoveAlone.apply(input, moves, sign)
+    return _moved(input, moves, sign)
 
 
 def by_gather(input: Tensor, offsets: Tensor, dim: int) -> Tensor:
@@ -45,6 +53,23 @@ def by_gather(input: Tensor, offsets: Tensor, dim: int) -> Tensor:
     if torch.compiler.is_compiling():
         return _gather(input, offsets, dim)
     return _Gather.apply(input, offsets, dim)
+
+
+def _moved(input: Tensor, moves: tuple[Run, ...], sign: int) -> Tensor:
+    if backend.chosen("shift", (input,)) == "numba" and _lies_plain(input):
+        from convnotes.kernels.shift_numba import move
+
+        return move(input, moves, sign)
+    return _copy(input, moves, sign)
+
+
+def _lies_plain(input: Tensor) -> bool:
+    """Do the numbers lie in memory one after the other, and does no mode of torch's wait for calls that move them?"""
+    if type(input) not in (Tensor, nn.Parameter) or not torch._C._has_storage(input) or not input.is_contiguous():
+        return False
+    if torch._C._len_torch_dispatch_stack() or torch._C._are_functorch_transforms_active():
+        return False
+    return not input.is_neg() and not input._is_zerotensor()
 
 
 def _kept(size: int, by: int) -> tuple[slice, slice]:
@@ -75,7 +100,7 @@ class _Move(torch.autograd.Function):
 
     @staticmethod
     def forward(input, moves, sign):
-        return _copy(input, moves, sign)
+        return _moved(input, moves, sign)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -83,11 +108,24 @@ class _Move(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        return _Move.apply(grad, ctx.moves, -ctx.sign), None, None
+        return by_slices(grad, ctx.moves, -ctx.sign), None, None
 
     @staticmethod
     def jvp(ctx, tangent, *_):
         return _Move.apply(tangent, ctx.moves, ctx.sign)
+
+
+class _MoveAlone(torch.autograd.Function):
+    """`_Move` where no transformation is under way: without what those need, a call takes half as long."""
+
+    @staticmethod
+    def forward(ctx, input, moves, sign):
+        ctx.moves, ctx.sign = moves, sign
+        return _moved(input, moves, sign)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return by_slices(grad, ctx.moves, -ctx.sign), None, None
 
 
 class _Gather(torch.autograd.Function):

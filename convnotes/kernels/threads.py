@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 _PIECES = 4  # a thread, so that one that is held up leaves its share to the others
-_Part = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+CWork = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _pool: tuple[int, ThreadPoolExecutor] | None = None
 _forked = False
 
@@ -46,29 +46,51 @@ def share(work: Callable[[int, int], object], jobs: int, threads: int) -> None:
             problems.append(problem)
             starts.clear()
 
+    together(CWork(part), None, threads)
+    if problems:
+        raise problems[0]
+
+
+def together(work: Callable, data: int | None, threads: int) -> None:
+    """Call the C function `work(data)`, a `CWork`, in the calling thread and in up to `threads` − 1 others.
+
+    They share out what there is to do themselves; one of them alone does all of it.
+    """
     parallel = None if _forked else _openmp()
-    if parallel is not None:
-        parallel(_Part(part), None, threads, 0)
+    if threads <= 1:
+        work(data)
+    elif parallel is not None:
+        parallel(work, data, threads, 0)
     else:
-        helpers = [_executor(threads - 1).submit(part) for _ in range(threads - 1)]
-        part()
+        helpers = [_executor(threads - 1).submit(work, data) for _ in range(threads - 1)]
+        work(data)
         for helper in helpers:
             if not helper.cancel():  # it has begun
                 helper.result()
-    if problems:
-        raise problems[0]
 
 
 @functools.cache
 def _openmp() -> Callable | None:
     """`GOMP_parallel(function, data, threads, flags)` of the OpenMP that torch runs on, if it has one."""
-    try:
-        parallel = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_global_deps.so")).GOMP_parallel
-    except (OSError, AttributeError):
+    parallel = _of_openmp("GOMP_parallel")
+    if parallel is None:
         return None
-    parallel.argtypes = (_Part, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+    parallel.argtypes = (CWork, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
     parallel.restype = None
     return parallel
+
+
+@functools.cache
+def thread_number() -> int:
+    """The address of the C function that tells a thread of `together` its number, 0 where there is none."""
+    return ctypes.cast(_of_openmp("omp_get_thread_num"), ctypes.c_void_p).value or 0
+
+
+def _of_openmp(name: str):
+    try:
+        return getattr(ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_global_deps.so")), name)
+    except (OSError, AttributeError):
+        return None
 
 
 def _executor(workers: int) -> ThreadPoolExecutor:

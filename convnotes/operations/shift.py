@@ -10,6 +10,7 @@ chapter operations/shift.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -23,14 +24,16 @@ from convnotes.kernels.shift_pointwise import fuses, shift_pointwise
 from convnotes.operations.cifar_resnet import CifarResNet, shortcut
 
 Order = Literal["contiguous", "interleaved"]
+_runs = functools.lru_cache(256)(runs)  # of displacements that are given anew with each call
 
 
 def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> Tensor:
     """Move channel c of `input` `[B, C, H, W]` so that it reads (dy, dx) = `displacements[c]` pixels further.
 
-    `displacements` holds whole numbers `[C, 2]`; what comes from outside the picture is 0. The channels that move alike
-    are copied together. A tensor on an accelerator has to be waited for: there, and where a graph shall be captured,
-    give a list (constants of the graph); in a captured graph a tensor is gathered from, pixel by pixel.
+    `displacements` holds whole numbers `[C, 2]`; what comes from outside the picture is 0. In plain torch the
+    channels that move alike are copied together. A tensor on an accelerator has to be waited for: there, and where a
+    graph shall be captured, give a list (constants of the graph); in a captured graph a tensor is gathered from, pixel
+    by pixel.
 
     Raises `TypeError` for what is no tensor, or displacements that are not whole, and `ValueError` for a shape or a
     device that does not fit.
@@ -38,14 +41,14 @@ def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> T
     if not isinstance(displacements, Tensor):
         pairs = _pairs(displacements)
         check_images(input, input, len(pairs), "shift2d")
-        return by_slices(input, runs(pairs))
+        return by_slices(input, _runs(pairs))
     if displacements.is_floating_point() or displacements.is_complex() or displacements.dtype == torch.bool:
         raise TypeError(f"displacements must be whole numbers, got {displacements.dtype}")
     check_displacements(input, displacements, "shift2d")
     if torch.compiler.is_compiling():
         offsets = displacements.to(torch.int64)
         return by_gather(by_gather(input, offsets[:, 0], 2), offsets[:, 1], 3)
-    return by_slices(input, runs(_pairs(displacements.tolist())))
+    return by_slices(input, _runs(_pairs(displacements.tolist())))
 
 
 def check_displacements(input: Tensor, displacements: Tensor, layer: str) -> None:
@@ -57,13 +60,14 @@ def check_displacements(input: Tensor, displacements: Tensor, layer: str) -> Non
         raise ValueError(f"{layer} has displacements on {displacements.device}, but the input is on {input.device}")
 
 
-def _pairs(displacements: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+def _pairs(displacements: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
     if not isinstance(displacements, Sequence) or isinstance(displacements, str):
         raise TypeError(f"displacements must be a tensor or pairs (dy, dx), got {type(displacements).__name__}")
-    pairs = [tuple(pair) for pair in displacements]
-    if any(len(pair) != 2 for pair in pairs):
+    pairs = tuple(map(tuple, displacements))
+    if set(map(len, pairs)) - {2}:
         raise ValueError(f"displacements must be pairs (dy, dx), one a channel, got {displacements!r}")
-    if any(isinstance(n, bool) or not isinstance(n, int) for pair in pairs for n in pair):
+    kinds = set(map(type, itertools.chain.from_iterable(pairs)))
+    if any(kind is bool or not issubclass(kind, int) for kind in kinds):
         raise TypeError(f"displacements must be whole numbers, got {displacements!r}")
     return pairs
 
