@@ -41,7 +41,8 @@ def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> T
     if not isinstance(displacements, Tensor):
         pairs = _pairs(displacements)
         check_images(input, input, len(pairs), "shift2d")
-        return by_slices(input, _runs(pairs))
+        found = runs(pairs) if torch.compiler.is_compiling() else _runs(pairs)
+        return by_slices(input, found)
     if displacements.is_floating_point() or displacements.is_complex() or displacements.dtype == torch.bool:
         raise TypeError(f"displacements must be whole numbers, got {displacements.dtype}")
     check_displacements(input, displacements, "shift2d")

@@ -1,3 +1,4 @@
+import ctypes
 import os
 import signal
 import threading
@@ -6,7 +7,7 @@ import warnings
 import pytest
 
 from convnotes.kernels import threads as module
-from convnotes.kernels.threads import share
+from convnotes.kernels.threads import CWork, share, thread_number, together
 
 
 @pytest.fixture(autouse=True, params=["OpenMP", "plain threads"])
@@ -33,6 +34,19 @@ def test_every_job_is_done_once(jobs, threads):
 def test_others_help():
     meet = threading.Barrier(2, timeout=20)  # each piece waits for another thread to take one too
     share(lambda start, stop: meet.wait(), 2, 2)
+
+
+def test_openmps_threads_know_their_numbers():
+    if not thread_number():
+        pytest.skip("torch runs on no OpenMP that could be found")
+    number, seen, meet = ctypes.CFUNCTYPE(ctypes.c_int)(thread_number()), [], threading.Barrier(2, timeout=20)
+
+    def work(data):
+        meet.wait()
+        seen.append((data, number()))
+
+    together(CWork(work), 17, 2)
+    assert sorted(seen) == ([(17, 0), (17, 1)] if module._openmp() else [(17, 0), (17, 0)])
 
 
 def test_what_goes_wrong_in_a_thread_is_told():
