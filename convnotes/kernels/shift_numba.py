@@ -19,7 +19,7 @@ from convnotes.kernels.compiled import make_ready
 from convnotes.kernels.threads import CWork, thread_number, together
 
 _PIECES = 4  # of a thread's share, so that one that is held up leaves some to the others
-_GRAIN = 2**16  # bytes that are worth a thread
+_GRAIN = 2**17  # bytes that are worth a thread, measured
 _FAR = 2**40  # pixels, beyond any picture
 
 
