@@ -7,9 +7,17 @@ which fit the first cache, and then for a few rows r at a time
     sums[r,p] += Σ_k f(own[r,p] − w[k,r]) · columns[k,p]      clamp: f(d) = clamp(d, −1, 1);  sign: f = sign
 
 with the rows × WIDTH sums in registers while k runs. That needs vector instructions, which numba intrinsics write here:
-a compiler that vectorises a loop of scalars keeps the sums in memory, and is up to twice as slow on small maps. Nothing
-is reordered, so NaN and infinity go their way. Intrinsics and loop share this file, as numba's cache on the disk looks
-at the date of the loop's file only.
+a compiler that vectorises a loop of scalars keeps the sums in memory, and is up to twice as slow on small maps.
+
+The distance is first tried by two operations a tap in the place of three,
+
+    Σ |x − w| = 2 Σ max(x, w) − Σ x − Σ w,
+
+whose rounding errors grow with Σ|x| + Σ|w|. It is kept where the distance is at least a quarter of that, as it is for
+values that have little to do with each other; a tile with a closer match in it, with NaN or with infinity is summed
+again as it stands in the definition. What a tile holds decides, never the threads.
+
+Intrinsics and loop share this file, as numba's cache on the disk looks at the date of the loop's file only.
 """
 
 from __future__ import annotations
@@ -23,22 +31,26 @@ from numba.extending import intrinsic, register_jitable
 
 from convnotes.kernels.compiled import loop
 
-_WIDE = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))  # 32 registers of 64 bytes
+_FEATURES = llvmlite.binding.get_host_cpu_features()
+_WIDE = bool(_FEATURES.get("avx512f"))  # 32 registers of 64 bytes
+_RANGE = _WIDE and bool(_FEATURES.get("avx512dq"))  # an instruction that clamps
 _BYTES, _VECTORS = (64, 4) if _WIDE else (32, 2)
 _ROWS = 4  # of sums in the registers at a time
 _SLOPE_ROWS = 4 if _WIDE else 2  # where the rows' own values take as many registers as the sums
 _COLUMNS = 72  # of a tile at a time: 8 planes and 3×3 taps take 23 KiB
+_FROM = 8  # rows from which on the maxima pay
+_CLOSE = 0.25  # a distance below this share of Σ|x| + Σ|w| is not taken from the maxima
 _INDEX = ir.IntType(64)
 
 
 # what `sum_tiles` can sum
-DISTANCE, CLAMP, SIGN = range(3)
+DISTANCE, MAXIMUM, CLAMP, SIGN = range(4)
 
 
 @register_jitable
 def rows(kind: int) -> int:
     """Rows at a time, whose weights lie beside each other."""
-    return _ROWS if kind == DISTANCE else _SLOPE_ROWS
+    return _ROWS if kind <= MAXIMUM else _SLOPE_ROWS
 
 
 @register_jitable
@@ -89,6 +101,17 @@ class _Vectors:
     def where(self, relation: str, a, b, chosen, other):
         return self.builder.select(self.builder.fcmp_ordered(relation, a, b), chosen, other)
 
+    def nearer_to_zero(self, a, b):
+        """The one of the smaller size, with the sign of a; b where a is NaN. For `_RANGE` only."""
+        i32, mask = ir.IntType(32), ir.IntType(self.lanes)
+        function = ir.FunctionType(self.type, [self.type, self.type, i32, self.type, mask, i32])
+        name = f"llvm.x86.avx512.mask.range.{'ps' if self.bits == 32 else 'pd'}.512"
+        as_it_stands = ir.Constant(mask, -1), ir.Constant(i32, 4)
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, function, name),
+            [a, b, ir.Constant(i32, 0b0010), self.constant(0.0), *as_it_stands],
+        )
+
 
 def _pointer(context, builder, kind, array):
     return cgutils.create_struct_proxy(kind)(context, builder, array).data
@@ -108,12 +131,14 @@ def _copy(typingctx, target, i, source, j):
 
 
 def _block(slope: str, rows: int):
-    """The intrinsic `(sums, columns, taps, weight, w0, own, r0, one)` of the sum above, for one tile.
+    """The intrinsic `(sums, columns, taps, weight, w0, own, r0, one)` of the sum above, or of max(columns, w), for a tile.
 
     All arrays are flat: `sums` and `own` `[…, WIDTH]` from row r0 on, `columns` `[taps, WIDTH + lanes]`, `weight`
     `[taps, rows]` from element w0 on. `one` is a 1 of which the compiler does not know: by it a sum or a difference
     becomes a fused multiply-add of the same bits, which runs beside the other half on pipes of its own.
     """
+    by_own = slope in ("clamp", "sign")
+    clamps = slope == "clamp" and _RANGE
 
     @intrinsic
     def sum_taps(typingctx, sums, columns, taps, weight, w0, own, r0, one):
@@ -128,7 +153,7 @@ def _block(slope: str, rows: int):
 
             start = builder.mul(first_row, index(vectors.width))
             cells = [(r, builder.add(start, index(r * vectors.width + p))) for r in range(rows) for p in places]
-            x = None if slope == "distance" else [vectors.load(X, cell) for _, cell in cells]
+            x = [vectors.load(X, cell) for _, cell in cells] if by_own else None
             before, loop = builder.block, builder.append_basic_block("taps")
             after = builder.append_basic_block("after")
             builder.branch(loop)
@@ -144,11 +169,14 @@ def _block(slope: str, rows: int):
             for n, (r, _) in enumerate(cells):
                 w, c = vectors.splat(scalars[r]), column[n % len(column)]
                 if slope == "distance":
-                    term = vectors.call("fma", vectors.call("fabs", builder.fsub(c, w)), one, totals[n])
+                    term, factor = vectors.call("fabs", builder.fsub(c, w)), one
+                elif slope == "maximum":
+                    term, factor = vectors.where("<", w, c, c, w), one
+                elif clamps:
+                    term, factor = vectors.nearer_to_zero(builder.fsub(x[n], w), vectors.constant(1.0)), c
                 else:
-                    d = vectors.call("fma", x[n], one, builder.fneg(w))
-                    term = vectors.call("fma", _bounded(vectors, d, slope), c, totals[n])
-                sums_now.append(term)
+                    term, factor = _bounded(vectors, vectors.call("fma", x[n], one, builder.fneg(w)), slope), c
+                sums_now.append(vectors.call("fma", term, factor, totals[n]))
             following = builder.add(k, index(1))
             builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
             k.add_incoming(index(0), before)
@@ -158,8 +186,11 @@ def _block(slope: str, rows: int):
                 total.add_incoming(now, loop)
 
             builder.position_at_end(after)
-            for (_, cell), total in zip(cells, sums_now, strict=True):
-                vectors.store(builder.fadd(vectors.load(S, cell), total), S, cell)
+            for n, ((_, cell), total) in enumerate(zip(cells, sums_now, strict=True)):
+                total = builder.fadd(vectors.load(S, cell), total)
+                if clamps:  # what is no number goes on
+                    total = builder.select(builder.fcmp_unordered("uno", x[n], x[n]), x[n], total)
+                vectors.store(total, S, cell)
             return context.get_dummy_value()
 
         i = types.int64
@@ -178,22 +209,24 @@ def _bounded(vectors: _Vectors, d, slope: str):
 
 
 _distance, _distance_1 = _block("distance", _ROWS), _block("distance", 1)
+_maximum, _maximum_1 = _block("maximum", _ROWS), _block("maximum", 1)
 _clamp, _clamp_1 = _block("clamp", _SLOPE_ROWS), _block("clamp", 1)
 _sign, _sign_1 = _block("sign", _SLOPE_ROWS), _block("sign", 1)
 
 
 @loop
-def sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, sizes):
+def sum_tiles(kind, start, stop, source, offsets, weight, weight_sums, own, target, one, sign, sizes):
     """Tiles start to stop of G times all places of all pictures; arguments as in `adder_numba._summed`, flat."""
     B, G, N, M, T, H, W, plane, from_row_to_row = sizes
-    at_once, tile, vector = rows(kind), width(source.itemsize), lanes(source.itemsize)
+    tile, number = width(source.itemsize), source.dtype.type
     tiles = -(-B * H * W // tile)
     some = min(M, max(1, _COLUMNS // T))  # planes at a time
-    pitch = tile + vector  # of the columns: a run that is copied in whole vectors ends in the gap
+    pitch = tile + lanes(source.itemsize)  # of the columns: a run that is copied in whole vectors ends in the gap
     columns = np.zeros(some * T * pitch + 64, source.dtype)
     columns = columns[-columns.ctypes.data % 64 // source.itemsize :]  # vectors that straddle no line of the cache
-    sums = np.empty(N * tile, source.dtype)
-    x = np.zeros(1 if kind == DISTANCE else N * tile, source.dtype)
+    sums, x = np.empty(N * tile, source.dtype), np.zeros(1 if kind == DISTANCE else N * tile, source.dtype)
+    seen, ends = np.empty(2 * tile, source.dtype), np.empty(2 * some * T, source.dtype)
+    ends[: some * T], ends[some * T :] = -np.inf, 0
     runs = np.empty((tile, 3), np.int64)  # places of a tile that lie in one row: the first, where in source, how many
     for job in range(start, stop):
         group, first = job // tiles, job % tiles * tile
@@ -205,33 +238,65 @@ def sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, size
             runs[n_runs] = done, (b * G + group) * M * plane + i * from_row_to_row + j, min(W - j, count - done)
             done += runs[n_runs, 2]
             n_runs += 1
-        sums[:] = 0
         if kind != DISTANCE:
             _move(x, own, True, group, first, count, tile, sizes)
-        for m in range(0, M, some):
-            taps = min(some, M - m) * T
-            for run in range(n_runs):
-                place, at, length = runs[run]
-                for step in range(0, length, vector):  # past its end too, which the next run or nobody overwrites
-                    for k in range(taps):
-                        _copy(columns, k * pitch + place + step, source, at + step + offsets[m * T + k])
-            for n in range(0, N - N % at_once, at_once):
-                w0 = ((group * N + n) * M + m * at_once) * T
-                if kind == DISTANCE:
-                    _distance(sums, columns, taps, weight, w0, x, n, one)
-                elif kind == CLAMP:
-                    _clamp(sums, columns, taps, weight, w0, x, n, one)
-                else:
-                    _sign(sums, columns, taps, weight, w0, x, n, one)
-            for n in range(N - N % at_once, N):
-                w0 = ((group * N + n) * M + m) * T
-                if kind == DISTANCE:
-                    _distance_1(sums, columns, taps, weight, w0, x, n, one)
-                elif kind == CLAMP:
-                    _clamp_1(sums, columns, taps, weight, w0, x, n, one)
-                else:
-                    _sign_1(sums, columns, taps, weight, w0, x, n, one)
+        by_maxima = kind == DISTANCE and N >= _FROM
+        _sum_tile(MAXIMUM if by_maxima else kind, sums, columns, runs[:n_runs], source, offsets, weight, x, one, ends,
+                  seen, some, pitch, group, sizes)  # fmt: skip
+        if by_maxima:
+            far = True
+            for n in range(N):
+                ours, size = weight_sums[2 * (group * N + n)], weight_sums[2 * (group * N + n) + 1]
+                for p in range(count):
+                    distance = (sums[n * tile + p] - seen[p] - ours) + sums[n * tile + p]
+                    far &= distance >= number(_CLOSE) * (seen[tile + p] + size) and distance < number(np.inf)
+                    sums[n * tile + p] = distance
+            if not far:
+                _sum_tile(DISTANCE, sums, columns, runs[:n_runs], source, offsets, weight, x, one, ends, seen, some,
+                          pitch, group, sizes)  # fmt: skip
+        if sign < 0:
+            for n in range(N * tile):
+                sums[n] = -sums[n]
         _move(sums, target, False, group, first, count, tile, sizes)
+
+
+@loop
+def _sum_tile(kind, sums, columns, runs, source, offsets, weight, x, one, ends, seen, some, pitch, group, sizes):
+    """Fill `sums` `[N, width]`; for maxima `seen` too, `[2, width]`: the sums of the columns and of their sizes."""
+    _, _, N, M, T, _, _, _, _ = sizes
+    at_once, vector = rows(kind), lanes(source.itemsize)
+    sums[:] = 0
+    seen[:] = 0
+    for m in range(0, M, some):
+        taps = min(some, M - m) * T
+        for run in range(len(runs)):
+            place, at, length = runs[run]
+            for step in range(0, length, vector):  # past its end too, which the next run or nobody overwrites
+                for k in range(taps):
+                    _copy(columns, k * pitch + place + step, source, at + step + offsets[m * T + k])
+        if kind == MAXIMUM:
+            _maximum_1(seen, columns, taps, ends, 0, x, 0, one)  # max(x, −∞) = x
+            _distance_1(seen, columns, taps, ends, some * T, x, 1, one)  # |x − 0|
+        for n in range(0, N - N % at_once, at_once):
+            w0 = ((group * N + n) * M + m * at_once) * T
+            if kind == DISTANCE:
+                _distance(sums, columns, taps, weight, w0, x, n, one)
+            elif kind == MAXIMUM:
+                _maximum(sums, columns, taps, weight, w0, x, n, one)
+            elif kind == CLAMP:
+                _clamp(sums, columns, taps, weight, w0, x, n, one)
+            else:
+                _sign(sums, columns, taps, weight, w0, x, n, one)
+        for n in range(N - N % at_once, N):
+            w0 = ((group * N + n) * M + m) * T
+            if kind == DISTANCE:
+                _distance_1(sums, columns, taps, weight, w0, x, n, one)
+            elif kind == MAXIMUM:
+                _maximum_1(sums, columns, taps, weight, w0, x, n, one)
+            elif kind == CLAMP:
+                _clamp_1(sums, columns, taps, weight, w0, x, n, one)
+            else:
+                _sign_1(sums, columns, taps, weight, w0, x, n, one)
 
 
 @loop

@@ -144,13 +144,15 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result) -> Tensor
         kernel[:, :whole].unflatten(1, (whole // rows, rows)).transpose(2, 3).flatten(1)
     )  # some rows beside each other
     weight = torch.cat([blocks, kernel[:, whole:].flatten(1)], 1)  # [G, N·K], row n from n·K on
+    weight_sums = torch.stack((kernel.sum(2), torch.linalg.vector_norm(kernel, 1, 2)), 2)  # [G, N, 2]
     total = result if result.is_contiguous() else torch.empty_like(result, memory_format=torch.contiguous_format)
     if pitch == W:  # rows follow each other without a gap: one long row
         H, W = 1, H * W
     sizes = (B, G, N, K // T, T, H, W, plane, pitch)
-    flat = [t.detach().view(-1).numpy() for t in (source, weight, total if own is None else own, total)]
-    source, weight, own, target = flat
-    arguments = (source, offsets, weight, own, target, source.dtype.type(1), sizes)
+    own = total if own is None else own
+    source, *rest = [t.detach().view(-1).numpy() for t in (source, weight, weight_sums, own, total)]
+    one = source.dtype.type(1)
+    arguments = (source, offsets, *rest, one, one, sizes)
     make_ready((loops.sum_tiles, result.dtype), lambda: loops.sum_tiles(kind, 0, 0, *arguments))  # no tile at all
     tiles = G * -(-B * H * W // loops.width(source.itemsize))
     share(lambda start, stop: loops.sum_tiles(kind, start, stop, *arguments), tiles, torch.get_num_threads())
