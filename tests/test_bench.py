@@ -296,3 +296,14 @@ def test_the_stored_table_is_whole_and_reads_back_as_it_was_written(tmp_path):
         assert row.allocator in ("steady", "glibc's default")
         assert "thread" in row.machine
         assert row.difference is None or row.difference < 1e-4
+
+
+def test_rows_are_picked_by_their_fields():
+    rows = bench.read(STORED)
+    adders = bench.select(rows, op="adder", mode="forward")
+    assert adders
+    assert adders == [row for row in rows if (row.op, row.mode) == ("adder", "forward")]
+    with pytest.raises(TypeError, match="rows have no colour; their fields are op, variant"):
+        bench.select(rows, op="adder", colour="red")
+    with pytest.raises(ValueError, match="no row has op='adder', threads=99"):
+        bench.select(rows, op="adder", threads=99)

@@ -12,7 +12,7 @@ memory      the allocator that a time belongs to, and what fits
 
 from convnotes.bench.operators import OPS, SHAPES, cases
 from convnotes.bench.run import Unequal, check_equal, machine_peak, measure, results
-from convnotes.bench.table import Row, read, write
+from convnotes.bench.table import Row, read, select, write
 
 __all__ = [
     "OPS",
@@ -25,5 +25,6 @@ __all__ = [
     "measure",
     "read",
     "results",
+    "select",
     "write",
 ]

@@ -14,6 +14,7 @@ from convnotes.compression.inception import FactorisedConv2d
 from convnotes.compression.residual import Bottleneck
 from convnotes.compression.separable import SeparableConv2d
 from convnotes.compression.small_kernels import KernelStack
+from convnotes.compression.squeezenet import Fire
 from convnotes.measure import cost
 
 # name → (the layer from C channels to C, the size of the plain kernel in its place)
@@ -22,6 +23,7 @@ LAYERS: dict[str, tuple[Callable[[int], nn.Module], int]] = {
     "separable": (lambda c: SeparableConv2d(c, c, 3, padding=1), 3),
     "grouped": (lambda c: nn.Conv2d(c, c, 3, padding=1, groups=4), 3),
     "bottleneck": (lambda c: Bottleneck(c, c // 4), 3),
+    "fire": (lambda c: Fire(c, c // 8, c // 2, c // 2), 3),
     "factorised": (lambda c: FactorisedConv2d(c, c, 3), 3),
     "stack of two": (lambda c: KernelStack(c, c, 5), 5),
     "stack of three": (lambda c: KernelStack(c, c, 7), 7),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from convnotes.measure.rows import read_rows, write_rows
+from convnotes.measure.rows import columns, read_rows, write_rows
 
 KEY = ("op", "variant", "shape", "mode", "backend", "rival", "device", "threads", "allocator")
 GROUP = ("op", "variant", "shape", "device", "threads", "allocator")
@@ -32,7 +32,7 @@ class Row:
         difference                 largest difference from the rival, over its largest value; None: another function
         device, threads, allocator, machine, note     where, how and when
 
-    `read` and `write` keep rows in a file.
+    `read` and `write` keep rows in a file, `select` picks some of them.
     """
 
     op: str
@@ -91,6 +91,20 @@ class Row:
 def read(file: str | os.PathLike) -> list[Row]:
     """The rows of `file`. Raises `ValueError` for another file than `write` makes, naming the line."""
     return read_rows(file, Row, "table of times")
+
+
+def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
+    """The rows whose fields have the values `wanted`, in their order.
+
+    Raises `TypeError` for a field that rows do not have, and `ValueError` where no row is left.
+    """
+    unknown = wanted.keys() - Row.__dataclass_fields__.keys()
+    if unknown:
+        raise TypeError(f"rows have no {', '.join(sorted(unknown))}; their fields are {', '.join(columns(Row))}")
+    found = [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
+    if not found:
+        raise ValueError(f"no row has {', '.join(f'{name}={value!r}' for name, value in wanted.items())}")
+    return found
 
 
 def write(file: str | os.PathLike, rows: Iterable[Row]) -> None:

@@ -7,12 +7,17 @@ which fit the first cache, and then for a few rows r at a time
     sums[r,p] += Σ_k f(own[r,p] − w[k,r]) · columns[k,p]      clamp: f(d) = clamp(d, −1, 1);  sign: f = sign
 
 with the rows × WIDTH sums in registers while k runs. That needs vector instructions, which numba intrinsics write here:
-a compiler that vectorises a loop of scalars keeps the sums in memory, and is up to twice as slow on small maps. Nothing
-is reordered, so NaN and infinity go their way. Intrinsics and loop share this file, as numba's cache on the disk looks
-at the date of the loop's file only.
+a compiler that vectorises a loop of scalars keeps the sums in memory, and is up to twice as slow on small maps.
+
+A distance is first tried as 2 Σ max(x, w) − Σ x − Σ w, two operations a tap in the place of three. Its rounding errors
+grow with Σ|x| + Σ|w|, so it is kept where it is at least a quarter of that, as for values that have little to do with
+each other; a tile with a closer match in it, or with NaN or infinity, is summed again as Σ |x − w|. Intrinsics and loop
+share this file, as numba's cache on the disk looks at the date of the loop's file only.
 """
 
 from __future__ import annotations
+
+import functools
 
 import llvmlite.binding
 import numpy as np
@@ -23,22 +28,18 @@ from numba.extending import intrinsic, register_jitable
 
 from convnotes.kernels.compiled import loop
 
-_WIDE = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))  # 32 registers of 64 bytes
+_FEATURES = llvmlite.binding.get_host_cpu_features()
+_WIDE = bool(_FEATURES.get("avx512f"))  # 32 registers of 64 bytes
+_RANGE = _WIDE and bool(_FEATURES.get("avx512dq"))  # an instruction that clamps
 _BYTES, _VECTORS = (64, 4) if _WIDE else (32, 2)
 _ROWS = 4  # of sums in the registers at a time
 _SLOPE_ROWS = 4 if _WIDE else 2  # where the rows' own values take as many registers as the sums
 _COLUMNS = 72  # of a tile at a time: 8 planes and 3×3 taps take 23 KiB
+_FROM = 8  # rows from which on the maxima pay
+_CLOSE = 0.25  # a distance below this share of Σ|x| + Σ|w| is not taken from the maxima
 _INDEX = ir.IntType(64)
-
-
-# what `sum_tiles` can sum
-DISTANCE, CLAMP, SIGN = range(3)
-
-
-@register_jitable
-def rows(kind: int) -> int:
-    """Rows at a time, whose weights lie beside each other."""
-    return _ROWS if kind == DISTANCE else _SLOPE_ROWS
+DISTANCE, MAXIMUM, CLAMP, SIGN = range(4)  # what can be summed
+ROWS = (_ROWS, _ROWS, _SLOPE_ROWS, _SLOPE_ROWS)  # rows of it at a time, whose weights lie beside each other
 
 
 @register_jitable
@@ -89,6 +90,18 @@ class _Vectors:
     def where(self, relation: str, a, b, chosen, other):
         return self.builder.select(self.builder.fcmp_ordered(relation, a, b), chosen, other)
 
+    def nearer_to_zero(self, a, b):
+        """The one of the smaller size, with the sign of a; b where a is NaN. For `_RANGE` only."""
+        i32, name = ir.IntType(32), f"llvm.x86.avx512.mask.range.p{'s' if self.bits == 32 else 'd'}.512"
+        rest = (
+            ir.Constant(i32, 0b0010),
+            self.constant(0.0),
+            ir.Constant(ir.IntType(self.lanes), -1),
+            ir.Constant(i32, 4),
+        )
+        function = ir.FunctionType(self.type, [value.type for value in (a, b, *rest)])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), [a, b, *rest])
+
 
 def _pointer(context, builder, kind, array):
     return cgutils.create_struct_proxy(kind)(context, builder, array).data
@@ -108,12 +121,13 @@ def _copy(typingctx, target, i, source, j):
 
 
 def _block(slope: str, rows: int):
-    """The intrinsic `(sums, columns, taps, weight, w0, own, r0, one)` of the sum above, for one tile.
+    """The intrinsic `(sums, columns, taps, weight, w0, own, r0, one)` of the sum above, or of max(columns, w).
 
     All arrays are flat: `sums` and `own` `[…, WIDTH]` from row r0 on, `columns` `[taps, WIDTH + lanes]`, `weight`
     `[taps, rows]` from element w0 on. `one` is a 1 of which the compiler does not know: by it a sum or a difference
     becomes a fused multiply-add of the same bits, which runs beside the other half on pipes of its own.
     """
+    clamps = slope == "clamp" and _RANGE
 
     @intrinsic
     def sum_taps(typingctx, sums, columns, taps, weight, w0, own, r0, one):
@@ -123,16 +137,12 @@ def _block(slope: str, rows: int):
             count, first_weight, first_row, one = args[2], args[4], args[6], vectors.splat(args[7])
             places = range(0, vectors.width, vectors.lanes)
 
-            def index(value: int) -> ir.Constant:
-                return ir.Constant(_INDEX, value)
-
+            index = functools.partial(ir.Constant, _INDEX)
             start = builder.mul(first_row, index(vectors.width))
             cells = [(r, builder.add(start, index(r * vectors.width + p))) for r in range(rows) for p in places]
-            x = None if slope == "distance" else [vectors.load(X, cell) for _, cell in cells]
-            before, loop = builder.block, builder.append_basic_block("taps")
-            after = builder.append_basic_block("after")
+            x = [vectors.load(X, cell) for _, cell in cells] if slope in ("clamp", "sign") else None
+            before, loop, after = builder.block, *map(builder.append_basic_block, ("taps", "after"))
             builder.branch(loop)
-
             builder.position_at_end(loop)
             k = builder.phi(_INDEX)
             totals = [builder.phi(vectors.type) for _ in cells]
@@ -144,11 +154,14 @@ def _block(slope: str, rows: int):
             for n, (r, _) in enumerate(cells):
                 w, c = vectors.splat(scalars[r]), column[n % len(column)]
                 if slope == "distance":
-                    term = vectors.call("fma", vectors.call("fabs", builder.fsub(c, w)), one, totals[n])
+                    term, factor = vectors.call("fabs", builder.fsub(c, w)), one
+                elif slope == "maximum":
+                    term, factor = vectors.where("<", w, c, c, w), one
+                elif clamps:
+                    term, factor = vectors.nearer_to_zero(builder.fsub(x[n], w), vectors.constant(1.0)), c
                 else:
-                    d = vectors.call("fma", x[n], one, builder.fneg(w))
-                    term = vectors.call("fma", _bounded(vectors, d, slope), c, totals[n])
-                sums_now.append(term)
+                    term, factor = _bounded(vectors, vectors.call("fma", x[n], one, builder.fneg(w)), slope), c
+                sums_now.append(vectors.call("fma", term, factor, totals[n]))
             following = builder.add(k, index(1))
             builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
             k.add_incoming(index(0), before)
@@ -156,10 +169,12 @@ def _block(slope: str, rows: int):
             for total, now in zip(totals, sums_now, strict=True):
                 total.add_incoming(vectors.constant(0.0), before)
                 total.add_incoming(now, loop)
-
             builder.position_at_end(after)
-            for (_, cell), total in zip(cells, sums_now, strict=True):
-                vectors.store(builder.fadd(vectors.load(S, cell), total), S, cell)
+            for n, ((_, cell), total) in enumerate(zip(cells, sums_now, strict=True)):
+                total = builder.fadd(vectors.load(S, cell), total)
+                if clamps:
+                    total = builder.select(builder.fcmp_unordered("uno", x[n], x[n]), x[n], total)  # NaN stays
+                vectors.store(total, S, cell)
             return context.get_dummy_value()
 
         i = types.int64
@@ -177,23 +192,38 @@ def _bounded(vectors: _Vectors, d, slope: str):
     return vectors.where("<", d, minus_one, minus_one, d)
 
 
-_distance, _distance_1 = _block("distance", _ROWS), _block("distance", 1)
-_clamp, _clamp_1 = _block("clamp", _SLOPE_ROWS), _block("clamp", 1)
-_sign, _sign_1 = _block("sign", _SLOPE_ROWS), _block("sign", 1)
+def _sum_rows(slope: str, many: int):
+    """The sum for rows r0 to r1, `many` at a time; row r's weights are at w0 + r·`row`, and from m on among them."""
+    block, single = _block(slope, many), _block(slope, 1)
+
+    @register_jitable
+    def sum_rows(sums, r0, r1, columns, taps, weight, w0, row, m, x, one):
+        left = (r1 - r0) % many
+        for r in range(r0, r1 - left, many):
+            block(sums, columns, taps, weight, w0 + r * row + m * many, x, r, one)
+        for r in range(r1 - left, r1):
+            single(sums, columns, taps, weight, w0 + r * row + m, x, r, one)
+
+    return sum_rows
+
+
+_distances, _maxima = _sum_rows("distance", _ROWS), _sum_rows("maximum", _ROWS)
+_clamps, _signs = _sum_rows("clamp", _SLOPE_ROWS), _sum_rows("sign", _SLOPE_ROWS)
 
 
 @loop
-def sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, sizes):
+def sum_tiles(kind, start, stop, source, offsets, weight, weight_sums, own, target, one, sign, sizes):
     """Tiles start to stop of G times all places of all pictures; arguments as in `adder_numba._summed`, flat."""
     B, G, N, M, T, H, W, plane, from_row_to_row = sizes
-    at_once, tile, vector = rows(kind), width(source.itemsize), lanes(source.itemsize)
+    tile, number = width(source.itemsize), source.dtype.type
     tiles = -(-B * H * W // tile)
     some = min(M, max(1, _COLUMNS // T))  # planes at a time
-    pitch = tile + vector  # of the columns: a run that is copied in whole vectors ends in the gap
+    pitch = tile + lanes(source.itemsize)  # of the columns: a run that is copied in whole vectors ends in the gap
     columns = np.zeros(some * T * pitch + 64, source.dtype)
     columns = columns[-columns.ctypes.data % 64 // source.itemsize :]  # vectors that straddle no line of the cache
-    sums = np.empty(N * tile, source.dtype)
-    x = np.zeros(1 if kind == DISTANCE else N * tile, source.dtype)
+    sums, x = np.empty(N * tile, source.dtype), np.zeros(1 if kind == DISTANCE else N * tile, source.dtype)
+    seen, ends = np.empty(2 * tile, source.dtype), np.zeros(2 * some * T, source.dtype)
+    ends[: some * T] = -np.inf
     runs = np.empty((tile, 3), np.int64)  # places of a tile that lie in one row: the first, where in source, how many
     for job in range(start, stop):
         group, first = job // tiles, job % tiles * tile
@@ -205,54 +235,66 @@ def sum_tiles(kind, start, stop, source, offsets, weight, own, target, one, size
             runs[n_runs] = done, (b * G + group) * M * plane + i * from_row_to_row + j, min(W - j, count - done)
             done += runs[n_runs, 2]
             n_runs += 1
-        sums[:] = 0
         if kind != DISTANCE:
             _move(x, own, True, group, first, count, tile, sizes)
-        for m in range(0, M, some):
-            taps = min(some, M - m) * T
-            for run in range(n_runs):
-                place, at, length = runs[run]
-                for step in range(0, length, vector):  # past its end too, which the next run or nobody overwrites
-                    for k in range(taps):
-                        _copy(columns, k * pitch + place + step, source, at + step + offsets[m * T + k])
-            for n in range(0, N - N % at_once, at_once):
-                w0 = ((group * N + n) * M + m * at_once) * T
-                if kind == DISTANCE:
-                    _distance(sums, columns, taps, weight, w0, x, n, one)
-                elif kind == CLAMP:
-                    _clamp(sums, columns, taps, weight, w0, x, n, one)
-                else:
-                    _sign(sums, columns, taps, weight, w0, x, n, one)
-            for n in range(N - N % at_once, N):
-                w0 = ((group * N + n) * M + m) * T
-                if kind == DISTANCE:
-                    _distance_1(sums, columns, taps, weight, w0, x, n, one)
-                elif kind == CLAMP:
-                    _clamp_1(sums, columns, taps, weight, w0, x, n, one)
-                else:
-                    _sign_1(sums, columns, taps, weight, w0, x, n, one)
+        by_maxima = kind == DISTANCE and N >= _FROM
+        what = (source, offsets, weight, x, one, ends, seen, some, pitch, group, sizes)
+        _sum_tile(MAXIMUM if by_maxima else kind, sums, columns, runs[:n_runs], what)
+        if by_maxima:
+            far = True
+            for n in range(N):
+                ours, size = weight_sums[2 * (group * N + n)], weight_sums[2 * (group * N + n) + 1]
+                for p in range(count):
+                    distance = (sums[n * tile + p] - seen[p] - ours) + sums[n * tile + p]
+                    far &= distance >= number(_CLOSE) * (seen[tile + p] + size) and distance < number(np.inf)
+                    sums[n * tile + p] = distance
+            if not far:
+                _sum_tile(DISTANCE, sums, columns, runs[:n_runs], what)
+        sums *= sign
         _move(sums, target, False, group, first, count, tile, sizes)
+
+
+@loop
+def _sum_tile(kind, sums, columns, runs, what):
+    """Fill `sums` `[N, width]`; for maxima `seen` too, `[2, width]`: the sums of the columns and of their sizes."""
+    source, offsets, weight, x, one, ends, seen, some, pitch, group, (_, _, N, M, T, _, _, _, _) = what
+    first, vector = group * N * M * T, lanes(source.itemsize)
+    sums[:] = 0
+    seen[:] = 0
+    for m in range(0, M, some):
+        taps = min(some, M - m) * T
+        for run in range(len(runs)):
+            place, at, length = runs[run]
+            for step in range(0, length, vector):  # past its end too, which the next run or nobody overwrites
+                for k in range(taps):
+                    _copy(columns, k * pitch + place + step, source, at + step + offsets[m * T + k])
+        if kind == DISTANCE:
+            _distances(sums, 0, N, columns, taps, weight, first, M * T, m * T, x, one)
+        elif kind == MAXIMUM:
+            _maxima(sums, 0, N, columns, taps, weight, first, M * T, m * T, x, one)
+            _maxima(seen, 0, 1, columns, taps, ends, 0, 0, 0, x, one)  # max(x, −∞) = x
+            _distances(seen, 1, 2, columns, taps, ends, some * T, 0, 0, x, one)  # |x − 0|
+        elif kind == CLAMP:
+            _clamps(sums, 0, N, columns, taps, weight, first, M * T, m * T, x, one)
+        else:
+            _signs(sums, 0, N, columns, taps, weight, first, M * T, m * T, x, one)
 
 
 @loop
 def _move(tile, maps, inwards, group, first, count, width, sizes):
     """Copy `[N, width]` from, or to, the places `first` to `first` + `count` of maps `[B, G, N, H·W]`."""
     _, G, N, _, _, H, W, _, _ = sizes
+    to, source = (tile, maps) if inwards else (maps, tile)
     vector, done = lanes(tile.itemsize), 0
     while done < count:
         b, place = divmod(first + done, H * W)
         length = min(H * W - place, count - done)
         whole = length - length % vector
         for n in range(N):
-            at, here = ((b * G + group) * N + n) * H * W + place, n * width + done
+            here, there = n * width + done, ((b * G + group) * N + n) * H * W + place
+            i, j = (here, there) if inwards else (there, here)
             for step in range(0, whole, vector):
-                if inwards:
-                    _copy(tile, here + step, maps, at + step)
-                else:
-                    _copy(maps, at + step, tile, here + step)
+                _copy(to, i + step, source, j + step)
             for step in range(whole, length):
-                if inwards:
-                    tile[here + step] = maps[at + step]
-                else:
-                    maps[at + step] = tile[here + step]
+                to[i + step] = source[j + step]
         done += length

@@ -30,6 +30,7 @@ def contract_in_tiles(
     padding: tuple[int, int, int, int],
     dilation: tuple[int, int],
     groups: int,
+    negative: bool = False,
 ) -> Tensor:
     """Arguments and result as for `kernels.adder.contract`; no derivatives."""
     G, (sy, sx), (dy, dx) = groups, stride, dilation
@@ -41,7 +42,8 @@ def contract_in_tiles(
     wide = torch.float64 if input.dtype == torch.float64 else torch.float32
     if slot == "weight" and slope == "difference" and at_input is None and at_weight is None:
         factors = (t.to(wide) for t in (input, weight, at_output))
-        return result.copy_(_difference_by_weight(*factors, stride, padding, dilation, G))
+        result.copy_(_difference_by_weight(*factors, stride, padding, dilation, G))
+        return result.neg_() if negative else result
     x = _padded(input, padding, wide)  # [B, H, W, G·C]
     H, W = _places(input, weight, stride, padding, dilation)
 
@@ -88,7 +90,7 @@ def contract_in_tiles(
         top, _, left, _ = padding
         H, W = input.shape[2:]
         result.copy_(padded[:, top : top + H, left : left + W].permute(0, 3, 1, 2))
-    return result
+    return result.neg_() if negative else result
 
 
 def _differences(

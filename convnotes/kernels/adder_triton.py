@@ -41,6 +41,7 @@ def contract(
     padding: tuple[int, int, int, int],
     dilation: tuple[int, int],
     groups: int,
+    negative: bool = False,
 ) -> Tensor:
     """Arguments and result as for `kernels.adder.contract`; no derivatives. What has no kernel here goes to torch.
 
@@ -49,13 +50,13 @@ def contract(
     geometry = (stride, padding, dilation, groups)
     plain = at_input is None and at_weight is None and input.numel() > 0 and weight.numel() > 0
     if plain and slot == "output" and at_output is None and slope in ("distance", "paper"):
-        return _forward(input, weight, *geometry)
+        return _forward(input, weight, *geometry, negative)
     if plain and slot == "input" and at_output is not None and slope in ("clamp", "sign"):
-        return _input_gradient(input, weight, at_output, slope, *geometry)
-    return contract_in_tiles(input, weight, at_output, at_input, at_weight, slot, slope, *geometry)
+        return _input_gradient(input, weight, at_output, slope, *geometry, negative)
+    return contract_in_tiles(input, weight, at_output, at_input, at_weight, slot, slope, *geometry, negative)
 
 
-def _forward(input, weight, stride, padding, dilation, groups) -> Tensor:
+def _forward(input, weight, stride, padding, dilation, groups, negative) -> Tensor:
     result = room(input, weight, "output", stride, padding, dilation)
     (H, W), (C, KH, KW), (B, O, OH, OW) = input.shape[2:], weight.shape[1:], result.shape
     O //= groups
@@ -68,11 +69,12 @@ def _forward(input, weight, stride, padding, dilation, groups) -> Tensor:
         *(C, O, groups, H, W, KH, KW, OH, OW, places, row_tiles),
         *(*stride, padding[0], padding[2], *dilation, *input.stride(), *result.stride()),
         **dict(ROWS=rows, PLACES=tile, SUM=sum_type(input.dtype), WIDE=wide(places), num_warps=warps),
+        NEGATIVE=negative,
     )
     return result
 
 
-def _input_gradient(input, weight, sent, slope, stride, padding, dilation, groups) -> Tensor:
+def _input_gradient(input, weight, sent, slope, stride, padding, dilation, groups, negative) -> Tensor:
     result = room(input, weight, "input", stride, padding, dilation)
     (B, C, H, W), (O, _, KH, KW), (OH, OW) = input.shape, weight.shape, sent.shape[2:]
     C, O = C // groups, O // groups
@@ -95,6 +97,7 @@ def _input_gradient(input, weight, sent, slope, stride, padding, dilation, group
             WIDE=wide(places),
             num_warps=warps,
         ),
+        NEGATIVE=negative,
     )
     return result
 
@@ -110,7 +113,7 @@ def _sum_distances(
     input, weight, result,
     C, O, groups, H, W, KH, KW, OH, OW, places, row_tiles,
     sy, sx, top, left, dy, dx, input_b, input_c, input_h, input_w, result_b, result_c, result_h, result_w,
-    ROWS: tl.constexpr, PLACES: tl.constexpr, SUM: tl.constexpr, WIDE: tl.constexpr,
+    ROWS: tl.constexpr, PLACES: tl.constexpr, SUM: tl.constexpr, WIDE: tl.constexpr, NEGATIVE: tl.constexpr,
 ):  # fmt: skip
     """One tile of outputs; `weight` `[C, KH, KW, groups·O]`."""
     program = tl.program_id(0)
@@ -137,7 +140,7 @@ def _sum_distances(
                 tap += KH * KW * O * groups
     place = b.to(tl.int64) * result_b + i.to(tl.int64) * result_h + j.to(tl.int64) * result_w
     at = row[:, None] * result_c + place[None, :]
-    tl.store(result + at, sums, mask=is_row[:, None] & is_place[None, :])
+    tl.store(result + at, -sums if NEGATIVE else sums, mask=is_row[:, None] & is_place[None, :])
 
 
 @triton.jit
@@ -147,6 +150,7 @@ def _sum_slopes(
     sy, sx, top, left, dy, dx, input_b, input_c, input_h, input_w,
     sent_b, sent_c, sent_h, sent_w, result_b, result_c, result_h, result_w,
     ROWS: tl.constexpr, PLACES: tl.constexpr, CLAMP: tl.constexpr, SUM: tl.constexpr, WIDE: tl.constexpr,
+    NEGATIVE: tl.constexpr,
 ):  # fmt: skip
     """One tile of channels × pixels of one remainder by the stride; `weight` `[groups·O, KH, KW, C]`."""
     program = tl.program_id(0)
@@ -193,7 +197,7 @@ def _sum_slopes(
     sums = tl.where(met[None, :], sums, 0.0)  # a NaN that no tap meets has met nothing
     pixel = b.to(tl.int64) * result_b + y.to(tl.int64) * result_h + x.to(tl.int64) * result_w
     at = row[:, None] * result_c + pixel[None, :]
-    tl.store(result + at, sums, mask=is_pixel)
+    tl.store(result + at, -sums if NEGATIVE else sums, mask=is_pixel)
 
 
 @triton.jit

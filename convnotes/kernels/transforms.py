@@ -1,10 +1,11 @@
-"""torch's transformations: whether one is under way that only plain torch can follow, and what a mapping joins."""
+"""What is at work beside plain torch: transformations that only it can follow, and what a mapping joins."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
 def transformed(*tensors: Tensor | None) -> bool:
@@ -12,6 +13,17 @@ def transformed(*tensors: Tensor | None) -> bool:
     return torch._C._are_functorch_transforms_active() or any(
         t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors
     )
+
+
+def watched(*tensors: Tensor | None) -> bool:
+    """Is more than autograd's reverse mode at work: a transformation, a dispatch mode, a subclass, the profiler?
+
+    Where not, an operator may be computed without a call through torch's dispatcher.
+    """
+    if is_in_torch_dispatch_mode() or torch.autograd._profiler_enabled():
+        return True
+    plain = all(t is None or (type(t) in (Tensor, nn.Parameter) and not t.is_meta) for t in tensors)
+    return not plain or transformed(*tensors)
 
 
 def joined(tensor: Tensor, dim: int | None, at: int, size: int) -> Tensor:

@@ -76,8 +76,8 @@ def adder2d(
     vertical, horizontal = resolve_padding(padding, (KH, KW), dilation, stride)
     slope = "distance" if gradient == "exact" else "paper"
     geometry = (stride, (*vertical, *horizontal), dilation, groups)
-    distance = contract(input, weight, None, None, None, "output", slope, *geometry)  # [B, O, H_out, W_out]
-    return -distance if bias is None else bias.view(1, O, 1, 1) - distance
+    score = contract(input, weight, None, None, None, "output", slope, *geometry, negative=True)
+    return score if bias is None else score + bias.view(1, O, 1, 1)  # [B, O, H_out, W_out]
 
 
 class Adder2d(nn.Module):

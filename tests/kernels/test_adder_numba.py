@@ -30,6 +30,8 @@ CASES = {
     "padding beyond the kernel": ((2, 3, 5, 4), (4, 3, 3, 3), dict(padding=(5, 7))),
     "same": ((2, 3, 5, 4), (4, 3, 2, 4), dict(padding="same", dilation=(3, 1))),
     "grouped": ((2, 6, 11, 7), (15, 2, 3, 3), dict(groups=3, stride=2, padding=1)),
+    "many outputs": ((2, 9, 11, 7), (14, 9, 3, 3), dict(padding=1)),
+    "many outputs in groups": ((2, 4, 11, 7), (18, 2, 3, 3), dict(groups=2, padding=(0, 2))),
     "depthwise": ((2, 6, 11, 7), (6, 1, 5, 3), dict(groups=6, padding=(2, 1))),
     "pointwise": ((3, 100, 5, 7), (9, 100, 1, 1), dict()),
     "pointwise, strided": ((3, 6, 5, 7), (9, 6, 1, 1), dict(stride=2)),
@@ -97,8 +99,10 @@ def test_the_paper_s_gradient_is_that_of_the_torch_path(case, dtype, only_loops)
 
 @gradients
 def test_the_bits_do_not_depend_on_the_number_of_threads(gradient):
-    x, w, _ = leaves(((3, 5, 33, 31), (7, 5, 3, 3), None), torch.float32)
-    g = torch.randn(3, 7, 17, 16)
+    x, w, _ = leaves(((3, 5, 33, 31), (11, 5, 3, 3), None), torch.float32)
+    with torch.no_grad():
+        x[1, :, 4:7, 4:7] = w[3]  # a match in one tile
+    g = torch.randn(3, 11, 17, 16)
     found = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
@@ -106,6 +110,43 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(gradient):
         found.append((y, *torch.autograd.grad(y, x, g)))
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def exact(x, w):
+    return definitions.adder2d(x.double(), w.double(), padding=1)
+
+
+def test_a_close_match_keeps_its_digits():
+    w = 100 + torch.randn(16, 8, 3, 3)
+    x = torch.randn(2, 8, 20, 20)
+    x[0, :, 5:8, 9:12] = w[3] + 1e-3 * torch.randn(8, 3, 3)
+    y, expected = adder2d(x, w, padding=1), exact(x, w)
+    assert expected[0, 3, 6, 10] > -1 > -1000 > expected[1].max()
+    assert (y / expected - 1).abs().max() < 2e-6
+
+
+def test_inputs_far_from_zero_keep_their_digits():
+    x, w = 1000 + torch.randn(2, 8, 20, 20), 1000 + torch.randn(16, 8, 3, 3)
+    y, expected = adder2d(x, w)[..., :18, :18], exact(x, w)[..., 1:-1, 1:-1]
+    assert (y / expected - 1).abs().max() < 2e-6
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 3e38])
+@pytest.mark.parametrize("where", ["input", "weight"])
+def test_values_that_are_no_numbers_go_where_the_definition_sends_them(bad, where):
+    x, w = torch.randn(2, 8, 9, 9), torch.randn(10, 8, 3, 3)
+    (x if where == "input" else w)[1, 2, 1, 2] = bad
+    expected = definitions.adder2d(x, w, padding=1)
+    torch.testing.assert_close(adder2d(x, w, padding=1), expected, equal_nan=True)
+    assert not expected.isfinite().all() or bad == 3e38
+
+
+def test_a_pixel_that_is_no_number_has_no_gradient_either():
+    x, w = torch.randn(1, 3, 6, 6), torch.randn(9, 3, 3, 3)
+    x[0, 1, 2, 3] = float("nan")
+    x.requires_grad_()
+    (found,) = torch.autograd.grad(adder2d(x, w, padding=1), x, torch.randn(1, 9, 6, 6))
+    assert found.isnan().nonzero().tolist() == [[0, 1, 2, 3]]
 
 
 def test_it_may_be_called_from_many_threads_at_once():
@@ -209,7 +250,7 @@ def test_the_operator_is_registered_as_torch_wants_it(slot, slope, last, only_lo
     if last:
         x = x.detach().to(memory_format=torch.channels_last).requires_grad_()
     g = None if slot == "output" else torch.randn(2, 6, 5, 5, dtype=torch.float64)
-    arguments = (x.detach(), w.detach(), g, None, None, slot, slope, (2, 1), (0, 1, 0, 0), (1, 1), 2)
+    arguments = (x.detach(), w.detach(), g, None, None, slot, slope, (2, 1), (0, 1, 0, 0), (1, 1), 2, True)
     torch.library.opcheck(torch.ops.convnotes.adder.default, arguments)
 
 

@@ -214,7 +214,7 @@ def test_the_operator_is_registered_as_torch_wants_it(slot, slope, last):
     factors[slot] = None
     if slot == "weight":
         factors["input"] = None  # the way through the convolution
-    arguments = (x, w, *factors.values(), slot, slope, (2, 1), (0, 1, 0, 0), (1, 1), 2)
+    arguments = (x, w, *factors.values(), slot, slope, (2, 1), (0, 1, 0, 0), (1, 1), 2, last)
     torch.library.opcheck(torch.ops.convnotes.adder.default, arguments)
 
 
