@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_TILE = {"cpu": 2**19, "cuda": 2**24}  # elements of the one large buffer
+_TILE = {"cpu": 2**21, "cuda": 2**24}  # elements of the one large buffer, measured: fewer calls, and still in the cache
 _OUTPUTS = 8  # output channels a tile: enough that reading a patch does not matter
 
 
@@ -102,7 +102,7 @@ def _differences(
     """
     sizes, (G, O, K) = windows.shape[:3], kernel.shape
     n = min(O, _OUTPUTS)
-    box = _box(sizes, max(1, _TILE.get(kernel.device.type, 2**19) // (G * n * K)))
+    box = _box(sizes, max(1, _TILE.get(kernel.device.type, _TILE["cpu"]) // (G * n * K)))
     buffer = kernel.new_empty(math.prod(box) * G * n * K)
     starts = [range(0, size, step) for size, step in zip(sizes, box, strict=True)]
     for corner in itertools.product(*starts):
