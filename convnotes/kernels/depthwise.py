@@ -21,9 +21,8 @@ from convnotes.kernels import backend
 from convnotes.kernels.transforms import transformed
 
 # Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one picture
-# where its calls are one a tap and picture, else of all. On smaller ones the calls take longer than what they save. The
-# compiled loops pay on all.
-_PAYS_FROM = 2**15
+# tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
+_TAPS_PAY_FROM, _COLUMNS_PAY_FROM = 2**15, 2**16
 _WIDTH = 3  # of a kernel whose gradient oneDNN takes on its fast path, however high it is
 _CHANNELS = 64  # of all pictures together, from which oneDNN gives no thread a part of a channel (up to 7 threads)
 
@@ -75,8 +74,11 @@ def _is_faster(input: Tensor, weight: Tensor, stride, padding: Padding, dilation
     if torch.is_autocast_enabled("cpu") or transformed(input, weight):
         return False
     compiled = backend.chosen("depthwise_conv2d", (input, weight)) == "numba"
-    numbers = input.numel() if _dense_and_many(input, dilation) else input.shape[1:].numel()
-    if not compiled and numbers < _PAYS_FROM:
+    if _dense_and_many(input, dilation):
+        pays = input.numel() >= _COLUMNS_PAY_FROM
+    else:
+        pays = input.shape[1:].numel() >= _TAPS_PAY_FROM
+    if not (compiled or pays):
         return False
     pads = resolve_padding(padding, kernel, dilation, stride)
     return all(max(pad) <= d * (k - 1) for pad, k, d in zip(pads, kernel, dilation, strict=True))

@@ -30,7 +30,8 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def _each_backend(request, monkeypatch):
     if request.param not in backend.available():
         pytest.skip(f"{request.param} is not installed")
-    monkeypatch.setattr(depthwise, "_PAYS_FROM", 0)  # the maps of the tests are small
+    for least in ("_TAPS_PAY_FROM", "_COLUMNS_PAY_FROM"):
+        monkeypatch.setattr(depthwise, least, 0)  # the maps of the tests are small
     with backend.use(request.param):
         yield
 
@@ -213,13 +214,13 @@ def test_a_trace_its_cost_and_its_receptive_field_are_those_of_a_convolution():
 
 
 def test_on_small_maps_plain_torch_keeps_to_torch_s_own(taken, monkeypatch):
-    monkeypatch.setattr(depthwise, "_PAYS_FROM", 5 * 11 * 7 + 1)
+    monkeypatch.setattr(depthwise, "_TAPS_PAY_FROM", 5 * 11 * 7 + 1)
     x, weight, bias = tensors((5, 5))
     depthwise.depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (1, 1))
     compiled = backend.chosen("depthwise_conv2d", (x, weight)) == "numba"
     assert bool(taken) == compiled
     taken.clear()
-    monkeypatch.setattr(depthwise, "_PAYS_FROM", 5 * 11 * 7)
+    monkeypatch.setattr(depthwise, "_TAPS_PAY_FROM", 5 * 11 * 7)
     depthwise.depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (1, 1))
     assert taken
 
@@ -227,9 +228,9 @@ def test_on_small_maps_plain_torch_keeps_to_torch_s_own(taken, monkeypatch):
 def test_the_numbers_of_all_pictures_count_where_no_call_is_made_for_each(taken, monkeypatch):
     x, weight, bias = tensors((5, 5), torch.float32, channels=32)
     compiled = backend.chosen("depthwise_conv2d", (x, weight)) == "numba"
-    for dilation, numbers in ((1, x.numel()), (2, x[0].numel())):
+    for least, dilation, numbers in (("_COLUMNS_PAY_FROM", 1, x.numel()), ("_TAPS_PAY_FROM", 2, x[0].numel())):
         for smallest, pays in ((numbers, True), (numbers + 1, compiled)):
-            monkeypatch.setattr(depthwise, "_PAYS_FROM", smallest)
+            monkeypatch.setattr(depthwise, least, smallest)
             taken.clear()
             depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (dilation, dilation))
             assert bool(taken) == pays
