@@ -4,7 +4,8 @@
 
 The forward pass is torch's. Its backward on the CPU is several times as slow from dilation 2 or a kernel side of 5 on.
 There the gradient of the input is taken as one more forward convolution, by the kernel turned round, and that of the
-weight tap by tap (`depthwise_numba`, or plain torch). Second derivatives and `torch.func` are torch's own. Padding is a
+weight by loops of our own (`depthwise_numba`), or in plain torch a few columns of the kernel at a time, or tap by tap
+where it is dilated. Second derivatives and `torch.func` are torch's own. Padding is a
 zero like any other: it meets a weight or a gradient that is infinite, and makes NaN of it.
 """
 
@@ -13,14 +14,17 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 from convnotes.geometry import Padding, resolve_padding
 from convnotes.kernels import backend
 from convnotes.kernels.transforms import transformed
 
-# Numbers of a picture's map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads; on
-# smaller maps its calls, one a tap and picture, take longer than what they save. The compiled loops pay on all.
-_PAYS_FROM = 2**16
+# Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one picture
+# tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
+_TAPS_PAY_FROM, _COLUMNS_PAY_FROM = 2**15, 2**16
+_WIDTH = 3  # of a kernel whose gradient oneDNN takes on its fast path, however high it is
+_CHANNELS = 64  # of all pictures together, from which oneDNN gives no thread a part of a channel (up to 7 threads)
 
 torch.fx.wrap("depthwise_conv2d")  # a symbolic trace keeps it as one node
 
@@ -51,8 +55,7 @@ def depthwise_conv2d(
     """`torch.nn.functional.conv2d` with a group for each input channel; `input` `[B, C, H, W]`."""
     if torch.compiler.is_compiling() or not _is_faster(input, weight, stride, padding, dilation):
         return F.conv2d(input, weight, bias, stride, padding, dilation, input.shape[-3])
-    y = _Depthwise.apply(input, weight, resolve_padding(padding, weight.shape[2:], dilation, stride), dilation)
-    return y if bias is None else y + bias.view(-1, 1, 1)
+    return _Depthwise.apply(input, weight, bias, resolve_padding(padding, weight.shape[2:], dilation, stride), dilation)
 
 
 def _is_faster(input: Tensor, weight: Tensor, stride, padding: Padding, dilation) -> bool:
@@ -71,7 +74,11 @@ def _is_faster(input: Tensor, weight: Tensor, stride, padding: Padding, dilation
     if torch.is_autocast_enabled("cpu") or transformed(input, weight):
         return False
     compiled = backend.chosen("depthwise_conv2d", (input, weight)) == "numba"
-    if not compiled and input.shape[1:].numel() < _PAYS_FROM:
+    if _dense_and_many(input, dilation):
+        pays = input.numel() >= _COLUMNS_PAY_FROM
+    else:
+        pays = input.shape[1:].numel() >= _TAPS_PAY_FROM
+    if not (compiled or pays):
         return False
     pads = resolve_padding(padding, kernel, dilation, stride)
     return all(max(pad) <= d * (k - 1) for pad, k, d in zip(pads, kernel, dilation, strict=True))
@@ -79,59 +86,89 @@ def _is_faster(input: Tensor, weight: Tensor, stride, padding: Padding, dilation
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    def forward(input, weight, padding, dilation):
-        return _convolved(input, weight, padding, dilation)
+    def forward(input, weight, bias, padding, dilation):
+        return _convolved(input, weight, bias, padding, dilation)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        input, weight, ctx.padding, ctx.dilation = inputs
+        input, weight, _, ctx.padding, ctx.dilation = inputs
         ctx.save_for_backward(input, weight)
 
     @staticmethod
     def backward(ctx, grad):
         input, weight = ctx.saved_tensors
         needed = ctx.needs_input_grad[:2]
+        by_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        if not any(needed):
+            return None, None, by_bias, None, None
         if torch.is_grad_enabled():  # it is to be differentiated again
-            y = _convolved(input, weight, ctx.padding, ctx.dilation)
+            y = _convolved(input, weight, None, ctx.padding, ctx.dilation)
             wanted = [t for t, n in zip((input, weight), needed, strict=True) if n]
             gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
-            return *(next(gradients) if n else None for n in needed), None, None
+            return *(next(gradients) if n else None for n in needed), by_bias, None, None
         if backend.chosen("depthwise_conv2d", (grad, input, weight)) == "numba":
             from convnotes.kernels import depthwise_numba
 
             found = depthwise_numba.backward(grad, input, weight, ctx.padding, ctx.dilation, needed)
         else:
-            found = _by_taps(grad, input, weight, ctx.padding, ctx.dilation, needed)
-        return *(t if n else None for t, n in zip(found, needed, strict=True)), None, None
+            found = _in_torch(grad, input, weight, ctx.padding, ctx.dilation, needed)
+        return *(t if n else None for t, n in zip(found, needed, strict=True)), by_bias, None, None
 
 
-def _convolved(input: Tensor, weight: Tensor, padding, dilation) -> Tensor:
+def _convolved(input: Tensor, weight: Tensor, bias: Tensor | None, padding, dilation) -> Tensor:
     (top, bottom), (left, right) = padding
     if top != bottom or left != right:
         input, top, left = F.pad(input, (left, right, top, bottom)), 0, 0
-    return F.conv2d(input, weight, None, 1, (top, left), dilation, input.shape[1])
+    return F.conv2d(input, weight, bias, 1, (top, left), dilation, input.shape[1])
 
 
-def _by_taps(
+def _in_torch(
     grad: Tensor, input: Tensor, weight: Tensor, padding, dilation, needed
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of input and weight in plain torch."""
-    (KH, KW), (h, w) = weight.shape[2:], grad.shape[2:]
     by_input = by_weight = None
     if needed[0]:
         turned = [
             (d * (k - 1) - before, d * (k - 1) - after)
-            for k, d, (before, after) in zip((KH, KW), dilation, padding, strict=True)
+            for k, d, (before, after) in zip(weight.shape[2:], dilation, padding, strict=True)
         ]
-        by_input = _convolved(grad, weight.flip(2, 3), turned, dilation)
+        by_input = _convolved(grad, weight.flip(2, 3), None, turned, dilation)
     if needed[1]:
-        padded = F.pad(input, (*padding[1], *padding[0]))
-        by_weight = torch.zeros_like(weight)
-        product = grad.new_empty(grad.shape[1:])  # of one picture: it stays in the cache
-        for b in range(len(grad)):
-            for u in range(KH):
-                for v in range(KW):
-                    y, x = u * dilation[0], v * dilation[1]
-                    torch.mul(padded[b, :, y : y + h, x : x + w], grad[b], out=product)
-                    by_weight[:, 0, u, v] += product.sum((1, 2))
+        weight_gradient = _weight_by_columns if _dense_and_many(grad, dilation) else _weight_by_taps
+        by_weight = weight_gradient(grad, input, weight, padding, dilation)
     return by_input, by_weight
+
+
+def _dense_and_many(map: Tensor, dilation) -> bool:
+    """Is the gradient of the weight one that oneDNN takes fast, and in an order that no number of threads changes?
+
+    It divides the channels of all pictures among threads, 16 at a time; where they are few, the rows as well.
+    """
+    enough = map.shape[:2].numel() >= _CHANNELS and map.dtype == torch.float32
+    return enough and max(dilation) == 1 and torch.backends.mkldnn.is_available()
+
+
+def _weight_by_columns(grad: Tensor, input: Tensor, weight: Tensor, padding, _) -> Tensor:
+    """The gradient of the weight as that of narrow kernels side by side, each of its own window of the picture."""
+    by_weight, (KH, KW), (rows, (before, after)) = torch.empty_like(weight), weight.shape[2:], padding
+    grad = grad.flatten(0, 1)[None]  # each picture has kernels of its own: [1, B·C, h, w]
+    for left in range(0, KW, _WIDTH):
+        right = min(left + _WIDTH, KW)
+        window = F.pad(input, (before - left, after - (KW - right), *rows)).flatten(0, 1)[None]  # < 0 cuts columns off
+        size = (len(window[0]), 1, KH, right - left)
+        found = conv2d_weight(window, size, grad, groups=size[0])
+        by_weight[..., left:right] = found.unflatten(0, (-1, len(weight))).sum(0)
+    return by_weight
+
+
+def _weight_by_taps(grad: Tensor, input: Tensor, weight: Tensor, padding, dilation) -> Tensor:
+    padded = F.pad(input, (*padding[1], *padding[0]))
+    by_weight, (KH, KW), (h, w) = torch.zeros_like(weight), weight.shape[2:], grad.shape[2:]
+    product = grad.new_empty(grad.shape[1:])  # of one picture: it stays in the cache
+    for b in range(len(grad)):
+        for u in range(KH):
+            for v in range(KW):
+                y, x = u * dilation[0], v * dilation[1]
+                torch.mul(padded[b, :, y : y + h, x : x + w], grad[b], out=product)
+                by_weight[:, 0, u, v] += product.sum((1, 2))
+    return by_weight

@@ -6,7 +6,7 @@
     "dot"                    f = q_i·k_j / N
     "concat"                 f = ReLU(w · [q_i, k_j]) / N
 
-No tensor grows as the square of the number of places: softmax goes through `scaled_dot_product_attention`, the dot
+No tensor grows as the square of the number of places: softmax goes through fused attention, the dot
 product through (q k) g = q (k g), and the concatenation through sorting (see `_concat`).
 Wang, Girshick, Gupta & He, "Non-local neural networks", CVPR 2018, arXiv:1711.07971 ·
 chapter receptive_field/non_local.
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import IntOrPair, check_channels, check_images, pair
-from convnotes.kernels.transforms import transformed
+from convnotes.kernels.attention import attention
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
 
@@ -45,7 +45,8 @@ def non_local2d(
 
     `scale` multiplies q·k before the softmax; None is 1, the paper's equation. "gaussian" and "embedded" are the same
     function here: they differ by what `NonLocal2d` gives them. `relation` `[2·D]` is the w of "concat", its first half
-    for the query. Second derivatives and transformations of `torch.func` take the softmax modes through all pairs.
+    for the query. Second derivatives, batched gradients and transformations of `torch.func` take the softmax modes
+    through all pairs.
 
     Raises `ValueError` or `TypeError` for an unknown mode, a scale or relation that the mode does not have, and for
     maps whose shapes, dtypes or devices do not fit each other.
@@ -57,53 +58,11 @@ def non_local2d(
     elif mode == "concat":
         y = _concat(q, k, g, relation)
     else:
-        y = _softmax(q, k, g, 1.0 if scale is None else float(scale))
+        q, k = q.to(g.dtype), k.to(g.dtype)
+        y = attention(q, k, g, 1.0 if scale is None else float(scale)).transpose(1, 2)
     if query.stride(1) == 1 and query.shape[1] > 1:  # channels last
         y = y.transpose(1, 2).contiguous().transpose(1, 2)
     return y.unflatten(2, query.shape[2:])
-
-
-def _softmax(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
-    q, k, g = (t.transpose(1, 2) for t in (q.to(g.dtype), k.to(g.dtype), g))  # [B, places, channels]
-    if not torch.compiler.is_compiling() and transformed(q, k, g):
-        return _pairs(q, k, g, scale).transpose(1, 2)
-    wide = [q, k, g]
-    if q.device.type == "cpu" and q.shape[2] != g.shape[2]:
-        width = max(q.shape[2], g.shape[2])  # the CPU's fused kernel wants equal widths, else torch makes all pairs
-        wide = [F.pad(t, (0, width - t.shape[2])) for t in wide]
-    y = F.scaled_dot_product_attention(*(t.unsqueeze(1).contiguous() for t in wide), scale=scale)
-    y = y.squeeze(1)[..., : g.shape[2]]
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        y = _TwiceDifferentiable.apply(q, k, g, y, scale)
-    return y.transpose(1, 2)
-
-
-def _pairs(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
-    return torch.softmax(scale * q @ k.transpose(1, 2), 2) @ g
-
-
-class _TwiceDifferentiable(torch.autograd.Function):
-    """Hands fused attention on as it is, and gives it the second derivative that it lacks.
-
-    An ordinary backward goes on into the fused kernel's own. One that is to be differentiated again
-    (`create_graph=True`) leaves that out and goes through all pairs.
-    """
-
-    @staticmethod
-    def forward(ctx, q: Tensor, k: Tensor, g: Tensor, y: Tensor, scale: float) -> Tensor:
-        ctx.save_for_backward(q, k, g)
-        ctx.scale = scale
-        return y.view_as(y)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if not torch.is_grad_enabled():
-            return None, None, None, gradient, None
-        inputs = ctx.saved_tensors
-        wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=False) if needed]
-        y = _pairs(*inputs, ctx.scale)
-        found = iter(torch.autograd.grad(y, wanted, gradient.to(y.dtype), create_graph=True))
-        return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None, None
 
 
 def _dot(q: Tensor, k: Tensor, g: Tensor) -> Tensor:

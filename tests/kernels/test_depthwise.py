@@ -18,6 +18,11 @@ CASES = {
     "same": ((4, 5), "same", (3, 1)),
     "wider-than-the-picture": ((1, 5), (0, 8), (1, 4)),
 }
+DENSE = {  # in plain torch and with many channels by columns of the kernel
+    "even-width": ((5, 6), (1, 4), (1, 1)),
+    "one-row": ((1, 7), (0, 3), (1, 1)),
+    "same-and-even": ((6, 4), "same", (1, 1)),
+}
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
@@ -25,7 +30,8 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def _each_backend(request, monkeypatch):
     if request.param not in backend.available():
         pytest.skip(f"{request.param} is not installed")
-    monkeypatch.setattr(depthwise, "_PAYS_FROM", 0)  # the maps of the tests are small
+    for least in ("_TAPS_PAY_FROM", "_COLUMNS_PAY_FROM"):
+        monkeypatch.setattr(depthwise, least, 0)  # the maps of the tests are small
     with backend.use(request.param):
         yield
 
@@ -86,16 +92,17 @@ def test_forward_and_gradient_match_the_definition(case, size, taken):
         assert_close(a, b)
 
 
-@every_case
-def test_float32_errs_no_more_than_twice_as_much_as_torch(case):
+@pytest.mark.parametrize("channels", [5, 33], ids=["few-channels", "many-channels"])
+@pytest.mark.parametrize("case", (CASES | DENSE).values(), ids=CASES | DENSE)
+def test_float32_errs_no_more_than_twice_as_much_as_torch(case, channels):
     kernel, padding, dilation = case
-    inputs = tensors(kernel, torch.float32, size=(20, 37))
+    inputs = tensors(kernel, torch.float32, channels=channels, size=(20, 37))
     doubles = [t.detach().double().requires_grad_() for t in inputs]
     y = depthwise_conv2d(*inputs, (1, 1), padding, dilation)
     g = torch.randn_like(y)
     ours = torch.autograd.grad(y, inputs, g)
-    torchs = torch.autograd.grad(F.conv2d(*inputs, 1, padding, dilation, 5), inputs, g)
-    exact = torch.autograd.grad(F.conv2d(*doubles, 1, padding, dilation, 5), doubles, g.double())
+    torchs = torch.autograd.grad(F.conv2d(*inputs, 1, padding, dilation, channels), inputs, g)
+    exact = torch.autograd.grad(F.conv2d(*doubles, 1, padding, dilation, channels), doubles, g.double())
     for a, b, true in zip(ours, torchs, exact, strict=True):
         assert (a - true).abs().max() <= 2 * (b - true).abs().max() + 1e-6 * true.abs().max()
 
@@ -112,9 +119,10 @@ def test_either_gradient_comes_alone(needed):
     assert_close(found, expected[0 if needed[0] else 1])
 
 
-def test_the_same_bits_come_out_on_one_thread_and_on_two():
-    x, weight, _ = tensors((5, 5), torch.float32, channels=7, size=(30, 31))
-    g = torch.randn(2, 7, 30, 31)
+@pytest.mark.parametrize("channels", [7, 32, 45])
+def test_the_same_bits_come_out_on_one_thread_and_on_two(channels):
+    x, weight, _ = tensors((5, 5), torch.float32, channels=channels, size=(30, 31))
+    g = torch.randn(2, channels, 30, 31)
 
     def run(threads):
         torch.set_num_threads(threads)
@@ -206,12 +214,33 @@ def test_a_trace_its_cost_and_its_receptive_field_are_those_of_a_convolution():
 
 
 def test_on_small_maps_plain_torch_keeps_to_torch_s_own(taken, monkeypatch):
-    monkeypatch.setattr(depthwise, "_PAYS_FROM", 5 * 11 * 7 + 1)
+    monkeypatch.setattr(depthwise, "_TAPS_PAY_FROM", 5 * 11 * 7 + 1)
     x, weight, bias = tensors((5, 5))
     depthwise.depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (1, 1))
     compiled = backend.chosen("depthwise_conv2d", (x, weight)) == "numba"
     assert bool(taken) == compiled
     taken.clear()
-    monkeypatch.setattr(depthwise, "_PAYS_FROM", 5 * 11 * 7)
+    monkeypatch.setattr(depthwise, "_TAPS_PAY_FROM", 5 * 11 * 7)
     depthwise.depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (1, 1))
     assert taken
+
+
+def test_the_numbers_of_all_pictures_count_where_no_call_is_made_for_each(taken, monkeypatch):
+    x, weight, bias = tensors((5, 5), torch.float32, channels=32)
+    compiled = backend.chosen("depthwise_conv2d", (x, weight)) == "numba"
+    for least, dilation, numbers in (("_COLUMNS_PAY_FROM", 1, x.numel()), ("_TAPS_PAY_FROM", 2, x[0].numel())):
+        for smallest, pays in ((numbers, True), (numbers + 1, compiled)):
+            monkeypatch.setattr(depthwise, least, smallest)
+            taken.clear()
+            depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (dilation, dilation))
+            assert bool(taken) == pays
+
+
+def test_the_bias_alone_has_derivatives_of_both_orders(taken):
+    x, weight, bias = tensors((5, 5))
+    y = depthwise_conv2d(x.detach(), weight, bias, (1, 1), (2, 2), (1, 1))
+    (first,) = torch.autograd.grad(y.square().sum(), bias, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), bias)
+    assert taken
+    assert_close(first, 2 * y.sum((0, 2, 3)))
+    assert_close(second, torch.full_like(bias, 2 * y.shape[0] * y.shape[2] * y.shape[3]))
