@@ -5,8 +5,8 @@
 The forward pass is torch's. Its backward on the CPU is several times as slow from dilation 2 or a kernel side of 5 on.
 There the gradient of the input is taken as one more forward convolution, by the kernel turned round, and that of the
 weight by loops of our own (`depthwise_numba`), or in plain torch a few columns of the kernel at a time, or tap by tap
-where it is dilated. Second derivatives and `torch.func` are torch's own. Padding is a
-zero like any other: it meets a weight or a gradient that is infinite, and makes NaN of it.
+where it is dilated. Second derivatives and `torch.func` are torch's own. Padding is a zero like any other: it meets a
+weight or a gradient that is infinite, and makes NaN of it.
 """
 
 from __future__ import annotations

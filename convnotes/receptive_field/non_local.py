@@ -6,8 +6,8 @@
     "dot"                    f = q_i·k_j / N
     "concat"                 f = ReLU(w · [q_i, k_j]) / N
 
-No tensor grows as the square of the number of places: softmax goes through fused attention, the dot
-product through (q k) g = q (k g), and the concatenation through sorting (see `_concat`).
+No tensor grows as the square of the number of places: softmax goes through fused attention (`kernels.attention`), the
+dot product through (q k) g = q (k g), and the concatenation through sorting (see `_concat`).
 Wang, Girshick, Gupta & He, "Non-local neural networks", CVPR 2018, arXiv:1711.07971 ·
 chapter receptive_field/non_local.
 """
