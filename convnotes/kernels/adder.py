@@ -89,9 +89,15 @@ def _(input, weight, at_output, at_input, at_weight, slot, slope, stride, paddin
 def _keep(ctx, inputs, output) -> None:
     ctx.save_for_backward(*inputs[:5])
     ctx.slot, ctx.slope, ctx.geometry = inputs[5], inputs[6], inputs[7:]
+    backend.remember(ctx)
 
 
 def _backward(call, ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    with backend.as_remembered(ctx):
+        return _gradients(call, ctx, grad)
+
+
+def _gradients(call, ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
     input, weight, *factors = ctx.saved_tensors
     factor = dict(zip(SLOTS, factors, strict=True)) | {ctx.slot: grad}  # T with its open slot closed by grad
 

@@ -7,8 +7,9 @@
     "auto"     the fastest of them that can run, asked anew for each call, else "torch"; never fails
 
 `use(name)` chooses for what follows, `with use(name):` for a block. The choice belongs to the thread or task that makes
-it, as torch's `no_grad` does; where none was made, the environment variable CONVNOTES_BACKEND counts, and without it
-"auto". A model that is compiled or exported chooses when it runs, not when it is traced.
+it, as torch's `no_grad` does, and a backward pass takes that of its forward pass. Where none was made, the environment
+variable CONVNOTES_BACKEND counts, and without it "auto". A model that is compiled or exported chooses when it runs, not
+when it is traced.
 
 To name a backend is to insist: if it is not installed, or the tensors lie on a device that it does not serve, that is
 an error. An operator or a dtype for which it has no kernel is computed by torch. All of them agree within rounding.
@@ -16,6 +17,7 @@ an error. An operator or a dtype for which it has no kernel is computed by torch
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -67,6 +69,24 @@ class use:
 
     def __repr__(self) -> str:
         return f"use({self._name!r})"
+
+
+def remember(ctx) -> None:
+    """Keep the choice that this thread or task has made, if any, for `as_remembered`."""
+    ctx.backend = _choice.get()
+
+
+@contextlib.contextmanager
+def as_remembered(ctx):
+    """Inside: the choice of the forward pass. A backward pass may run in another thread, as it does on CUDA."""
+    if ctx.backend is None:
+        yield
+        return
+    token = _choice.set(ctx.backend)
+    try:
+        yield
+    finally:
+        _choice.reset(token)
 
 
 def available() -> tuple[str, ...]:

@@ -105,6 +105,7 @@ def _room(input, offset, weight, mask, needed) -> tuple[Tensor, ...]:
 def _keep(ctx, inputs, output) -> None:
     ctx.save_for_backward(*inputs[:4])
     ctx.geometry = inputs[4:]
+    backend.remember(ctx)
 
 
 def _pull(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -114,7 +115,8 @@ def _pull(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         wanted = [t for t, n in zip(ctx.saved_tensors, needed, strict=True) if n]
         gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
         return *(next(gradients) if n else None for n in needed), None, None, None
-    gradients = torch.ops.convnotes.deform_conv2d_backward(grad, *ctx.saved_tensors, *ctx.geometry, needed)
+    with backend.as_remembered(ctx):
+        gradients = torch.ops.convnotes.deform_conv2d_backward(grad, *ctx.saved_tensors, *ctx.geometry, needed)
     return *(t if n else None for t, n in zip(gradients, needed, strict=True)), None, None, None
 
 

@@ -93,6 +93,7 @@ class _Depthwise(torch.autograd.Function):
     def setup_context(ctx, inputs, output):
         input, weight, _, ctx.padding, ctx.dilation = inputs
         ctx.save_for_backward(input, weight)
+        backend.remember(ctx)
 
     @staticmethod
     def backward(ctx, grad):
@@ -106,7 +107,9 @@ class _Depthwise(torch.autograd.Function):
             wanted = [t for t, n in zip((input, weight), needed, strict=True) if n]
             gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
             return *(next(gradients) if n else None for n in needed), by_bias, None, None
-        if backend.chosen("depthwise_conv2d", (grad, input, weight)) == "numba":
+        with backend.as_remembered(ctx):
+            compiled = backend.chosen("depthwise_conv2d", (grad, input, weight)) == "numba"
+        if compiled:
             from convnotes.kernels import depthwise_numba
 
             found = depthwise_numba.backward(grad, input, weight, ctx.padding, ctx.dilation, needed)

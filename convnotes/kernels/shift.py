@@ -105,10 +105,12 @@ class _Move(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         _, ctx.moves, ctx.sign = inputs
+        backend.remember(ctx)
 
     @staticmethod
     def backward(ctx, grad):
-        return by_slices(grad, ctx.moves, -ctx.sign), None, None
+        with backend.as_remembered(ctx):
+            return by_slices(grad, ctx.moves, -ctx.sign), None, None
 
     @staticmethod
     def jvp(ctx, tangent, *_):
@@ -121,11 +123,13 @@ class _MoveAlone(torch.autograd.Function):
     @staticmethod
     def forward(ctx, input, moves, sign):
         ctx.moves, ctx.sign = moves, sign
+        backend.remember(ctx)
         return _moved(input, moves, sign)
 
     @staticmethod
     def backward(ctx, grad):
-        return by_slices(grad, ctx.moves, -ctx.sign), None, None
+        with backend.as_remembered(ctx):
+            return by_slices(grad, ctx.moves, -ctx.sign), None, None
 
 
 class _Gather(torch.autograd.Function):

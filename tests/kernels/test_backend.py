@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from convnotes import Adder2d
+from convnotes import Adder2d, DeformConv2d, SeparableConv2d, Shift2d
 from convnotes.kernels import backend
 
 CPU = (torch.zeros(1), None, torch.zeros(2))
@@ -90,6 +90,29 @@ def test_each_thread_chooses_for_itself():
         thread.join()
         assert backend.chosen("adder", CPU) == "torch"
     assert seen == [FASTEST]
+
+
+@needs_numba
+@pytest.mark.parametrize("op", ["adder", "deform_conv2d", "depthwise_conv2d", "shift"])
+def test_a_backward_pass_in_another_thread_takes_the_backend_of_its_forward_pass(op, monkeypatch):
+    x, seen, real = torch.randn(1, 4, 9, 7, requires_grad=True), [], backend.chosen
+    layers = {
+        "adder": lambda: Adder2d(4, 4, 3),
+        "deform_conv2d": lambda: DeformConv2d(4, 4, 3),
+        "depthwise_conv2d": lambda: SeparableConv2d(4, 4, 5).depthwise,
+        "shift": lambda: Shift2d(4),
+    }
+    monkeypatch.setattr(backend, "chosen", lambda *given: seen.append((given[0], real(*given))) or seen[-1][1])
+    monkeypatch.setenv(backend.VARIABLE, "torch")
+    with backend.use("numba"):
+        y = layers[op]()(x).sum()
+    assert set(seen) == {(op, "numba")}
+    seen.clear()
+    thread = threading.Thread(target=y.backward)
+    thread.start()
+    thread.join()
+    assert x.grad is not None
+    assert set(seen) == {(op, "numba")}
 
 
 def test_each_task_chooses_for_itself():
