@@ -31,7 +31,7 @@ from convnotes.kernels.compiled import loop
 _FEATURES = llvmlite.binding.get_host_cpu_features()
 _WIDE = bool(_FEATURES.get("avx512f"))  # 32 registers of 64 bytes
 _RANGE = _WIDE and bool(_FEATURES.get("avx512dq"))  # an instruction that clamps
-_BYTES, _VECTORS = (64, 4) if _WIDE else (32, 2)
+_BYTES, VECTORS = (64, 4) if _WIDE else (32, 2)  # of a vector, and vectors of places in a tile
 _ROWS = 4  # of sums in the registers at a time
 _SLOPE_ROWS = 4 if _WIDE else 2  # where the rows' own values take as many registers as the sums
 _COLUMNS = 72  # of a tile at a time: 8 planes and 3×3 taps take 23 KiB
@@ -48,18 +48,12 @@ def lanes(itemsize: int) -> int:
     return _BYTES // itemsize
 
 
-@register_jitable
-def width(itemsize: int) -> int:
-    """Places of a tile."""
-    return _VECTORS * lanes(itemsize)
-
-
 class _Vectors:
     """Vector instructions on elements of `dtype`, written where `builder` stands."""
 
     def __init__(self, context, builder, dtype) -> None:
         self.builder, self.bits = builder, dtype.bitwidth
-        self.lanes, self.width = lanes(self.bits // 8), width(self.bits // 8)
+        self.lanes, self.width = lanes(self.bits // 8), VECTORS * lanes(self.bits // 8)
         self.type = ir.VectorType(context.get_value_type(dtype), self.lanes)
 
     def constant(self, value: float) -> ir.Constant:
@@ -211,18 +205,24 @@ _distances, _maxima = _sum_rows("distance", _ROWS), _sum_rows("maximum", _ROWS)
 _clamps, _signs = _sum_rows("clamp", _SLOPE_ROWS), _sum_rows("sign", _SLOPE_ROWS)
 
 
+@register_jitable
+def _room(count, like):
+    """Zeros from the beginning of a line of the cache on, so that no vector straddles two."""
+    room = np.zeros(count + 64, like.dtype)
+    return room[-room.ctypes.data % 64 // room.itemsize :][:count]
+
+
 @loop
 def sum_tiles(kind, start, stop, source, offsets, weight, weight_sums, own, target, one, sign, sizes):
     """Tiles start to stop of G times all places of all pictures; arguments as in `adder_numba._summed`, flat."""
     B, G, N, M, T, H, W, plane, from_row_to_row = sizes
-    tile, number = width(source.itemsize), source.dtype.type
+    tile, number = VECTORS * lanes(source.itemsize), source.dtype.type
     tiles = -(-B * H * W // tile)
     some = min(M, max(1, _COLUMNS // T))  # planes at a time
     pitch = tile + lanes(source.itemsize)  # of the columns: a run that is copied in whole vectors ends in the gap
-    columns = np.zeros(some * T * pitch + 64, source.dtype)
-    columns = columns[-columns.ctypes.data % 64 // source.itemsize :]  # vectors that straddle no line of the cache
-    sums, x = np.empty(N * tile, source.dtype), np.zeros(1 if kind == DISTANCE else N * tile, source.dtype)
-    seen, ends = np.empty(2 * tile, source.dtype), np.zeros(2 * some * T, source.dtype)
+    columns, sums = _room(some * T * pitch, source), _room(N * tile, source)
+    x = _room(1 if kind == DISTANCE else N * tile, source)
+    seen, ends = _room(2 * tile, source), _room(2 * some * T, source)
     ends[: some * T] = -np.inf
     runs = np.empty((tile, 3), np.int64)  # places of a tile that lie in one row: the first, where in source, how many
     for job in range(start, stop):

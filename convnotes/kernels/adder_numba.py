@@ -174,7 +174,7 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result, negative)
     one = source.dtype.type(1)
     arguments = (source, _places_of(offsets, K // T, plane), *rest, one, -one if negative else one, sizes)
     make_ready((loops.sum_tiles, result.dtype), lambda: loops.sum_tiles(kind, 0, 0, *arguments))  # no tile at all
-    tiles = G * -(-B * H * W // loops.width(source.itemsize))
+    tiles = G * -(-B * H * W // (loops.VECTORS * loops.lanes(source.itemsize)))
     share(lambda start, stop: loops.sum_tiles(kind, start, stop, *arguments), tiles, torch.get_num_threads())
     return result if total is result else result.copy_(total)
 

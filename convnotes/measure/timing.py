@@ -67,13 +67,16 @@ def compare(
             f"rounds must be 1 at least, warmup and min_seconds 0 at least, got {rounds}, {warmup}, {min_seconds}"
         )
     wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else (lambda: None)
-    loops = {}
+    loops = dict.fromkeys(calls, 0)
     for name, fn in calls.items():
         for _ in range(warmup):
             fn()
         wait()
-        once = max(_seconds(fn, 1, wait), 1e-7)
-        loops[name] = max(1, round(min_seconds / once))
+        start = time.perf_counter()  # one call alone, the first of its kind, would not tell how many fill the time
+        while loops[name] == 0 or time.perf_counter() - start < min_seconds:
+            fn()
+            wait()
+            loops[name] += 1
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, fn in calls.items():
