@@ -141,6 +141,9 @@ def test_the_backend_that_ran_is_named():
     (case,) = bench.cases("adder", (TINY,))
     rows = bench.measure(case, backends=["torch", "auto", "numba"], **QUICK)
     assert [row.backend for row in rows] == ["torch", "numba", "torch", "numba"]
+    (shift,) = bench.cases("shift", (TINY,))
+    rows = bench.measure(shift, backends=["torch", "auto"], **QUICK)
+    assert {row.backend for row in rows} == {"torch", "numba"}
     (pointwise,) = bench.cases("pointwise", (TINY,))
     rows = bench.measure(pointwise, backends=["torch", "auto"], **QUICK)
     assert {row.backend for row in rows} == {"torch"}, "it has no other kernel"

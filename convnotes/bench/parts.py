@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -33,22 +32,8 @@ class Call:
             return dict(zip(self.inputs, torch.autograd.grad(y, wanted, cotangent), strict=True))
 
 
-@contextlib.contextmanager
-def _by(name: str | None) -> Iterator[None]:
-    """Choose a backend, for the threads too in which autograd runs a backward on a GPU: they see the variable alone."""
-    if name is None:
-        yield
-        return
-    before = os.environ.get(backend.VARIABLE)
-    os.environ[backend.VARIABLE] = name
-    try:
-        with backend.use(name):
-            yield
-    finally:
-        if before is None:
-            del os.environ[backend.VARIABLE]
-        else:
-            os.environ[backend.VARIABLE] = before
+def _by(name: str | None) -> contextlib.AbstractContextManager:
+    return contextlib.nullcontext() if name is None else backend.use(name)
 
 
 @dataclass(frozen=True)
