@@ -11,14 +11,17 @@ weight or a gradient that is infinite, and makes NaN of it.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
+from torch.utils.flop_counter import register_flop_formula
 
 from convnotes.geometry import Padding, resolve_padding
 from convnotes.kernels import backend
-from convnotes.kernels.transforms import transformed
+from convnotes.kernels.transforms import joined, transformed
 
 # Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one picture
 # tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
@@ -55,7 +58,8 @@ def depthwise_conv2d(
     """`torch.nn.functional.conv2d` with a group for each input channel; `input` `[B, C, H, W]`."""
     if torch.compiler.is_compiling() or not _is_faster(input, weight, stride, padding, dilation):
         return F.conv2d(input, weight, bias, stride, padding, dilation, input.shape[-3])
-    return _Depthwise.apply(input, weight, bias, resolve_padding(padding, weight.shape[2:], dilation, stride), dilation)
+    (top, bottom), (left, right) = resolve_padding(padding, weight.shape[2:], dilation, stride)
+    return _forward(input, weight, bias, (top, bottom, left, right), dilation)
 
 
 def _is_faster(input: Tensor, weight: Tensor, stride, padding: Padding, dilation) -> bool:
@@ -84,38 +88,99 @@ def _is_faster(input: Tensor, weight: Tensor, stride, padding: Padding, dilation
     return all(max(pad) <= d * (k - 1) for pad, k, d in zip(pads, kernel, dilation, strict=True))
 
 
-class _Depthwise(torch.autograd.Function):
-    @staticmethod
-    def forward(input, weight, bias, padding, dilation):
-        return _convolved(input, weight, bias, padding, dilation)
+def _convolve(input, weight, bias, padding, dilation) -> Tensor:
+    return _convolved(input, weight, bias, _pairs(padding), dilation)
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        input, weight, _, ctx.padding, ctx.dilation = inputs
-        ctx.save_for_backward(input, weight)
-        backend.remember(ctx)
 
-    @staticmethod
-    def backward(ctx, grad):
-        input, weight = ctx.saved_tensors
-        needed = ctx.needs_input_grad[:2]
-        by_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
-        if not any(needed):
-            return None, None, by_bias, None, None
-        if torch.is_grad_enabled():  # it is to be differentiated again
-            y = _convolved(input, weight, None, ctx.padding, ctx.dilation)
-            wanted = [t for t, n in zip((input, weight), needed, strict=True) if n]
-            gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
-            return *(next(gradients) if n else None for n in needed), by_bias, None, None
-        with backend.as_remembered(ctx):
-            compiled = backend.chosen("depthwise_conv2d", (grad, input, weight)) == "numba"
-        if compiled:
-            from convnotes.kernels import depthwise_numba
+_forward = torch.library.custom_op(
+    "convnotes::depthwise_conv2d",
+    _convolve,
+    mutates_args=(),
+    schema="(Tensor input, Tensor weight, Tensor? bias, int[] padding, int[] dilation) -> Tensor",
+)
+_forward.register_fake(_convolve)
 
-            found = depthwise_numba.backward(grad, input, weight, ctx.padding, ctx.dilation, needed)
-        else:
-            found = _in_torch(grad, input, weight, ctx.padding, ctx.dilation, needed)
-        return *(t if n else None for t, n in zip(found, needed, strict=True)), by_bias, None, None
+
+@torch.library.custom_op(
+    "convnotes::depthwise_conv2d_backward",
+    mutates_args=(),
+    schema="(Tensor grad, Tensor input, Tensor weight, int[] padding, int[] dilation, bool[] needed) "
+    "-> (Tensor, Tensor)",
+)
+def _backward(grad, input, weight, padding, dilation, needed) -> tuple[Tensor, Tensor]:
+    """The gradients of input and weight, in memory one after the other; empty tensors for what is not needed."""
+    if backend.chosen("depthwise_conv2d", (grad, input, weight)) == "numba":
+        from convnotes.kernels.depthwise_numba import backward
+    else:
+        backward = _in_torch
+    found = backward(grad, input, weight, _pairs(padding), dilation, needed)
+    return tuple(t.contiguous() if n else grad.new_empty(0) for t, n in zip(found, needed, strict=True))
+
+
+@_backward.register_fake
+def _(grad, input, weight, padding, dilation, needed):
+    return tuple(t.new_empty(t.shape if n else 0) for t, n in zip((input, weight), needed, strict=True))
+
+
+def _keep(ctx, inputs, output) -> None:
+    input, weight, _, ctx.padding, ctx.dilation = inputs
+    ctx.save_for_backward(input, weight)
+    backend.remember(ctx)
+
+
+def _pull(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    input, weight = ctx.saved_tensors
+    needed = list(ctx.needs_input_grad[:2])
+    by_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+    if not any(needed):
+        return None, None, by_bias, None, None
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # it is to be differentiated again
+        y = _convolve(input, weight, None, ctx.padding, ctx.dilation)
+        wanted = [t for t, n in zip((input, weight), needed, strict=True) if n]
+        gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
+        return *(next(gradients) if n else None for n in needed), by_bias, None, None
+    with backend.as_remembered(ctx):
+        found = _backward(grad, input, weight, ctx.padding, ctx.dilation, needed)
+    return *(t if n else None for t, n in zip(found, needed, strict=True)), by_bias, None, None
+
+
+_forward.register_autograd(_pull, setup_context=_keep)
+
+
+@_forward.register_vmap
+def _(info, in_dims, *inputs):
+    """The mapped dimension joins the channels, here and in the gradient."""
+    input, weight, bias = (
+        None if t is None else joined(t, dim, at, info.batch_size)
+        for t, dim, at in zip(inputs[:3], in_dims[:3], (1, 0, 0), strict=True)
+    )
+    return _forward(input, weight, bias, *inputs[3:]).unflatten(1, (info.batch_size, -1)), 1
+
+
+@_backward.register_vmap
+def _(info, in_dims, *inputs):
+    tensors = (
+        joined(t, dim, at, info.batch_size) for t, dim, at in zip(inputs[:3], in_dims[:3], (1, 1, 0), strict=True)
+    )
+    found, needed = _backward(*tensors, *inputs[3:]), inputs[-1]
+    parts = (t.unflatten(at, (info.batch_size, -1)) if n else t for t, at, n in zip(found, (1, 0), needed, strict=True))
+    return tuple(parts), tuple(at if n else None for at, n in zip((1, 0), needed, strict=True))
+
+
+@register_flop_formula(torch.ops.convnotes.depthwise_conv2d)
+def _count(input_shape, weight_shape, *_, out_shape=None, **__) -> int:
+    return 2 * math.prod(out_shape) * math.prod(weight_shape[2:])
+
+
+@register_flop_formula(torch.ops.convnotes.depthwise_conv2d_backward)
+def _count_backward(grad_shape, input_shape, weight_shape, *rest, out_shape=None, **__) -> int:
+    """For either gradient as many as forwards."""
+    return sum(rest[-1]) * 2 * math.prod(grad_shape) * math.prod(weight_shape[2:])
+
+
+def _pairs(padding) -> tuple[tuple[int, int], tuple[int, int]]:
+    top, bottom, left, right = padding
+    return (top, bottom), (left, right)
 
 
 def _convolved(input: Tensor, weight: Tensor, bias: Tensor | None, padding, dilation) -> Tensor:

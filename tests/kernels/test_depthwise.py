@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from conftest import assert_close
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import MixedConv2d, SeparableConv2d
 from convnotes.kernels import backend, depthwise
@@ -40,15 +41,13 @@ def _each_backend(request, monkeypatch):
 def taken(monkeypatch):
     """Whether the own backward was taken since this list was last empty."""
     calls = []
-    own = depthwise._Depthwise
+    own = depthwise._forward
 
-    class Watched:
-        @staticmethod
-        def apply(*inputs):
-            calls.append(1)
-            return own.apply(*inputs)
+    def watched(*inputs):
+        calls.append(1)
+        return own(*inputs)
 
-    monkeypatch.setattr(depthwise, "_Depthwise", Watched)
+    monkeypatch.setattr(depthwise, "_forward", watched)
     return calls
 
 
@@ -244,3 +243,51 @@ def test_the_bias_alone_has_derivatives_of_both_orders(taken):
     assert taken
     assert_close(first, 2 * y.sum((0, 2, 3)))
     assert_close(second, torch.full_like(bias, 2 * y.shape[0] * y.shape[2] * y.shape[3]))
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
+def test_the_operator_and_its_gradient_keep_torch_s_rules(bias):
+    x, weight, b = tensors((3, 5))
+    arguments = (x, weight, b if bias else None, [2, 1, 4, 3], [2, 1])
+    torch.library.opcheck(torch.ops.convnotes.depthwise_conv2d, arguments)
+    detached = [t.detach() for t in (x, weight)]
+    grad = torch.randn_like(torch.ops.convnotes.depthwise_conv2d(*detached, None, *arguments[3:]))
+    for needed in ([True, True], [True, False], [False, True]):
+        torch.library.opcheck(
+            torch.ops.convnotes.depthwise_conv2d_backward, (grad, *detached, *arguments[3:], needed)
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("mapped", range(3), ids=["input", "weight", "bias"])
+def test_vmap_of_the_operator_and_of_its_gradient_is_a_loop(mapped):
+    values, geometry = [t.detach() for t in tensors((3, 5))], ([2, 1, 4, 3], [2, 1])
+    values[mapped] = torch.stack([values[mapped], values[mapped] * 0.5, values[mapped] * 0.7])
+    dims = tuple(0 if n == mapped else None for n in range(3))
+    needed = [True, mapped != 1]
+
+    def slices(n):
+        return [v[n] if m == mapped else v for m, v in enumerate(values)]
+
+    def forward(*tensors):
+        return torch.ops.convnotes.depthwise_conv2d(*tensors, *geometry)
+
+    grad = torch.randn_like(forward(*slices(0)))
+
+    def backward(*tensors):
+        return torch.ops.convnotes.depthwise_conv2d_backward(grad, *tensors[:2], *geometry, needed)[: sum(needed)]
+
+    assert_close(torch.vmap(forward, dims)(*values), torch.stack([forward(*slices(n)) for n in range(3)]))
+    if mapped < 2:
+        found = torch.vmap(backward, dims)(*values)
+        for t, expected in zip(found, zip(*(backward(*slices(n)) for n in range(3)), strict=True), strict=True):
+            assert_close(t, torch.stack(expected))
+
+
+@pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)], ids=["both", "input", "weight"])
+def test_each_gradient_takes_as_many_multiply_adds_as_the_forward_pass(wanted):
+    """torch's own count of a grouped weight's gradient is too large by the number of groups (torch 2.13)."""
+    x, weight, _ = tensors((5, 5))
+    x.requires_grad_(wanted[0]), weight.requires_grad_(wanted[1])
+    with FlopCounterMode(display=False) as counter:
+        depthwise_conv2d(x, weight, None, (1, 1), (2, 2), (1, 1)).sum().backward()
+    assert counter.get_total_flops() == (1 + sum(wanted)) * 2 * x.numel() * 25
