@@ -3,7 +3,8 @@
     y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the picture
 
 The transpose of moving by (dy, dx) is moving by (−dy, −dx): each gradient is one more pass of the same copies. On the
-CPU a compiled loop makes them (`kernels.shift_numba`), where it can and nobody has to see torch's own calls.
+CPU a compiled loop makes them (`kernels.shift_numba`), where it can. A graph holds the slices as they are; whoever else
+watches torch's calls sees the one operator `convnotes::shift`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from convnotes.kernels import backend
-from convnotes.kernels.transforms import transformed
+from convnotes.kernels.transforms import joined, transformed, watched
 
 Run = tuple[int, int, int, int, int]  # dy, dx, and the channels start:stop:step that move so
 
@@ -43,6 +45,8 @@ def by_slices(input: Tensor, moves: tuple[Run, ...], sign: int = 1) -> Tensor:
         return _copy(input, moves, sign)  # plain slices, which a compiler fuses and an export can carry
     if transformed(input):
         return _Move.apply(input, moves, sign)
+    if watched(input):
+        return _shift(input, _flat(moves), sign)
     if torch.is_grad_enabled() and input.requires_grad:
         return _MoveAlone.apply(input, moves, sign)
     return _moved(input, moves, sign)
@@ -64,12 +68,52 @@ def _moved(input: Tensor, moves: tuple[Run, ...], sign: int) -> Tensor:
 
 
 def _lies_plain(input: Tensor) -> bool:
-    """Do the numbers lie in memory one after the other, and does no mode of torch's wait for calls that move them?"""
-    if type(input) not in (Tensor, nn.Parameter) or not torch._C._has_storage(input) or not input.is_contiguous():
-        return False
-    if torch._C._len_torch_dispatch_stack() or torch._C._are_functorch_transforms_active():
-        return False
-    return not input.is_neg() and not input._is_zerotensor()
+    """Do the numbers lie in memory, one after the other and as they are?"""
+    return (
+        torch._C._has_storage(input)  # a mapped tensor, or one left over from a transformation, has none
+        and input.is_contiguous()
+        and not input.is_neg()
+        and not input._is_zerotensor()
+    )
+
+
+def _flat(moves: tuple[Run, ...]) -> list[int]:
+    return [number for run in moves for number in run]
+
+
+@torch.library.custom_op("convnotes::shift", mutates_args=(), schema="(Tensor input, int[] moves, int sign) -> Tensor")
+def _shift(input, moves, sign) -> Tensor:
+    return _moved(input, tuple(zip(*[iter(moves)] * 5, strict=True)), sign)
+
+
+@_shift.register_fake
+def _(input, moves, sign):
+    return torch.empty_like(input)
+
+
+def _keep(ctx, inputs, output) -> None:
+    _, ctx.moves, ctx.sign = inputs
+    backend.remember(ctx)
+
+
+def _pull(ctx, grad):
+    with backend.as_remembered(ctx):
+        return _shift(grad, ctx.moves, -ctx.sign), None, None
+
+
+_shift.register_autograd(_pull, setup_context=_keep)
+
+
+@_shift.register_vmap
+def _(info, in_dims, input, moves, sign):
+    """The mapped dimension joins the pictures."""
+    joint = joined(input, in_dims[0], 0, info.batch_size)
+    return _shift(joint, moves, sign).unflatten(0, (info.batch_size, -1)), 0
+
+
+@register_flop_formula(torch.ops.convnotes.shift)
+def _count(*_, **__) -> int:
+    return 0
 
 
 def _kept(size: int, by: int) -> tuple[slice, slice]:
@@ -100,12 +144,11 @@ class _Move(torch.autograd.Function):
 
     @staticmethod
     def forward(input, moves, sign):
-        return _moved(input, moves, sign)
+        return _shift(input, _flat(moves), sign)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, ctx.moves, ctx.sign = inputs
-        backend.remember(ctx)
+        _keep(ctx, inputs, output)
 
     @staticmethod
     def backward(ctx, grad):
@@ -122,8 +165,7 @@ class _MoveAlone(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, input, moves, sign):
-        ctx.moves, ctx.sign = moves, sign
-        backend.remember(ctx)
+        _keep(ctx, (input, moves, sign), None)
         return _moved(input, moves, sign)
 
     @staticmethod

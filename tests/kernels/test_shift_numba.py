@@ -3,6 +3,7 @@ import threading
 import pytest
 import torch
 from conftest import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import Shift2d, ShiftBlock, definitions, shift2d
 from convnotes.kernels import backend
@@ -199,11 +200,29 @@ def test_a_mode_of_torchs_sees_every_call(taken):
             seen.append(function)
             return function(*args, **(kwargs or {}))
 
-    seen, x = [], torch.randn(2, 9, 5, 4)
+    seen, layer, x = [], Shift2d(9), torch.randn(2, 9, 5, 4)
     with Watch():
-        Shift2d(9)(x)
-    assert torch.ops.aten.copy_.default in seen
-    assert not taken
+        layer(x)
+    assert seen == [torch.ops.convnotes.shift.default]
+    assert len(taken) == 1
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_the_operator_keeps_torch_s_rules(sign, memory):
+    x = torch.randn(2, 3, 5, 4).to(memory_format=memory).requires_grad_()
+    moves = [1, 0, 0, 3, 2, 0, -9, 1, 2, 1]  # channels 0 and 2 by (1, 0), channel 1 out of the picture
+    torch.library.opcheck(torch.ops.convnotes.shift, (x, moves, sign))
+    several = torch.stack([x.detach(), 2 * x.detach()], 1)
+    found = torch.vmap(lambda x: torch.ops.convnotes.shift(x, moves, sign), 1)(several)
+    assert torch.equal(found, torch.stack([torch.ops.convnotes.shift(t, moves, sign) for t in several.unbind(1)]))
+
+
+def test_it_has_no_multiply_adds_forward_or_backward():
+    layer, x = Shift2d(9), torch.randn(2, 9, 5, 4, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        layer(x).sum().backward()
+    assert counter.get_total_flops() == 0
 
 
 def test_a_block_trains_as_by_torch(taken):
