@@ -153,12 +153,23 @@ def test_importing_convnotes_costs_torch_and_nothing_more():
 
 
 def test_the_compilers_are_imported_by_the_first_call_that_needs_them():
-    layers = "import convnotes.operations.adder, convnotes.operations.shift, convnotes.kernels.backend"
+    layers = "import convnotes.operations.adder, convnotes.operations.shift, convnotes.receptive_field.deformable"
+    layers += ", convnotes.compression.separable, convnotes.kernels.backend"
     modules = imported_modules(f"import torch\n{layers}")
     assert "convnotes.kernels.adder" in modules
     kernels = ("convnotes.kernels.adder_numba", "convnotes.kernels.adder_triton", "convnotes.kernels.shift_triton")
     for compiler in ("numba", "llvmlite", "triton", *kernels):
         assert compiler not in modules, f"importing the layers imports {compiler}"
+
+
+@pytest.mark.parametrize("order", ["{layers}; {counter}", "{counter}; {layers}"], ids=["before", "after"])
+def test_torch_s_counter_knows_the_operators_whenever_it_is_imported(order):
+    layers = "import convnotes.operations.shift, convnotes.receptive_field.deformable, convnotes.compression.separable"
+    program = order.format(layers=layers, counter="from torch.utils.flop_counter import flop_registry")
+    program += "\nprint(sorted(str(op) for op in flop_registry if 'convnotes' in str(op)))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    names = ("deform_conv2d", "deform_conv2d_backward", "depthwise_conv2d", "depthwise_conv2d_backward", "shift")
+    assert all(f"'convnotes.{name}'" in found for name in (*names, "shift_pointwise")), found
 
 
 def test_every_public_name_is_there_and_a_wrong_one_is_refused_by_name():

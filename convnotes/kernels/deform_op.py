@@ -17,9 +17,9 @@ from types import ModuleType
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
 from convnotes.kernels import backend, deform_plain
+from convnotes.kernels.flops import flop_formula
 from convnotes.kernels.transforms import joined, transformed
 
 _ARGUMENTS = "Tensor input, Tensor offset, Tensor weight, Tensor? mask, int[] stride, int[] padding, int[] dilation"
@@ -141,12 +141,12 @@ _forward.register_vmap(functools.partial(_vmap, _forward, 2))
 _backward.register_vmap(functools.partial(_vmap, _backward, 3))
 
 
-@register_flop_formula(torch.ops.convnotes.deform_conv2d)
+@flop_formula(torch.ops.convnotes.deform_conv2d)
 def _count(input_shape, offset_shape, weight_shape, *_, out_shape=None, **__) -> int:
     return 2 * math.prod(out_shape) * math.prod(weight_shape[1:])
 
 
-@register_flop_formula(torch.ops.convnotes.deform_conv2d_backward)
+@flop_formula(torch.ops.convnotes.deform_conv2d_backward)
 def _count_backward(grad_shape, input_shape, offset_shape, weight_shape, *rest, out_shape=None, **__) -> int:
     by_input, by_offset, by_weight, by_mask = rest[-1]
     products = (by_input or by_offset or by_mask) + by_weight

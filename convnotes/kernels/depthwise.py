@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
-from torch.utils.flop_counter import register_flop_formula
 
 from convnotes.geometry import Padding, resolve_padding
 from convnotes.kernels import backend
+from convnotes.kernels.flops import flop_formula
 from convnotes.kernels.transforms import joined, transformed
 
 # Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one picture
@@ -167,12 +167,12 @@ def _(info, in_dims, *inputs):
     return tuple(parts), tuple(at if n else None for at, n in zip((1, 0), needed, strict=True))
 
 
-@register_flop_formula(torch.ops.convnotes.depthwise_conv2d)
+@flop_formula(torch.ops.convnotes.depthwise_conv2d)
 def _count(input_shape, weight_shape, *_, out_shape=None, **__) -> int:
     return 2 * math.prod(out_shape) * math.prod(weight_shape[2:])
 
 
-@register_flop_formula(torch.ops.convnotes.depthwise_conv2d_backward)
+@flop_formula(torch.ops.convnotes.depthwise_conv2d_backward)
 def _count_backward(grad_shape, input_shape, weight_shape, *rest, out_shape=None, **__) -> int:
     """For either gradient as many as forwards."""
     return sum(rest[-1]) * 2 * math.prod(grad_shape) * math.prod(weight_shape[2:])

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
 from convnotes.kernels import backend
+from convnotes.kernels.flops import flop_formula
 from convnotes.kernels.transforms import joined, transformed, watched
 
 Run = tuple[int, int, int, int, int]  # dy, dx, and the channels start:stop:step that move so
@@ -111,7 +111,7 @@ def _(info, in_dims, input, moves, sign):
     return _shift(joint, moves, sign).unflatten(0, (info.batch_size, -1)), 0
 
 
-@register_flop_formula(torch.ops.convnotes.shift)
+@flop_formula(torch.ops.convnotes.shift)
 def _count(*_, **__) -> int:
     return 0
 

@@ -9,12 +9,17 @@ every order of derivative.
 
 from __future__ import annotations
 
+import functools
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from convnotes.kernels import backend
-from convnotes.kernels.transforms import transformed
+from convnotes.kernels.flops import flop_formula
+from convnotes.kernels.shift import by_gather
+from convnotes.kernels.transforms import transformed, watched
 
 # Outputs up to which the fused product is taken: one tile of it. Each further tile reads all channels again, and finds
 # their places again, which costs more instructions than the product itself. Compiled for an H100 they are 1,560 a warp
@@ -56,7 +61,8 @@ def shift_pointwise(input: Tensor, weight: Tensor, displacements: Tensor, stride
     dtype.
     """
     input, weight = _as_autocast(input, weight)
-    return _Trilinear.apply(input, weight.flatten(1), None, displacements, tuple(input.shape[2:]), stride)
+    call = _trilinear if watched(input, weight) else _Plain.apply
+    return call(input, weight.flatten(1), None, displacements, tuple(input.shape[2:]), stride)
 
 
 def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -66,30 +72,117 @@ def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(t.to(torch.get_autocast_dtype(device)) for t in tensors)
 
 
-class _Trilinear(torch.autograd.Function):
+def _computed(input, weight, sent, displacements, size, stride) -> Tensor:
     """The derivative of T by the one of (input, weight, sent) that is None, at the other two."""
+    if backend.chosen("shift_pointwise", (input, weight, sent)) == "triton":
+        from convnotes.kernels import shift_triton as ways
+    else:
+        ways = _InTorch
+    if sent is None:
+        return ways.output(input, weight, displacements, stride)
+    if input is None:
+        return ways.by_input(weight, sent, displacements, size, stride)
+    return ways.by_weight(input, sent, displacements, stride)
+
+
+class _InTorch:
+    """The three derivatives in plain torch, where an exported graph or a test runs on another device."""
 
     @staticmethod
-    def forward(ctx, input, weight, sent, displacements, size, stride):
-        from convnotes.kernels import shift_triton
-
-        ctx.save_for_backward(input, weight, sent, displacements)
-        ctx.size, ctx.stride = size, stride
-        if sent is None:
-            return shift_triton.output(input, weight, displacements, stride)
-        if input is None:
-            return shift_triton.by_input(weight, sent, displacements, size, stride)
-        return shift_triton.by_weight(input, sent, displacements, stride)
+    def output(input: Tensor, weight: Tensor, displacements: Tensor, stride: int) -> Tensor:
+        found = torch.einsum("oc,bchw->bohw", weight, _moved(input, displacements)[..., ::stride, ::stride])
+        return room(input, tuple(found.shape)).copy_(found)
 
     @staticmethod
-    def backward(ctx, cotangent):
-        *factors, displacements = ctx.saved_tensors
-        filled = [cotangent if factor is None else factor for factor in factors]
-        rest = (displacements, ctx.size, ctx.stride)
+    def by_input(weight: Tensor, sent: Tensor, displacements: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+        spread = sent.new_zeros(len(sent), weight.shape[1], *size)
+        spread[..., ::stride, ::stride] = torch.einsum("oc,bohw->bchw", weight, sent)
+        return room(sent, tuple(spread.shape)).copy_(_moved(spread, -displacements))
+
+    @staticmethod
+    def by_weight(input: Tensor, sent: Tensor, displacements: Tensor, stride: int) -> Tensor:
+        moved = _moved(input, displacements)[..., ::stride, ::stride]
+        return torch.einsum("bohw,bchw->oc", sent, moved).contiguous()
+
+
+def _moved(input: Tensor, displacements: Tensor) -> Tensor:
+    return by_gather(by_gather(input, displacements[:, 0], 2), displacements[:, 1], 3)
+
+
+def room(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """An unwritten tensor of `shape`, channels last where `like` is."""
+    last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
+    layout = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
+
+
+_trilinear = torch.library.custom_op(
+    "convnotes::shift_pointwise",
+    _computed,
+    mutates_args=(),
+    schema="(Tensor? input, Tensor? weight, Tensor? sent, Tensor displacements, int[] size, int stride) -> Tensor",
+)
+
+
+@_trilinear.register_fake
+def _(input, weight, sent, displacements, size, stride):
+    if sent is None:
+        return room(input, (len(input), len(weight), *(-(-n // stride) for n in size)))
+    if input is None:
+        return room(sent, (len(sent), weight.shape[1], *size))
+    return input.new_empty(sent.shape[1], input.shape[1])
+
+
+def _keep(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs[:4])
+    ctx.size, ctx.stride = inputs[4:]
+    backend.remember(ctx)
+
+
+def _backward(call, ctx, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+    *factors, displacements = ctx.saved_tensors
+    filled = [cotangent if factor is None else factor for factor in factors]
+    rest = (displacements, ctx.size, ctx.stride)
+    with backend.as_remembered(ctx):
         gradients = [
-            _Trilinear.apply(*filled[:n], None, *filled[n + 1 :], *rest)
+            call(*filled[:n], None, *filled[n + 1 :], *rest)
             if factors[n] is not None and ctx.needs_input_grad[n]
             else None
             for n in range(3)
         ]
-        return *gradients, None, None, None
+    return *gradients, None, None, None
+
+
+_trilinear.register_autograd(functools.partial(_backward, _trilinear), setup_context=_keep)
+
+
+@_trilinear.register_vmap
+def _(info, in_dims, *inputs):
+    """One call after the other: weights or displacements of their own make products of their own."""
+    tensors, rest = inputs[:4], inputs[4:]
+    each = [
+        _trilinear(
+            *(t if dim is None else t.select(dim, n) for t, dim in zip(tensors, in_dims[:4], strict=True)), *rest
+        )
+        for n in range(info.batch_size)
+    ]
+    return torch.stack(each), 0
+
+
+@flop_formula(torch.ops.convnotes.shift_pointwise)
+def _count(input_shape, weight_shape, sent_shape, *_, out_shape=None, **__) -> int:
+    places = out_shape if sent_shape is None else sent_shape  # [B, O, h, w], each of which reads C channels
+    return 2 * math.prod(places) * (out_shape if weight_shape is None else weight_shape)[1]
+
+
+class _Plain(torch.autograd.Function):
+    """The operator in reverse mode, for eager use where nobody watches."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        _keep(ctx, inputs, None)
+        return _computed(*inputs)
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return _backward(_Plain.apply, ctx, cotangent)

@@ -32,6 +32,7 @@ from convnotes.kernels.launching import (
     splits,
     wide,
 )
+from convnotes.kernels.shift_pointwise import room
 
 _LEAST = 16  # a side of a matrix product
 
@@ -40,7 +41,7 @@ def output(input: Tensor, weight: Tensor, displacements: Tensor, stride: int) ->
     """`input` `[B, C, H, W]`, `weight` `[O, C]`, `displacements` whole numbers `[C, 2]` → `[B, O, ⌈H/s⌉, ⌈W/s⌉]`."""
     (B, C, H, W), O = input.shape, weight.shape[0]
     size = (ceil_div(H, stride), ceil_div(W, stride))
-    result = _room(input, (B, O, *size))
+    result = room(input, (B, O, *size))
     rows, places = block(O, 64, _LEAST), B * size[0] * size[1]
     row_tiles = ceil_div(O, rows)
     tile = places_a_tile(places, row_tiles, product_tile(input)[0])
@@ -56,7 +57,7 @@ def output(input: Tensor, weight: Tensor, displacements: Tensor, stride: int) ->
 def by_input(weight: Tensor, sent: Tensor, displacements: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     """`weight` `[O, C]`, `sent` `[B, O, ⌈H/s⌉, ⌈W/s⌉]` → `[B, C, H, W]`, (H, W) = `size`."""
     (B, O, OH, OW), C = sent.shape, weight.shape[1]
-    result = _room(sent, (B, C, *size)).zero_()
+    result = room(sent, (B, C, *size)).zero_()
     rows, places = block(C, 64, _LEAST), B * OH * OW
     row_tiles = ceil_div(C, rows)
     tile = places_a_tile(places, row_tiles, product_tile(sent)[0])
@@ -85,12 +86,6 @@ def by_weight(input: Tensor, sent: Tensor, displacements: Tensor, stride: int) -
         **dict(ROWS=rows, COLUMNS=columns, **_options(input, places)),
     )
     return sums.sum(0).to(input.dtype)
-
-
-def _room(like: Tensor, shape: tuple[int, ...]) -> Tensor:
-    last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
-    layout = torch.channels_last if last else torch.contiguous_format
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
 
 
 def _options(tensor: Tensor, places: int) -> dict:
