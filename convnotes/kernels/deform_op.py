@@ -2,9 +2,10 @@
 
 An eager call goes to `deform_numba` or `deform_triton` where that is chosen (`kernels.backend`), and else to
 `deform_plain`, which is differentiable in every way that torch knows. A first derivative has kernels of its own; one
-that is to be differentiated again, forward mode, `torch.func` and autocast take the plain path. Compiled or exported
-for the CPU it is one operator, `convnotes::deform_conv2d`, which chooses when it runs; for other devices the plain path
-is traced.
+that is to be differentiated again, forward mode and `torch.func` take the plain path. Compiled or exported for the CPU
+it is one operator, `convnotes::deform_conv2d`, which chooses when it runs; for other devices the plain path is traced.
+Under autocast the operator reads and sums in float32, as positions in half precision would miss their pixel; its result
+has autocast's dtype, as that of a convolution has.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from convnotes.kernels import backend, deform_plain
 from convnotes.kernels.flops import flop_formula
-from convnotes.kernels.transforms import joined, transformed
+from convnotes.kernels.transforms import autocast_dtype, joined, transformed
 
 _ARGUMENTS = "Tensor input, Tensor offset, Tensor weight, Tensor? mask, int[] stride, int[] padding, int[] dilation"
 
@@ -35,14 +36,20 @@ def deform(
     dilation: tuple[int, int],
 ) -> Tensor:
     """`[B, O, h, w]`, perhaps channels last: `deform_conv2d` without checks and bias; `padding` is (top, left)."""
-    as_one = _as_one_operator(input, offset, weight, mask)
-    call = torch.ops.convnotes.deform_conv2d if as_one else deform_plain.forward
-    return call(input, offset, weight, mask, stride, padding, dilation)
+    tensors, narrow = (input, offset, weight, mask), autocast_dtype(input)
+    if input.dtype == torch.float64:
+        narrow = None
+    if narrow is not None:
+        tensors = tuple(None if t is None else t.float() for t in tensors)
+    if not _as_one_operator(*tensors):
+        return deform_plain.forward(input, offset, weight, mask, stride, padding, dilation)
+    result = torch.ops.convnotes.deform_conv2d(*tensors, stride, padding, dilation)
+    return result if narrow is None else result.to(narrow)
 
 
 def _as_one_operator(*tensors: Tensor | None) -> bool:
     device = tensors[0].device.type
-    if device == "meta" or torch.is_autocast_enabled(device):
+    if device == "meta":
         return False
     if torch.compiler.is_compiling():
         return device == "cpu"
@@ -136,6 +143,9 @@ def _vmap(call, maps: int, info, in_dims, *inputs):
     return tuple(parts), tuple(None if e else at for at, e in zip(places, empty, strict=True))
 
 
+for _device in ("cpu", "cuda"):
+    _forward.register_autocast(_device, torch.float32)
+    _backward.register_autocast(_device, torch.float32)
 _forward.register_autograd(_pull, setup_context=_keep)
 _forward.register_vmap(functools.partial(_vmap, _forward, 2))
 _backward.register_vmap(functools.partial(_vmap, _backward, 3))

@@ -19,7 +19,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from convnotes.kernels import backend
 from convnotes.kernels.flops import flop_formula
 from convnotes.kernels.shift import by_gather
-from convnotes.kernels.transforms import transformed, watched
+from convnotes.kernels.transforms import autocast_dtype, transformed, watched
 
 # Outputs up to which the fused product is taken: one tile of it. Each further tile reads all channels again, and finds
 # their places again, which costs more instructions than the product itself. Compiled for an H100 they are 1,560 a warp
@@ -66,10 +66,8 @@ def shift_pointwise(input: Tensor, weight: Tensor, displacements: Tensor, stride
 
 
 def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    device = tensors[0].device.type
-    if not torch.is_autocast_enabled(device):
-        return tensors
-    return tuple(t.to(torch.get_autocast_dtype(device)) for t in tensors)
+    narrow = autocast_dtype(tensors[0])
+    return tensors if narrow is None else tuple(t.to(narrow) for t in tensors)
 
 
 def _computed(input, weight, sent, displacements, size, stride) -> Tensor:

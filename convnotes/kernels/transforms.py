@@ -1,4 +1,4 @@
-"""What is at work beside plain torch: transformations that only it can follow, and what a mapping joins."""
+"""What is at work beside plain torch: transformations that only it can follow, autocast, and what a mapping joins."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def watched(*tensors: Tensor | None) -> bool:
         return True
     plain = all(t is None or (type(t) in (Tensor, nn.Parameter) and not t.is_meta) for t in tensors)
     return not plain or transformed(*tensors)
+
+
+def autocast_dtype(tensor: Tensor) -> torch.dtype | None:
+    """What autocast narrows to on the device of `tensor`; None where it is off, or unknown as on meta."""
+    device = tensor.device.type
+    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if on else None
 
 
 def joined(tensor: Tensor, dim: int | None, at: int, size: int) -> Tensor:

@@ -277,6 +277,40 @@ def test_autocast_gives_low_precision_as_plain_torch_does():
         assert called(deform_conv2d, inputs, options).dtype == torch.bfloat16
 
 
+def test_autocast_reads_and_sums_in_float32_and_mixes_dtypes(monkeypatch):
+    inputs, options = tensors(CASES["tails"], dtype=torch.float32)
+    inputs[0] = inputs[0].detach().bfloat16().requires_grad_()  # as it comes from a convolution
+    wide = [t.detach().float().requires_grad_() for t in inputs]
+    expected = called(deform_conv2d, wide, options)
+    g = torch.randn_like(expected).bfloat16()
+    monkeypatch.setattr(deform_plain, "forward", None)  # the operator alone
+    with torch.autocast("cpu", torch.bfloat16):
+        y = called(deform_conv2d, inputs, options)
+        assert torch.equal(torch.ops.convnotes.deform_conv2d(*inputs, [2, 1], [0, 2], [1, 1]), expected)
+    assert torch.equal(y, expected.bfloat16())
+    for a, b in zip(gradients(y, inputs, g), gradients(expected, wide, g.float()), strict=True):
+        assert torch.equal(a, b.to(a.dtype))
+
+
+def test_autocast_leaves_float64_as_it_is():
+    inputs, options = tensors(CASES["tails"])
+    with torch.autocast("cpu", torch.bfloat16):
+        y = called(deform_conv2d, inputs, options)
+    assert torch.equal(y, called(deform_conv2d, inputs, options))
+
+
+def test_under_autocast_it_is_compiled_as_one_graph():
+    inputs, options = tensors(CASES["tails"], dtype=torch.float32)
+
+    def autocast(*inputs):
+        with torch.autocast("cpu", torch.bfloat16):
+            return called(deform_conv2d, inputs, options)
+
+    torch.compiler.reset()
+    compiled = torch.compile(autocast, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(*inputs), autocast(*inputs))
+
+
 def test_what_is_kept_for_the_gradient_is_what_was_given():
     inputs, options = tensors((16, 16, (3, 3), 1, 1, dict(padding=1)), dtype=torch.float32, size=(32, 32))
     y = 2 * 16 * 32 * 32 * 4
