@@ -4,7 +4,7 @@
 
 rivals      what is used instead, written from its published definition
 operators   what is timed: ours, its rivals, and the convolution that is the yardstick, on one set of tensors
-layers      the designs of part 1, which stand in for a convolution and do not equal it
+layers      designs of the book, which stand in for a plain layer and do not equal it
 run         equal results first, then the times of all calls in turn: the rows
 table       rows in a file
 memory      the allocator that a time belongs to, and what fits

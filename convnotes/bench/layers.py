@@ -1,4 +1,4 @@
-"""The designs of part 1, each beside the plain convolution that it stands in for.
+"""Designs of the book, each beside the plain layer that it stands in for.
 
 They are not the same function: the question is what they save, in time beside multiply-adds.
 """
@@ -6,38 +6,79 @@ They are not the same function: the question is what they save, in time beside m
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from convnotes.bench.parts import Call, Calls, Make, Shape
-from convnotes.compression.inception import FactorisedConv2d
+from convnotes.compression.inception import FactorisedConv2d, Inception
 from convnotes.compression.residual import Bottleneck
 from convnotes.compression.separable import SeparableConv2d
 from convnotes.compression.small_kernels import KernelStack
 from convnotes.compression.squeezenet import Fire
 from convnotes.measure import cost
+from convnotes.receptive_field.active import ActiveConv2d
 
-# name → (the layer from C channels to C, the size of the plain kernel in its place)
-LAYERS: dict[str, tuple[Callable[[int], nn.Module], int]] = {
-    "pointwise": (lambda c: nn.Conv2d(c, c, 1), 3),
-    "separable": (lambda c: SeparableConv2d(c, c, 3, padding=1), 3),
-    "grouped": (lambda c: nn.Conv2d(c, c, 3, padding=1, groups=4), 3),
-    "bottleneck": (lambda c: Bottleneck(c, c // 4), 3),
-    "fire": (lambda c: Fire(c, c // 8, c // 2, c // 2), 3),
-    "factorised": (lambda c: FactorisedConv2d(c, c, 3), 3),
-    "stack of two": (lambda c: KernelStack(c, c, 5), 5),
-    "stack of three": (lambda c: KernelStack(c, c, 7), 7),
+Layer = Callable[[int], nn.Module]  # from as many channels to as many
+
+
+class Pair(NamedTuple):
+    own: Layer
+    plain: Layer
+    plain_name: str
+    memory_format: torch.memory_format = torch.contiguous_format
+
+
+def _against_plain(own: Layer, size: int = 3) -> Pair:
+    return Pair(own, lambda c: nn.Conv2d(c, c, size, padding=size // 2), f"conv2d {size}×{size}")
+
+
+def _inception(channels: int) -> Inception:
+    """In the proportions of GoogLeNet's block 3a."""
+    f1, f3, f5 = channels // 4, channels // 2, channels // 8
+    narrowed = 3 * channels // 8, max(1, channels // 16)
+    return Inception(channels, f1, narrowed[0], f3, narrowed[1], f5, channels - f1 - f3 - f5)
+
+
+def _dilated(rate: int, depthwise: bool = False) -> Layer:
+    return lambda c: nn.Conv2d(c, c, 3, padding=rate, dilation=rate, groups=c if depthwise else 1, bias=False)
+
+
+# name → variant → the layer and the plain one in its place
+LAYERS: dict[str, dict[str, Pair]] = {
+    "pointwise": {"": _against_plain(lambda c: nn.Conv2d(c, c, 1))},
+    "inception": {"": _against_plain(_inception)},
+    "separable": {"": _against_plain(lambda c: SeparableConv2d(c, c, 3, padding=1))},
+    "grouped": {"": _against_plain(lambda c: nn.Conv2d(c, c, 3, padding=1, groups=4))},
+    "bottleneck": {"": _against_plain(lambda c: Bottleneck(c, c // 4))},
+    "fire": {"": _against_plain(lambda c: Fire(c, c // 8, c // 2, c // 2))},
+    "factorised": {"": _against_plain(lambda c: FactorisedConv2d(c, c, 3))},
+    "stack of two": {"": _against_plain(lambda c: KernelStack(c, c, 5), 5)},
+    "stack of three": {"": _against_plain(lambda c: KernelStack(c, c, 7), 7)},
+    "active": {
+        f"reach {reach}": _against_plain(lambda c, reach=reach: ActiveConv2d(c, c, 9, max_reach=reach))
+        for reach in (1, 2, 3)
+    },
+    "dilated": {f"dense, rate {rate}": Pair(_dilated(rate), _dilated(1), "conv2d 3×3 of rate 1") for rate in (2, 8, 18)}
+    | {
+        f"depthwise, channels_last, rate {rate}": Pair(
+            _dilated(rate, True), _dilated(1, True), "depthwise 3×3 of rate 1", torch.channels_last
+        )
+        for rate in (2, 8, 18)
+    },
 }
 
 
-def build_layer(name: str, make: Make, shape: Shape) -> Calls:
-    """The layer `name` and its plain convolution, on one input `[batch, channels, side, side]`."""
+def build_layer(name: str, variant: str, make: Make, shape: Shape) -> Calls:
+    """The layer and its plain one, on one input `[batch, channels, side, side]`."""
     batch, channels, side = shape
-    own, size = LAYERS[name]
-    x = make(batch, channels, side, side)
-    plain = nn.Conv2d(channels, channels, size, padding=size // 2)
-    (ours, macs), (conv, conv_macs) = (_call(layer, x, make.device) for layer in (own(channels), plain))
-    return Calls(ours, macs, {}, f"conv2d {size}×{size}", conv, conv_macs, same=False)
+    pair = LAYERS[name][variant]
+    x = make.leaf(make(batch, channels, side, side).detach().to(memory_format=pair.memory_format))
+    (ours, macs), (conv, conv_macs) = (
+        _call(layer(channels).to(memory_format=pair.memory_format), x, make.device) for layer in (pair.own, pair.plain)
+    )
+    return Calls(ours, macs, {}, pair.plain_name, conv, conv_macs, same=False)
 
 
 def _call(layer: nn.Module, x: Tensor, device: str) -> tuple[Call, int]:

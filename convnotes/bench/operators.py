@@ -187,16 +187,21 @@ OPS: dict[str, tuple[str | None, Variants]] = {
             "7×7": functools.partial(depthwise, size=7, dilation=1),
         },
     ),
-} | {name: (None, {"": functools.partial(build_layer, name)}) for name in LAYERS}
+} | {
+    name: (None, {variant: functools.partial(build_layer, name, variant) for variant in variants})
+    for name, variants in LAYERS.items()
+}
 
 _LARGE_TO_SMALL: tuple[Shape, ...] = ((8, 64, 56), (32, 16, 32), (32, 64, 8), (2, 256, 14))
-SHAPES: dict[str, tuple[Shape, ...]] = {
+SHAPES: dict[str, tuple[Shape, ...]] = dict.fromkeys(LAYERS, _LARGE_TO_SMALL) | {
     "adder": ((32, 16, 32), (32, 32, 16), (32, 64, 8), (2, 64, 56)),  # the stages of a ResNet-20, and a larger map
     "deformable": ((2, 64, 56), (8, 128, 28)),
     "non-local": ((1, 32, 32), (1, 32, 64), (1, 32, 128)),
     "shift": ((8, 64, 56), (32, 64, 16), (8, 256, 14)),
     "depthwise": ((8, 96, 56),),
-} | dict.fromkeys(LAYERS, _LARGE_TO_SMALL)
+    "active": ((2, 64, 56), (8, 128, 28)),
+    "dilated": ((2, 64, 56), (8, 128, 28)),
+}
 
 
 def cases(op: str, shapes: tuple[Shape, ...] | None = None) -> list[Case]:
