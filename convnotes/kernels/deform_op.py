@@ -21,7 +21,7 @@ from torch import Tensor
 
 from convnotes.kernels import backend, deform_plain
 from convnotes.kernels.flops import flop_formula
-from convnotes.kernels.transforms import autocast_dtype, joined, transformed
+from convnotes.kernels.transforms import autocast_dtype, differentiable_gradients, joined, transformed
 
 _ARGUMENTS = "Tensor input, Tensor offset, Tensor weight, Tensor? mask, int[] stride, int[] padding, int[] dilation"
 
@@ -118,10 +118,10 @@ def _keep(ctx, inputs, output) -> None:
 def _pull(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
     needed = list(ctx.needs_input_grad[:4])
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # it is to be differentiated again
-        y = deform_plain.forward(*ctx.saved_tensors, *ctx.geometry)
-        wanted = [t for t, n in zip(ctx.saved_tensors, needed, strict=True) if n]
-        gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
-        return *(next(gradients) if n else None for n in needed), None, None, None
+        found = differentiable_gradients(
+            lambda *tensors: deform_plain.forward(*tensors, *ctx.geometry), ctx.saved_tensors, needed, grad
+        )
+        return *found, None, None, None
     with backend.as_remembered(ctx):
         gradients = torch.ops.convnotes.deform_conv2d_backward(grad, *ctx.saved_tensors, *ctx.geometry, needed)
     return *(t if n else None for t, n in zip(gradients, needed, strict=True)), None, None, None

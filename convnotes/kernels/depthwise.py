@@ -21,7 +21,7 @@ from torch.nn.grad import conv2d_weight
 from convnotes.geometry import Padding, resolve_padding
 from convnotes.kernels import backend
 from convnotes.kernels.flops import flop_formula
-from convnotes.kernels.transforms import joined, transformed
+from convnotes.kernels.transforms import differentiable_gradients, joined, transformed
 
 # Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one picture
 # tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
@@ -135,10 +135,10 @@ def _pull(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
     if not any(needed):
         return None, None, by_bias, None, None
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # it is to be differentiated again
-        y = _convolve(input, weight, None, ctx.padding, ctx.dilation)
-        wanted = [t for t, n in zip((input, weight), needed, strict=True) if n]
-        gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
-        return *(next(gradients) if n else None for n in needed), by_bias, None, None
+        found = differentiable_gradients(
+            lambda x, w: _convolve(x, w, None, ctx.padding, ctx.dilation), (input, weight), needed, grad
+        )
+        return *found, by_bias, None, None
     with backend.as_remembered(ctx):
         found = _backward(grad, input, weight, ctx.padding, ctx.dilation, needed)
     return *(t if n else None for t, n in zip(found, needed, strict=True)), by_bias, None, None

@@ -43,10 +43,8 @@ def by_slices(input: Tensor, moves: tuple[Run, ...], sign: int = 1) -> Tensor:
     """Move images [B, C, H, W] by `sign` times the displacements of `moves`."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return _copy(input, moves, sign)  # plain slices, which a compiler fuses and an export can carry
-    if transformed(input):
-        return _Move.apply(input, moves, sign)
     if watched(input):
-        return _shift(input, _flat(moves), sign)
+        return _Move.apply(input, moves, sign) if transformed(input) else _shift(input, _flat(moves), sign)
     if torch.is_grad_enabled() and input.requires_grad:
         return _MoveAlone.apply(input, moves, sign)
     return _moved(input, moves, sign)

@@ -26,6 +26,13 @@ def watched(*tensors: Tensor | None) -> bool:
     return not plain or transformed(*tensors)
 
 
+def differentiable_gradients(forward, tensors, needed, grad: Tensor) -> list[Tensor | None]:
+    """The gradients of `forward(*tensors)` where `needed`, in a graph that can be differentiated again; else None."""
+    wanted = [t for t, n in zip(tensors, needed, strict=True) if n]
+    gradients = iter(torch.autograd.grad(forward(*tensors), wanted, grad, create_graph=True))
+    return [next(gradients) if n else None for n in needed]
+
+
 def autocast_dtype(tensor: Tensor) -> torch.dtype | None:
     """What autocast narrows to on the device of `tensor`; None where it is off, or unknown as on meta."""
     device = tensor.device.type
