@@ -3,12 +3,13 @@
     y[b,n,p] = Σ_{m,t} |s[b, m, p + offset_t] − w[n,m,t]|                               forward
     y[b,n,p] = Σ_{m,t} f(x[b,n,p] − w[n,m,t]) · s[b, m, p + offset_t]                   gradient of the input
 
-Forward, n are the outputs, m the input channels, and s the padded pictures, cut into stride × stride pictures of every
+Forward, n are the outputs, m the input channels, and s the pictures, cut into stride × stride pictures of every
 stride-th row and column, so that a tap reads one of them at a fixed offset. For the gradient, n are the input channels,
-m the outputs, s the padded gradient, and the pixels p of one remainder by the stride meet the same few taps: a sum for
-each remainder. Both are then one loop, in tiles of `width` places over all pictures:
+m the outputs, s the gradient, and the pixels p of one remainder by the stride meet the same few taps: a sum for each
+remainder. Both are then one loop, in tiles of `width` places over all pictures:
 
-- the places of a tile are copied for some m and all taps into columns `[k, width]`, which fit the first cache;
+- the places of a tile are copied for some m and all taps into columns `[k, width]`, which fit the first cache, with
+  zeros where a tap lies outside the picture: no padded copy is made;
 - 4 rows n at a time, whose 4 × width sums stay in registers while k runs over the columns (`kernels.adder_loops`);
 - threads take tiles, a tile sums in one order, and what it holds decides how: the same bits for any number of threads.
 
@@ -66,38 +67,33 @@ def _forward(input, weight, stride, padding, dilation, groups, negative) -> Tens
     if result.numel() == 0:
         return result
     O, _, KH, KW = weight.shape
-    (sy, sx), (dy, dx) = stride, dilation
-    taps = [(u * dy, v * dx) for u in range(KH) for v in range(KW)]
-    if (sy, sx) == (1, 1):
-        flat, plane, pitch = _framed(input, *padding)
-    else:
-        flat, plane, pitch = _parted(input, stride, padding, {(y % sy, x % sx) for y, x in taps})
-    part = plane // (sy * sx)
-    offsets = tuple((y % sy * sx + x % sx) * part + y // sy * pitch + x // sx for y, x in taps)
+    (sy, sx), (dy, dx), (top, _, left, _) = stride, dilation, padding
+    places = [(u * dy - top, v * dx - left) for u in range(KH) for v in range(KW)]
+    source, parts = _parted(input, stride, {(y % sy, x % sx) for y, x in places})
+    taps = tuple((parts.index((y % sy, x % sx)), y // sy, x // sx) for y, x in places)
     kernel = weight.reshape(groups, O // groups, -1)
-    return _summed("distance", flat, plane, pitch, offsets, kernel, None, result, negative)
+    return _summed("distance", source, taps, kernel, None, result, negative)
 
 
-def _parted(input, stride, padding, remainders) -> tuple[Tensor, int, int]:
-    """As `_framed`, each plane cut into stride × stride planes of every stride-th row and column."""
-    (B, C, H, W), (sy, sx), (top, bottom, left, right) = input.shape, stride, padding
-    rows, columns = -(-(top + H + bottom) // sy), -(-(left + W + right) // sx)
-    count = B * C * sy * sx * rows * columns
-    flat = input.new_zeros(count + loops.lanes(input.element_size()))
-    parts = flat[:count].view(B, C, sy, sx, rows, columns)
-    for y, x in remainders:
-        i, j = -((y - top) // sy), -((x - left) // sx)  # the first place of this part that lies in the picture
-        part = input[:, :, i * sy + y - top :: sy, j * sx + x - left :: sx]
-        parts[:, :, y, x, i : i + part.shape[2], j : j + part.shape[3]] = part
-    return flat, sy * sx * rows * columns, columns
+def _parted(input: Tensor, stride: tuple[int, int], remainders) -> tuple[Tensor, list[tuple[int, int]]]:
+    """Pictures `[B, C, parts, rows, columns]` of every stride-th row and column, and by which remainders."""
+    (sy, sx), parts = stride, sorted(remainders)
+    if (sy, sx) == (1, 1):
+        return input.contiguous().unsqueeze(2), parts
+    B, C, H, W = input.shape
+    source = input.new_zeros(B, C, len(parts), -(-H // sy), -(-W // sx))
+    for n, (y, x) in enumerate(parts):
+        part = input[:, :, y::sy, x::sx]
+        source[:, :, n, : part.shape[2], : part.shape[3]] = part
+    return source, parts
 
 
 def _input_gradient(input, weight, sent, slope, stride, padding, dilation, groups, negative) -> Tensor:
     result = room(input, weight, "input", stride, padding, dilation)
     (H, W), (O, _, KH, KW), (OH, OW), G = input.shape[2:], weight.shape, sent.shape[2:], groups
-    top, bottom, by_row = _remainders(H, OH, KH, stride[0], dilation[0], padding[0])
-    left, right, by_column = _remainders(W, OW, KW, stride[1], dilation[1], padding[2])
-    flat, plane, pitch = _framed(sent, top, bottom, left, right)
+    by_row = _remainders(H, OH, KH, stride[0], dilation[0], padding[0])
+    by_column = _remainders(W, OW, KW, stride[1], dilation[1], padding[2])
+    sent = sent.contiguous().unsqueeze(2)
     kernels = weight.unflatten(0, (G, O // G)).transpose(1, 2)  # [G, C/G, O/G, KH, KW]
     step = [s // math.gcd(s, d) for s, d in zip(stride, dilation, strict=True)]  # between the taps of one remainder
     for y, (rows, missed_rows) in enumerate(by_row):
@@ -107,9 +103,9 @@ def _input_gradient(input, weight, sent, slope, stride, padding, dilation, group
                 pixels.zero_()
                 continue
             kernel = kernels[:, :, :, rows[0][0] :: step[0], columns[0][0] :: step[1]]
-            offsets = tuple((top + i) * pitch + left + j for _, i in rows for _, j in columns)
+            taps = tuple((0, i, j) for _, i in rows for _, j in columns)
             own = input[:, :, y :: stride[0], x :: stride[1]].contiguous()
-            _summed(slope, flat, plane, pitch, offsets, kernel.flatten(2), own, pixels, negative)
+            _summed(slope, sent, taps, kernel.flatten(2), own, pixels, negative)
             for m in missed_rows:  # no tap reaches these: they met padding only, which is 0, but 0 · NaN is not
                 pixels[:, :, m] = 0
             for m in missed_columns:
@@ -121,40 +117,25 @@ def _input_gradient(input, weight, sent, slope, stride, padding, dilation, group
 def _remainders(size: int, sent: int, taps: int, stride: int, dilation: int, before: int):
     """Along one axis of `size` pixels, for each remainder r by the stride: which taps meet the pixels m·stride + r.
 
-    Returns the padding that `sent` places of gradient need before and after, and for each r the pairs (tap, offset),
-    by which pixel m meets place m + offset, and the pixels m that meet none.
+    Returns for each r the pairs (tap, offset), by which pixel m meets place m + offset, and the pixels m without any.
     """
-    found, reach = [], [0, sent - 1]
+    found = []
     for r in range(min(stride, size)):
-        pixels = range(-(-(size - r) // stride))
         at = [(u, divmod(r + before - u * dilation, stride)) for u in range(taps)]
         met = [(u, offset) for u, (offset, rest) in at if rest == 0]
-        reach += [m + offset for _, offset in met for m in (0, pixels[-1])]
+        pixels = range(-(-(size - r) // stride))
         found.append((met, [m for m in pixels if not any(0 <= m + offset < sent for _, offset in met)]))
-    return -min(reach), max(reach) - sent + 1, found
+    return found
 
 
-def _framed(images: Tensor, top: int, bottom: int, left: int, right: int) -> tuple[Tensor, int, int]:
-    """Images in a frame of zeros, flat, with room for one vector more; the elements of a plane, and of a row."""
-    (B, C, H, W), lanes = images.shape, loops.lanes(images.element_size())
-    rows, columns = top + H + bottom, left + W + right
-    flat = images.new_empty(B * C * rows * columns + lanes)
-    framed = flat[:-lanes].view(B, C, rows, columns)
-    framed[:, :, top : top + H, left : left + W] = images
-    frame = (framed[:, :, :top], framed[:, :, top + H :], framed[..., :left], framed[..., left + W :], flat[-lanes:])
-    for part in frame:
-        if part.numel():
-            part.zero_()
-    return flat, rows * columns, columns
-
-
-def _summed(slope, source, plane, pitch, offsets, kernel, own, result, negative) -> Tensor:
+def _summed(slope, source, taps, kernel, own, result, negative) -> Tensor:
     """Fill `result` `[B, G·N, H, W]` by the sums above.
 
-    `source` flat, pictures of G·M planes of `plane` elements with rows `pitch` apart; `offsets` `(T)`; `kernel`
-    `[G, N, M·T]`; `own` as `result`, or None.
+    `source` `[B, G·M, parts, rows, columns]`; a tap (part, i, j) sees from a place the one i rows below and j columns
+    to the right of it in this part; `kernel` `[G, N, M·T]`; `own` as `result`, or None.
     """
-    (B, _, H, W), (G, N, K), T = result.shape, kernel.shape, len(offsets)
+    (B, _, H, W), (G, N, K), T = result.shape, kernel.shape, len(taps)
+    parts, rows_there, pitch = source.shape[2:]
     kind = _KINDS[slope]
     rows = loops.ROWS[kind]
     whole = N - N % rows
@@ -166,13 +147,11 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result, negative)
     if kind == loops.DISTANCE:
         weight_sums = torch.stack((kernel.sum(2), torch.linalg.vector_norm(kernel, 1, 2)), 2)  # [G, N, 2]
     total = result if result.is_contiguous() else torch.empty_like(result, memory_format=torch.contiguous_format)
-    if pitch == W:  # rows follow each other without a gap: one long row
-        H, W = 1, H * W
-    sizes = (B, G, N, K // T, T, H, W, plane, pitch)
+    sizes = (B, G, N, K // T, T, H, W, parts * rows_there * pitch, rows_there, pitch)
     own = total if own is None else own
     source, *rest = [t.detach().view(-1).numpy() for t in (source, weight, weight_sums, own, total)]
     one = source.dtype.type(1)
-    arguments = (source, _places_of(offsets, K // T, plane), *rest, one, -one if negative else one, sizes)
+    arguments = (source, _starts(taps, rows_there * pitch), *rest, one, -one if negative else one, sizes)
     make_ready((loops.sum_tiles, result.dtype), lambda: loops.sum_tiles(kind, 0, 0, *arguments))  # no tile at all
     tiles = G * -(-B * H * W // (loops.VECTORS * loops.lanes(source.itemsize)))
     share(lambda start, stop: loops.sum_tiles(kind, start, stop, *arguments), tiles, torch.get_num_threads())
@@ -180,6 +159,6 @@ def _summed(slope, source, plane, pitch, offsets, kernel, own, result, negative)
 
 
 @functools.lru_cache(1024)
-def _places_of(offsets: tuple[int, ...], planes: int, plane: int) -> np.ndarray:
-    """Where the taps of all planes lie, `[planes·T]`."""
-    return np.add.outer(np.arange(planes) * plane, offsets).ravel()
+def _starts(taps: tuple[tuple[int, int, int], ...], part: int) -> np.ndarray:
+    """For each tap, where its part begins in a plane, and how many rows and columns from the place it lies."""
+    return np.array(taps, np.int64) * (part, 1, 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Callable, Hashable
+from pathlib import Path
 
 import numba
 from numba.core import event
@@ -17,12 +19,23 @@ _compiling = threading.Lock()
 def loop(function: Callable) -> Callable:
     """Compile `function` at its first call, without Python's lock; kept beside its file, or in the user's cache.
 
-    Where neither can be written, it is compiled anew in each process.
+    Where neither can be written, it is compiled anew in each process. Numba's cache looks at the date of the function's
+    own file; what it calls may lie in another of this folder, so the dates of all of them are added.
     """
     try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # numba finds no place for the cache
+        compiled = numba.njit(cache=True, **_OPTIONS)(function)
+        index = compiled._cache._cache_file
+        index._source_stamp = (index._source_stamp, _dates(Path(__file__).parent))
+    except (RuntimeError, AttributeError):  # numba finds no place for the cache, or keeps it in another way
         return numba.njit(**_OPTIONS)(function)
+    return compiled
+
+
+@functools.cache
+def _dates(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Of the files whose functions call each other once compiled: name, time of the last change, bytes."""
+    files = sorted([*folder.glob("*_loops.py"), folder / "vectors.py"])
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 def c_function(signature) -> Callable[[Callable], object]:

@@ -14,8 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from convnotes.kernels.adder_loops import _pointer, _Vectors, lanes
 from convnotes.kernels.compiled import loop
+from convnotes.kernels.vectors import Vectors, lanes, pointer
 
 _I64 = types.int64
 
@@ -25,14 +25,14 @@ def _corners(builder, i, right, below):
     return [i, builder.add(i, right), under, builder.add(under, right)]
 
 
-def _blended(vectors: _Vectors, values, weights):
+def _blended(vectors: Vectors, values, weights):
     total = vectors.builder.fmul(weights[0], values[0])
     for weight, value in zip(weights[1:], values[1:], strict=True):
         total = vectors.call("fma", weight, value, total)
     return total
 
 
-def _total(vectors: _Vectors, vector):
+def _total(vectors: Vectors, vector):
     """The sum of the elements, in halves."""
     builder, i32 = vectors.builder, ir.IntType(32)
     width, anything = vectors.lanes, ir.Constant(vectors.type, ir.Undefined)
@@ -49,8 +49,8 @@ def _blend(typingctx, target, t, n, table, i, right, below, a, b, c, d):
     """target[t + e] = a·table[i + e] + b·table[right of it] + c·table[below it] + d·table[below and right]"""
 
     def generate(context, builder, signature, args):
-        vectors = _Vectors(context, builder, target.dtype)
-        to, source = (_pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
+        vectors = Vectors(context, builder, target.dtype)
+        to, source = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
         places, weights = _corners(builder, *args[4:7]), [vectors.splat(w) for w in args[7:]]
         with cgutils.for_range(builder, args[2]) as loop:
             e = builder.mul(loop.index, ir.Constant(ir.IntType(64), vectors.lanes))
@@ -67,8 +67,8 @@ def _blend_and_compare(typingctx, columns, t, n, table, i, right, below, a, b, c
     """What `blend` writes takes the place of a gradient, whose summed products with the four pixels are returned."""
 
     def generate(context, builder, signature, args):
-        vectors = _Vectors(context, builder, columns.dtype)
-        to, source = (_pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
+        vectors = Vectors(context, builder, columns.dtype)
+        to, source = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
         places, weights = _corners(builder, *args[4:7]), [vectors.splat(w) for w in args[7:]]
         sums = [cgutils.alloca_once_value(builder, vectors.constant(0.0)) for _ in places]
         with cgutils.for_range(builder, args[2]) as loop:
@@ -91,8 +91,8 @@ def _scatter(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
     """The transpose of `blend`: a·columns[t + e] is added to table[i + e], and so on for the other three."""
 
     def generate(context, builder, signature, args):
-        vectors = _Vectors(context, builder, columns.dtype)
-        source, to = (_pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
+        vectors = Vectors(context, builder, columns.dtype)
+        source, to = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
         places, weights = _corners(builder, *args[4:7]), [vectors.splat(w) for w in args[7:]]
         with cgutils.for_range(builder, args[2]) as loop:
             e = builder.mul(loop.index, ir.Constant(ir.IntType(64), vectors.lanes))

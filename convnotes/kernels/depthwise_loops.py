@@ -1,8 +1,7 @@
 """The loop behind `kernels.depthwise_numba`, whose sums stay in the registers of the processor.
 
 Planes are flat, with their padding, rows `pitch` apart: for each tap all the places of a plane are one long run of
-memory. Between the rows lie places that nobody reads, or zeros. Intrinsics and loop share this file, as numba's cache
-on the disk looks at the date of the loop's file only.
+memory. Between the rows lie places that nobody reads, or zeros.
 """
 
 from __future__ import annotations
@@ -12,35 +11,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from convnotes.kernels.adder_loops import _pointer, _Vectors, lanes
 from convnotes.kernels.compiled import loop
+from convnotes.kernels.vectors import Vectors, lanes, pointer
 
 _I64 = types.int64
 _VECTORS = 4  # of places at a time
-
-
-def _phis(builder, kind, count: int, start, steps):
-    """Write a loop of `steps` turns that carries `count` sums from `start` on; `body(n, sums) → sums` fills it."""
-
-    def write(body):
-        before = builder.block
-        turn, after = builder.append_basic_block("turn"), builder.append_basic_block("after")
-        builder.branch(turn)
-        builder.position_at_end(turn)
-        n = builder.phi(ir.IntType(64))
-        sums = [builder.phi(kind) for _ in range(count)]
-        now = body(n, sums)
-        following = builder.add(n, ir.Constant(ir.IntType(64), 1))
-        builder.cbranch(builder.icmp_signed("<", following, steps), turn, after)
-        n.add_incoming(ir.Constant(ir.IntType(64), 0), before)
-        n.add_incoming(following, builder.block)
-        for total, value in zip(sums, now, strict=True):
-            total.add_incoming(start, before)
-            total.add_incoming(value, turn)
-        builder.position_at_end(after)
-        return now
-
-    return write
 
 
 @intrinsic
@@ -48,8 +23,8 @@ def _sum_taps(typingctx, target, t, source, s, taps, offsets, weight, w0):
     """target[t + e] = Σ_k weight[w0 + k] · source[s + offsets[k] + e], for `_VECTORS` vectors e."""
 
     def generate(context, builder, signature, args):
-        vectors = _Vectors(context, builder, target.dtype)
-        T, S, O, W = (_pointer(context, builder, signature.args[n], args[n]) for n in (0, 2, 5, 6))
+        vectors = Vectors(context, builder, target.dtype)
+        T, S, O, W = (pointer(context, builder, signature.args[n], args[n]) for n in (0, 2, 5, 6))
         places = [ir.Constant(ir.IntType(64), n * vectors.lanes) for n in range(_VECTORS)]
 
         def body(k, sums):
@@ -60,7 +35,7 @@ def _sum_taps(typingctx, target, t, source, s, taps, offsets, weight, w0):
                 for place, total in zip(places, sums, strict=True)
             ]
 
-        totals = _phis(builder, vectors.type, _VECTORS, vectors.constant(0.0), args[4])(body)
+        totals = vectors.summed(_VECTORS, args[4])(body)
         for place, total in zip(places, totals, strict=True):
             vectors.store(total, T, builder.add(args[1], place))
         return context.get_dummy_value()
@@ -74,8 +49,8 @@ def _products(taps: int):
         """sums[k, e] += Σ_m a[m, e] · b[offsets[k] + m, e] for `taps` k from k0 on; m counts n vectors e."""
 
         def generate(context, builder, signature, args):
-            vectors = _Vectors(context, builder, sums.dtype)
-            S, A, B, O = (_pointer(context, builder, signature.args[m], args[m]) for m in (0, 2, 3, 4))
+            vectors = Vectors(context, builder, sums.dtype)
+            S, A, B, O = (pointer(context, builder, signature.args[m], args[m]) for m in (0, 2, 3, 4))
             lane = ir.Constant(ir.IntType(64), vectors.lanes)
             tap = [builder.add(args[1], ir.Constant(ir.IntType(64), k)) for k in range(taps)]
             starts = [builder.load(builder.gep(O, [k])) for k in tap]
@@ -88,7 +63,7 @@ def _products(taps: int):
                     for start, total in zip(starts, totals, strict=True)
                 ]
 
-            totals = _phis(builder, vectors.type, taps, vectors.constant(0.0), args[5])(body)
+            totals = vectors.summed(taps, args[5])(body)
             for k, total in zip(tap, totals, strict=True):
                 at = builder.mul(k, lane)
                 vectors.store(builder.fadd(vectors.load(S, at), total), S, at)

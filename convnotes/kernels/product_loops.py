@@ -15,11 +15,10 @@ from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from convnotes.kernels.adder_loops import _pointer, _Vectors, lanes
 from convnotes.kernels.compiled import loop, make_ready
 from convnotes.kernels.deform_loops import sample
-from convnotes.kernels.depthwise_loops import _phis
 from convnotes.kernels.threads import share
+from convnotes.kernels.vectors import Vectors, lanes, pointer
 
 _I64 = types.int64
 _ROWS = 6  # of c in the registers at a time, by
@@ -45,8 +44,8 @@ def _tile(rows: int, many: int):
     @intrinsic
     def sum_tile(typingctx, a, a0, ra, ka, b, b0, ldb, inner, c, c0, add):
         def generate(context, builder, signature, args):
-            vectors = _Vectors(context, builder, c.dtype)
-            A, B, C = (_pointer(context, builder, signature.args[n], args[n]) for n in (0, 4, 8))
+            vectors = Vectors(context, builder, c.dtype)
+            A, B, C = (pointer(context, builder, signature.args[n], args[n]) for n in (0, 4, 8))
             _, a0, ra, ka, _, b0, ldb, inner, _, c0, add = args
             i64 = ir.IntType(64)
             places = [ir.Constant(i64, n * vectors.lanes) for n in range(many)]
@@ -62,7 +61,7 @@ def _tile(rows: int, many: int):
                     for (factor, value), total in zip(pairs, sums, strict=True)
                 ]
 
-            totals = _phis(builder, vectors.type, rows * many, vectors.constant(0.0), inner)(body)
+            totals = vectors.summed(rows * many, inner)(body)
             kept = builder.icmp_signed("!=", add, ir.Constant(add.type, 0))
             for n, total in enumerate(totals):
                 r, place = n // many, places[n % many]
