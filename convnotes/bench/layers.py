@@ -17,6 +17,7 @@ from convnotes.compression.residual import Bottleneck
 from convnotes.compression.separable import SeparableConv2d
 from convnotes.compression.small_kernels import KernelStack
 from convnotes.compression.squeezenet import Fire
+from convnotes.fundamentals.multi_scale import MixedConv2d
 from convnotes.measure import cost
 from convnotes.receptive_field.active import ActiveConv2d
 
@@ -45,6 +46,30 @@ def _dilated(rate: int, depthwise: bool = False) -> Layer:
     return lambda c: nn.Conv2d(c, c, 3, padding=rate, dilation=rate, groups=c if depthwise else 1, bias=False)
 
 
+def _conv(size: int | tuple[int, int], stride: int = 1, padding: int | str = "same") -> Layer:
+    padding = size // 2 if stride > 1 else padding
+    return lambda c: nn.Conv2d(c, c, size, stride, padding, bias=False)
+
+
+def _in_turn(*layers: Layer | nn.Module) -> Layer:
+    return lambda c: nn.Sequential(*(one if isinstance(one, nn.Module) else one(c) for one in layers))
+
+
+def _size(own: Layer) -> Pair:
+    return Pair(own, _conv(3), "conv2d 3×3")
+
+
+def _halving(own: Layer) -> Pair:
+    return Pair(own, _conv(3, stride=2), "conv2d 3×3 of stride 2")
+
+
+def _mixed(*sizes: int) -> Pair:
+    def layer(sizes: tuple[int, ...]) -> Layer:
+        return lambda c: MixedConv2d(c, c, sizes, depthwise=True, bias=False)
+
+    return Pair(layer(sizes), layer((3,)), "depthwise 3×3", torch.channels_last)
+
+
 # name → variant → the layer and the plain one in its place
 LAYERS: dict[str, dict[str, Pair]] = {
     "pointwise": {"": _against_plain(lambda c: nn.Conv2d(c, c, 1))},
@@ -60,6 +85,20 @@ LAYERS: dict[str, dict[str, Pair]] = {
         f"reach {reach}": _against_plain(lambda c, reach=reach: ActiveConv2d(c, c, 9, max_reach=reach))
         for reach in (1, 2, 3)
     },
+    "width": {"3×3": Pair(_conv(3), _conv(1), "conv2d 1×1")},
+    "size": {
+        "1×1": _size(_conv(1)),
+        "5×5": _size(_conv(5)),
+        "7×7": _size(_conv(7)),
+        "3×3, three times": _size(_in_turn(_conv(3), _conv(3), _conv(3))),
+        "7×1 and 1×7": _size(_in_turn(_conv((7, 1)), _conv((1, 7)))),
+    },
+    "halving": {
+        "stride 1, max pool": _halving(_in_turn(_conv(3), nn.MaxPool2d(2))),
+        "stride 1, stride 2": _halving(_in_turn(_conv(3), _conv(3, stride=2))),
+        "stride 1, no padding": _halving(_conv(3, padding=0)),
+    },
+    "mixed": {f"depthwise {', '.join(map(str, sizes))}": _mixed(*sizes) for sizes in ((5,), (7,), (3, 5, 7))},
     "dilated": {f"dense, rate {rate}": Pair(_dilated(rate), _dilated(1), "conv2d 3×3 of rate 1") for rate in (2, 8, 18)}
     | {
         f"depthwise, channels_last, rate {rate}": Pair(

@@ -199,6 +199,10 @@ SHAPES: dict[str, tuple[Shape, ...]] = dict.fromkeys(LAYERS, _LARGE_TO_SMALL) | 
     "non-local": ((1, 32, 32), (1, 32, 64), (1, 32, 128)),
     "shift": ((8, 64, 56), (32, 64, 16), (8, 256, 14)),
     "depthwise": ((8, 96, 56),),
+    "width": tuple((1, width, 32) for width in (16, 32, 64, 128)),
+    "size": ((1, 64, 28), (8, 64, 28)),
+    "halving": ((1, 64, 56), (8, 64, 56)),
+    "mixed": ((2, 96, 28), (8, 96, 56)),
     "active": ((2, 64, 56), (8, 128, 28)),
     "dilated": ((2, 64, 56), (8, 128, 28)),
 }

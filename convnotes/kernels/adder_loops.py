@@ -24,6 +24,7 @@ from numba import types
 from numba.extending import intrinsic, register_jitable
 
 from convnotes.kernels.compiled import loop
+from convnotes.kernels.jobs import arguments, job_function, piece
 from convnotes.kernels.vectors import RANGE, WIDE, Vectors, copy, copy_some, inside, lanes, pointer
 
 VECTORS = 4 if WIDE else 2  # of places in a tile
@@ -159,10 +160,10 @@ def _room(count, like):
 
 
 @loop
-def sum_tiles(kind, start, stop, source, taps, weight, weight_sums, own, target, one, sign, sizes):
+def _sum_tiles(start, stop, kind, source, taps, weight, weight_sums, own, target, one, sign, sizes):
     """Tiles start to stop of G times all places of all pictures; arguments as in `adder_numba._summed`, flat."""
     B, G, N, M, T, H, W, plane, _, pitch = sizes
-    tile = VECTORS * lanes(source.itemsize)
+    tile, one, sign = VECTORS * lanes(source.itemsize), source.dtype.type(one), source.dtype.type(sign)
     tiles = -(-B * H * W // tile)
     some = min(M, max(1, _COLUMNS // T))  # planes at a time
     columns, sums = _room(some * T * (tile + lanes(source.itemsize)), source), _room(N * tile, source)
@@ -237,7 +238,7 @@ def _gather(columns, run, source, first, planes, taps, rows_of, columns_of, size
     vector = lanes(source.itemsize)
     width = VECTORS * vector + vector  # of the columns: what is written past the last run lies in the gap
     for t in range(T):
-        part, y, x = taps[t, 0], taps[t, 1], taps[t, 2]
+        part, y, x = taps[3 * t], taps[3 * t + 1], taps[3 * t + 2]
         start = at + first + part + y * pitch + x
         for step in range(0, length, vector):
             all = (1 << min(vector, length - step)) - 1
@@ -269,3 +270,18 @@ def _move(tile, maps, inwards, group, first, count, width, sizes):
             for step in range(whole, length):
                 to[i + step] = source[j + step]
         done += length
+
+
+def sum_tiles(dtype):
+    """The loop for `jobs.run`, whose jobs are G times all tiles."""
+
+    @job_function
+    def work(job):
+        given = arguments(job, "n a i a a a a n n 10", dtype)
+        start = piece(job, 0)
+        while start < job[1]:
+            stop = min(start + job[2], job[1])
+            _sum_tiles(start, stop, *given)
+            start = piece(job, stop - start)
+
+    return work

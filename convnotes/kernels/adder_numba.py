@@ -27,8 +27,7 @@ from torch import Tensor
 
 from convnotes.kernels import adder_loops as loops
 from convnotes.kernels.adder_tiles import contract_in_tiles, room
-from convnotes.kernels.compiled import make_ready
-from convnotes.kernels.threads import share
+from convnotes.kernels.jobs import run
 
 _KINDS = {"distance": loops.DISTANCE, "paper": loops.DISTANCE, "clamp": loops.CLAMP, "sign": loops.SIGN}
 
@@ -149,12 +148,9 @@ def _summed(slope, source, taps, kernel, own, result, negative) -> Tensor:
     total = result if result.is_contiguous() else torch.empty_like(result, memory_format=torch.contiguous_format)
     sizes = (B, G, N, K // T, T, H, W, parts * rows_there * pitch, rows_there, pitch)
     own = total if own is None else own
-    source, *rest = [t.detach().view(-1).numpy() for t in (source, weight, weight_sums, own, total)]
-    one = source.dtype.type(1)
-    arguments = (source, _starts(taps, rows_there * pitch), *rest, one, -one if negative else one, sizes)
-    make_ready((loops.sum_tiles, result.dtype), lambda: loops.sum_tiles(kind, 0, 0, *arguments))  # no tile at all
-    tiles = G * -(-B * H * W // (loops.VECTORS * loops.lanes(source.itemsize)))
-    share(lambda start, stop: loops.sum_tiles(kind, start, stop, *arguments), tiles, torch.get_num_threads())
+    given = (kind, source, _starts(taps, rows_there * pitch), weight, weight_sums, own, total)
+    tiles = G * -(-B * H * W // (loops.VECTORS * loops.lanes(source.element_size())))
+    run(loops.sum_tiles, result.dtype, tiles, torch.get_num_threads(), *given, 1, -1 if negative else 1, sizes)
     return result if total is result else result.copy_(total)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import numba
-from numba.core import event
+from numba.core import event, sigutils
+from numba.core.ccallback import CFunc
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 _ready: set[Hashable] = set()
@@ -24,17 +25,21 @@ def loop(function: Callable) -> Callable:
     """
     try:
         compiled = numba.njit(cache=True, **_OPTIONS)(function)
-        index = compiled._cache._cache_file
-        index._source_stamp = (index._source_stamp, _dates(Path(__file__).parent))
+        _add_dates(compiled)
     except (RuntimeError, AttributeError):  # numba finds no place for the cache, or keeps it in another way
         return numba.njit(**_OPTIONS)(function)
     return compiled
 
 
+def _add_dates(compiled) -> None:
+    index = compiled._cache._cache_file
+    index._source_stamp = (index._source_stamp, _dates(Path(__file__).parent))
+
+
 @functools.cache
 def _dates(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Of the files whose functions call each other once compiled: name, time of the last change, bytes."""
-    files = sorted([*folder.glob("*_loops.py"), folder / "vectors.py"])
+    files = sorted([*folder.glob("*_loops.py"), folder / "jobs.py", folder / "vectors.py"])
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
@@ -42,10 +47,14 @@ def c_function(signature) -> Callable[[Callable], object]:
     """Compile a function for C, with its `address`, at once; kept as by `loop`."""
 
     def compile(function: Callable):
-        try:
-            return numba.cfunc(signature, cache=True, error_model="numpy")(function)
-        except RuntimeError:  # numba finds no place for the cache
+        try:  # as `numba.cfunc` does it, with the dates added
+            compiled = CFunc(function, sigutils.normalize_signature(signature), {}, {"error_model": "numpy"})
+            compiled.enable_caching()
+            _add_dates(compiled)
+        except (RuntimeError, AttributeError):  # as above
             return numba.cfunc(signature, error_model="numpy")(function)
+        compiled.compile()
+        return compiled
 
     return compile
 

@@ -20,14 +20,12 @@ import torch
 from torch import Tensor
 
 from convnotes.kernels import deform_loops
-from convnotes.kernels.compiled import make_ready
-from convnotes.kernels.product_loops import product, sample_and_multiply
-from convnotes.kernels.threads import share
+from convnotes.kernels.jobs import run
+from convnotes.kernels.product_loops import packed, product, sample_and_multiply
 
 _COLUMNS = 2 * 2**20  # bytes of them at a time
 _PICTURES = 2 * 2**20  # bytes of them at a time
 _TILE = 48  # places whose columns a thread samples before it multiplies them
-_PLACES = 32  # of a chunk that a thread takes at a time
 
 
 def forward(
@@ -42,17 +40,19 @@ def forward(
 ) -> Tensor:
     """Fill `out` `[B, O, h, w]`; `padding` is (top, left). No derivatives, and no bias."""
     kernel = _matrices(weight, input.shape[1])
+    strips = packed(kernel[0])
     for b in _blocks(input):
         work = _Work(input[b], offset[b], weight, None if mask is None else mask[b], stride, padding, dilation)
         last = out[b].permute(0, 2, 3, 1)
-        y = last.view(work.places, -1) if last.is_contiguous() else out.new_empty(work.places, out.shape[1])
         if work.groups == 1:
-            work.outputs(kernel[0], y)
-        else:
-            for start, stop in work.chunks():
-                work.run(deform_loops.sample, start, stop)
-                outputs = torch.bmm(work.by_group(work.columns[: stop - start]), kernel)
-                y[start:stop].unflatten(1, (work.groups, -1)).copy_(outputs.transpose(0, 1))
+            by_place = last.is_contiguous()
+            work.outputs(strips, last if by_place else out[b], by_place)
+            continue
+        y = last.view(work.places, -1) if last.is_contiguous() else out.new_empty(work.places, out.shape[1])
+        for start, stop in work.chunks():
+            work.run(deform_loops.sample, start, stop)
+            outputs = torch.bmm(work.by_group(work.columns[: stop - start]), kernel)
+            y[start:stop].unflatten(1, (work.groups, -1)).copy_(outputs.transpose(0, 1))
         if not last.is_contiguous():
             last.copy_(y.view(last.shape))
     return out
@@ -72,6 +72,7 @@ def backward(
     """The gradients of input, offset, weight and mask; those of input and weight are right only where `needed`."""
     kernel = _matrices(weight, input.shape[1])
     transposed, groups = kernel.transpose(1, 2).contiguous(), len(kernel)
+    strips = packed(transposed[0])
     by_kernel, by_offset = torch.zeros_like(kernel), offset.new_empty(offset.shape)
     by_mask = None if mask is None else mask.new_empty(mask.shape)
     by_input = torch.empty_like(input) if needed[0] else None
@@ -84,7 +85,7 @@ def backward(
             columns, sent = work.columns[: stop - start], g[start:stop]
             by_group = sent.unflatten(1, (groups, -1)).transpose(0, 1)
             if groups == 1:
-                product(sent, transposed[0], columns, work.threads)
+                product(sent, strips, columns, work.threads)
             else:
                 parts = torch.bmm(by_group, transposed).unflatten(2, (work.K, -1))  # [groups, P, K, C/groups]
                 columns.view(-1, work.K, groups, parts.shape[3]).copy_(parts.permute(1, 2, 0, 3))
@@ -93,7 +94,7 @@ def backward(
                 work.scatter(start, stop, by_table)
             work.run(deform_loops.compare, start, stop, by_offset[b], by_m)
             if needed[2] and groups == 1:
-                product(columns.t(), sent, by_kernel[0], work.threads, add=True)
+                product(columns.t(), packed(sent), by_kernel[0], work.threads, add=True)
             elif needed[2]:
                 by_kernel.baddbmm_(work.by_group(columns).transpose(1, 2), by_group)
         if needed[0]:
@@ -143,40 +144,21 @@ class _Work:
             return columns[None]
         return columns.unflatten(1, (self.K, self.groups, -1)).permute(2, 0, 1, 3).flatten(2)
 
-    def arguments(self, *tensors: Tensor) -> tuple:
-        own = (self.table, self.offset, self.mask, self.columns, *self.located)
-        flat = [t.detach().view(-1).numpy() for t in (*own, *tensors)]
-        return (*flat[:4], self.first, *flat[4:7], self.sizes, *flat[7:])
+    def arguments(self) -> tuple:
+        return (self.table, self.offset, self.mask, self.columns, self.first, *self.located, self.sizes)
 
     def run(self, function, start: int, stop: int, *tensors: Tensor) -> None:
         """Call a loop of `deform_loops` for the places of a chunk."""
-        arguments = self.arguments(*tensors)
-        make_ready((function, self.columns.dtype), lambda: function(start, start, start, *arguments))
+        run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *tensors)
 
-        def work(job: int, end: int) -> None:
-            function(start + job * _PLACES, min(start + end * _PLACES, stop), start, *arguments)
-
-        share(work, -(-(stop - start) // _PLACES), self.threads)
-
-    def outputs(self, kernel: Tensor, y: Tensor) -> None:
+    def outputs(self, kernel: Tensor, out: Tensor, by_place: bool) -> None:
         """All at once: a thread samples the columns of a few places and multiplies them, with nobody to wait for."""
-        tensors = (self.table, self.offset, self.mask, kernel, y)
-        arguments = (*(t.detach().view(-1).numpy() for t in tensors), self.sizes)
-        make_ready((sample_and_multiply, y.dtype), lambda: sample_and_multiply(0, 0, 1, *arguments))
-
-        def work(job: int, end: int) -> None:
-            sample_and_multiply(job * _TILE, min(end * _TILE, self.places), _TILE, *arguments)
-
-        share(work, -(-self.places // _TILE), self.threads)
+        given = (_TILE, self.table, self.offset, self.mask, kernel, out, by_place, self.sizes)
+        run(sample_and_multiply, out.dtype, self.places, self.threads, *given, grain=_TILE)
 
     def scatter(self, start: int, stop: int, by_table: Tensor) -> None:
         """Add the gradients of the columns of a chunk to those of the pixels, channels shared among threads."""
-        arguments = self.arguments(by_table)
         C, lanes = self.table.shape[3] // self.offset_groups, deform_loops.lanes(by_table.element_size())
         block = -(-C // (lanes * self.threads)) * lanes  # whole vectors, which no two threads write to
-        make_ready((deform_loops.collect, by_table.dtype), lambda: deform_loops.collect(0, 0, 0, 0, 1, *arguments))
-
-        def work(job: int, end: int) -> None:
-            deform_loops.collect(job, end, start, stop, block, *arguments)
-
-        share(work, self.offset_groups * -(-C // block), self.threads)
+        jobs, given = self.offset_groups * -(-C // block), (start, stop, block, *self.arguments(), by_table)
+        run(deform_loops.collect, by_table.dtype, jobs, self.threads, *given)

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from convnotes.kernels import depthwise_loops
-from convnotes.kernels.compiled import make_ready
-from convnotes.kernels.threads import share
+from convnotes.kernels.jobs import run
 
 
 def backward(
@@ -32,16 +31,8 @@ def backward(
     """
     by_input = torch.empty(input.shape, dtype=input.dtype)
     by_weight = torch.empty(weight.shape, dtype=weight.dtype)
-    tensors = (grad, input, weight, by_input, by_weight)
-    flat = [t.detach().contiguous().view(-1).numpy() for t in tensors]
+    tensors = [t.contiguous() for t in (grad, input, weight, by_input, by_weight)]
     sizes = (*input.shape, *grad.shape[2:], *weight.shape[2:], padding[0][0], padding[1][0], *padding[0][1:])
     sizes = (*sizes, padding[1][1], *dilation)
-    make_ready(
-        (depthwise_loops.channels, input.dtype), lambda: depthwise_loops.channels(0, 0, *flat, sizes, True, True)
-    )
-    share(
-        lambda start, stop: depthwise_loops.channels(start, stop, *flat, sizes, *needed),
-        input.shape[1],
-        torch.get_num_threads(),
-    )
+    run(depthwise_loops.channels, input.dtype, input.shape[1], torch.get_num_threads(), *tensors, sizes, *needed)
     return by_input, by_weight

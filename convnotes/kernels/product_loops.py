@@ -10,43 +10,49 @@ Each element is one sum in the order of k: the same bits on any number of thread
 from __future__ import annotations
 
 import numpy as np
+import torch
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from convnotes.kernels.compiled import loop, make_ready
-from convnotes.kernels.deform_loops import sample
-from convnotes.kernels.threads import share
+from convnotes.kernels.compiled import loop
+from convnotes.kernels.deform_loops import fill
+from convnotes.kernels.jobs import arguments, job_function, piece, run
 from convnotes.kernels.vectors import Vectors, lanes, pointer
 
 _I64 = types.int64
 _ROWS = 6  # of c in the registers at a time, by
 _VECTORS = 4  # vectors
-_BLOCK = 4 * _ROWS  # rows that a thread takes at a time
+
+
+def packed(b: Tensor) -> Tensor:
+    """A matrix in strips of columns as wide as a tile, one after the other and each contiguous, for `product`.
+
+    A strip is read again for every tile of rows. With the rows of the whole matrix between its own, it would lie on
+    many pages of memory, and in few places of the cache.
+    """
+    width = _VECTORS * lanes(b.element_size())
+    whole = b.shape[1] - b.shape[1] % width
+    strips = b[:, :whole].unflatten(1, (whole // width, width)).transpose(0, 1).flatten()
+    return strips if whole == b.shape[1] else torch.cat([strips, b[:, whole:].flatten()])
 
 
 def product(a: Tensor, b: Tensor, c: Tensor, threads: int, add: bool = False) -> None:
-    """c = a b, or c += a b, for matrices of float32 or float64; a of any strides, b and c contiguous."""
-    (rows, inner), columns = a.shape, b.shape[1]
+    """c = a b, or c += a b, for matrices of float32 or float64; a of any strides, b `packed`, c contiguous."""
+    (rows, inner), columns = a.shape, c.shape[1]
     span = (rows - 1) * a.stride(0) + (inner - 1) * a.stride(1) + 1
-    flat = [t.view(-1).numpy() for t in (a.as_strided((span,), (1,)), b, c)]
     sizes = (rows, inner, columns, *a.stride())
-    make_ready((_rows, c.dtype), lambda: _rows(0, 0, *flat, sizes, add))
-
-    def work(job: int, end: int) -> None:
-        _rows(job * _BLOCK, min(end * _BLOCK, rows), *flat, sizes, add)
-
-    share(work, -(-rows // _BLOCK), threads)
+    run(_product, c.dtype, rows, threads, a.as_strided((span,), (1,)), b, c, sizes, add, grain=_ROWS)
 
 
 def _tile(rows: int, many: int):
     @intrinsic
-    def sum_tile(typingctx, a, a0, ra, ka, b, b0, ldb, inner, c, c0, add):
+    def sum_tile(typingctx, a, a0, ra, ka, b, b0, ldb, inner, c, c0, ldc, add):
         def generate(context, builder, signature, args):
             vectors = Vectors(context, builder, c.dtype)
             A, B, C = (pointer(context, builder, signature.args[n], args[n]) for n in (0, 4, 8))
-            _, a0, ra, ka, _, b0, ldb, inner, _, c0, add = args
+            _, a0, ra, ka, _, b0, ldb, inner, _, c0, ldc, add = args
             i64 = ir.IntType(64)
             places = [ir.Constant(i64, n * vectors.lanes) for n in range(many)]
             starts = [builder.add(a0, builder.mul(ra, ir.Constant(i64, r))) for r in range(rows)]
@@ -65,13 +71,13 @@ def _tile(rows: int, many: int):
             kept = builder.icmp_signed("!=", add, ir.Constant(add.type, 0))
             for n, total in enumerate(totals):
                 r, place = n // many, places[n % many]
-                at = builder.add(builder.add(c0, builder.mul(ldb, ir.Constant(i64, r))), place)
+                at = builder.add(builder.add(c0, builder.mul(ldc, ir.Constant(i64, r))), place)
                 before = builder.select(kept, vectors.load(C, at), vectors.constant(0.0))
                 vectors.store(builder.fadd(before, total), C, at)
             return context.get_dummy_value()
 
         i = _I64
-        return types.void(a, i, i, i, b, i, i, i, c, i, types.boolean), generate
+        return types.void(a, i, i, i, b, i, i, i, c, i, i, types.boolean), generate
 
     return sum_tile
 
@@ -81,43 +87,94 @@ _tile_6_4, _tile_6_1, _tile_1_4, _tile_1_1 = _tile(6, 4), _tile(6, 1), _tile(1, 
 
 @loop
 def _rows(start, stop, a, b, c, sizes, add):
-    """Rows start to stop of c; all matrices flat, b and c with rows of the same length."""
+    """Rows start to stop of c; all matrices flat, b packed."""
     _, inner, columns, ra, ka = sizes
     lane = lanes(c.itemsize)
     whole = columns // lane * lane
     v = 0
     while v < whole:
         many = _VECTORS if whole - v >= _VECTORS * lane else 1
+        strip = v - v % (_VECTORS * lane)
+        width = min(_VECTORS * lane, columns - strip)
+        at = strip * inner + v - strip
         r = start
         while r < stop:
             six = stop - r >= _ROWS
             if six and many > 1:
-                _tile_6_4(a, r * ra, ra, ka, b, v, columns, inner, c, r * columns + v, add)
+                _tile_6_4(a, r * ra, ra, ka, b, at, width, inner, c, r * columns + v, columns, add)
             elif six:
-                _tile_6_1(a, r * ra, ra, ka, b, v, columns, inner, c, r * columns + v, add)
+                _tile_6_1(a, r * ra, ra, ka, b, at, width, inner, c, r * columns + v, columns, add)
             elif many > 1:
-                _tile_1_4(a, r * ra, ra, ka, b, v, columns, inner, c, r * columns + v, add)
+                _tile_1_4(a, r * ra, ra, ka, b, at, width, inner, c, r * columns + v, columns, add)
             else:
-                _tile_1_1(a, r * ra, ra, ka, b, v, columns, inner, c, r * columns + v, add)
+                _tile_1_1(a, r * ra, ra, ka, b, at, width, inner, c, r * columns + v, columns, add)
             r += _ROWS if six else 1
         v += many * lane
     for r in range(start, stop):
         for v in range(whole, columns):
             total = c[r * columns + v] if add else c.dtype.type(0)
+            strip = v - v % (_VECTORS * lane)
+            at, width = strip * inner + v - strip, columns - strip
             for k in range(inner):
-                total += a[r * ra + k * ka] * b[k * columns + v]
+                total += a[r * ra + k * ka] * b[at + k * width]
             c[r * columns + v] = total
 
 
 @loop
-def sample_and_multiply(start, stop, tile, table, offset, mask, kernel, y, sizes):
-    """The outputs y `[P, O]` of the places start to stop of a deformable convolution, some at a time."""
-    C, G, K = sizes[1], sizes[6], sizes[7] * sizes[8]
-    columns, first = np.empty(tile * K * C, y.dtype), np.empty(G * K * tile, np.int64)
-    down, right, m = np.empty(len(first), y.dtype), np.empty(len(first), y.dtype), np.empty(len(first), y.dtype)
+def _sample_and_multiply(start, stop, tile, table, offset, mask, kernel, out, by_place, sizes):
+    """The outputs of the places start to stop of a deformable convolution, some at a time; kernel packed.
+
+    `out` is `[P, O]` where `by_place`, else `[B, O, h·w]`.
+    """
+    C, h, w, G, K = sizes[1], sizes[4], sizes[5], sizes[6], sizes[7] * sizes[8]
+    columns, first = np.empty(tile * K * C, out.dtype), np.empty(G * K * tile, np.int64)
+    down, right, m = np.empty(len(first), out.dtype), np.empty(len(first), out.dtype), np.empty(len(first), out.dtype)
     O = len(kernel) // (K * C)
+    outputs = np.empty(0 if by_place else tile * O, out.dtype)
     for place in range(start, stop, tile):
         end = min(place + tile, stop)
-        sample(place, end, place, table, offset, mask, columns, first, down, right, m, sizes)
+        fill(place, end, place, table, offset, mask, columns, first, down, right, m, sizes)
         shape = (end - place, K * C, O, K * C, 1)
-        _rows(0, end - place, columns, kernel, y[place * O : end * O], shape, False)
+        if by_place:
+            _rows(0, end - place, columns, kernel, out[place * O : end * O], shape, False)
+            continue
+        _rows(0, end - place, columns, kernel, outputs, shape, False)
+        done = place
+        while done < end:
+            b, p = divmod(done, h * w)
+            many = min(h * w - p, end - done)
+            for o in range(O):
+                to, at = (b * O + o) * h * w + p, (done - place) * O + o
+                for n in range(many):
+                    out[to + n] = outputs[at + n * O]
+            done += many
+
+
+def _product(dtype):
+    """The loop for `jobs.run`, whose jobs are rows of c."""
+
+    @job_function
+    def work(job):
+        given = arguments(job, "a a a 5 n", dtype)
+        start = piece(job, 0)
+        while start < job[1]:
+            stop = min(start + job[2], job[1])
+            _rows(start, stop, *given)
+            start = piece(job, stop - start)
+
+    return work
+
+
+def sample_and_multiply(dtype):
+    """The loop for `jobs.run`, whose jobs are places."""
+
+    @job_function
+    def work(job):
+        given = arguments(job, "n a a a a a n 15", dtype)
+        start = piece(job, 0)
+        while start < job[1]:
+            stop = min(start + job[2], job[1])
+            _sample_and_multiply(start, stop, *given)
+            start = piece(job, stop - start)
+
+    return work

@@ -7,7 +7,6 @@ the function that a compiler calls for `#pragma omp parallel`. Where torch is bu
 
 from __future__ import annotations
 
-import collections
 import ctypes
 import functools
 import os
@@ -17,38 +16,9 @@ from pathlib import Path
 
 import torch
 
-_PIECES = 4  # a thread, so that one that is held up leaves its share to the others
 CWork = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _pool: tuple[int, ThreadPoolExecutor] | None = None
 _forked = False
-
-
-def share(work: Callable[[int, int], object], jobs: int, threads: int) -> None:
-    """Call `work(start, stop)` until all of `range(jobs)` is done, in the calling thread and `threads` − 1 others.
-
-    Whoever is free takes the next piece. The pieces must not depend on each other.
-    """
-    threads = min(threads, jobs)
-    if threads <= 1:
-        work(0, jobs)
-        return
-    size = -(-jobs // (_PIECES * threads))
-    starts, problems = collections.deque(range(0, jobs, size)), []
-
-    def part(_=None) -> None:
-        try:
-            while True:
-                start = starts.popleft()
-                work(start, min(start + size, jobs))
-        except IndexError:
-            return  # nothing is left
-        except BaseException as problem:  # it must not leave a thread that is not Python's
-            problems.append(problem)
-            starts.clear()
-
-    together(CWork(part), None, threads)
-    if problems:
-        raise problems[0]
 
 
 def together(work: Callable, data: int | None, threads: int) -> None:

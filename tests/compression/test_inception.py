@@ -20,6 +20,23 @@ def test_each_branch_fills_its_own_channels():
     assert_close(block(x), torch.cat(branches, 1))
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_block_pools_as_torch_does(memory_format):
+    pool = Inception(20, 1, 1, 1, 1, 1, 1).branch4[0]
+    x = torch.randint(-3, 4, (2, 20, 9, 7)).float()  # with ties, whose gradient goes to the first
+    x[0, 1, 2, 3], x[1, 2, 0, 0] = float("nan"), float("-inf")
+    x = x.to(memory_format=memory_format)
+    grads = []
+    for function in (pool, lambda x: F.max_pool2d(x, 3, 1, 1)):
+        leaf = x.clone().requires_grad_()
+        y = function(leaf)
+        assert y.is_contiguous(memory_format=memory_format)
+        y.backward(torch.arange(y.numel()).view(y.shape).float())
+        grads.append((y.detach(), leaf.grad))
+    for ours, torchs in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=0, atol=0, equal_nan=True)
+
+
 def test_the_narrowing_kernels_make_the_block_cheaper_than_its_naive_form():
     block = Inception(192, 64, 96, 128, 16, 32, 32, device="meta")  # block 3a of the paper
     ours = sum(p.numel() for p in block.parameters() if p.dim() == 4)

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 from llvmlite import binding
 
-from convnotes.kernels import adder_loops, compiled, deform_loops, depthwise_loops, product_loops
+from convnotes.kernels import adder_loops, compiled, depthwise_loops, shift_loops
 
 # Inputs that end, or begin, where the memory of the process does: one element too far is the end of the process.
 SCRIPT = """
@@ -80,17 +81,18 @@ def test_the_adder_reads_nothing_outside_its_inputs(width, tmp_path):
 
 
 def test_what_is_kept_on_the_disk_hangs_on_every_file_of_loops(tmp_path):
-    for file in ("vectors.py", "a_loops.py", "other.py"):
+    for file in ("jobs.py", "vectors.py", "a_loops.py", "other.py"):
         (tmp_path / file).write_text("1")
     before = compiled._dates.__wrapped__(tmp_path)
     (tmp_path / "other.py").write_text("1 + 1")
     assert compiled._dates.__wrapped__(tmp_path) == before
-    for file in ("vectors.py", "a_loops.py"):
+    for file in ("jobs.py", "vectors.py", "a_loops.py"):
         (tmp_path / file).write_text("1 + 1")
         after = compiled._dates.__wrapped__(tmp_path)
         assert after != before
         before = after
 
     dates = compiled._dates(Path(compiled.__file__).parent)
-    for loop in (adder_loops.sum_tiles, deform_loops.sample, depthwise_loops.channels, product_loops._rows):
+    made = (adder_loops._sum_tiles, depthwise_loops.channels(np.float32), shift_loops.planes)
+    for loop in made:
         assert loop._cache._cache_file._source_stamp[1] == dates

@@ -1,0 +1,89 @@
+"""Work that compiled loops share without Python."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+pytest.importorskip("numba")
+import numpy as np
+
+from convnotes.kernels import threads
+from convnotes.kernels.jobs import arguments, job_function, piece, run
+
+
+def marked(dtype):
+    """Adds 1 to each job's number in the first tensor, and keeps what came of the other arguments."""
+
+    @job_function
+    def work(job):
+        marks, seen, where, factor, sizes, last = arguments(job, "a a i n 3 n", dtype)
+        start = piece(job, 0)
+        while start < job[1]:
+            stop = min(start + job[2], job[1])
+            for n in range(start, stop):
+                marks[where[n]] += factor
+            start = piece(job, stop - start)
+        for n in range(3):
+            seen[n] = sizes[n]
+        seen[3], seen[4], seen[5] = last, len(marks), len(where)
+
+    return work
+
+
+def broken(dtype):
+    @job_function
+    def work(job):
+        piece(job, 1)
+
+    return work
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("grain", [1, 6])
+@pytest.mark.parametrize("count", [1, 7, 100])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_every_job_is_done_once_and_the_arguments_arrive(threads, count, grain, dtype):
+    marks, seen = torch.zeros(count, dtype=dtype), torch.zeros(6, dtype=dtype)
+    where = np.random.default_rng(0).permutation(count)
+    run(marked, dtype, count, threads, marks, seen, where, 3, (4, -5, 2**40), True, grain=grain)
+    assert marks.tolist() == [3] * count
+    assert seen.tolist() == [4, -5, 2**40, 1, count, count]
+
+
+def test_no_jobs_call_nothing():
+    run(broken, torch.float32, 0, 2)
+
+
+def test_jobs_that_were_left_are_told():
+    with pytest.raises(RuntimeError, match="broken: 1 of 5 jobs were done"):
+        run(broken, torch.float32, 5, 1)
+
+
+LOCKED = """
+import ctypes
+from pathlib import Path
+import torch
+from convnotes import adder2d
+from convnotes.kernels import backend, threads
+
+torch.set_num_threads(2)
+x, w = torch.randn(4, 8, 9, 9), torch.randn(8, 8, 3, 3)
+with backend.use("numba"):
+    adder2d(x, w)
+    parallel = ctypes.PyDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_global_deps.so")).GOMP_parallel
+    parallel.argtypes = (threads.CWork, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+    parallel.restype, calls = None, []
+    threads._openmp = lambda: lambda *given: calls.append(parallel(*given))
+    adder2d(x, w)
+print(len(calls))
+"""
+
+
+def test_no_thread_asks_for_pythons_lock():
+    """Who calls the threads keeps it here, so that asking for it would wait for ever."""
+    if threads._openmp() is None:
+        pytest.skip("torch runs on no OpenMP that could be found")
+    run = subprocess.run([sys.executable, "-c", LOCKED], capture_output=True, text=True, timeout=100)
+    assert run.stdout == "1\n", run.stderr
