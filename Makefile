@@ -6,9 +6,15 @@ READY  := $(VENV)/.ready
 HTML   := _build/html
 PORT   ?= 8000
 
-# What every stored output was computed with: one thread, so that sums are taken in one order.
+# What every stored output was computed with: one thread, and vectors that most processors have, in torch and in its
+# libraries, so that sums are taken in one order.
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
+ifeq ($(shell uname -m),x86_64)
+export ATEN_CPU_CAPABILITY := avx2
+export MKL_ENABLE_INSTRUCTIONS := AVX2
+export ONEDNN_MAX_CPU_ISA := AVX2
+endif
 
 .PHONY: help book test serve notebooks bench lint clean
 .DEFAULT_GOAL := help
@@ -43,7 +49,8 @@ notebooks: $(READY)  ## run every notebook again and store what it prints
 	@echo "Stored the outputs in book/: look at them with 'git diff', then 'make test'."
 
 bench: $(READY)  ## time the layers against what is used today
-	@$(PY) -m convnotes.bench
+	@env -u OMP_NUM_THREADS -u MKL_NUM_THREADS -u ATEN_CPU_CAPABILITY -u MKL_ENABLE_INSTRUCTIONS \
+	  -u ONEDNN_MAX_CPU_ISA $(PY) -m convnotes.bench
 
 lint: $(READY)  ## check the style of the code
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -124,7 +124,8 @@ def _dtype(model: nn.Module) -> torch.dtype:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return callable(getattr(module, "reach", None)) or super().is_leaf_module(module, name)
+        known = isinstance(module, _CONVS) or callable(getattr(module, "reach", None))
+        return known or super().is_leaf_module(module, name)
 
 
 def _trace(model: nn.Module) -> fx.GraphModule:

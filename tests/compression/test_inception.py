@@ -37,6 +37,13 @@ def test_the_block_pools_as_torch_does(memory_format):
         torch.testing.assert_close(ours, torchs, rtol=0, atol=0, equal_nan=True)
 
 
+def test_the_block_can_be_traced_compiled_and_exported():
+    block, x = Inception(20, 1, 1, 1, 1, 1, 1).eval(), torch.randn(2, 20, 9, 7)
+    assert_close(torch.fx.symbolic_trace(block)(x), block(x))
+    assert_close(torch.compile(block, fullgraph=True, backend="eager")(x), block(x))
+    assert_close(torch.export.export(block, (x,)).module()(x), block(x))
+
+
 def test_the_narrowing_kernels_make_the_block_cheaper_than_its_naive_form():
     block = Inception(192, 64, 96, 128, 16, 32, 32, device="meta")  # block 3a of the paper
     ours = sum(p.numel() for p in block.parameters() if p.dim() == 4)
