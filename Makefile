@@ -6,13 +6,13 @@ READY  := $(VENV)/.ready
 HTML   := _build/html
 PORT   ?= 8000
 
-# What every stored output was computed with: one thread, and vectors that most processors have, in torch and in its
+# What every stored output was computed with: one thread, and the same code on all processors, in torch and in its
 # libraries, so that sums are taken in one order.
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 ifeq ($(shell uname -m),x86_64)
 export ATEN_CPU_CAPABILITY := avx2
-export MKL_ENABLE_INSTRUCTIONS := AVX2
+export MKL_CBWR := COMPATIBLE
 export ONEDNN_MAX_CPU_ISA := AVX2
 endif
 
@@ -49,7 +49,7 @@ notebooks: $(READY)  ## run every notebook again and store what it prints
 	@echo "Stored the outputs in book/: look at them with 'git diff', then 'make test'."
 
 bench: $(READY)  ## time the layers against what is used today
-	@env -u OMP_NUM_THREADS -u MKL_NUM_THREADS -u ATEN_CPU_CAPABILITY -u MKL_ENABLE_INSTRUCTIONS \
+	@env -u OMP_NUM_THREADS -u MKL_NUM_THREADS -u ATEN_CPU_CAPABILITY -u MKL_CBWR \
 	  -u ONEDNN_MAX_CPU_ISA $(PY) -m convnotes.bench
 
 lint: $(READY)  ## check the style of the code

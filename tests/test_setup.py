@@ -129,3 +129,22 @@ def test_no_file_names_a_registry_or_a_path_of_somebody_s_machine():
             continue
         found = forbidden.search(path.read_text(errors="replace"))
         assert not found or name == "tests/test_setup.py", f"{name}: {found.group()}"
+
+
+def test_notebooks_are_stored_as_the_tests_run_them():
+    """Both set the same variables, so that sums are taken in the same order."""
+    rules = "print:\n\t@env"
+    made = subprocess.run(
+        ["make", "-f", "Makefile", "-f", "-", "print"],
+        cwd=ROOT,
+        input=rules,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    code = "import os, runpy; runpy.run_path('book/execute.py'); print(*map('='.join, os.environ.items()), sep='\\n')"
+    stored = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA"
+    wanted, found = ({v for v in text.splitlines() if v.startswith(names)} for text in (made, stored))
+    assert wanted == found
+    assert len(found) >= 2

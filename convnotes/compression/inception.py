@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import IntOrPair, check_channels, check_images, check_least_size
+from convnotes.kernels.transforms import watched
 
 _LEAST_SIZE = 15  # pixels: below, the stem's last pooling has nothing to pool
 
@@ -87,8 +88,18 @@ class FactorisedConv2d(nn.Module):
 
 @torch.fx.wrap  # what the tensor says decides, which tracing would stumble over
 def _max_pool2d(input: Tensor, kernel_size: int, stride: int, padding: int) -> Tensor:
-    """On the CPU by way of channels_last: from some sixteen channels on, torch is then at least twice as fast."""
-    if input.device.type != "cpu" or not input.is_contiguous():
+    """On the CPU by way of channels_last: from some sixteen channels on, torch is then at least twice as fast.
+
+    Not where a backward pass would keep the copy.
+    """
+    kept = torch.is_grad_enabled() and input.requires_grad
+    if (
+        kept
+        or torch.compiler.is_compiling()
+        or watched(input)
+        or input.device.type != "cpu"
+        or not input.is_contiguous()
+    ):
         return F.max_pool2d(input, kernel_size, stride, padding)
     last = input.contiguous(memory_format=torch.channels_last)
     return F.max_pool2d(last, kernel_size, stride, padding).contiguous()

@@ -24,7 +24,6 @@ from numba import types
 from numba.extending import intrinsic, register_jitable
 
 from convnotes.kernels.compiled import loop
-from convnotes.kernels.jobs import arguments, job_function, piece
 from convnotes.kernels.vectors import RANGE, WIDE, Vectors, copy, copy_some, inside, lanes, pointer
 
 VECTORS = 4 if WIDE else 2  # of places in a tile
@@ -160,7 +159,7 @@ def _room(count, like):
 
 
 @loop
-def _sum_tiles(start, stop, kind, source, taps, weight, weight_sums, own, target, one, sign, sizes):
+def sum_tiles(start, stop, kind, source, taps, weight, weight_sums, own, target, one, sign, sizes):
     """Tiles start to stop of G times all places of all pictures; arguments as in `adder_numba._summed`, flat."""
     B, G, N, M, T, H, W, plane, _, pitch = sizes
     tile, one, sign = VECTORS * lanes(source.itemsize), source.dtype.type(one), source.dtype.type(sign)
@@ -270,18 +269,3 @@ def _move(tile, maps, inwards, group, first, count, width, sizes):
             for step in range(whole, length):
                 to[i + step] = source[j + step]
         done += length
-
-
-def sum_tiles(dtype):
-    """The loop for `jobs.run`, whose jobs are G times all tiles."""
-
-    @job_function
-    def work(job):
-        given = arguments(job, "n a i a a a a n n 10", dtype)
-        start = piece(job, 0)
-        while start < job[1]:
-            stop = min(start + job[2], job[1])
-            _sum_tiles(start, stop, *given)
-            start = piece(job, stop - start)
-
-    return work

@@ -15,7 +15,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from convnotes.kernels.compiled import loop
-from convnotes.kernels.jobs import arguments, job_function, piece
 from convnotes.kernels.vectors import Vectors, lanes, pointer
 
 _I64 = types.int64
@@ -108,7 +107,7 @@ def _scatter(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
 
 
 @loop
-def _locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes):
+def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes):
     """Where the samples of the places start to stop lie: the first pixel in the table, the two fractions, the mask.
 
     A place is held as whole pixel and fraction, which are never added. What lies outside altogether, a NaN among them,
@@ -155,9 +154,9 @@ def _locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, si
 
 
 @loop
-def fill(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes):
+def sample(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes):
     """Fill the columns of the places start to stop."""
-    _locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes)
+    locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes)
     _, C, _, W, _, _, G, KH, KW, _, _, _, _, _, _ = sizes
     K, n, one = KH * KW, C // G, y.dtype.type(1)
     P, below, lane = len(first) // (G * K), (W + 2) * C, lanes(table.itemsize)
@@ -178,7 +177,7 @@ def fill(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes
 
 
 @loop
-def _compare(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, by_offset, by_mask):
+def compare(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, by_offset, by_mask):
     """Put samples in the place of their gradients in the columns, and write the gradients of offset and mask."""
     _, C, _, W, h, w, G, KH, KW, _, _, _, _, _, _ = sizes
     K, n, one, zero = KH * KW, C // G, y.dtype.type(1), y.dtype.type(0)
@@ -213,7 +212,7 @@ def _compare(start, stop, chunk, table, offset, mask, columns, first, y, x, m, s
 
 
 @loop
-def _collect(job, end_job, chunk, stop, block, table, offset, mask, columns, first, y, x, m, sizes, by_table):
+def collect(job, end_job, chunk, stop, block, table, offset, mask, columns, first, y, x, m, sizes, by_table):
     """Add the gradients of the columns of a chunk to the pixels they come from: jobs are blocks of channels."""
     _, C, _, W, _, _, G, KH, KW, _, _, _, _, _, _ = sizes
     K, n, one = KH * KW, C // G, y.dtype.type(1)
@@ -240,56 +239,3 @@ def _collect(job, end_job, chunk, stop, block, table, offset, mask, columns, fir
                     by_table[i + below + e] += q10 * gradient
                     by_table[i + below + C + e] += q11 * gradient
         job += 1
-
-
-# The loops for `jobs.run`. Jobs are the places of a chunk, for `collect` blocks of channels.
-def locate(dtype):
-    @job_function
-    def work(job):
-        given = arguments(job, "n a a a a i a a a 15", dtype)
-        start = piece(job, 0)
-        while start < job[1]:
-            stop = min(start + job[2], job[1])
-            _locate(given[0] + start, given[0] + stop, *given)
-            start = piece(job, stop - start)
-
-    return work
-
-
-def sample(dtype):
-    @job_function
-    def work(job):
-        given = arguments(job, "n a a a a i a a a 15", dtype)
-        start = piece(job, 0)
-        while start < job[1]:
-            stop = min(start + job[2], job[1])
-            fill(given[0] + start, given[0] + stop, *given)
-            start = piece(job, stop - start)
-
-    return work
-
-
-def compare(dtype):
-    @job_function
-    def work(job):
-        given = arguments(job, "n a a a a i a a a 15 a a", dtype)
-        start = piece(job, 0)
-        while start < job[1]:
-            stop = min(start + job[2], job[1])
-            _compare(given[0] + start, given[0] + stop, *given)
-            start = piece(job, stop - start)
-
-    return work
-
-
-def collect(dtype):
-    @job_function
-    def work(job):
-        given = arguments(job, "n n n a a a a i a a a 15 a", dtype)
-        start = piece(job, 0)
-        while start < job[1]:
-            stop = min(start + job[2], job[1])
-            _collect(start, stop, *given)
-            start = piece(job, stop - start)
-
-    return work

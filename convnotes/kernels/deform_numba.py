@@ -149,7 +149,7 @@ class _Work:
 
     def run(self, function, start: int, stop: int, *tensors: Tensor) -> None:
         """Call a loop of `deform_loops` for the places of a chunk."""
-        run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *tensors)
+        run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *tensors, first=start)
 
     def outputs(self, kernel: Tensor, out: Tensor, by_place: bool) -> None:
         """All at once: a thread samples the columns of a few places and multiplies them, with nobody to wait for."""

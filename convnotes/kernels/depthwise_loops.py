@@ -12,7 +12,6 @@ from numba import types
 from numba.extending import intrinsic
 
 from convnotes.kernels.compiled import loop
-from convnotes.kernels.jobs import arguments, job_function, piece
 from convnotes.kernels.vectors import Vectors, lanes, pointer
 
 _I64 = types.int64
@@ -79,7 +78,7 @@ _add_9_products, _add_3_products, _add_1_product = _products(9), _products(3), _
 
 
 @loop
-def _channels(start, stop, grad, input, weight, by_input, by_weight, sizes, for_input, for_weight):
+def channels(start, stop, grad, input, weight, by_input, by_weight, sizes, for_input, for_weight):
     """The gradients of the channels start to stop; all arrays flat, arguments as in `depthwise_numba.backward`."""
     B, C, H, W, h, w, KH, KW, top, left, bottom, right, dy, dx = sizes
     K, tall, wide, lane = KH * KW, (KH - 1) * dy, (KW - 1) * dx, lanes(grad.itemsize)
@@ -128,18 +127,3 @@ def _channels(start, stop, grad, input, weight, by_input, by_weight, sizes, for_
                         k += 1
         for k in range(K):
             by_weight[c * K + k] = sums[k * lane : (k + 1) * lane].sum()
-
-
-def channels(dtype):
-    """The loop for `jobs.run`, whose jobs are channels."""
-
-    @job_function
-    def work(job):
-        given = arguments(job, "a a a a a 14 n n", dtype)
-        start = piece(job, 0)
-        while start < job[1]:
-            stop = min(start + job[2], job[1])
-            _channels(start, stop, *given)
-            start = piece(job, stop - start)
-
-    return work

@@ -4,16 +4,14 @@ Threads that begin by asking for Python's lock have to wait for each other: that
 longer where other threads of the program hold the lock. So a thread gets the address of a list of whole numbers, the
 job, reads from it what the loop needs, and takes pieces of the work until none is left. A job holds
 
-    next, jobs, piece, done, …       what comes next, of how many, how many at a time, how many are done; the arguments
-
-Each file of loops has for each of them the same few lines around it, a function of the dtype: what numba keeps on the
-disk may not be made from another function that is handed over.
+    next, end, piece, done, …       what comes next, where it ends, how many at a time, how many are done; the arguments
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -21,7 +19,7 @@ import torch
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, register_jitable
+from numba.extending import intrinsic
 from torch import Tensor
 
 from convnotes.kernels.compiled import c_function, make_ready
@@ -31,21 +29,22 @@ _PIECES = 4  # a thread, so that one that is held up leaves its share to the oth
 _HEAD = 4  # numbers of a job before the arguments
 _NUMBERS = {torch.float32: np.float32, torch.float64: np.float64}
 _INDEX = ir.IntType(64)
-job_function = c_function(types.void(types.CPointer(types.int64)))
 
 
 @intrinsic(prefer_literal=True)
-def arguments(typingctx, job, spec, dtype):
-    """The arguments of a job, a tuple. `spec` names them: "a" a flat array of `dtype`, "i" one of whole numbers, "n" a
-    whole number, "12" a tuple of 12 of them.
+def _call(typingctx, job, start, stop, module, name, spec, dtype):
+    """Call a loop of a module with `start`, `stop` and the arguments of the job.
+
+    `spec` names those: "a" a flat array of `dtype`, "i" one of whole numbers, "n" a whole number, "12" a tuple of 12.
     """
     kinds = []
-    for name in spec.literal_value.split():
-        if name in ("a", "i"):
-            kinds.append(types.Array(dtype.dtype if name == "a" else types.int64, 1, "C"))
+    for word in spec.literal_value.split():
+        if word in ("a", "i"):
+            kinds.append(types.Array(dtype.dtype if word == "a" else types.int64, 1, "C"))
         else:
-            kinds.append(types.int64 if name == "n" else types.UniTuple(types.int64, int(name)))
-    result = types.Tuple(kinds)
+            kinds.append(types.int64 if word == "n" else types.UniTuple(types.int64, int(word)))
+    loop = typingctx.resolve_value_type(getattr(sys.modules[module.literal_value], name.literal_value))
+    called = loop.get_call_type(typingctx, (types.int64, types.int64, *kinds), {})
 
     def generate(context, builder, signature, args):
         place = iter(range(_HEAD, 10**6))
@@ -68,9 +67,10 @@ def arguments(typingctx, job, spec, dtype):
                 values.append(number())
             else:
                 values.append(cgutils.pack_array(builder, [number() for _ in range(kind.count)], _INDEX))
-        return context.make_tuple(builder, result, values)
+        context.get_function(loop, called)(builder, [*args[1:3], *values])
+        return context.get_dummy_value()
 
-    return result(job, spec, dtype), generate
+    return types.void(job, types.int64, types.int64, module, name, spec, dtype), generate
 
 
 @intrinsic
@@ -83,41 +83,55 @@ def _add(typingctx, job, place, count):
     return types.int64(job, types.int64, types.int64), generate
 
 
-@register_jitable
-def piece(job, done):
-    """Count `done` as done, and give where the next piece of a job begins; there is none from `job[1]` on."""
-    _add(job, 3, done)
-    return _add(job, 0, job[2])
+def run(loop, dtype: torch.dtype, jobs: int, threads: int, *given, first: int = 0, grain: int = 1) -> None:
+    """Call `loop(start, stop, *given)`, of `compiled.loop`, until all jobs from `first` on are done.
 
-
-def run(function: Callable, dtype: torch.dtype, jobs: int, threads: int, *given, grain: int = 1) -> None:
-    """Do the jobs, of which a thread takes some at a time, a multiple of `grain`.
-
-    `function(dtype)` makes the loop; `given` are its arguments: tensors that are contiguous, numpy's arrays, whole
-    numbers and tuples of them.
+    A thread takes a multiple of `grain` at a time. `given` are tensors that are contiguous, of `dtype`, arrays of
+    `int64`, whole numbers, and tuples of them. Raises `RuntimeError` for a loop that has broken off.
     """
-    fields = [0, jobs, grain * -(-jobs // (grain * _PIECES * threads)), 0]
+    fields, spec = [first, first + jobs, grain * -(-jobs // (grain * _PIECES * threads)), 0], []
     for one in given:
         if isinstance(one, Tensor):
             fields += one.data_ptr(), one.numel()
+            spec.append("a")
         elif isinstance(one, np.ndarray):
             fields += one.ctypes.data, one.size
+            spec.append("i")
         elif isinstance(one, tuple):
             fields += one
+            spec.append(str(len(one)))
         else:
             fields.append(one)
-    work = _ready(function, dtype)
+            spec.append("n")
+    work = _ready(loop, " ".join(spec), dtype)
     if jobs == 0:
         return
     job = (ctypes.c_int64 * len(fields))(*fields)
     together(work, ctypes.addressof(job), min(threads, -(-jobs // fields[2])))
     if job[3] != jobs:
-        raise RuntimeError(f"{function.__name__}: {job[3]} of {jobs} jobs were done; the loop has broken off")
+        raise RuntimeError(f"{loop.__name__}: {job[3]} of {jobs} jobs were done; the loop has broken off")
 
 
 @functools.cache
-def _ready(function: Callable, dtype: torch.dtype) -> Callable:
-    """The loop for a dtype, compiled at its first call of all."""
+def _ready(loop, spec: str, dtype: torch.dtype) -> Callable:
+    """A loop for a dtype, compiled at its first call of all."""
     made: list = []
-    make_ready((function, dtype), lambda: made.append(function(_NUMBERS[dtype])))
+    function = loop.py_func
+    compile = functools.partial(_compiled, function.__module__, function.__name__, spec, _NUMBERS[dtype])
+    make_ready((loop, spec, dtype), lambda: made.append(compile()))
     return CWork(made[0].address)
+
+
+def _compiled(module: str, name: str, spec: str, number: type):
+    """A loop as a C function of the address of a job. Names stand for it, by which numba's cache knows it again."""
+
+    @c_function(types.void(types.CPointer(types.int64)))
+    def work(job):
+        start = _add(job, 0, job[2])
+        while start < job[1]:
+            stop = min(start + job[2], job[1])
+            _call(job, start, stop, module, name, spec, number)
+            _add(job, 3, stop - start)
+            start = _add(job, 0, job[2])
+
+    return work

@@ -17,8 +17,8 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from convnotes.kernels.compiled import loop
-from convnotes.kernels.deform_loops import fill
-from convnotes.kernels.jobs import arguments, job_function, piece, run
+from convnotes.kernels.deform_loops import sample
+from convnotes.kernels.jobs import run
 from convnotes.kernels.vectors import Vectors, lanes, pointer
 
 _I64 = types.int64
@@ -43,7 +43,7 @@ def product(a: Tensor, b: Tensor, c: Tensor, threads: int, add: bool = False) ->
     (rows, inner), columns = a.shape, c.shape[1]
     span = (rows - 1) * a.stride(0) + (inner - 1) * a.stride(1) + 1
     sizes = (rows, inner, columns, *a.stride())
-    run(_product, c.dtype, rows, threads, a.as_strided((span,), (1,)), b, c, sizes, add, grain=_ROWS)
+    run(_rows, c.dtype, rows, threads, a.as_strided((span,), (1,)), b, c, sizes, add, grain=_ROWS)
 
 
 def _tile(rows: int, many: int):
@@ -121,7 +121,7 @@ def _rows(start, stop, a, b, c, sizes, add):
 
 
 @loop
-def _sample_and_multiply(start, stop, tile, table, offset, mask, kernel, out, by_place, sizes):
+def sample_and_multiply(start, stop, tile, table, offset, mask, kernel, out, by_place, sizes):
     """The outputs of the places start to stop of a deformable convolution, some at a time; kernel packed.
 
     `out` is `[P, O]` where `by_place`, else `[B, O, h·w]`.
@@ -133,7 +133,7 @@ def _sample_and_multiply(start, stop, tile, table, offset, mask, kernel, out, by
     outputs = np.empty(0 if by_place else tile * O, out.dtype)
     for place in range(start, stop, tile):
         end = min(place + tile, stop)
-        fill(place, end, place, table, offset, mask, columns, first, down, right, m, sizes)
+        sample(place, end, place, table, offset, mask, columns, first, down, right, m, sizes)
         shape = (end - place, K * C, O, K * C, 1)
         if by_place:
             _rows(0, end - place, columns, kernel, out[place * O : end * O], shape, False)
@@ -148,33 +148,3 @@ def _sample_and_multiply(start, stop, tile, table, offset, mask, kernel, out, by
                 for n in range(many):
                     out[to + n] = outputs[at + n * O]
             done += many
-
-
-def _product(dtype):
-    """The loop for `jobs.run`, whose jobs are rows of c."""
-
-    @job_function
-    def work(job):
-        given = arguments(job, "a a a 5 n", dtype)
-        start = piece(job, 0)
-        while start < job[1]:
-            stop = min(start + job[2], job[1])
-            _rows(start, stop, *given)
-            start = piece(job, stop - start)
-
-    return work
-
-
-def sample_and_multiply(dtype):
-    """The loop for `jobs.run`, whose jobs are places."""
-
-    @job_function
-    def work(job):
-        given = arguments(job, "n a a a a a n 15", dtype)
-        start = piece(job, 0)
-        while start < job[1]:
-            stop = min(start + job[2], job[1])
-            _sample_and_multiply(start, stop, *given)
-            start = piece(job, stop - start)
-
-    return work

@@ -10,34 +10,23 @@ pytest.importorskip("numba")
 import numpy as np
 
 from convnotes.kernels import threads
-from convnotes.kernels.jobs import arguments, job_function, piece, run
+from convnotes.kernels.compiled import loop
+from convnotes.kernels.jobs import run
 
 
-def marked(dtype):
-    """Adds 1 to each job's number in the first tensor, and keeps what came of the other arguments."""
-
-    @job_function
-    def work(job):
-        marks, seen, where, factor, sizes, last = arguments(job, "a a i n 3 n", dtype)
-        start = piece(job, 0)
-        while start < job[1]:
-            stop = min(start + job[2], job[1])
-            for n in range(start, stop):
-                marks[where[n]] += factor
-            start = piece(job, stop - start)
-        for n in range(3):
-            seen[n] = sizes[n]
-        seen[3], seen[4], seen[5] = last, len(marks), len(where)
-
-    return work
+@loop
+def marked(start, stop, marks, seen, where, factor, sizes, last):
+    """Adds to each job's number in the first tensor, and keeps what came of the other arguments."""
+    for n in range(start, stop):
+        marks[where[n]] += factor
+    for n in range(3):
+        seen[n] = sizes[n]
+    seen[3], seen[4], seen[5] = last, len(marks), len(where)
 
 
-def broken(dtype):
-    @job_function
-    def work(job):
-        piece(job, 1)
-
-    return work
+@loop
+def broken(start, stop):
+    raise ValueError
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -47,7 +36,10 @@ def broken(dtype):
 def test_every_job_is_done_once_and_the_arguments_arrive(threads, count, grain, dtype):
     marks, seen = torch.zeros(count, dtype=dtype), torch.zeros(6, dtype=dtype)
     where = np.random.default_rng(0).permutation(count)
-    run(marked, dtype, count, threads, marks, seen, where, 3, (4, -5, 2**40), True, grain=grain)
+    given = (marks, seen, where, 3, (4, -5, 2**40), True)
+    run(marked, dtype, count - count // 2, threads, *given, first=count // 2, grain=grain)
+    assert sorted(marks.tolist()) == [0] * (count // 2) + [3] * (count - count // 2)
+    run(marked, dtype, count // 2, threads, *given, grain=grain)
     assert marks.tolist() == [3] * count
     assert seen.tolist() == [4, -5, 2**40, 1, count, count]
 
@@ -56,8 +48,9 @@ def test_no_jobs_call_nothing():
     run(broken, torch.float32, 0, 2)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what was raised, to stderr
 def test_jobs_that_were_left_are_told():
-    with pytest.raises(RuntimeError, match="broken: 1 of 5 jobs were done"):
+    with pytest.raises(RuntimeError, match="broken: 0 of 5 jobs were done"):
         run(broken, torch.float32, 5, 1)
 
 

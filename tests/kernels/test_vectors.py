@@ -5,13 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 from llvmlite import binding
 
-from convnotes.kernels import adder_loops, compiled, depthwise_loops, shift_loops
+from convnotes.kernels import adder_loops, compiled, depthwise_loops, product_loops, shift_loops
 
 # Inputs that end, or begin, where the memory of the process does: one element too far is the end of the process.
 SCRIPT = """
@@ -93,6 +92,5 @@ def test_what_is_kept_on_the_disk_hangs_on_every_file_of_loops(tmp_path):
         before = after
 
     dates = compiled._dates(Path(compiled.__file__).parent)
-    made = (adder_loops._sum_tiles, depthwise_loops.channels(np.float32), shift_loops.planes)
-    for loop in made:
+    for loop in (adder_loops.sum_tiles, depthwise_loops.channels, product_loops._rows, shift_loops.planes):
         assert loop._cache._cache_file._source_stamp[1] == dates
