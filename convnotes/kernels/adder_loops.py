@@ -30,7 +30,7 @@ VECTORS = 4 if WIDE else 2  # of places in a tile
 _ROWS = 4  # of sums in the registers at a time
 _SLOPE_ROWS = 4 if WIDE else 2  # where the rows' own values take as many registers as the sums
 _COLUMNS = 72  # of a tile at a time: 8 planes and 3×3 taps take 23 KiB
-_FROM = 8  # rows from which on the maxima pay
+FROM = 8  # rows from which on the maxima pay
 _CLOSE = 0.25  # a distance below this share of Σ|x| + Σ|w| is not taken from the maxima
 _INDEX = ir.IntType(64)
 DISTANCE, MAXIMUM, CLAMP, SIGN = range(4)  # what can be summed
@@ -188,7 +188,7 @@ def sum_tiles(start, stop, kind, source, taps, weight, weight_sums, own, target,
             done += length
         if kind != DISTANCE:
             _move(x, own, True, group, first, count, tile, sizes)
-        by_maxima = kind == DISTANCE and N >= _FROM
+        by_maxima = kind == DISTANCE and N >= FROM
         what = (source, taps, rows_of, columns_of, weight, x, one, seen, some, group, sizes)
         _sum_tile(MAXIMUM if by_maxima else kind, sums, columns, runs[:n_runs], what)
         if by_maxima:

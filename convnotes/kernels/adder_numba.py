@@ -143,7 +143,7 @@ def _summed(slope, source, taps, kernel, own, result, negative) -> Tensor:
         weight = torch.cat([weight, kernel[:, whole:].flatten(1)], 1)
     weight = weight.contiguous()  # [G, N·K], row n from n·K on
     weight_sums = weight
-    if kind == loops.DISTANCE:
+    if kind == loops.DISTANCE and N >= loops.FROM:
         weight_sums = torch.stack((kernel.sum(2), torch.linalg.vector_norm(kernel, 1, 2)), 2)  # [G, N, 2]
     total = result if result.is_contiguous() else torch.empty_like(result, memory_format=torch.contiguous_format)
     sizes = (B, G, N, K // T, T, H, W, parts * rows_there * pitch, rows_there, pitch)

@@ -87,11 +87,16 @@ def run(loop, dtype: torch.dtype, jobs: int, threads: int, *given, first: int = 
     """Call `loop(start, stop, *given)`, of `compiled.loop`, until all jobs from `first` on are done.
 
     A thread takes a multiple of `grain` at a time. `given` are tensors that are contiguous, of `dtype`, arrays of
-    `int64`, whole numbers, and tuples of them. Raises `RuntimeError` for a loop that has broken off.
+    `int64`, whole numbers, and tuples of them. Raises `ValueError` for another tensor, and `RuntimeError` for a loop
+    that has broken off.
     """
     fields, spec = [first, first + jobs, grain * -(-jobs // (grain * _PIECES * threads)), 0], []
     for one in given:
         if isinstance(one, Tensor):
+            if one.dtype != dtype or not one.is_contiguous():
+                raise ValueError(
+                    f"{loop.__name__} needs contiguous tensors of {dtype}, got {one.dtype}, {one.stride()}"
+                )
             fields += one.data_ptr(), one.numel()
             spec.append("a")
         elif isinstance(one, np.ndarray):

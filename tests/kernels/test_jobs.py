@@ -48,6 +48,13 @@ def test_no_jobs_call_nothing():
     run(broken, torch.float32, 0, 2)
 
 
+def test_other_tensors_are_refused():
+    seen, where = torch.zeros(6), np.arange(4)
+    for marks in (torch.zeros(8)[::2], torch.zeros(4, dtype=torch.float64)):
+        with pytest.raises(ValueError, match="marked needs contiguous tensors of"):
+            run(marked, torch.float32, 4, 1, marks, seen, where, 1, (0, 0, 0), 0)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what was raised, to stderr
 def test_jobs_that_were_left_are_told():
     with pytest.raises(RuntimeError, match="broken: 0 of 5 jobs were done"):
