@@ -105,7 +105,9 @@ def _max_pool2d(input: Tensor, kernel_size: int, stride: int, padding: int) -> T
     return F.max_pool2d(last, kernel_size, stride, padding).contiguous()
 
 
-class _MaxPool2d(nn.MaxPool2d):
+class MaxPool2d(nn.MaxPool2d):
+    """The same layer, computed as `_max_pool2d` says."""
+
     def forward(self, input: Tensor) -> Tensor:
         return _max_pool2d(input, self.kernel_size, self.stride, self.padding)
 
@@ -145,7 +147,7 @@ class Inception(nn.Module):
             ConvNormReLU(in_channels, ch5x5red, 1, **kw),
             ConvNormReLU(ch5x5red, ch5x5, large, padding=large // 2, **kw),
         )
-        self.branch4 = nn.Sequential(_MaxPool2d(3, stride=1, padding=1), ConvNormReLU(in_channels, pool_proj, 1, **kw))
+        self.branch4 = nn.Sequential(MaxPool2d(3, stride=1, padding=1), ConvNormReLU(in_channels, pool_proj, 1, **kw))
 
     def reset_parameters(self) -> None:
         """Draw all weights anew, as torch's layers do."""
