@@ -32,7 +32,9 @@ def test_the_block_pools_as_torch_does(memory_format):
         y = function(leaf)
         assert y.is_contiguous(memory_format=memory_format)
         y.backward(torch.arange(y.numel()).view(y.shape).float())
-        grads.append((y.detach(), leaf.grad))
+        without = function(x)  # where nothing is kept for a backward pass, another way is taken
+        assert without.is_contiguous(memory_format=memory_format)
+        grads.append((y.detach(), leaf.grad, without))
     for ours, torchs in zip(*grads, strict=True):
         torch.testing.assert_close(ours, torchs, rtol=0, atol=0, equal_nan=True)
 
