@@ -7,13 +7,15 @@ import sys
 import threading
 from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import Any
 
 import numba
-from numba.core import event, sigutils
+from numba import types
+from numba.core import event
 from numba.core.ccallback import CFunc
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
-_ready: set[Hashable] = set()
+_made: dict[Hashable, Any] = {}
 _compiling = threading.Lock()
 
 
@@ -43,32 +45,29 @@ def _dates(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
-def c_function(signature) -> Callable[[Callable], object]:
-    """Compile a function for C, with its `address`, at once; kept as by `loop`."""
-
-    def compile(function: Callable):
-        try:  # as `numba.cfunc` does it, with the dates added
-            compiled = CFunc(function, sigutils.normalize_signature(signature), {}, {"error_model": "numpy"})
-            compiled.enable_caching()
-            _add_dates(compiled)
-        except (RuntimeError, AttributeError):  # as above
-            return numba.cfunc(signature, error_model="numpy")(function)
-        compiled.compile()
-        return compiled
-
-    return compile
+def c_function(function: Callable):
+    """Compile a function of the address of whole numbers for C, with its `address`, at once; kept as by `loop`."""
+    numbers = types.CPointer(types.int64)
+    try:  # as `numba.cfunc` does it, with the dates added
+        compiled = CFunc(function, ((numbers,), types.void), {}, {"error_model": "numpy"})
+        compiled.enable_caching()
+        _add_dates(compiled)
+    except (RuntimeError, AttributeError):  # as above
+        return numba.cfunc(types.void(numbers), error_model="numpy")(function)
+    compiled.compile()
+    return compiled
 
 
-def make_ready(key: Hashable, call: Callable[[], object]) -> None:
-    """Run `call`, which compiles something, unless that was done for this `key`; say so once if it takes a compilation.
+def once(key: Hashable, make: Callable[[], Any]) -> Any:
+    """What `make` gave for this `key`; it compiles something, and says so once if that is not on the disk.
 
-    One thread compiles, and the others wait for it. What comes from the disk says nothing.
+    One thread compiles, and the others wait for it.
     """
-    if key in _ready:
-        return
-    with _compiling, event.install_listener("numba:compile", _Notice()):
-        call()
-        _ready.add(key)
+    if key not in _made:
+        with _compiling, event.install_listener("numba:compile", _Notice()):
+            if key not in _made:
+                _made[key] = make()
+    return _made[key]
 
 
 class _Notice(event.Listener):

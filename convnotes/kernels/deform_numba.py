@@ -40,7 +40,7 @@ def forward(
 ) -> Tensor:
     """Fill `out` `[B, O, h, w]`; `padding` is (top, left). No derivatives, and no bias."""
     kernel = _matrices(weight, input.shape[1])
-    strips = packed(kernel[0])
+    strips = packed(kernel[0]) if len(kernel) == 1 else None
     for b in _blocks(input):
         work = _Work(input[b], offset[b], weight, None if mask is None else mask[b], stride, padding, dilation)
         last = out[b].permute(0, 2, 3, 1)
@@ -72,7 +72,7 @@ def backward(
     """The gradients of input, offset, weight and mask; those of input and weight are right only where `needed`."""
     kernel = _matrices(weight, input.shape[1])
     transposed, groups = kernel.transpose(1, 2).contiguous(), len(kernel)
-    strips = packed(transposed[0])
+    strips = packed(transposed[0]) if groups == 1 else None
     by_kernel, by_offset = torch.zeros_like(kernel), offset.new_empty(offset.shape)
     by_mask = None if mask is None else mask.new_empty(mask.shape)
     by_input = torch.empty_like(input) if needed[0] else None

@@ -10,9 +10,7 @@ job, reads from it what the loop needs, and takes pieces of the work until none 
 from __future__ import annotations
 
 import ctypes
-import functools
 import sys
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -22,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 
-from convnotes.kernels.compiled import c_function, make_ready
+from convnotes.kernels.compiled import c_function, once
 from convnotes.kernels.threads import CWork, together
 
 _PIECES = 4  # a thread, so that one that is held up leaves its share to the others
@@ -74,13 +72,13 @@ def _call(typingctx, job, start, stop, module, name, spec, dtype):
 
 
 @intrinsic
-def _add(typingctx, job, place, count):
-    """Add to a number of the job, and give what was there: no two threads get the same."""
+def add(typingctx, numbers, place, count):
+    """Add to one of the numbers, and give what was there before: no two threads get the same."""
 
     def generate(context, builder, signature, args):
         return builder.atomic_rmw("add", builder.gep(args[0], [args[1]]), args[2], "seq_cst")
 
-    return types.int64(job, types.int64, types.int64), generate
+    return types.int64(numbers, types.int64, types.int64), generate
 
 
 def run(loop, dtype: torch.dtype, jobs: int, threads: int, *given, first: int = 0, grain: int = 1) -> None:
@@ -108,35 +106,27 @@ def run(loop, dtype: torch.dtype, jobs: int, threads: int, *given, first: int = 
         else:
             fields.append(one)
             spec.append("n")
-    work = _ready(loop, " ".join(spec), dtype)
+    spec, function = " ".join(spec), loop.py_func
+    names = function.__module__, function.__name__
+    work = once((loop, spec, dtype), lambda: _compiled(*names, spec, _NUMBERS[dtype]))
     if jobs == 0:
         return
     job = (ctypes.c_int64 * len(fields))(*fields)
-    together(work, ctypes.addressof(job), min(threads, -(-jobs // fields[2])))
+    together(CWork(work.address), ctypes.addressof(job), min(threads, -(-jobs // fields[2])))
     if job[3] != jobs:
         raise RuntimeError(f"{loop.__name__}: {job[3]} of {jobs} jobs were done; the loop has broken off")
-
-
-@functools.cache
-def _ready(loop, spec: str, dtype: torch.dtype) -> Callable:
-    """A loop for a dtype, compiled at its first call of all."""
-    made: list = []
-    function = loop.py_func
-    compile = functools.partial(_compiled, function.__module__, function.__name__, spec, _NUMBERS[dtype])
-    make_ready((loop, spec, dtype), lambda: made.append(compile()))
-    return CWork(made[0].address)
 
 
 def _compiled(module: str, name: str, spec: str, number: type):
     """A loop as a C function of the address of a job. Names stand for it, by which numba's cache knows it again."""
 
-    @c_function(types.void(types.CPointer(types.int64)))
+    @c_function
     def work(job):
-        start = _add(job, 0, job[2])
+        start = add(job, 0, job[2])
         while start < job[1]:
             stop = min(start + job[2], job[1])
             _call(job, start, stop, module, name, spec, number)
-            _add(job, 3, stop - start)
-            start = _add(job, 0, job[2])
+            add(job, 3, stop - start)
+            start = add(job, 0, job[2])
 
     return work

@@ -1,8 +1,7 @@
 """The loop behind `kernels.shift_numba`, a C function: planes moved in memory, whatever numbers they hold.
 
 A plane is one long run of memory, and so is what is left of it when it has moved. The columns at its edge that took
-their numbers from the row before or after are cleared at once, while their rows lie in the first cache. Intrinsics and
-loop share this file, as numba's cache on the disk looks at the date of the loop's file only.
+their numbers from the row before or after are cleared at once, while their rows lie in the first cache.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 from convnotes.kernels.compiled import c_function
+from convnotes.kernels.jobs import add
 
 FIELDS = 13  # of a job, and after them a counter for each thread
 _I64 = types.int64
@@ -31,17 +31,6 @@ def _numbers(typingctx, address):
         return _pointer(builder, args[0], 64)
 
     return types.CPointer(_I64)(_I64), generate
-
-
-@intrinsic
-def _next(typingctx, numbers, n):
-    """Count number `n` one further, and give what was counted before: no two threads get the same."""
-
-    def generate(context, builder, signature, args):
-        counter = builder.gep(args[0], [args[1]])
-        return builder.atomic_rmw("add", counter, ir.Constant(ir.IntType(64), 1), "monotonic")
-
-    return _I64(numbers, _I64), generate
 
 
 @intrinsic
@@ -129,7 +118,7 @@ def _move(start, stop, target, source, moves, sign, C, H, W, size):
                     _clear(edge + at, missed)
 
 
-@c_function(types.void(types.CPointer(_I64)))
+@c_function
 def planes(job):
     """Do the `job` of `shift_numba.move`: a thread its own share first, and then what the others have left of theirs.
 
@@ -140,7 +129,7 @@ def planes(job):
     me = _call(number) if number != 0 else 0
     for n in range(me, me + threads):
         first, last = n % threads * share, min((n % threads + 1) * share, count)
-        start = first + _next(job, FIELDS + n % threads) * piece
+        start = first + add(job, FIELDS + n % threads, 1) * piece
         while start < last:
             _move(start, min(start + piece, last), target, source, moves, sign, job[9], job[10], job[11], job[12])
-            start = first + _next(job, FIELDS + n % threads) * piece
+            start = first + add(job, FIELDS + n % threads, 1) * piece

@@ -9,17 +9,17 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from convnotes.kernels.compiled import make_ready
+from convnotes.kernels.compiled import once
 from convnotes.kernels.threads import CWork, thread_number, together
 
 _PIECES = 4  # of a thread's share, so that one that is held up leaves some to the others
 _GRAIN = 2**17  # bytes that are worth a thread, measured
+_LOOPS = "convnotes.kernels.shift_loops"  # which compiles its loop when it is imported
 _FAR = 2**40  # pixels, beyond any picture
 
 
@@ -38,16 +38,9 @@ def move(input: Tensor, moves: tuple[tuple[int, int, int, int, int], ...], sign:
     addresses = output.data_ptr(), input.data_ptr(), displacements
     job = (thread_number(), threads, B * C, share, -(-share // _PIECES), *addresses, sign, C, H, W, size)
     job = (ctypes.c_int64 * (len(job) + threads))(*job)
-    together(_planes(), ctypes.addressof(job), threads)
+    work = once(_LOOPS, lambda: importlib.import_module(_LOOPS).planes)
+    together(CWork(work.address), ctypes.addressof(job), threads)
     return output
-
-
-@functools.cache
-def _planes() -> Callable:
-    """The loop, compiled at the first call of all."""
-    name = "convnotes.kernels.shift_loops"
-    make_ready(name, lambda: importlib.import_module(name))
-    return CWork(importlib.import_module(name).planes.address)
 
 
 @functools.lru_cache(256)
