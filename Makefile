@@ -8,12 +8,9 @@ PORT   ?= 8000
 
 # What every stored output was computed with: one thread, and the same code on all processors, in torch and in its
 # libraries, so that sums are taken in one order.
-export OMP_NUM_THREADS := 1
-export MKL_NUM_THREADS := 1
+SAME := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 ifeq ($(shell uname -m),x86_64)
-export ATEN_CPU_CAPABILITY := avx2
-export MKL_CBWR := COMPATIBLE
-export ONEDNN_MAX_CPU_ISA := AVX2
+SAME += ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=AVX2
 endif
 
 .PHONY: help book test serve notebooks bench lint clean
@@ -36,7 +33,7 @@ book: $(READY)  ## build the book
 	@echo "Built the book: open $(CURDIR)/$(HTML)/index.html, or run 'make serve'."
 
 test: $(READY)  ## run all tests, every notebook and the browser included
-	@$(PY) -m pytest
+	@env $(SAME) $(PY) -m pytest
 	@echo "All tests passed: the package, every printed number of the book, and its pages in a browser."
 
 serve: book  ## build the book, serve it on 127.0.0.1 and open it
@@ -49,8 +46,7 @@ notebooks: $(READY)  ## run every notebook again and store what it prints
 	@echo "Stored the outputs in book/: look at them with 'git diff', then 'make test'."
 
 bench: $(READY)  ## time the layers against what is used today
-	@env -u OMP_NUM_THREADS -u MKL_NUM_THREADS -u ATEN_CPU_CAPABILITY -u MKL_CBWR \
-	  -u ONEDNN_MAX_CPU_ISA $(PY) -m convnotes.bench
+	@$(PY) -m convnotes.bench
 
 lint: $(READY)  ## check the style of the code
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
