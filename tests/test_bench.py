@@ -310,3 +310,14 @@ def test_rows_are_picked_by_their_fields():
         bench.select(rows, op="adder", colour="red")
     with pytest.raises(ValueError, match="no row has op='adder', threads=99"):
         bench.select(rows, op="adder", threads=99)
+
+
+def test_rows_are_paired_by_all_but_the_mode():
+    rows = bench.read(STORED)
+    found = bench.pairs(reversed(rows))
+    assert 2 * len(found) == len(rows)
+    for forward, both in found:
+        assert (forward.mode, both.mode) == ("forward", "forward+backward")
+        assert dataclasses.replace(forward, mode=both.mode).key == both.key
+    with pytest.raises(ValueError, match=rf"no pair: {' '.join(map(str, rows[0].key[:3]))} forward\+backward"):
+        bench.pairs(rows[1:])

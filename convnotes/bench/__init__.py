@@ -12,7 +12,7 @@ memory      the allocator that a time belongs to, and what fits
 
 from convnotes.bench.operators import OPS, SHAPES, cases
 from convnotes.bench.run import Unequal, check_equal, machine_peak, measure, results
-from convnotes.bench.table import Row, read, select, write
+from convnotes.bench.table import Row, pairs, read, select, write
 
 __all__ = [
     "OPS",
@@ -23,6 +23,7 @@ __all__ = [
     "check_equal",
     "machine_peak",
     "measure",
+    "pairs",
     "read",
     "results",
     "select",

@@ -42,17 +42,21 @@ def _inception(channels: int) -> Inception:
     return Inception(channels, f1, narrowed[0], f3, narrowed[1], f5, channels - f1 - f3 - f5)
 
 
-def _dilated(rate: int, depthwise: bool = False) -> Layer:
-    return lambda c: nn.Conv2d(c, c, 3, padding=rate, dilation=rate, groups=c if depthwise else 1, bias=False)
-
-
 def _conv(size: int | tuple[int, int], stride: int = 1, padding: int | str = "same") -> Layer:
     padding = size // 2 if stride > 1 else padding
     return lambda c: nn.Conv2d(c, c, size, stride, padding, bias=False)
 
 
-def _in_turn(*layers: Layer | nn.Module) -> Layer:
-    return lambda c: nn.Sequential(*(one if isinstance(one, nn.Module) else one(c) for one in layers))
+def _dilated(rate: int, depthwise: bool = False) -> Layer:
+    return lambda c: nn.Conv2d(c, c, 3, padding=rate, dilation=rate, groups=c if depthwise else 1, bias=False)
+
+
+def _mixed(*sizes: int) -> Layer:
+    return lambda c: MixedConv2d(c, c, sizes, depthwise=True, bias=False)
+
+
+def _in_turn(*layers: Layer) -> Layer:
+    return lambda c: nn.Sequential(*(layer(c) for layer in layers))
 
 
 def _size(own: Layer) -> Pair:
@@ -61,13 +65,6 @@ def _size(own: Layer) -> Pair:
 
 def _halving(own: Layer) -> Pair:
     return Pair(own, _conv(3, stride=2), "conv2d 3×3 of stride 2")
-
-
-def _mixed(*sizes: int) -> Pair:
-    def layer(sizes: tuple[int, ...]) -> Layer:
-        return lambda c: MixedConv2d(c, c, sizes, depthwise=True, bias=False)
-
-    return Pair(layer(sizes), layer((3,)), "depthwise 3×3", torch.channels_last)
 
 
 # name → variant → the layer and the plain one in its place
@@ -94,11 +91,14 @@ LAYERS: dict[str, dict[str, Pair]] = {
         "7×1 and 1×7": _size(_in_turn(_conv((7, 1)), _conv((1, 7)))),
     },
     "halving": {
-        "stride 1, max pool": _halving(_in_turn(_conv(3), nn.MaxPool2d(2))),
+        "stride 1, max pool": _halving(_in_turn(_conv(3), lambda c: nn.MaxPool2d(2))),
         "stride 1, stride 2": _halving(_in_turn(_conv(3), _conv(3, stride=2))),
         "stride 1, no padding": _halving(_conv(3, padding=0)),
     },
-    "mixed": {f"depthwise {', '.join(map(str, sizes))}": _mixed(*sizes) for sizes in ((5,), (7,), (3, 5, 7))},
+    "mixed": {
+        f"depthwise {', '.join(map(str, sizes))}": Pair(_mixed(*sizes), _mixed(3), "depthwise 3×3", torch.channels_last)
+        for sizes in ((5,), (7,), (3, 5, 7))
+    },
     "dilated": {f"dense, rate {rate}": Pair(_dilated(rate), _dilated(1), "conv2d 3×3 of rate 1") for rate in (2, 8, 18)}
     | {
         f"depthwise, channels_last, rate {rate}": Pair(

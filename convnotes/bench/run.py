@@ -13,12 +13,11 @@ from torch import Tensor
 from convnotes.bench.memory import allocator, extra_memory
 from convnotes.bench.operators import Case
 from convnotes.bench.parts import Call, Make
-from convnotes.bench.table import Row
+from convnotes.bench.table import MODES, Row
 from convnotes.kernels import backend
 from convnotes.measure import Timing, compare, provenance
 
 TOLERANCE = 1e-4  # of float32 results: the largest difference over the largest value
-MODES = ("forward", "forward+backward")
 _LEAST_ROUNDS = 3
 
 

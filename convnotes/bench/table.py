@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from convnotes.measure.rows import columns, read_rows, write_rows
 
 KEY = ("op", "variant", "shape", "mode", "backend", "rival", "device", "threads", "allocator")
+MODES = ("forward", "forward+backward")
 GROUP = ("op", "variant", "shape", "device", "threads", "allocator")
 
 
@@ -105,6 +107,20 @@ def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
     if not found:
         raise ValueError(f"no row has {', '.join(f'{name}={value!r}' for name, value in wanted.items())}")
     return found
+
+
+def pairs(rows: Iterable[Row]) -> list[tuple[Row, Row]]:
+    """(forward, forward+backward) of rows that differ in nothing else that they are known by, in their order.
+
+    Raises `ValueError` where one of the two is missing.
+    """
+    found: dict[tuple[Any, ...], dict[str, Row]] = {}
+    for row in rows:
+        found.setdefault(dataclasses.replace(row, mode="").key, {})[row.mode] = row
+    for modes in found.values():
+        if modes.keys() != set(MODES):
+            raise ValueError(f"no pair: {' '.join(map(str, next(iter(modes.values())).key))} alone")
+    return [tuple(modes[mode] for mode in MODES) for modes in found.values()]
 
 
 def write(file: str | os.PathLike, rows: Iterable[Row]) -> None:
