@@ -6,13 +6,6 @@ READY  := $(VENV)/.ready
 HTML   := _build/html
 PORT   ?= 8000
 
-# What every stored output was computed with: one thread, and the same code on all processors, in torch and in its
-# libraries, so that sums are taken in one order.
-SAME := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
-ifeq ($(shell uname -m),x86_64)
-SAME += ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=AVX2
-endif
-
 .PHONY: help book test serve notebooks bench lint clean
 .DEFAULT_GOAL := help
 
@@ -33,7 +26,7 @@ book: $(READY)  ## build the book
 	@echo "Built the book: open $(CURDIR)/$(HTML)/index.html, or run 'make serve'."
 
 test: $(READY)  ## run all tests, every notebook and the browser included
-	@env $(SAME) $(PY) -m pytest
+	@$(PY) -m pytest
 	@echo "All tests passed: the package, every printed number of the book, and its pages in a browser."
 
 serve: book  ## build the book, serve it on 127.0.0.1 and open it

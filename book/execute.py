@@ -6,19 +6,9 @@ so that running an unchanged notebook again changes nothing. A notebook that fai
 
 import argparse
 import os
-import platform
 import sys
 import time
 from pathlib import Path
-
-# As in the Makefile, and so in the tests: the order of a sum is part of its last digits.
-os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-if platform.machine() in ("x86_64", "AMD64"):
-    os.environ |= {
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "MKL_CBWR": "COMPATIBLE",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-    }
 
 import nbformat
 import yaml

@@ -146,7 +146,8 @@ def test_several_seeds_are_summed_up_by_mean_and_range():
     assert runs.accuracies == [history.test_accuracy[-1] for history in runs.histories]
     assert runs.min <= runs.mean <= runs.max
     made = Runs([History(seed, test_accuracy=[0.5, a]) for seed, a in enumerate((0.75, 0.8, 1.0))])
-    assert str(made) == "0.8500 (0.7500 to 1.0000, 3 seeds)"
+    assert str(made) == "0.85 (0.75 to 1.00, 3 seeds)"
+    assert f"{made:.4f}" == "0.8500 (0.7500 to 1.0000, 3 seeds)"
 
 
 def test_the_table_and_the_repr_hold_no_times():

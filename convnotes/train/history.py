@@ -49,7 +49,10 @@ class History:
 
 @dataclass
 class Runs:
-    """The same training from several seeds; `print` shows the mean and the spread of the final test accuracy."""
+    """The same training from several seeds; `print` shows the mean and the spread of the final test accuracy.
+
+    Two digits, as many as a few seeds tell; `f"{runs:.3f}"` gives three.
+    """
 
     histories: list[History]
 
@@ -75,7 +78,11 @@ class Runs:
         return max(self.accuracies)
 
     def __str__(self) -> str:
-        return f"{self.mean:.4f} ({self.min:.4f} to {self.max:.4f}, {len(self.histories)} seeds)"
+        return format(self, ".2f")
+
+    def __format__(self, spec: str) -> str:
+        mean, least, most = (format(value, spec or ".2f") for value in (self.mean, self.min, self.max))
+        return f"{mean} ({least} to {most}, {len(self.histories)} seeds)"
 
     def plot(self, ax: Axes | None = None) -> Axes:
         return plots.history(self, ax=ax)

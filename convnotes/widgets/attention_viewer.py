@@ -114,7 +114,7 @@ class AttentionViewer(Widget):
     def _alt(self) -> str:
         row, column = self.probe
         return (
-            f"{self.captions[self.picture]}. The place in row {row}, column {column} puts {self.share():.0%} of its "
+            f"{self.captions[self.picture]}. The place in row {row}, column {column} puts {self.share():.1f} of its "
             f"attention inside the {self.window}×{self.window} places around it. In the page and in Jupyter every "
             "place can be chosen."
         )

@@ -132,13 +132,13 @@ class DeformSampler(Widget):
     def _describe(self) -> str:
         i, j = self.place
         return (
-            f"picture {self.height}×{self.width}, {self.source} offsets, {self.distance():.2f} px from place ({i}, {j})"
+            f"picture {self.height}×{self.width}, {self.source} offsets, {self.distance():.1f} px from place ({i}, {j})"
         )
 
     def _alt(self) -> str:
         return (
             f"{self.alt}, with the nine places that a deformable 3×3 kernel reads for one output place, on average "
-            f"{self.distance():.2f} pixels away from the plain grid. The place and the nine offsets can be changed in "
+            f"{self.distance():.1f} pixels away from the plain grid. The place and the nine offsets can be changed in "
             "the page and in Jupyter."
         )
 

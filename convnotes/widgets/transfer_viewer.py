@@ -78,9 +78,9 @@ class TransferViewer(Widget):
         shown, scratch = self.run(), self.run(SCRATCH)
         return (
             f"A first kernel before and after fine-tuning and the one from scratch. Mean accuracy "
-            f"{np.mean(shown['accuracies']):.3f} against {np.mean(scratch['accuracies']):.3f} from scratch, a gain of "
-            f"{plots.number(round(self.gain(), 1))} points. In the page and in Jupyter start, freezing and number of "
-            f"examples can be changed."
+            f"{np.mean(shown['accuracies']):.2f} against {np.mean(scratch['accuracies']):.2f} from scratch, a gain of "
+            f"{self.gain() / 100:.2f}. In the page and in Jupyter start, freezing and number of examples can be "
+            "changed."
         )
 
     def _picture(self) -> bytes:
