@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
-from convnotes.geometry import Padding, resolve_padding
+from convnotes.geometry import Padding, Reach, kernel_reach, resolve_padding
 from convnotes.kernels import backend
 from convnotes.kernels.flops import flop_formula
 from convnotes.kernels.transforms import differentiable_gradients, joined, transformed
@@ -38,13 +38,9 @@ class DepthwiseConv2d(nn.Conv2d):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return depthwise_conv2d(input, weight, bias, self.stride, self.padding, self.dilation)
 
-    def reach(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    def reach(self) -> Reach:
         """(before, after, stride) of each axis, for `convnotes.measure.receptive_field`."""
-        pads = resolve_padding(self.padding, self.kernel_size, self.dilation, self.stride)
-        return tuple(
-            (before, d * (k - 1) - before, s)
-            for k, s, d, (before, _) in zip(self.kernel_size, self.stride, self.dilation, pads, strict=True)
-        )
+        return kernel_reach(self.kernel_size, self.stride, self.padding, self.dilation)
 
 
 def depthwise_conv2d(
