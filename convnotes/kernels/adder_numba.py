@@ -28,6 +28,7 @@ from torch import Tensor
 from convnotes.kernels import adder_loops as loops
 from convnotes.kernels.adder_tiles import contract_in_tiles, room
 from convnotes.kernels.jobs import run
+from convnotes.kernels.vectors import lanes
 
 _KINDS = {"distance": loops.DISTANCE, "paper": loops.DISTANCE, "clamp": loops.CLAMP, "sign": loops.SIGN}
 
@@ -149,7 +150,7 @@ def _summed(slope, source, taps, kernel, own, result, negative) -> Tensor:
     sizes = (B, G, N, K // T, T, H, W, parts * rows_there * pitch, rows_there, pitch)
     own = total if own is None else own
     given = (kind, source, _starts(taps, rows_there * pitch), weight, weight_sums, own, total)
-    tiles = G * -(-B * H * W // (loops.VECTORS * loops.lanes(source.element_size())))
+    tiles = G * -(-B * H * W // (loops.VECTORS * lanes(source.element_size())))
     run(loops.sum_tiles, result.dtype, tiles, torch.get_num_threads(), *given, 1, -1 if negative else 1, sizes)
     return result if total is result else result.copy_(total)
 

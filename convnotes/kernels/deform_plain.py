@@ -32,7 +32,7 @@ def forward(
     O, c, KH, KW = weight.shape
     h, w = offset.shape[2:]
     reads = _reads(input, offset, mask, (KH, KW), stride, padding, dilation)
-    samples = weighted_rows(reads.table, reads.weights, reads.index)
+    samples = weighted_rows(reads.table, reads.weights, reads.rows)
     samples = samples.to(weight.dtype).view(B * h * w, KH * KW, C // c, c).permute(2, 0, 1, 3)
     out = torch.bmm(samples.flatten(2), _kernels(weight, C // c))  # [groups, B·h·w, O/groups]
     return out.transpose(0, 1).reshape(B, h, w, O).permute(0, 3, 1, 2)
@@ -53,13 +53,13 @@ def backward(
     groups, K, G = C // c, KH * KW, offset.shape[1] // (2 * KH * KW)
     reads = _reads(input, offset, mask, (KH, KW), stride, padding, dilation)
     sent = grad.permute(0, 2, 3, 1).reshape(B * h * w, groups, O // groups).transpose(0, 1)
-    samples = weighted_rows(reads.table, reads.weights, reads.index)
+    samples = weighted_rows(reads.table, reads.weights, reads.rows)
     samples = samples.to(weight.dtype).view(B * h * w, K, groups, c).permute(2, 0, 1, 3).flatten(2)
     by_weight = torch.bmm(samples.transpose(1, 2), sent).view(groups, K, c, O // groups)
     columns = torch.bmm(sent, _kernels(weight, groups).transpose(1, 2)).view(groups, B * h * w, K, c)
     columns = columns.permute(1, 2, 0, 3).reshape(-1, C // G).to(reads.table.dtype)
-    by_table = table_gradient(reads.weights, columns, reads.index, len(reads.table)).view(B, H + 2, W + 2, C)
-    by_corner = weight_gradient(reads.table, columns, reads.index).view(*reads.below.shape, 4)
+    by_table = table_gradient(reads.weights, columns, reads.rows, len(reads.table)).view(B, H + 2, W + 2, C)
+    by_corner = weight_gradient(reads.table, columns, reads.rows).view(*reads.below.shape, 4)
     d00, d01, d10, d11 = by_corner.unbind(-1)
     below, right, m = reads.below, reads.right, 1 if reads.strength is None else reads.strength
     upper, lower = d00 * (1 - right) + d01 * right, d10 * (1 - right) + d11 * right
@@ -75,11 +75,11 @@ def backward(
 
 
 class _Reads(NamedTuple):
-    """What is read: y[m] = Σ_n weights[m,n] · table[index[m,n]], m counting samples `[B, h, w, K, G]`."""
+    """What is read: y[m] = Σ_n weights[m,n] · table[rows[m,n]], m counting samples `[B, h, w, K, G]`."""
 
     table: Tensor  # [pixels·G, C/G], those of the frame among them
     weights: Tensor  # [M, 4]
-    index: Tensor  # [M, 4]
+    rows: Tensor  # [M, 4]
     below: Tensor  # fraction of a pixel downwards, [B, h, w, K, G]
     right: Tensor
     strength: Tensor | None  # the mask

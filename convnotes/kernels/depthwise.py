@@ -12,13 +12,14 @@ weight or a gradient that is infinite, and makes NaN of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
-from convnotes.geometry import Padding, Reach, kernel_reach, resolve_padding
+from convnotes.geometry import IntOrPair, Reach, kernel_reach, resolve_padding
 from convnotes.kernels import backend
 from convnotes.kernels.flops import flop_formula
 from convnotes.kernels.transforms import differentiable_gradients, joined, transformed
@@ -47,9 +48,9 @@ def depthwise_conv2d(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    stride: tuple[int, int],
-    padding: Padding,
-    dilation: tuple[int, int],
+    stride: Sequence[int],
+    padding: IntOrPair | str,
+    dilation: Sequence[int],
 ) -> Tensor:
     """`torch.nn.functional.conv2d` with a group for each input channel; `input` `[B, C, H, W]`."""
     if torch.compiler.is_compiling() or not _is_faster(input, weight, stride, padding, dilation):
@@ -58,7 +59,9 @@ def depthwise_conv2d(
     return _forward(input, weight, bias, (top, bottom, left, right), dilation)
 
 
-def _is_faster(input: Tensor, weight: Tensor, stride, padding: Padding, dilation) -> bool:
+def _is_faster(
+    input: Tensor, weight: Tensor, stride: Sequence[int], padding: IntOrPair | str, dilation: Sequence[int]
+) -> bool:
     """In training on the CPU, as measured: see the head of this file. Channels last, torch is fast by itself."""
     if not (torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)):
         return False
@@ -105,12 +108,12 @@ _forward.register_fake(_convolve)
 )
 def _backward(grad, input, weight, padding, dilation, needed) -> tuple[Tensor, Tensor]:
     """The gradients of input and weight, in memory one after the other; empty tensors for what is not needed."""
+    gradients: Callable[..., tuple[Tensor | None, Tensor | None]] = _in_torch
     if backend.chosen("depthwise_conv2d", (grad, input, weight)) == "numba":
-        from convnotes.kernels.depthwise_numba import backward
-    else:
-        backward = _in_torch
-    found = backward(grad, input, weight, _pairs(padding), dilation, needed)
-    return tuple(t.contiguous() if n else grad.new_empty(0) for t, n in zip(found, needed, strict=True))
+        from convnotes.kernels.depthwise_numba import backward as gradients
+    found = zip(gradients(grad, input, weight, _pairs(padding), dilation, needed), needed, strict=True)
+    by_input, by_weight = (t.contiguous() if n and t is not None else grad.new_empty(0) for t, n in found)
+    return by_input, by_weight
 
 
 @_backward.register_fake

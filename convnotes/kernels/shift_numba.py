@@ -36,8 +36,8 @@ def move(input: Tensor, moves: tuple[tuple[int, int, int, int, int], ...], sign:
     _held, displacements = _displacements(moves)
     share = -(-B * C // threads)
     addresses = output.data_ptr(), input.data_ptr(), displacements
-    job = (thread_number(), threads, B * C, share, -(-share // _PIECES), *addresses, sign, C, H, W, size)
-    job = (ctypes.c_int64 * (len(job) + threads))(*job)
+    fields = (thread_number(), threads, B * C, share, -(-share // _PIECES), *addresses, sign, C, H, W, size)
+    job = (ctypes.c_int64 * (len(fields) + threads))(*fields)
     work = once(_LOOPS, lambda: importlib.import_module(_LOOPS).planes)
     together(CWork(work.address), ctypes.addressof(job), threads)
     return output
