@@ -179,7 +179,7 @@ class ShiftBlock(nn.Module):
         middle, kw = expansion * out_channels, Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(in_channels, middle, 1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(middle, **kw)
-        self.shift = Shift2d(middle, kernel_size, dilation, order, **kw)
+        self.shift: nn.Module = Shift2d(middle, kernel_size, dilation, order, **kw)
         self.conv2 = nn.Conv2d(middle, out_channels, 1, stride, bias=False, **kw)
         self.bn2 = nn.BatchNorm2d(out_channels, **kw)
         self.downsample = shortcut(in_channels, out_channels, stride, **kw)
@@ -191,10 +191,11 @@ class ShiftBlock(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         check_images(input, self.conv1.weight, self.in_channels, "ShiftBlock")
         y = torch.relu(self.bn1(self.conv1(input)))  # [B, expansion·O, H, W]
-        if fuses(y, self.shift, self.conv2):
-            y = shift_pointwise(y, self.conv2.weight, self.shift.displacements, self.stride)
+        shift = self.shift
+        if isinstance(shift, Shift2d) and fuses(y, shift, self.conv2):
+            y = shift_pointwise(y, self.conv2.weight, shift.displacements, self.stride)
         else:
-            y = self.conv2(self.shift(y))
+            y = self.conv2(shift(y))
         y = torch.relu(self.bn2(y))
         return y + (input if self.downsample is None else self.downsample(input))
 
