@@ -86,6 +86,20 @@ def test_whatever_loads_its_names_when_they_are_asked_for_has_a_stub():
     assert all(file.with_suffix(".pyi").exists() for file in files)
 
 
+@pytest.mark.parametrize(
+    ("begun", "name"), [("import convnotes\nconvnotes.Adder", "Adder2d"), ("from convnotes.widgets import Qu", "Quiz")]
+)
+def test_jupyter_completes_the_names_and_finds_where_they_are_defined(begun, name):
+    """By jedi, which reads the code and runs none of it."""
+    jedi = pytest.importorskip("jedi", reason="Jupyter completes by jedi")
+    here = jedi.InterpreterEnvironment()
+    assert name in [found.name for found in jedi.Script(begun, environment=here).complete()]
+    module = begun.split()[1]
+    script = jedi.Script(f"from {module} import {name}\n{name}", environment=here)
+    (found,) = script.goto(2, 0, follow_imports=True)
+    assert found.full_name == getattr(importlib.import_module(module), name).__module__ + "." + name
+
+
 def test_the_wheel_holds_the_stubs_and_says_that_it_is_typed(wheel_folder):
     (wheel,) = wheel_folder.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
