@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -167,21 +167,34 @@ def _padded(images: Tensor, padding: tuple[int, int, int, int], dtype: torch.dty
     return padded
 
 
-def _places(input, weight, stride, padding, dilation) -> tuple[int, int]:
+def _places(
+    input: Tensor,
+    weight: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+) -> tuple[int, int]:
     sizes = []
     for axis in (0, 1):
         padded = input.shape[2 + axis] + padding[2 * axis] + padding[2 * axis + 1]
         sizes.append((padded - dilation[axis] * (weight.shape[2 + axis] - 1) - 1) // stride[axis] + 1)
-    return tuple(sizes)
+    return sizes[0], sizes[1]
 
 
-def room(input, weight, slot, stride, padding, dilation) -> Tensor:
+def room(
+    input: Tensor,
+    weight: Tensor,
+    slot: str,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+) -> Tensor:
     """Room for the result, in the memory format of what it goes with."""
     if slot == "weight":
         return weight.new_empty(weight.shape)
     last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
     layout = torch.channels_last if last else torch.contiguous_format
-    shape = input.shape
+    shape: Sequence[int] = input.shape
     if slot == "output":
         shape = (shape[0], weight.shape[0], *_places(input, weight, stride, padding, dilation))
     return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=layout)

@@ -30,10 +30,8 @@ from torch import Tensor
 
 Name = Literal["auto", "torch", "numba", "triton"]
 VARIABLE = "CONVNOTES_BACKEND"
-DEVICE: dict[Name, str] = {
-    "triton": "cuda",
-    "numba": "cpu",
-}  # the special ones, the fastest first; a test may lend triton the CPU
+# The special ones, the fastest first; a test may lend triton the CPU.
+DEVICE: dict[Name, str] = {"triton": "cuda", "numba": "cpu"}
 # What "auto" may take: a backend whose kernels have run, and been timed, on a device of their kind.
 MEASURED: tuple[Name, ...] = ("numba",)
 # operator → backend → dtypes that it has kernels for

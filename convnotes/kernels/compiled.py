@@ -33,7 +33,7 @@ def loop(function: Callable[..., Any]) -> Any:
     return compiled
 
 
-def _add_dates(compiled: Any) -> None:
+def _add_dates(compiled) -> None:
     index = compiled._cache._cache_file
     index._source_stamp = (index._source_stamp, _dates(Path(__file__).parent))
 

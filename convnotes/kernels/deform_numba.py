@@ -121,7 +121,16 @@ def _matrices(weight: Tensor, channels: int) -> Tensor:
 class _Work:
     """What a block of pictures works on: the table of framed pixels, and room for a chunk of places."""
 
-    def __init__(self, input, offset, weight, mask, stride, padding, dilation) -> None:
+    def __init__(
+        self,
+        input: Tensor,
+        offset: Tensor,
+        weight: Tensor,
+        mask: Tensor | None,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        dilation: tuple[int, int],
+    ) -> None:
         (B, C, H, W), (_, c, KH, KW), (h, w) = input.shape, weight.shape, offset.shape[2:]
         self.K, self.groups, self.places = KH * KW, C // c, B * h * w
         self.offset_groups = G = offset.shape[1] // (2 * self.K)
@@ -150,7 +159,7 @@ class _Work:
     def arguments(self) -> tuple[Any, ...]:
         return (self.table, self.offset, self.mask, self.columns, self.first, *self.located, self.sizes)
 
-    def run(self, function, start: int, stop: int, *tensors: Tensor) -> None:
+    def run(self, function: Any, start: int, stop: int, *tensors: Tensor) -> None:
         """Call a loop of `deform_loops` for the places of a chunk."""
         run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *tensors, first=start)
 

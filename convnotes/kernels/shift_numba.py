@@ -44,7 +44,7 @@ def move(input: Tensor, moves: tuple[tuple[int, int, int, int, int], ...], sign:
 
 
 @functools.lru_cache(256)
-def _displacements(moves) -> tuple[np.ndarray, int]:
+def _displacements(moves: tuple[tuple[int, int, int, int, int], ...]) -> tuple[np.ndarray, int]:
     """(dy, dx) of each channel, `[C, 2]`, and the address where they lie as long as somebody holds them."""
     found = np.empty((max(stop for _, _, _, stop, _ in moves), 2), np.int64)
     for dy, dx, start, stop, step in moves:

@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -22,7 +21,7 @@ _pool: tuple[int, ThreadPoolExecutor] | None = None
 _forked = False
 
 
-def together(work: Callable[[int | None], Any], data: int | None, threads: int) -> None:
+def together(work: Callable[..., object], data: int | None, threads: int) -> None:
     """Call the C function `work(data)`, a `CWork`, in the calling thread and in up to `threads` − 1 others.
 
     They share out what there is to do themselves; one of them alone does all of it.
@@ -57,7 +56,7 @@ def thread_number() -> int:
     return ctypes.cast(_of_openmp("omp_get_thread_num"), ctypes.c_void_p).value or 0
 
 
-def _of_openmp(name: str) -> Any:
+def _of_openmp(name: str):
     try:
         return getattr(ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_global_deps.so")), name)
     except (OSError, AttributeError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
@@ -28,11 +26,9 @@ def watched(*tensors: Tensor | None) -> bool:
     return not plain or transformed(*tensors)
 
 
-def differentiable_gradients(
-    forward: Callable[..., Tensor], tensors: Sequence[Tensor | None], needed: Sequence[bool], grad: Tensor
-) -> list[Tensor | None]:
+def differentiable_gradients(forward, tensors, needed, grad: Tensor) -> list[Tensor | None]:
     """The gradients of `forward(*tensors)` where `needed`, in a graph that can be differentiated again; else None."""
-    wanted = [t for t, n in zip(tensors, needed, strict=True) if t is not None and n]
+    wanted = [t for t, n in zip(tensors, needed, strict=True) if n]
     gradients = iter(torch.autograd.grad(forward(*tensors), wanted, grad, create_graph=True))
     return [next(gradients) if n else None for n in needed]
 
