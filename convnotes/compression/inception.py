@@ -278,13 +278,15 @@ def _to_caffe_range(input: Tensor) -> Tensor:
     return input * (deviation / 0.5) + (mean - 0.5) / 0.5
 
 
-class _Options(Factory, total=False):
+class GoogLeNetOptions(Factory, total=False):
+    """The other arguments of `GoogLeNet`."""
+
     true_5x5: bool
     aux_logits: bool
     transform_input: bool
     dropout: float
 
 
-def googlenet(num_classes: int = 1000, **options: Unpack[_Options]) -> GoogLeNet:
+def googlenet(num_classes: int = 1000, **options: Unpack[GoogLeNetOptions]) -> GoogLeNet:
     """`GoogLeNet` with torchvision's defaults (3×3 in the place of the 5×5)."""
     return GoogLeNet(num_classes, **options)

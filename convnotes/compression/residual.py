@@ -170,21 +170,25 @@ class ResNet(nn.Module):
         return f"num_classes={self.num_classes}, replace_stride_with_dilation={self.replace_stride_with_dilation}"
 
 
-class _Options(Factory, total=False):
+class ResNeXtOptions(Factory, total=False):
+    """The arguments of `ResNet` but for its layers, classes and groups."""
+
     stride_on: StrideOn
     replace_stride_with_dilation: Sequence[bool]
 
 
-class _ResNetOptions(_Options, total=False):
+class ResNetOptions(ResNeXtOptions, total=False):
+    """The arguments of `ResNet` but for its layers and classes."""
+
     groups: int
     width_per_group: int
 
 
-def resnet50(num_classes: int | None = 1000, **options: Unpack[_ResNetOptions]) -> ResNet:
+def resnet50(num_classes: int | None = 1000, **options: Unpack[ResNetOptions]) -> ResNet:
     """ResNet-50: 25,557,032 parameters. `stride_on="3x3"` by default, as torchvision has it."""
     return ResNet((3, 4, 6, 3), num_classes=num_classes, **options)
 
 
-def resnext50_32x4d(num_classes: int | None = 1000, **options: Unpack[_Options]) -> ResNet:
+def resnext50_32x4d(num_classes: int | None = 1000, **options: Unpack[ResNeXtOptions]) -> ResNet:
     """ResNeXt-50 with 32 groups of width 4: 25,028,904 parameters."""
     return ResNet((3, 4, 6, 3), groups=32, width_per_group=4, num_classes=num_classes, **options)

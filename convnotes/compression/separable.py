@@ -272,19 +272,24 @@ class Xception(nn.Module):
         return f"num_classes={self.num_classes}"
 
 
-class _Options(Factory, total=False):
+class XceptionOptions(Factory, total=False):
+    """The other arguments of `Xception`."""
+
     dropout: float
 
 
-class _MobileNetOptions(_Options, total=False):
+class MobileNetV1Options(Factory, total=False):
+    """The other arguments of `MobileNetV1`."""
+
     width_multiplier: float
+    dropout: float
 
 
-def mobilenet_v1(num_classes: int = 1000, **options: Unpack[_MobileNetOptions]) -> MobileNetV1:
+def mobilenet_v1(num_classes: int = 1000, **options: Unpack[MobileNetV1Options]) -> MobileNetV1:
     """`MobileNetV1` of full width."""
     return MobileNetV1(num_classes, **options)
 
 
-def xception(num_classes: int = 1000, **options: Unpack[_Options]) -> Xception:
+def xception(num_classes: int = 1000, **options: Unpack[XceptionOptions]) -> Xception:
     """`Xception` as published."""
     return Xception(num_classes, **options)

@@ -129,10 +129,12 @@ class VGG(nn.Module):
         return f"num_classes={self.num_classes}"
 
 
-class _Options(Factory, total=False):
+class VGGOptions(Factory, total=False):
+    """The other arguments of `VGG`."""
+
     dropout: float
 
 
-def vgg16(num_classes: int = 1000, **options: Unpack[_Options]) -> VGG:
+def vgg16(num_classes: int = 1000, **options: Unpack[VGGOptions]) -> VGG:
     """VGG-16 (configuration D): two stacks of 5×5 reach, three of 7×7. 138,357,544 parameters."""
     return VGG([(64, 5), (128, 5), (256, 7), (512, 7), (512, 7)], num_classes, **options)

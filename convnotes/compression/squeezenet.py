@@ -129,15 +129,17 @@ class SqueezeNet(nn.Module):
         return f"version={self.version!r}, num_classes={self.num_classes}"
 
 
-class _Options(Factory, total=False):
+class SqueezeNetOptions(Factory, total=False):
+    """The other arguments of `SqueezeNet`."""
+
     dropout: float
 
 
-def squeezenet1_0(num_classes: int = 1000, **options: Unpack[_Options]) -> SqueezeNet:
+def squeezenet1_0(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
     """`SqueezeNet` as in the paper."""
     return SqueezeNet("1_0", num_classes, **options)
 
 
-def squeezenet1_1(num_classes: int = 1000, **options: Unpack[_Options]) -> SqueezeNet:
+def squeezenet1_1(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
     """`SqueezeNet` of the authors' later release, with 2.4 times fewer multiply-adds."""
     return SqueezeNet("1_1", num_classes, **options)

@@ -228,10 +228,12 @@ class AdderResNet(CifarResNet):
         super().__init__(depth, num_classes, block, device, dtype)
 
 
-class _Options(Factory, total=False):
+class AdderResNetOptions(Factory, total=False):
+    """The other arguments of `AdderResNet`."""
+
     gradient: Gradient
 
 
-def adder_resnet20(num_classes: int = 10, **options: Unpack[_Options]) -> AdderResNet:
+def adder_resnet20(num_classes: int = 10, **options: Unpack[AdderResNetOptions]) -> AdderResNet:
     """`AdderResNet` of 20 layers."""
     return AdderResNet(20, num_classes, **options)

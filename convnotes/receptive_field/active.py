@@ -70,9 +70,7 @@ def active_conv2d(
 
 
 def _check(input: Tensor, weight: Tensor, positions: Tensor, bias: Tensor | None) -> None:
-    given = {"weight": weight, "positions": positions}
-    if bias is not None:
-        given["bias"] = bias
+    given = {"weight": weight, "positions": positions} | ({} if bias is None else {"bias": bias})
     for name, tensor in given.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"active_conv2d needs a tensor as {name}, got {type(tensor).__name__}")
@@ -84,11 +82,10 @@ def _check(input: Tensor, weight: Tensor, positions: Tensor, bias: Tensor | None
     if weight.dim() != 3 or weight.shape[2] == 0:
         raise ValueError(f"active_conv2d needs a weight [O, C, K] of one tap at least, got shape {tuple(weight.shape)}")
     O, C, K = weight.shape
-    for name, shape in (("positions", (K, 2)), ("bias", (O,))):
-        if name in given and tuple(given[name].shape) != shape:
-            raise ValueError(
-                f"active_conv2d needs {name} {list(shape)} for a weight {[O, C, K]}, got {list(given[name].shape)}"
-            )
+    for name, shape in (("positions", [K, 2]), ("bias", [O])):
+        got = list(given[name].shape) if name in given else shape
+        if got != shape:
+            raise ValueError(f"active_conv2d needs {name} {shape} for a weight {[O, C, K]}, got {got}")
     check_images(input, weight, C, "active_conv2d")
 
 
@@ -110,8 +107,7 @@ def _extent(positions: Tensor, size: Sequence[int], padding: Pair) -> tuple[Pair
     for first, last, n, p in zip(cells.amin(0).tolist(), cells.amax(0).tolist(), size, padding, strict=True):
         far = n - 1 + p  # from no output place does anything further away lie in the picture
         extent.append((int(max(-far, min(first, far))), int(min(far, max(last + 1, -far)))))
-    rows, columns = extent
-    return rows, columns
+    return extent[0], extent[1]
 
 
 def _shares(coordinate: Tensor, first: int, last: int, inner: bool) -> Tensor:
@@ -217,15 +213,12 @@ class ActiveConv2d(nn.Module):
 
     def reach(self) -> Reach:
         """How far the layer may look, for `convnotes.measure.receptive_field`: `max_reach` on every side."""
-        sides = zip(self.padding, self.max_reach, self.stride, strict=True)
-        rows, columns = ((p + n, n - p, s) for p, n, s in sides)
-        return rows, columns
+        (py, px), (bottom, right), (sy, sx) = self.padding, self.max_reach, self.stride
+        return (py + bottom, bottom - py, sy), (px + right, right - px, sx)
 
     def forward(self, input: Tensor) -> Tensor:
         check_images(input, self.weight, self.in_channels, "ActiveConv2d")
-        return active_conv2d(
-            input, self.weight, self._pinned(), self.bias, self.stride, self.padding, reach=self.max_reach
-        )
+        return active_conv2d(input, self.weight, self._pinned(), self.bias, self.stride, self.padding, self.max_reach)
 
     def extra_repr(self) -> str:
         return (

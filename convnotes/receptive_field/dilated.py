@@ -284,7 +284,9 @@ class DeepLabV3(nn.Module):
         return f"num_classes={self.num_classes}, output_stride={self.output_stride}"
 
 
-class _Options(Factory, total=False):
+class DeepLabV3Options(Factory, total=False):
+    """The other arguments of `DeepLabV3`."""
+
     output_stride: OutputStride
     rates: Sequence[int] | None
     aspp_channels: int
@@ -292,6 +294,6 @@ class _Options(Factory, total=False):
     dropout: float
 
 
-def deeplabv3_resnet50(num_classes: int = 21, **options: Unpack[_Options]) -> DeepLabV3:
+def deeplabv3_resnet50(num_classes: int = 21, **options: Unpack[DeepLabV3Options]) -> DeepLabV3:
     """`DeepLabV3` on ResNet-50 as in torchvision: 39,638,869 parameters, a place every 8 pixels."""
     return DeepLabV3((3, 4, 6, 3), num_classes, **options)
