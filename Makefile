@@ -41,9 +41,9 @@ notebooks: $(READY)  ## run every notebook again and store what it prints
 bench: $(READY)  ## time the layers against what is used today
 	@$(PY) -m convnotes.bench
 
-lint: $(READY)  ## check the style of the code
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+lint: $(READY)  ## check the style of the code, and its types
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
 clean:  ## remove what was built (not .venv)
-	@rm -rf _build dist build .pytest_cache .ruff_cache .hypothesis
+	@rm -rf _build dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@echo "Removed what was built; 'rm -r $(VENV)' removes the environment too."

@@ -4,6 +4,7 @@ The public names load on first use (PEP 562), so that importing convnotes costs 
 """
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -35,7 +36,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [*_MODULE_OF, "__version__"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         value = getattr(importlib.import_module(_MODULE_OF[name]), name)
         globals()[name] = value

@@ -8,15 +8,24 @@ Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypedDict, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Pair = tuple[int, int]
 IntOrPair = int | Sequence[int]
-Padding = IntOrPair | Literal["same", "valid"]
+PaddingMode = Literal["same", "valid"]
+Padding = IntOrPair | PaddingMode
+Reach = tuple[tuple[int, int, int], tuple[int, int, int]]  # (before, after, stride) of each axis
 _INTS = (int, torch.SymInt)  # a SymInt is a size that torch.export has left open
+
+
+class Factory(TypedDict, total=False):
+    """Where and as what a layer makes its parameters."""
+
+    device: torch.device | str | None
+    dtype: torch.dtype | None
 
 
 def pair(value: IntOrPair, name: str = "value", minimum: int = 0) -> Pair:
@@ -26,7 +35,7 @@ def pair(value: IntOrPair, name: str = "value", minimum: int = 0) -> Pair:
     or a sequence that does not hold exactly two.
     """
     if isinstance(value, _INTS) and not isinstance(value, bool):
-        both = (value, value)
+        both: tuple[int, ...] = (value, value)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         both = tuple(value)
         if len(both) != 2:
@@ -37,25 +46,37 @@ def pair(value: IntOrPair, name: str = "value", minimum: int = 0) -> Pair:
         raise TypeError(f"{name} must be an int or two ints (vertical, horizontal), got {value!r}")
     if min(both) < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
-    return both
+    return both[0], both[1]
 
 
-def resolve_padding(padding: Padding, kernel_size: Pair, dilation: Pair, stride: Pair) -> tuple[Pair, Pair]:
+def checked_padding(padding: IntOrPair | str) -> Pair | PaddingMode:
+    """`padding` as a layer keeps it: (vertical, horizontal), or one of the strings of `torch.nn.Conv2d` as it is."""
+    if padding == "valid":
+        return "valid"
+    if padding == "same":
+        return "same"
+    if isinstance(padding, str):
+        raise ValueError(f'padding must be an int, two ints, "same" or "valid", got {padding!r}')
+    return pair(padding, "padding")
+
+
+def resolve_padding(
+    padding: IntOrPair | str, kernel_size: Sequence[int], dilation: Sequence[int], stride: Sequence[int]
+) -> tuple[Pair, Pair]:
     """Padding as ((top, bottom), (left, right)); the strings mean what they mean to `torch.nn.Conv2d`.
 
     "same" puts the odd pixel of an even kernel at the bottom and the right, and is refused, as torch refuses it,
     for a stride above 1.
     """
+    padding = checked_padding(padding)
     if padding == "valid":
         return (0, 0), (0, 0)
     if padding == "same":
-        if stride != (1, 1):
+        if tuple(stride) != (1, 1):
             raise ValueError(f'padding="same" needs stride 1, got stride {stride}')
-        total = [d * (k - 1) for k, d in zip(kernel_size, dilation, strict=True)]
-        return tuple((t // 2, t - t // 2) for t in total)
-    if isinstance(padding, str):
-        raise ValueError(f'padding must be an int, two ints, "same" or "valid", got {padding!r}')
-    vertical, horizontal = pair(padding, "padding")
+        rows, columns = (d * (k - 1) for k, d in zip(kernel_size, dilation, strict=True))
+        return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+    vertical, horizontal = padding
     return (vertical, vertical), (horizontal, horizontal)
 
 
@@ -63,7 +84,7 @@ def output_size(
     input_size: IntOrPair,
     kernel_size: IntOrPair,
     stride: IntOrPair = 1,
-    padding: Padding = 0,
+    padding: IntOrPair | str = 0,
     dilation: IntOrPair = 1,
 ) -> Pair:
     """Height and width in pixels of what a convolution gives for an input of `input_size` pixels.
@@ -81,7 +102,16 @@ def output_size(
             f"a kernel of {k[0]}×{k[1]} with dilation {d} spans {reach[0]}×{reach[1]} pixels and does not fit into "
             f"the padded input of {padded[0]}×{padded[1]}"
         )
-    return tuple((n - r) // si + 1 for n, r, si in zip(padded, reach, s, strict=True))
+    return (padded[0] - reach[0]) // s[0] + 1, (padded[1] - reach[1]) // s[1] + 1
+
+
+def kernel_reach(
+    kernel_size: Sequence[int], stride: Sequence[int], padding: IntOrPair | str, dilation: Sequence[int]
+) -> Reach:
+    """How far a layer with one kernel looks, for `convnotes.measure.receptive_field`."""
+    (top, _), (left, _) = resolve_padding(padding, kernel_size, dilation, stride)
+    rows, columns = (d * (k - 1) for k, d in zip(kernel_size, dilation, strict=True))
+    return (top, rows - top, stride[0]), (left, columns - left, stride[1])
 
 
 def check_images(input: Tensor, weight: Tensor, in_channels: int, layer: str) -> None:
@@ -105,6 +135,11 @@ def check_images(input: Tensor, weight: Tensor, in_channels: int, layer: str) ->
         raise ValueError(f"{layer} has its weights on {weight.device}, but the input is on {input.device}")
     if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
         raise ValueError(f"{layer} has weights of {weight.dtype}, but the input is {input.dtype}")
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """The weight of a layer inside another, for `check_images`; torch leaves open that it is a tensor."""
+    return cast(Tensor, layer.weight)
 
 
 def check_fits(

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from convnotes.data import download
+from convnotes.data import download, files
 
 _AT = "https://download.pytorch.org/models/"
 
@@ -37,7 +37,7 @@ _OPTIONS = {
 _SIDE_CLASSIFIERS = {"googlenet": ("aux1", "aux2"), "deeplabv3_resnet50": ("aux_classifier",)}
 
 
-def load_pretrained(name: str, root: str | os.PathLike | None = None) -> nn.Module:
+def load_pretrained(name: str, root: str | os.PathLike[str] | None = None) -> nn.Module:
     """The network `name` with its published weights, in eval mode, on the CPU.
 
     `PUBLISHED` lists the names. Classifiers know ImageNet's 1000 classes; "deeplabv3_resnet50" knows the 21 of Pascal
@@ -72,9 +72,9 @@ def load_pretrained(name: str, root: str | os.PathLike | None = None) -> nn.Modu
     return net.eval()
 
 
-def _folder(root: str | os.PathLike | None) -> Path:
+def _folder(root: str | os.PathLike[str] | None) -> Path:
     if root is not None:
         return Path(root)
     if "CONVNOTES_DATA" in os.environ:
         return Path(os.environ["CONVNOTES_DATA"]) / "pretrained"
-    return Path(download.need("pooch").os_cache("convnotes")) / "pretrained"
+    return Path(files.need("pooch").os_cache("convnotes")) / "pretrained"

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import matplotlib._pylab_helpers
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from convnotes import plots
 
@@ -179,6 +180,12 @@ def test_save_writes_what_it_returns_and_show_gives_a_png(tmp_path):
     shown = plots.show(ax)
     assert shown.data[:8] == b"\x89PNG\r\n\x1a\n"
     assert shown.metadata["needs_background"] == "light"
+
+
+def test_save_takes_the_whole_figure_of_axes_that_lie_in_a_part_of_it():
+    parts = Figure(figsize=(2, 1)).subfigures(1, 2)
+    left, right = (part.subplots() for part in parts)
+    assert plots.save(left) == plots.save(right) == plots.save(left)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,8 @@ def _shape(text: str) -> Shape:
     parts = text.replace("×", "x").split("x")
     if len(parts) != 3 or not all(part.isdecimal() and int(part) for part in parts):
         raise argparse.ArgumentTypeError(f"batch, channels and side are needed, such as 8x64x56, got {text!r}")
-    return tuple(map(int, parts))
+    batch, channels, side = map(int, parts)
+    return batch, channels, side
 
 
 if __name__ == "__main__":

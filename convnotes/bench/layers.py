@@ -6,7 +6,7 @@ They are not the same function: the question is what they save, in time beside m
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,8 @@ def _inception(channels: int) -> Inception:
 
 
 def _conv(size: int | tuple[int, int], stride: int = 1, padding: int | str = "same") -> Layer:
-    padding = size // 2 if stride > 1 else padding
+    if stride > 1 and isinstance(size, int):
+        padding = size // 2
     return lambda c: nn.Conv2d(c, c, size, stride, padding, bias=False)
 
 
@@ -53,6 +54,10 @@ def _dilated(rate: int, depthwise: bool = False) -> Layer:
 
 def _mixed(*sizes: int) -> Layer:
     return lambda c: MixedConv2d(c, c, sizes, depthwise=True, bias=False)
+
+
+def _active(reach: int) -> Layer:
+    return lambda c: ActiveConv2d(c, c, 9, max_reach=reach)
 
 
 def _in_turn(*layers: Layer) -> Layer:
@@ -78,10 +83,7 @@ LAYERS: dict[str, dict[str, Pair]] = {
     "factorised": {"": _against_plain(lambda c: FactorisedConv2d(c, c, 3))},
     "stack of two": {"": _against_plain(lambda c: KernelStack(c, c, 5), 5)},
     "stack of three": {"": _against_plain(lambda c: KernelStack(c, c, 7), 7)},
-    "active": {
-        f"reach {reach}": _against_plain(lambda c, reach=reach: ActiveConv2d(c, c, 9, max_reach=reach))
-        for reach in (1, 2, 3)
-    },
+    "active": {f"reach {reach}": _against_plain(_active(reach)) for reach in (1, 2, 3)},
     "width": {"3×3": Pair(_conv(3), _conv(1), "conv2d 1×1")},
     "size": {
         "1×1": _size(_conv(1)),
@@ -115,13 +117,13 @@ def build_layer(name: str, variant: str, make: Make, shape: Shape) -> Calls:
     pair = LAYERS[name][variant]
     x = make.leaf(make(batch, channels, side, side).detach().to(memory_format=pair.memory_format))
     (ours, macs), (conv, conv_macs) = (
-        _call(layer(channels).to(memory_format=pair.memory_format), x, make.device) for layer in (pair.own, pair.plain)
+        _call(layer(channels), x, make.device, pair.memory_format) for layer in (pair.own, pair.plain)
     )
     return Calls(ours, macs, {}, pair.plain_name, conv, conv_macs, same=False)
 
 
-def _call(layer: nn.Module, x: Tensor, device: str) -> tuple[Call, int]:
-    layer = layer.to(device).eval()
+def _call(layer: Any, x: Tensor, device: str, memory_format: torch.memory_format) -> tuple[Call, int]:
+    layer = layer.to(device, memory_format=memory_format).eval()  # which torch leaves out of the types of a module
     macs = cost(layer, tuple(x.shape)).macs
 
     def run(x: Tensor, **parameters: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ from convnotes.kernels.depthwise import depthwise_conv2d
 from convnotes.operations.adder import adder2d
 from convnotes.operations.shift import Shift2d
 from convnotes.receptive_field.deformable import deform_conv2d
-from convnotes.receptive_field.non_local import non_local2d
+from convnotes.receptive_field.non_local import Mode, non_local2d
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def deformable(make: Make, shape: Shape, offset_groups: int) -> Calls:
     return Calls(ours, macs, {"torchvision.ops.deform_conv2d": rival}, *yardstick(make, shape, x))
 
 
-def non_local(make: Make, shape: Shape, mode: str) -> Calls:
+def non_local(make: Make, shape: Shape, mode: Mode) -> Calls:
     batch, channels, side = shape
     places = side**2
     inputs = {name: make(*_images(shape), scale=0.5) for name in ("query", "key", "value")}
@@ -101,7 +102,7 @@ def non_local(make: Make, shape: Shape, mode: str) -> Calls:
         off_the_kink(inputs)
     pairs = 4 * batch * places**2  # bytes
     ours = Call(functools.partial(_ours_non_local, mode=mode), inputs)
-    published = {
+    published: dict[str, dict[str, tuple[Callable[..., Tensor], int]]] = {
         "gaussian": {"all pairs": (rivals.non_local_gaussian, 4)},
         "dot": {"all pairs": (rivals.non_local_dot, 4)},
         "concat": {  # the last: [2·C, N, N], its gradient, and a copy of either in blocks
@@ -120,7 +121,7 @@ def non_local(make: Make, shape: Shape, mode: str) -> Calls:
     return Calls(ours, macs[mode], them, *yardstick(make, shape, inputs["query"]))
 
 
-def _ours_non_local(query: Tensor, key: Tensor, value: Tensor, relation: Tensor | None = None, *, mode: str) -> Tensor:
+def _ours_non_local(query: Tensor, key: Tensor, value: Tensor, relation: Tensor | None = None, *, mode: Mode) -> Tensor:
     return non_local2d(query, key, value, mode, relation=relation)
 
 
@@ -168,7 +169,12 @@ def _images(shape: Shape) -> tuple[int, int, int, int]:
     return batch, channels, side, side
 
 
-Variants = dict[str, Callable[[Make, Shape], Calls]]
+class Build(Protocol):
+    def __call__(self, make: Make, shape: Shape) -> Calls: ...
+
+
+Variants = dict[str, Build]
+_MODES: tuple[Mode, ...] = ("gaussian", "dot", "concat")
 
 # operator → (its name among the backends, variant → builder)
 OPS: dict[str, tuple[str | None, Variants]] = {
@@ -177,7 +183,7 @@ OPS: dict[str, tuple[str | None, Variants]] = {
         "deform_conv2d",
         {f"{g} offset group{'s' * (g > 1)}": functools.partial(deformable, offset_groups=g) for g in (1, 4)},
     ),
-    "non-local": (None, {mode: functools.partial(non_local, mode=mode) for mode in ("gaussian", "dot", "concat")}),
+    "non-local": (None, {mode: functools.partial(non_local, mode=mode) for mode in _MODES}),
     "shift": (None, {"and 1×1": shift}),
     "depthwise": (
         "depthwise_conv2d",
@@ -187,9 +193,10 @@ OPS: dict[str, tuple[str | None, Variants]] = {
             "7×7": functools.partial(depthwise, size=7, dilation=1),
         },
     ),
-} | {
-    name: (None, {variant: functools.partial(build_layer, name, variant) for variant in variants})
-    for name, variants in LAYERS.items()
+    **{
+        name: (None, {variant: functools.partial(build_layer, name, variant) for variant in variants})
+        for name, variants in LAYERS.items()
+    },
 }
 
 _LARGE_TO_SMALL: tuple[Shape, ...] = ((8, 64, 56), (32, 16, 32), (32, 64, 8), (2, 256, 14))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from convnotes.kernels import backend
+from convnotes.kernels.backend import Name
 
 Shape = tuple[int, int, int]  # batch, channels, height = width
 
@@ -20,7 +21,7 @@ class Call:
 
     run: Callable[..., Tensor]
     inputs: dict[str, Tensor]
-    backend: str | None = None
+    backend: Name | None = None
 
     def forward(self) -> Tensor:
         with _by(self.backend):
@@ -32,7 +33,7 @@ class Call:
             return dict(zip(self.inputs, torch.autograd.grad(y, wanted, cotangent), strict=True))
 
 
-def _by(name: str | None) -> contextlib.AbstractContextManager:
+def _by(name: Name | None) -> contextlib.AbstractContextManager[object]:
     return contextlib.nullcontext() if name is None else backend.use(name)
 
 
@@ -45,7 +46,7 @@ class Calls:
 
     ours: Call
     macs: int | None
-    rivals: dict[str, Call | str]
+    rivals: Mapping[str, Call | str]
     conv_name: str
     conv: Call
     conv_macs: int

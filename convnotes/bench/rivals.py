@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +22,12 @@ class _BroadcastAdder(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, templates: Tensor, patches: Tensor) -> Tensor:
+    def forward(ctx: Any, templates: Tensor, patches: Tensor) -> Tensor:
         ctx.save_for_backward(templates, patches)
         return -(templates[:, :, None] - patches[None]).abs().sum(1)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         templates, patches = ctx.saved_tensors
         by_templates = ((patches[None] - templates[:, :, None]) * grad[:, None]).sum(2)
         by_patches = ((templates[:, :, None] - patches[None]).clamp(-1, 1) * grad[:, None]).sum(0)

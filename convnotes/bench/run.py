@@ -15,6 +15,7 @@ from convnotes.bench.operators import Case
 from convnotes.bench.parts import Call, Make
 from convnotes.bench.table import MODES, Row
 from convnotes.kernels import backend
+from convnotes.kernels.backend import Name
 from convnotes.measure import Timing, compare, provenance
 
 TOLERANCE = 1e-4  # of float32 results: the largest difference over the largest value
@@ -75,7 +76,7 @@ def machine_peak(device: str = "cpu", rounds: int = 60) -> float:
 @contextlib.contextmanager
 def full_float32() -> Iterator[None]:
     """No rounding to TF32 on a GPU: it would be a race between two precisions."""
-    flags = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    flags: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [flag.allow_tf32 for flag in flags]
     for flag in flags:
         flag.allow_tf32 = False
@@ -91,7 +92,7 @@ def measure(
     *,
     peak: float,
     device: str = "cpu",
-    backends: Sequence[str] = ("torch", "auto"),
+    backends: Sequence[Name] = ("torch", "auto"),
     rounds: int = 7,
     seconds: float = 3.0,
     min_seconds: float = 0.02,
@@ -112,8 +113,8 @@ def measure(
         rivals = {name: rival for name, rival in made.rivals.items() if isinstance(rival, Call)}
         ours = _by_backend(case, made.ours, backends)
         differences = _differences(case, ours, rivals) if made.same else {}
-        calls = {("conv", made.conv_name): made.conv}
-        calls |= {("rival", name): call for name, call in rivals.items()} | {("ours", n): c for n, c in ours.items()}
+        calls = {"conv": made.conv} | {f"rival {name}": call for name, call in rivals.items()}
+        calls |= {f"ours {name}": call for name, call in ours.items()}
         rows = []
         for mode in MODES:
             jobs = {key: _job(call, mode) for key, call in calls.items()}
@@ -123,28 +124,27 @@ def measure(
                 once = time.perf_counter() - start + min_seconds * len(jobs)
                 fewer = min(rounds, max(_LEAST_ROUNDS, int(seconds / once)))
                 times = compare(jobs, rounds=fewer, warmup=0, min_seconds=min_seconds, device=device)
-            yardstick = ("conv", made.conv_name)
-            them = [("rival", name) for name in rivals] or [yardstick]
+            them = {name: f"rival {name}" for name in rivals} or {made.conv_name: "conv"}
             for by in ours:
-                for rival in them:
-                    mine, conv = times["ours", by], times[yardstick].median
+                for rival_name, key in them.items():
+                    mine, conv = times[f"ours {by}"], times["conv"].median
                     work = None if made.macs is None else made.macs * (1 if mode == "forward" else 3)
                     rows.append(
                         Row(
-                            case.op, case.variant, case.shape_text, mode, by, rival[1],
-                            *_ms(mine), bytes["ours", by], made.macs,
-                            *_ms(times[rival]), bytes[rival],
-                            made.conv_name, *_ms(times[yardstick]), bytes[yardstick], made.conv_macs,
-                            round(times[rival].median / mine.median, 4), round(mine.median / conv, 4), round(peak, 2),
+                            case.op, case.variant, case.shape_text, mode, by, rival_name,
+                            *_ms(mine), bytes[f"ours {by}"], made.macs,
+                            *_ms(times[key]), bytes[key],
+                            made.conv_name, *_ms(times["conv"]), bytes["conv"], made.conv_macs,
+                            round(times[key].median / mine.median, 4), round(mine.median / conv, 4), round(peak, 2),
                             None if work is None else round(work / mine.median / 1e9 / peak, 4),
-                            differences.get((by, rival[1])), mine.rounds,
+                            differences.get((by, rival_name)), mine.rounds,
                             device, torch.get_num_threads(), allocator(device), provenance(device), note,
                         )
                     )  # fmt: skip
         return rows
 
 
-def _by_backend(case: Case, call: Call, backends: Sequence[str]) -> dict[str, Call]:
+def _by_backend(case: Case, call: Call, backends: Sequence[Name]) -> dict[str, Call]:
     """Our call by each backend that really runs, under its name."""
     found: dict[str, Call] = {}
     for name in backends:
@@ -165,7 +165,7 @@ def _differences(case: Case, ours: dict[str, Call], rivals: dict[str, Call]) -> 
     return found
 
 
-def _mode(mode: str):
+def _mode(mode: str) -> contextlib.AbstractContextManager[object]:
     return torch.inference_mode() if mode == "forward" else contextlib.nullcontext()
 
 
@@ -177,4 +177,5 @@ def _job(call: Call, mode: str) -> Callable[[], Any]:
 
 
 def _ms(timing: Timing) -> tuple[float, float, float]:
-    return tuple(round(1e3 * t, 4) for t in (timing.median, timing.p20, timing.p80))
+    median, p20, p80 = (round(1e3 * t, 4) for t in (timing.median, timing.p20, timing.p80))
+    return median, p20, p80

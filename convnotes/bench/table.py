@@ -90,7 +90,7 @@ class Row:
         )
 
 
-def read(file: str | os.PathLike) -> list[Row]:
+def read(file: str | os.PathLike[str]) -> list[Row]:
     """The rows of `file`. Raises `ValueError` for another file than `write` makes, naming the line."""
     return read_rows(file, Row, "table of times")
 
@@ -120,9 +120,9 @@ def pairs(rows: Iterable[Row]) -> list[tuple[Row, Row]]:
     for modes in found.values():
         if modes.keys() != set(MODES):
             raise ValueError(f"no pair: {' '.join(map(str, next(iter(modes.values())).key))} alone")
-    return [tuple(modes[mode] for mode in MODES) for modes in found.values()]
+    return [(modes[MODES[0]], modes[MODES[1]]) for modes in found.values()]
 
 
-def write(file: str | os.PathLike, rows: Iterable[Row]) -> None:
+def write(file: str | os.PathLike[str], rows: Iterable[Row]) -> None:
     """Write `rows` in their order. What was there is replaced as a whole, or not at all."""
     write_rows(file, Row, rows)

@@ -10,15 +10,21 @@ for computer vision", CVPR 2016, arXiv:1512.00567 · chapter compression/incepti
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import IntOrPair, check_channels, check_images, check_least_size
+from convnotes.geometry import Factory, IntOrPair, check_channels, check_images, check_least_size, pair
 from convnotes.kernels.transforms import watched
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_Size = int | tuple[int, int]
 _LEAST_SIZE = 15  # pixels: below, the stem's last pooling has nothing to pool
 
 
@@ -36,8 +42,9 @@ class ConvNormReLU(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        kw = {"device": device, "dtype": dtype}
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False, **kw)
+        kw = Factory(device=device, dtype=dtype)
+        sizes = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1), pair(padding, "padding")
+        self.conv = nn.Conv2d(in_channels, out_channels, *sizes, bias=False, **kw)
         self.bn = nn.BatchNorm2d(out_channels, eps=0.001, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -70,7 +77,7 @@ class FactorisedConv2d(nn.Module):
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, so that the size is kept, got {kernel_size}")
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
-        n, kw = kernel_size, {"device": device, "dtype": dtype}
+        n, kw = kernel_size, Factory(device=device, dtype=dtype)
         self.vertical = nn.Conv2d(in_channels, hidden, (n, 1), padding=(n // 2, 0), bias=False, **kw)
         self.horizontal = nn.Conv2d(hidden, out_channels, (1, n), padding=(0, n // 2), bias=bias, **kw)
 
@@ -87,7 +94,7 @@ class FactorisedConv2d(nn.Module):
 
 
 @torch.fx.wrap  # what the tensor says decides, which tracing would stumble over
-def _max_pool2d(input: Tensor, kernel_size: int, stride: int, padding: int) -> Tensor:
+def _max_pool2d(input: Tensor, kernel_size: _Size, stride: _Size, padding: _Size) -> Tensor:
     """On the CPU by way of channels_last: from some sixteen channels on, torch is then at least twice as fast.
 
     Not where a backward pass would keep the copy.
@@ -138,7 +145,7 @@ class Inception(nn.Module):
         check_channels(ch5x5red=ch5x5red, ch5x5=ch5x5, pool_proj=pool_proj)
         self.in_channels, self.true_5x5 = in_channels, true_5x5
         self.out_channels = ch1x1 + ch3x3 + ch5x5 + pool_proj
-        large, kw = (5 if true_5x5 else 3), {"device": device, "dtype": dtype}
+        large, kw = (5 if true_5x5 else 3), Factory(device=device, dtype=dtype)
         self.branch1 = ConvNormReLU(in_channels, ch1x1, 1, **kw)
         self.branch2 = nn.Sequential(
             ConvNormReLU(in_channels, ch3x3red, 1, **kw), ConvNormReLU(ch3x3red, ch3x3, 3, padding=1, **kw)
@@ -165,7 +172,7 @@ class Inception(nn.Module):
 class _Auxiliary(nn.Module):
     """The side classifier that the paper trains with: `[B, C, H, W]` → `[B, num_classes]`."""
 
-    def __init__(self, in_channels: int, num_classes: int, **kw) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **kw: Unpack[Factory]) -> None:
         super().__init__()
         self.conv = ConvNormReLU(in_channels, 128, 1, **kw)
         self.fc1 = nn.Linear(2048, 1024, **kw)
@@ -200,6 +207,16 @@ class GoogLeNet(nn.Module):
     the paper did not have yet. Parameters without side classifiers: 6,624,904, with the true 5×5 7,005,832.
     """
 
+    inception3a: Inception
+    inception3b: Inception
+    inception4a: Inception
+    inception4b: Inception
+    inception4c: Inception
+    inception4d: Inception
+    inception4e: Inception
+    inception5a: Inception
+    inception5b: Inception
+
     def __init__(
         self,
         num_classes: int = 1000,
@@ -213,7 +230,7 @@ class GoogLeNet(nn.Module):
         super().__init__()
         check_channels(num_classes=num_classes)
         self.num_classes, self.true_5x5, self.transform_input = num_classes, true_5x5, transform_input
-        kw = {"device": device, "dtype": dtype}
+        kw = Factory(device=device, dtype=dtype)
         self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3, **kw)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.conv2 = ConvNormReLU(64, 64, 1, **kw)
@@ -246,7 +263,7 @@ class GoogLeNet(nn.Module):
         b = self.inception4d(self.inception4c(self.inception4b(a)))
         x = self.inception5b(self.inception5a(self.maxpool4(self.inception4e(b))))
         logits = self.fc(self.dropout(self.avgpool(x).flatten(1)))
-        if self.training and self.aux1 is not None:
+        if self.training and self.aux1 is not None and self.aux2 is not None:
             return logits, self.aux2(b), self.aux1(a)
         return logits
 
@@ -261,6 +278,15 @@ def _to_caffe_range(input: Tensor) -> Tensor:
     return input * (deviation / 0.5) + (mean - 0.5) / 0.5
 
 
-def googlenet(num_classes: int = 1000, **options) -> GoogLeNet:
+class GoogLeNetOptions(Factory, total=False):
+    """The other arguments of `GoogLeNet`."""
+
+    true_5x5: bool
+    aux_logits: bool
+    transform_input: bool
+    dropout: float
+
+
+def googlenet(num_classes: int = 1000, **options: Unpack[GoogLeNetOptions]) -> GoogLeNet:
     """`GoogLeNet` with torchvision's defaults (3×3 in the place of the 5×5)."""
     return GoogLeNet(num_classes, **options)

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import (
+    Factory,
     IntOrPair,
     Padding,
     check_channels,
     check_fits,
     check_images,
     check_least_size,
+    checked_padding,
     pair,
 )
 
@@ -62,7 +64,7 @@ class MLPConv(nn.Module):
         self.in_channels, self.out_channels, self.hidden_channels = in_channels, out_channels, hidden
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = padding if isinstance(padding, str) else pair(padding, "padding")
+        self.padding = checked_padding(padding)
 
         widths = (*hidden, out_channels)
         self.conv = nn.Conv2d(
@@ -119,7 +121,7 @@ class NIN(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
         self.in_channels, self.num_classes, self.variant = in_channels, num_classes, variant
-        kw = {"device": device, "dtype": dtype}
+        kw = Factory(device=device, dtype=dtype)
         if variant == "cifar10":
             self.features = nn.Sequential(
                 MLPConv(in_channels, 96, 5, padding=2, hidden_channels=(192, 160), **kw),
@@ -147,7 +149,8 @@ class NIN(nn.Module):
         reset_all(self)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.features[0].conv.weight, self.in_channels, "NIN")
+        first: Any = self.features[0]
+        check_images(input, first.conv.weight, self.in_channels, "NIN")
         check_least_size(input, _LEAST_SIZE[self.variant], "NIN")
         return self.features(input).mean(dim=(2, 3))  # [B, num_classes, H', W'] → [B, num_classes]
 

@@ -9,13 +9,16 @@ transformations" (ResNeXt), CVPR 2017, arXiv:1611.05431 · chapter compression/r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import check_channels, check_images
+from convnotes.geometry import Factory, check_channels, check_images
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 StrideOn = Literal["3x3", "1x1"]
 
@@ -52,7 +55,7 @@ class Bottleneck(nn.Module):
             raise ValueError(f'stride_on must be "3x3" or "1x1", got {stride_on!r}')
         self.in_channels, self.out_channels, self.stride_on = in_channels, channels * self.expansion, stride_on
         self.stride, self.groups, self.dilation = stride, groups, dilation
-        kw = {"device": device, "dtype": dtype}
+        kw = Factory(device=device, dtype=dtype)
         width = channels * width_per_group // 64 * groups
         if width < groups:
             raise ValueError(f"channels={channels} with width_per_group={width_per_group} leaves a group no channel")
@@ -98,6 +101,11 @@ class ResNet(nn.Module):
     `num_classes=None` leaves the classifier out and gives the last map, `[B, 2048, ⌈H/32⌉, ⌈W/32⌉]` with all strides.
     """
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
     def __init__(
         self,
         layers: Sequence[int],
@@ -119,7 +127,7 @@ class ResNet(nn.Module):
         if len(dilate) != 4 or not all(isinstance(d, bool) for d in dilate):
             raise ValueError(f"replace_stride_with_dilation must hold three bools, for stages 2 to 4, got {dilate[1:]}")
         self.num_classes, self.replace_stride_with_dilation = num_classes, dilate[1:]
-        kw = {"device": device, "dtype": dtype}
+        kw = Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(64, **kw)
         self.relu = nn.ReLU(inplace=True)
@@ -162,11 +170,25 @@ class ResNet(nn.Module):
         return f"num_classes={self.num_classes}, replace_stride_with_dilation={self.replace_stride_with_dilation}"
 
 
-def resnet50(num_classes: int = 1000, **options) -> ResNet:
+class ResNeXtOptions(Factory, total=False):
+    """The arguments of `ResNet` but for its layers, classes and groups."""
+
+    stride_on: StrideOn
+    replace_stride_with_dilation: Sequence[bool]
+
+
+class ResNetOptions(ResNeXtOptions, total=False):
+    """The arguments of `ResNet` but for its layers and classes."""
+
+    groups: int
+    width_per_group: int
+
+
+def resnet50(num_classes: int | None = 1000, **options: Unpack[ResNetOptions]) -> ResNet:
     """ResNet-50: 25,557,032 parameters. `stride_on="3x3"` by default, as torchvision has it."""
     return ResNet((3, 4, 6, 3), num_classes=num_classes, **options)
 
 
-def resnext50_32x4d(num_classes: int = 1000, **options) -> ResNet:
+def resnext50_32x4d(num_classes: int | None = 1000, **options: Unpack[ResNeXtOptions]) -> ResNet:
     """ResNeXt-50 with 32 groups of width 4: 25,028,904 parameters."""
     return ResNet((3, 4, 6, 3), groups=32, width_per_group=4, num_classes=num_classes, **options)

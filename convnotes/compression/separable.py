@@ -10,12 +10,28 @@ chapter compression/separable.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import IntOrPair, Padding, check_channels, check_fits, check_images, check_least_size, pair
+from convnotes.geometry import (
+    Factory,
+    IntOrPair,
+    Padding,
+    check_channels,
+    check_fits,
+    check_images,
+    check_least_size,
+    checked_padding,
+    pair,
+    weight_of,
+)
 from convnotes.kernels.depthwise import DepthwiseConv2d
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class SeparableConv2d(nn.Module):
@@ -47,8 +63,8 @@ class SeparableConv2d(nn.Module):
         self.in_channels, self.out_channels, self.depth_multiplier = in_channels, out_channels, depth_multiplier
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = padding if isinstance(padding, str) else pair(padding, "padding")
-        middle, kw = in_channels * depth_multiplier, {"device": device, "dtype": dtype}
+        self.padding = checked_padding(padding)
+        middle, kw = in_channels * depth_multiplier, Factory(device=device, dtype=dtype)
         self.depthwise = DepthwiseConv2d(
             in_channels, middle, self.kernel_size, self.stride, self.padding, self.dilation,
             groups=in_channels, bias=False, **kw,
@@ -91,8 +107,9 @@ class SeparableConv2d(nn.Module):
                 f'nearest needs groups=1 and padding_mode="zeros", got {conv.groups} and "{conv.padding_mode}"'
             )
         layer = cls(
-            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation,
-            depth_multiplier, conv.bias is not None, device=conv.weight.device, dtype=conv.weight.dtype,
+            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, checked_padding(conv.padding),
+            conv.dilation, depth_multiplier, conv.bias is not None,
+            device=conv.weight.device, dtype=conv.weight.dtype,
         )  # fmt: skip
         with torch.no_grad():
             parts = torch.linalg.svd(conv.weight.double().transpose(0, 1).flatten(2), full_matrices=False)
@@ -104,7 +121,7 @@ class SeparableConv2d(nn.Module):
             w[:, :, :r] = (parts.U[:, :, :r] * roots[:, None]).transpose(0, 1).to(w)
             layer.depthwise.weight.copy_(d.flatten(0, 1)[:, None])
             layer.pointwise.weight.copy_(w.flatten(1)[:, :, None, None])
-            if conv.bias is not None:
+            if conv.bias is not None and layer.pointwise.bias is not None:
                 layer.pointwise.bias.copy_(conv.bias)
         return layer
 
@@ -115,7 +132,7 @@ class SeparableConv2d(nn.Module):
         )
 
 
-def _norm_relu(channels: int, **kw) -> nn.Sequential:
+def _norm_relu(channels: int, **kw: Unpack[Factory]) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm2d(channels, **kw), nn.ReLU(inplace=True))
 
 
@@ -145,7 +162,7 @@ class MobileNetV1(nn.Module):
         if not width_multiplier > 0:
             raise ValueError(f"width_multiplier must be above 0, got {width_multiplier}")
         self.num_classes, self.width_multiplier = num_classes, width_multiplier
-        kw = {"device": device, "dtype": dtype}
+        kw = Factory(device=device, dtype=dtype)
 
         def width(full: int) -> int:
             return max(1, round(full * width_multiplier))
@@ -171,7 +188,7 @@ class MobileNetV1(nn.Module):
         reset_all(self)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.stem[0].weight, 3, "MobileNetV1")
+        check_images(input, weight_of(self.stem[0]), 3, "MobileNetV1")
         x = self.avgpool(self.blocks(self.stem(input)))
         return self.fc(self.dropout(x.flatten(1)))
 
@@ -185,7 +202,7 @@ class _XceptionBlock(nn.Module):
     Every separable convolution is preceded by ReLU (but for the very first of the network) and followed by batch norm.
     """
 
-    def __init__(self, widths: tuple[int, ...], stride: int, first_relu: bool, **kw) -> None:
+    def __init__(self, widths: tuple[int, ...], stride: int, first_relu: bool, **kw: Unpack[Factory]) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for n in range(len(widths) - 1):
@@ -221,7 +238,7 @@ class Xception(nn.Module):
     ) -> None:
         super().__init__()
         check_channels(num_classes=num_classes)
-        self.num_classes, kw = num_classes, {"device": device, "dtype": dtype}
+        self.num_classes, kw = num_classes, Factory(device=device, dtype=dtype)
         self.stem = nn.Sequential(
             nn.Conv2d(3, 32, 3, stride=2, bias=False, **kw), _norm_relu(32, **kw),
             nn.Conv2d(32, 64, 3, bias=False, **kw), _norm_relu(64, **kw),
@@ -246,7 +263,7 @@ class Xception(nn.Module):
         reset_all(self)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.stem[0].weight, 3, "Xception")
+        check_images(input, weight_of(self.stem[0]), 3, "Xception")
         check_least_size(input, 7, "Xception")
         x = self.avgpool(self.tail(self.blocks(self.stem(input))))
         return self.fc(self.dropout(x.flatten(1)))
@@ -255,11 +272,24 @@ class Xception(nn.Module):
         return f"num_classes={self.num_classes}"
 
 
-def mobilenet_v1(num_classes: int = 1000, **options) -> MobileNetV1:
+class XceptionOptions(Factory, total=False):
+    """The other arguments of `Xception`."""
+
+    dropout: float
+
+
+class MobileNetV1Options(Factory, total=False):
+    """The other arguments of `MobileNetV1`."""
+
+    width_multiplier: float
+    dropout: float
+
+
+def mobilenet_v1(num_classes: int = 1000, **options: Unpack[MobileNetV1Options]) -> MobileNetV1:
     """`MobileNetV1` of full width."""
     return MobileNetV1(num_classes, **options)
 
 
-def xception(num_classes: int = 1000, **options) -> Xception:
+def xception(num_classes: int = 1000, **options: Unpack[XceptionOptions]) -> Xception:
     """`Xception` as published."""
     return Xception(num_classes, **options)

@@ -10,13 +10,16 @@ chapter compression/small_kernels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import check_channels, check_images, check_least_size
+from convnotes.geometry import Factory, check_channels, check_images, check_least_size, weight_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class KernelStack(nn.Sequential):
@@ -61,9 +64,11 @@ class KernelStack(nn.Sequential):
         reset_all(self)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self[0].weight, self.in_channels, "KernelStack")
+        check_images(input, weight_of(self[0]), self.in_channels, "KernelStack")
         check_least_size(input, self.stands_for if self.padding == "valid" else 1, "KernelStack")
-        return super().forward(input)
+        for layer in self:
+            input = layer(input)
+        return input
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.stands_for}, padding={self.padding!r}"
@@ -87,7 +92,7 @@ class VGG(nn.Module):
     ) -> None:
         super().__init__()
         check_channels(num_classes=num_classes)
-        self.num_classes, self.least, kw = num_classes, 2 ** len(stacks), {"device": device, "dtype": dtype}
+        self.num_classes, self.least, kw = num_classes, 2 ** len(stacks), Factory(device=device, dtype=dtype)
         layers, channels = [], 3
         for width, kernel_size in stacks:
             layers += [*KernelStack(channels, width, kernel_size, **kw), nn.MaxPool2d(2, stride=2)]
@@ -105,9 +110,9 @@ class VGG(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
             elif isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, std=0.01)
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
     def reset_parameters(self) -> None:
@@ -116,7 +121,7 @@ class VGG(nn.Module):
         self._initialise()
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.features[0].weight, 3, "VGG")
+        check_images(input, weight_of(self.features[0]), 3, "VGG")
         check_least_size(input, self.least, "VGG")
         return self.classifier(self.avgpool(self.features(input)).flatten(1))
 
@@ -124,6 +129,12 @@ class VGG(nn.Module):
         return f"num_classes={self.num_classes}"
 
 
-def vgg16(num_classes: int = 1000, **options) -> VGG:
+class VGGOptions(Factory, total=False):
+    """The other arguments of `VGG`."""
+
+    dropout: float
+
+
+def vgg16(num_classes: int = 1000, **options: Unpack[VGGOptions]) -> VGG:
     """VGG-16 (configuration D): two stacks of 5×5 reach, three of 7×7. 138,357,544 parameters."""
     return VGG([(64, 5), (128, 5), (256, 7), (512, 7), (512, 7)], num_classes, **options)

@@ -9,13 +9,16 @@ chapter compression/squeezenet.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import check_channels, check_images, check_least_size
+from convnotes.geometry import Factory, check_channels, check_images, check_least_size, weight_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Fire(nn.Module):
@@ -37,7 +40,7 @@ class Fire(nn.Module):
         super().__init__()
         check_channels(in_channels=in_channels, squeeze_channels=squeeze_channels)
         check_channels(expand1x1_channels=expand1x1_channels, expand3x3_channels=expand3x3_channels)
-        self.in_channels, kw = in_channels, {"device": device, "dtype": dtype}
+        self.in_channels, kw = in_channels, Factory(device=device, dtype=dtype)
         self.out_channels = expand1x1_channels + expand3x3_channels
         self.squeeze = nn.Conv2d(in_channels, squeeze_channels, 1, **kw)
         self.expand1x1 = nn.Conv2d(squeeze_channels, expand1x1_channels, 1, **kw)
@@ -78,7 +81,7 @@ class SqueezeNet(nn.Module):
     ) -> None:
         super().__init__()
         check_channels(num_classes=num_classes)
-        self.version, self.num_classes, kw = version, num_classes, {"device": device, "dtype": dtype}
+        self.version, self.num_classes, kw = version, num_classes, Factory(device=device, dtype=dtype)
         if version == "1_0":
             layers = [
                 nn.Conv2d(3, 96, 7, stride=2, **kw), nn.ReLU(), _pool(),
@@ -109,7 +112,8 @@ class SqueezeNet(nn.Module):
                     nn.init.normal_(layer.weight, std=0.01)
                 else:
                     nn.init.kaiming_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def reset_parameters(self) -> None:
         """Draw all weights anew: He's uniform, the classifier normal with deviation 0.01, biases 0."""
@@ -117,7 +121,7 @@ class SqueezeNet(nn.Module):
         self._initialise()
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.features[0].weight, 3, "SqueezeNet")
+        check_images(input, weight_of(self.features[0]), 3, "SqueezeNet")
         check_least_size(input, 21 if self.version == "1_0" else 17, "SqueezeNet")
         return self.classifier(self.features(input)).flatten(1)
 
@@ -125,11 +129,17 @@ class SqueezeNet(nn.Module):
         return f"version={self.version!r}, num_classes={self.num_classes}"
 
 
-def squeezenet1_0(num_classes: int = 1000, **options) -> SqueezeNet:
+class SqueezeNetOptions(Factory, total=False):
+    """The other arguments of `SqueezeNet`."""
+
+    dropout: float
+
+
+def squeezenet1_0(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
     """`SqueezeNet` as in the paper."""
     return SqueezeNet("1_0", num_classes, **options)
 
 
-def squeezenet1_1(num_classes: int = 1000, **options) -> SqueezeNet:
+def squeezenet1_1(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
     """`SqueezeNet` of the authors' later release, with 2.4 times fewer multiply-adds."""
     return SqueezeNet("1_1", num_classes, **options)

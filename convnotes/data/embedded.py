@@ -67,8 +67,9 @@ class Split(NamedTuple):
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Split:
         """The same on another device, the pictures in another dtype (labels stay int64)."""
-        x, y = {"device": device, "dtype": dtype}, {"device": device}
-        return Split(self.train_x.to(**x), self.train_y.to(**y), self.test_x.to(**x), self.test_y.to(**y), self.classes)
+        train_x, test_x = (x.to(device=device, dtype=dtype) for x in (self.train_x, self.test_x))
+        train_y, test_y = (y.to(device=device) for y in (self.train_y, self.test_y))
+        return Split(train_x, train_y, test_x, test_y, self.classes)
 
     def __repr__(self) -> str:
         size = "×".join(map(str, self.train_x.shape[1:]))
@@ -125,16 +126,15 @@ def textures(
             x = x - x.mean((2, 3), keepdim=True)
         if normalise == "contrast":
             x = x / x.std((2, 3), keepdim=True, correction=0).clamp_min(1e-3)
-        halves += [x, torch.arange(len(TEXTURES)).repeat_interleave(count)]
-    return Split(*halves, TEXTURES)
+        halves.append((x, torch.arange(len(TEXTURES)).repeat_interleave(count)))
+    return Split(*halves[0], *halves[1], TEXTURES)
 
 
 def _bundled(package: str, path: str) -> Path:
     """The file at `path` inside an installed package, found without importing the package."""
     spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        need(package)
-    file = Path(spec.submodule_search_locations[0]) / path
+    locations = (spec and spec.submodule_search_locations) or need(package).__path__  # need says how to install it
+    file = Path(locations[0]) / path
     if not file.is_file():
         raise FileNotFoundError(
             f"the installed {package} does not contain {path}: this version may download it instead"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 from types import ModuleType
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ def need(module: str) -> ModuleType:
         raise ImportError(f'{package} is not installed: pip install "convnotes[data]"') from problem
 
 
-def is_count(value: object) -> bool:
+def is_count(value: object) -> TypeGuard[int]:
     """A positive int, and not a bool."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 

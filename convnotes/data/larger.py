@@ -14,7 +14,7 @@ import pickle
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -86,7 +86,7 @@ TITLES = {"cifar10-jpeg": "CIFAR-10 (JPEG)"}  # folders whose name does not say 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
-class Images(torch.utils.data.Dataset):
+class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """A data set: `title` for captions, `classes`, and by index (float32 [C, H, W] in [0, 1], int label).
 
     Held as bytes, or as file names that are read when asked for; `tensors()` gives all of it at once.
@@ -125,7 +125,7 @@ class Images(torch.utils.data.Dataset):
 def load(
     name: str,
     split: Literal["train", "test"] = "train",
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
     download: bool = False,
 ) -> Images:
     """The data set `name`: cifar10, cifar100, mnist, fashionmnist, or the name of a folder of images a class.
@@ -161,7 +161,7 @@ def load(
 class _NumpyOnly(pickle.Unpickler):
     """Reads plain values and numpy arrays and nothing else: a data file must not be able to run code."""
 
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
             return lambda _, shape, dtype: np.empty(shape, dtype)
         if module == "numpy" and name in ("ndarray", "dtype"):
@@ -169,7 +169,7 @@ class _NumpyOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a data file has no need of")
 
 
-def _unpickle(file: Path) -> dict:
+def _unpickle(file: Path) -> dict[str, Any]:
     with _open(file) as stream:
         try:
             content = _NumpyOnly(stream, encoding="latin1").load()  # latin1: the files were written by Python 2
@@ -230,7 +230,7 @@ def _idx_array(file: Path, dimensions: int) -> Tensor:
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())
 
 
-def _open(file: Path):
+def _open(file: Path) -> BinaryIO:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing, so {file.parent} is incomplete: remove it and load it again")
     return file.open("rb")

@@ -50,8 +50,8 @@ def segmentation(
             ink = _placed(pictures, (size, size), _uniform(count, *scale, generator), rotation, generator)
             images = images * (1 - ink) + ink
             labels = torch.where(ink[:, 0] > 0.5, 1 + which[:, None, None], labels)
-        halves += [images, labels]
-    return Split(*halves, ("ground", *map(str, classes)))
+        halves.append((images, labels))
+    return Split(*halves[0], *halves[1], ("ground", *map(str, classes)))
 
 
 def scaled_digits(
@@ -76,8 +76,8 @@ def scaled_digits(
         ground = _ground(part, count, (size, size), generator)
         pictures, which = _draw(part, count, wanted, generator)
         ink = _placed(pictures, (size, size), _uniform(count, *scale, generator), rotation, generator)
-        halves += [ground * (1 - ink) + ink, which]
-    return Split(*halves, tuple(map(str, classes)))
+        halves.append((ground * (1 - ink) + ink, which))
+    return Split(*halves[0], *halves[1], tuple(map(str, classes)))
 
 
 def pairs(
@@ -112,8 +112,8 @@ def pairs(
         for pictures, columns in ((left, slice(None, height)), (right, slice(width - height, None))):
             ink = _placed(pictures, (height, height), _uniform(count, *scale, generator), 0.0, generator)
             images[..., columns] = images[..., columns] * (1 - ink) + ink
-        halves += [images, same]
-    return Split(*halves, ("different", "same"))
+        halves.append((images, same))
+    return Split(*halves[0], *halves[1], ("different", "same"))
 
 
 def _generator(seed: int, part: str) -> torch.Generator:

@@ -84,6 +84,8 @@ def conv_transpose2d(
 def batch_norm(input: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
     """Batch norm in inference: (x − mean) / √(variance + ε) · γ + β, channel by channel. Ioffe & Szegedy 2015."""
     shape = (1, -1, 1, 1)
+    assert norm.running_mean is not None, "the norm keeps no running statistics"
+    assert norm.running_var is not None, "the norm keeps no running statistics"
     mean, variance = norm.running_mean.view(shape), norm.running_var.view(shape)
     return (input - mean) / torch.sqrt(variance + norm.eps) * norm.weight.view(shape) + norm.bias.view(shape)
 

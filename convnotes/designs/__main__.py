@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,8 +38,7 @@ def measure(
     Raises `BudgetTooSmall` where the narrowest network of the design has more parameters than the budget.
     """
     counts, dtype = count(design, budget, split), precision(name, device)
-    options = {"seeds": seeds, "epochs": epochs, "device": device}
-    trained = train_all(design, counts.widths, split.to(dtype=dtype), **options)
+    trained = train_all(design, counts.widths, split.to(dtype=dtype), seeds=seeds, epochs=epochs, device=device)
     return Row(
         data=name,
         budget=budget,
@@ -92,7 +92,7 @@ class Run:
             seconds = time.perf_counter() - start
             self.say(f"{at} {row.params:,} parameters{missed}, test accuracy {accuracy}, {seconds:.0f} s")
 
-    def time(self, split: Split, wanted: list[tuple], again: bool, rounds: int, device: str) -> None:
+    def time(self, split: Split, wanted: list[tuple[Any, ...]], again: bool, rounds: int, device: str) -> None:
         """Time the rows of each group of `wanted` in turn, where one lacks its times or all shall be timed again."""
         for group in dict.fromkeys(wanted):
             rows = [row for row in self.rows.values() if row.group == group]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -56,12 +56,12 @@ class Design:
     least: int = 2
     field: Literal["fixed", "bound", "start"] = "fixed"
     stand_in: Make | None = None
-    groups: Callable[[nn.Module, float, float], list[dict]] | None = None
+    groups: Callable[[nn.Module, float, float], list[dict[str, Any]]] | None = None
     steer: Steer | None = None
 
 
 def conv(kernel_size: int) -> Make:
-    def make(before: int, after: int, place: int = 0) -> nn.Module:
+    def make(before: int, after: int, place: int) -> nn.Module:
         return nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2, bias=False)
 
     return make
@@ -118,7 +118,7 @@ def _deformable(before: int, after: int, place: int) -> nn.Module:
 
 def _non_local(before: int, after: int, place: int) -> nn.Module:
     """A plain kernel, its norm and ReLU, and a non-local block behind."""
-    plain = [conv(3)(before, after), nn.BatchNorm2d(after), nn.ReLU()]
+    plain = [conv(3)(before, after, place), nn.BatchNorm2d(after), nn.ReLU()]
     return nn.Sequential(*plain, NonLocal2d(after)) if place == PLACES - 1 else nn.Sequential(*plain)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec, TypedDict, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,9 @@ from convnotes.designs.network import Fit, Network, Widths, fit_budget
 from convnotes.kernels import backend
 from convnotes.measure import Timing, compare, cost, peak_memory, receptive_field
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 BUDGETS = (1800, 5000, 14000)  # parameters
 RATES = (0.1, 0.3)  # learning rates that seed 0 tries
 BATCH = 32  # pictures of a training step, and of a timed call
@@ -35,11 +39,11 @@ BUNDLED: dict[str, Callable[[], Split]] = {
 }
 
 
-def in_torch(function: Callable) -> Callable:
+def in_torch(function: Callable[P, R]) -> Callable[P, R]:
     """The function, with every operator computed by plain torch."""
 
     @functools.wraps(function)
-    def call(*arguments, **options):
+    def call(*arguments: P.args, **options: P.kwargs) -> R:
         with backend.use("torch"):
             return function(*arguments, **options)
 
@@ -85,13 +89,14 @@ def count(design: str, budget: int, split: Split) -> Counts:
     """
     fit = _fitted(design, budget, split)
     shape = tuple(split.train_x.shape[1:])
-    made, options = Network(design, fit.widths, **_sizes(split)), {"widths": fit.widths} | _sizes(split)
+    made = Network(design, fit.widths, **_sizes(split))
     costs = cost(made, (1, *shape))
-    seen = float(receptive_field(Network(design, stand_in=True, **options)).size)
+    seen = receptive_field(Network(design, fit.widths, stand_in=True, **_sizes(split))).size
+    assert not isinstance(seen, tuple), "all designs see squares"
     step = training_step(made, torch.zeros(BATCH, *shape), torch.zeros(BATCH, dtype=torch.int64))
     return Counts(
         fit.widths, fit.params, fit.off, costs.macs, costs.adds, costs.activation_bytes, costs.moved_bytes,
-        peak_memory(step), seen, DESIGNS[design].field,
+        peak_memory(step), float(seen), DESIGNS[design].field,
     )  # fmt: skip
 
 
@@ -99,7 +104,12 @@ def _fitted(design: str, budget: int, split: Split) -> Fit:
     return fit_budget(design, budget, **_sizes(split))
 
 
-def _sizes(split: Split) -> dict[str, int]:
+class _Sizes(TypedDict):
+    channels: int
+    num_classes: int
+
+
+def _sizes(split: Split) -> _Sizes:
     return {"channels": split.train_x.shape[1], "num_classes": len(split.classes)}
 
 
@@ -162,21 +172,22 @@ def train_all(
     The test pictures take no part in the choice. A rate at which the loss leaves all bounds is not chosen; raises
     `FloatingPointError` where no rate is left, and where a later seed diverges.
     """
-    options, tried = {"epochs": epochs, "device": device}, {}
+    once = functools.partial(train_design, design, widths, split, epochs=epochs, device=device)
+    tried = {}
     for lr in RATES:
         with contextlib.suppress(FloatingPointError):
-            tried[lr] = train_design(design, widths, split, seed=0, lr=lr, **options)
+            tried[lr] = once(seed=0, lr=lr)
     if not tried:
         raise FloatingPointError(f"{design} with widths {widths} diverges at each of the rates {RATES}")
     best = min(tried, key=lambda lr: tried[lr].loss[-1])
-    others = [train_design(design, widths, split, seed=n, lr=best, **options) for n in range(1, seeds)]
+    others = [once(seed=n, lr=best) for n in range(1, seeds)]
     return Trained(best, tuple(history.test_accuracy[-1] for history in (tried[best], *others)))
 
 
-def training_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor, design: str | None = None) -> Callable[[], None]:
+def training_step(model: Network, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
     """A call that trains `model` by one step on (x, y); at a learning rate of 0, so that it can be repeated."""
     model.train()
-    optimizer = stepper(model, design or model.design, lr=0.0)
+    optimizer = stepper(model, model.design, lr=0.0)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -195,7 +206,9 @@ class Times:
 
 
 @in_torch
-def time_all(fits: dict[str, Widths], split: Split, *, rounds: int = 9, device: str = "cpu") -> dict[str, Times]:
+def time_all(
+    fits: Mapping[str, Sequence[int]], split: Split, *, rounds: int = 9, device: str = "cpu"
+) -> dict[str, Times]:
     """Time inference and training step of several designs in turn, round by round, in float32."""
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(BATCH, *split.train_x.shape[1:], generator=generator).to(device)

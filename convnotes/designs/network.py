@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -58,7 +59,7 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, design: str, widths: Widths, channels: int = 1, num_classes: int = 10, stand_in: bool = False
+        self, design: str, widths: Sequence[int], channels: int = 1, num_classes: int = 10, stand_in: bool = False
     ) -> None:
         super().__init__()
         known = design_named(design)
@@ -85,7 +86,7 @@ class Network(nn.Module):
         return self.head(self.stage2(self.stage1(self.stem(input))))
 
 
-def _pairs(widths: Widths) -> tuple[tuple[int, int], ...]:
+def _pairs(widths: Sequence[int]) -> tuple[tuple[int, int], ...]:
     """(in, out) channels of the blocks."""
     return tuple(itertools.pairwise((STEM, *widths)))
 
@@ -129,7 +130,8 @@ def fit_budget(name: str, budget: int, channels: int = 1, num_classes: int = 10)
     check_channels(budget=budget)
     step, least = design.step, -(-design.least // design.step) * design.step
 
-    def fit(*widths: int) -> Fit:
+    def fit(first: int, second: int, third: int) -> Fit:
+        widths = (first, second, third)
         params = parameters(name, widths, channels, num_classes)
         return Fit(widths, params, params / budget - 1)
 

@@ -87,18 +87,19 @@ class Row:
     def timed(self, inference: Timing, step: Timing, timed_on: str) -> Row:
         """The same row with these times, in milliseconds to a tenth of a microsecond."""
         numbers = [round(1e3 * t, 4) for one in (inference, step) for t in (one.median, one.p20, one.p80)]
-        return dataclasses.replace(self, **dict(zip(TIMES, [*numbers, timed_on], strict=True)))
+        times: dict[str, Any] = dict(zip(TIMES, [*numbers, timed_on], strict=True))
+        return dataclasses.replace(self, **times)
 
 
 COLUMNS = columns(Row)
 
 
-def read(file: str | os.PathLike) -> list[Row]:
+def read(file: str | os.PathLike[str]) -> list[Row]:
     """The rows of `file`. Raises `ValueError` for another file than `write` makes, naming the line."""
     return read_rows(file, Row, "table of designs")
 
 
-def write(file: str | os.PathLike, rows: Iterable[Row]) -> None:
+def write(file: str | os.PathLike[str], rows: Iterable[Row]) -> None:
     """Write `rows` in order of data, budget and design. What was there is replaced as a whole, or not at all."""
     places = {name: place for place, name in enumerate(DESIGNS)}
     ordered = sorted(rows, key=lambda row: (row.data, row.budget, places.get(row.design, len(places)), str(row.key)))

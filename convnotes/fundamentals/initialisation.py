@@ -16,11 +16,13 @@ Chapter fundamentals/initialisation. `reset_all` is what networks draw their wei
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from convnotes.geometry import weight_of
 
 Scheme = Literal["he", "xavier", "normal", "orthogonal", "lsuv"]
 
@@ -87,8 +89,9 @@ def initialise(
             if isinstance(part, _NORMS):
                 part.reset_parameters()
         for layer in layers:
-            if getattr(layer, "bias", None) is not None:
-                nn.init.zeros_(layer.bias)
+            bias = getattr(layer, "bias", None)
+            if bias is not None:
+                nn.init.zeros_(bias)
         once = [own for n, own in enumerate(layers) if all(own.weight is not other.weight for other in layers[:n])]
         for layer in once:
             _draw(layer, scheme, options, generator)
@@ -107,8 +110,8 @@ def fans(layer: nn.Module) -> tuple[float, float]:
     away from the border. `torch.nn.init` leaves groups and strides out of the fan-out, and reads a transposed kernel
     as a plain one.
     """
-    first, second = layer.weight.shape[:2]
-    taps = math.prod(layer.weight.shape[2:])
+    first, second, *sides = weight_of(layer).shape
+    taps = math.prod(sides)
     stride = getattr(layer, "stride", 1)
     along = second * taps
     across = first / getattr(layer, "groups", 1) * taps / (math.prod(stride) if isinstance(stride, tuple) else stride)
@@ -121,8 +124,9 @@ def reset_all(module: nn.Module) -> None:
     A part that resets its own parts is asked once and not gone into.
     """
     for child in module.children():
-        if callable(getattr(child, "reset_parameters", None)):
-            child.reset_parameters()
+        reset = getattr(child, "reset_parameters", None)
+        if callable(reset):
+            reset()
         else:
             reset_all(child)
 
@@ -153,7 +157,7 @@ def _has_kernel(layer: nn.Module) -> bool:
     if isinstance(layer, (nn.modules.conv._ConvNd, nn.Linear)):
         return True
     named = all(hasattr(layer, name) for name in ("in_channels", "out_channels", "weight"))
-    return named and layer.weight.dim() >= 3 and "weight" not in getattr(layer, "templates", ())
+    return named and weight_of(layer).dim() >= 3 and "weight" not in getattr(layer, "templates", ())
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:
@@ -185,7 +189,7 @@ def _starting_at_zero(module: nn.Module) -> Iterator[nn.Parameter]:
 
 
 def _draw(layer: nn.Module, scheme: str, options: dict[str, Any], generator: torch.Generator | None) -> None:
-    weight = layer.weight
+    weight = weight_of(layer)
     dtype = torch.promote_types(weight.dtype, torch.float32)
     drawn = torch.empty(weight.shape, dtype=dtype, device=weight.device if generator is None else generator.device)
     gain = nn.init.calculate_gain(options.get("nonlinearity", "linear"))
@@ -194,12 +198,12 @@ def _draw(layer: nn.Module, scheme: str, options: dict[str, Any], generator: tor
             nn.init.orthogonal_(part, gain, generator=generator)
     else:
         fan_in, fan_out = fans(layer)
-        deviation = {
+        deviation: dict[str, Callable[[], float]] = {
             "he": lambda: gain / math.sqrt(fan_in if options["mode"] == "fan_in" else fan_out),
             "xavier": lambda: gain * math.sqrt(2 / (fan_in + fan_out)),
             "normal": lambda: options["std"],
-        }[scheme]()
-        nn.init.normal_(drawn, std=deviation, generator=generator)
+        }
+        nn.init.normal_(drawn, std=deviation[scheme](), generator=generator)
     weight.copy_(drawn)
 
 
@@ -215,7 +219,7 @@ def _scale_by_layer(module: nn.Module, layers: list[nn.Module], batch: Tensor) -
         deviation = output.to(torch.promote_types(output.dtype, torch.float32)).std(correction=0)
         if not (deviation.isfinite() and deviation > 0):
             raise ValueError(f"lsuv: the output of {names[layer] or 'the module'} has the deviation {deviation.item()}")
-        layer.weight.div_(deviation)
+        weight_of(layer).div_(deviation)
         return output / deviation.to(output.dtype)
 
     modes = [(part, part.training) for part in module.modules()]

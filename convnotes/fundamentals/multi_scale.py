@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import IntOrPair, check_channels, check_images, check_least_size, pair
+from convnotes.geometry import IntOrPair, check_channels, check_images, check_least_size, pair, weight_of
 from convnotes.kernels.depthwise import DepthwiseConv2d
 
 
@@ -74,7 +74,7 @@ class MixedConv2d(nn.Module):
                     f"depthwise needs a whole number of kernels a channel, got {O} outputs for {C} inputs in part {n} "
                     f"of {self.in_splits} → {self.out_splits}"
                 )
-            padding = tuple(d * (size // 2) for d in self.dilation)
+            padding = (self.dilation[0] * (size // 2), self.dilation[1] * (size // 2))
             conv = (DepthwiseConv2d if depthwise else nn.Conv2d)(
                 C, O, size, self.stride, padding, self.dilation,
                 groups=C if depthwise else 1, bias=bias, device=device, dtype=dtype,
@@ -87,7 +87,7 @@ class MixedConv2d(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         convs = list(self.children())
-        check_images(input, convs[0].weight, self.in_channels, "MixedConv2d")
+        check_images(input, weight_of(convs[0]), self.in_channels, "MixedConv2d")
         check_least_size(input, 1, "MixedConv2d")
         parts = input.split(self.in_splits, dim=1)
         return torch.cat([conv(parts[n]) for n, conv in enumerate(convs)], dim=1)  # [B, O_m, H_out, W_out] each

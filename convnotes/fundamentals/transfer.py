@@ -12,11 +12,11 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from torch import nn
 
-from convnotes.geometry import check_channels
+from convnotes.geometry import Factory, check_channels, checked_padding, pair
 
 Freeze = Literal["none", "stem", "all"]
 
@@ -83,7 +83,7 @@ def hold(part: nn.Module) -> None:
         parameter.grad = None  # what is left of an earlier step would still move it
     for module in part.modules():
         if getattr(module, "running_mean", None) is not None:
-            module.train = functools.partial(_stay_in_eval, module)
+            vars(module)["train"] = functools.partial(_stay_in_eval, module)
             module.eval()
 
 
@@ -125,7 +125,7 @@ def _has_matrix(layer: nn.Module) -> bool:
     return any(parameter.dim() > 1 for parameter in layer.parameters(recurse=False))
 
 
-def _may_be_head(layer: nn.Module | None) -> bool:
+def _may_be_head(layer: nn.Module | None) -> TypeGuard[nn.Linear | nn.Conv2d]:
     return isinstance(layer, nn.Linear) or (
         isinstance(layer, nn.Conv2d) and set(layer.kernel_size) == {1} and layer.groups == 1
     )
@@ -148,11 +148,16 @@ def _renew(network: nn.Module, name: str, num_classes: int) -> None:
     """Put a new classifier in the place of the layer `name`, and its number of outputs into the modules around it."""
     parent, _, child = name.rpartition(".")
     old = network.get_submodule(name)
-    kw = {"bias": old.bias is not None, "device": old.weight.device, "dtype": old.weight.dtype}
+    assert _may_be_head(old)
+    kw = Factory(device=old.weight.device, dtype=old.weight.dtype)
+    new: nn.Module
     if isinstance(old, nn.Linear):
-        new = nn.Linear(old.in_features, num_classes, **kw)
+        new = nn.Linear(old.in_features, num_classes, old.bias is not None, **kw)
     else:
-        new = nn.Conv2d(old.in_channels, num_classes, 1, old.stride, old.padding, padding_mode=old.padding_mode, **kw)
+        new = nn.Conv2d(
+            old.in_channels, num_classes, 1, pair(old.stride), checked_padding(old.padding),
+            bias=old.bias is not None, padding_mode=old.padding_mode, **kw,
+        )  # fmt: skip
     setattr(network.get_submodule(parent), child, new.train(old.training))
     while True:
         around = network.get_submodule(parent)

@@ -12,6 +12,7 @@ kernel, and one table of slopes, serve every order.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -55,6 +56,7 @@ def contract(
     Differentiable any number of times, forwards and backwards, and mapped by vmap.
     """
     tensors = (input, weight, at_output, at_input, at_weight)
+    call: Callable[..., Tensor]
     if torch.compiler.is_compiling():
         call = torch.ops.convnotes.adder
     elif watched(*tensors):
@@ -108,9 +110,10 @@ def _gradients(call, ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         return call(input, weight, *rest, slot, slope, *geometry, negative)
 
     def by_difference(axis: int, slot: str, tensor: Tensor) -> Tensor:
-        if SLOPES[ctx.slope] is None:
+        derived = SLOPES[ctx.slope]
+        if derived is None:
             return torch.zeros_like(tensor)
-        slopes = opened(slot, SLOPES[ctx.slope][axis], negative != (slot == "weight"))  # d(x − w)/dw = −1
+        slopes = opened(slot, derived[axis], negative != (slot == "weight"))  # d(x − w)/dw = −1
         return slopes if factor[slot] is None else slopes * factor[slot]
 
     needed = ctx.needs_input_grad
@@ -122,11 +125,11 @@ def _gradients(call, ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 def _vmap(call, info, in_dims, *inputs):
     """The mapped dimension joins the groups: one call, whatever is mapped."""
-    tensors, (slot, slope, stride, padding, dilation, groups, negative) = inputs[:5], inputs[5:]
+    slot, slope, stride, padding, dilation, groups, negative = inputs[5:]
     places = (1, 0, 1, 1, 0)  # weights [V·O, …], maps [B, V·C, H, W]
     tensors = [
         None if tensor is None else joined(tensor, dim, at, info.batch_size)
-        for tensor, dim, at in zip(tensors, in_dims[:5], places, strict=True)
+        for tensor, dim, at in zip(inputs[:5], in_dims[:5], places, strict=True)
     ]
     result = call(*tensors, slot, slope, stride, padding, dilation, info.batch_size * groups, negative)
     at = 0 if slot == "weight" else 1

@@ -59,7 +59,7 @@ def _block(slope: str, rows: int):
             index = functools.partial(ir.Constant, _INDEX)
             start = builder.mul(first_row, index(width))
             cells = [(r, builder.add(start, index(r * width + p))) for r in range(rows) for p in places]
-            x = [vectors.load(X, cell) for _, cell in cells] if slope in ("clamp", "sign") else None
+            x = [vectors.load(X, cell) for _, cell in cells] if slope in ("clamp", "sign") else []
 
             def body(k, totals):
                 at_tap = builder.mul(k, index(width + vectors.lanes))

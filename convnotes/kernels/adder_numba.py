@@ -28,7 +28,11 @@ from torch import Tensor
 from convnotes.kernels import adder_loops as loops
 from convnotes.kernels.adder_tiles import contract_in_tiles, room
 from convnotes.kernels.jobs import run
+from convnotes.kernels.vectors import lanes
 
+Pair = tuple[int, int]
+Sides = tuple[int, int, int, int]
+Taps = tuple[tuple[int, int, int], ...]
 _KINDS = {"distance": loops.DISTANCE, "paper": loops.DISTANCE, "clamp": loops.CLAMP, "sign": loops.SIGN}
 
 
@@ -55,13 +59,16 @@ def contract(
     plain = at_input is None and at_weight is None and input.numel() > 0 and weight.numel() > 0
     if plain and slot == "output" and at_output is None and slope in ("distance", "paper"):
         return _forward(input, weight, *geometry)
-    sent = at_output is not None and at_output.numel() > 0
-    if plain and slot == "input" and sent and slope in ("clamp", "sign") and math.isfinite(weight.sum()):
-        return _input_gradient(input, weight, at_output, slope, *geometry)
+    sent = None if at_output is None or at_output.numel() == 0 else at_output
+    sloped = plain and slot == "input" and slope in ("clamp", "sign")
+    if sloped and sent is not None and math.isfinite(weight.sum()):
+        return _input_gradient(input, weight, sent, slope, *geometry)
     return contract_in_tiles(input, weight, at_output, at_input, at_weight, slot, slope, *geometry)
 
 
-def _forward(input, weight, stride, padding, dilation, groups, negative) -> Tensor:
+def _forward(
+    input: Tensor, weight: Tensor, stride: Pair, padding: Sides, dilation: Pair, groups: int, negative: bool
+) -> Tensor:
     result = room(input, weight, "output", stride, padding, dilation)
     if result.numel() == 0:
         return result
@@ -74,7 +81,7 @@ def _forward(input, weight, stride, padding, dilation, groups, negative) -> Tens
     return _summed("distance", source, taps, kernel, None, result, negative)
 
 
-def _parted(input: Tensor, stride: tuple[int, int], remainders) -> tuple[Tensor, list[tuple[int, int]]]:
+def _parted(input: Tensor, stride: Pair, remainders: set[Pair]) -> tuple[Tensor, list[tuple[int, int]]]:
     """Pictures `[B, C, parts, rows, columns]` of every stride-th row and column, and by which remainders."""
     (sy, sx), parts = stride, sorted(remainders)
     if (sy, sx) == (1, 1):
@@ -87,7 +94,17 @@ def _parted(input: Tensor, stride: tuple[int, int], remainders) -> tuple[Tensor,
     return source, parts
 
 
-def _input_gradient(input, weight, sent, slope, stride, padding, dilation, groups, negative) -> Tensor:
+def _input_gradient(
+    input: Tensor,
+    weight: Tensor,
+    sent: Tensor,
+    slope: str,
+    stride: Pair,
+    padding: Sides,
+    dilation: Pair,
+    groups: int,
+    negative: bool,
+) -> Tensor:
     result = room(input, weight, "input", stride, padding, dilation)
     (H, W), (O, _, KH, KW), (OH, OW), G = input.shape[2:], weight.shape, sent.shape[2:], groups
     by_row = _remainders(H, OH, KH, stride[0], dilation[0], padding[0])
@@ -113,7 +130,9 @@ def _input_gradient(input, weight, sent, slope, stride, padding, dilation, group
 
 
 @functools.lru_cache(1024)
-def _remainders(size: int, sent: int, taps: int, stride: int, dilation: int, before: int):
+def _remainders(
+    size: int, sent: int, taps: int, stride: int, dilation: int, before: int
+) -> list[tuple[list[tuple[int, int]], list[int]]]:
     """Along one axis of `size` pixels, for each remainder r by the stride: which taps meet the pixels m·stride + r.
 
     Returns for each r the pairs (tap, offset), by which pixel m meets place m + offset, and the pixels m without any.
@@ -127,7 +146,9 @@ def _remainders(size: int, sent: int, taps: int, stride: int, dilation: int, bef
     return found
 
 
-def _summed(slope, source, taps, kernel, own, result, negative) -> Tensor:
+def _summed(
+    slope: str, source: Tensor, taps: Taps, kernel: Tensor, own: Tensor | None, result: Tensor, negative: bool
+) -> Tensor:
     """Fill `result` `[B, G·N, H, W]` by the sums above.
 
     `source` `[B, G·M, parts, rows, columns]`; a tap (part, i, j) sees from a place the one i rows below and j columns
@@ -149,12 +170,12 @@ def _summed(slope, source, taps, kernel, own, result, negative) -> Tensor:
     sizes = (B, G, N, K // T, T, H, W, parts * rows_there * pitch, rows_there, pitch)
     own = total if own is None else own
     given = (kind, source, _starts(taps, rows_there * pitch), weight, weight_sums, own, total)
-    tiles = G * -(-B * H * W // (loops.VECTORS * loops.lanes(source.element_size())))
+    tiles = G * -(-B * H * W // (loops.VECTORS * lanes(source.element_size())))
     run(loops.sum_tiles, result.dtype, tiles, torch.get_num_threads(), *given, 1, -1 if negative else 1, sizes)
     return result if total is result else result.copy_(total)
 
 
 @functools.lru_cache(1024)
-def _starts(taps: tuple[tuple[int, int, int], ...], part: int) -> np.ndarray:
+def _starts(taps: Taps, part: int) -> np.ndarray:
     """For each tap, where its part begins in a plane, and how many rows and columns from the place it lies."""
     return np.array(taps, np.int64) * (part, 1, 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -40,9 +40,10 @@ def contract_in_tiles(
     if input.numel() == 0 or result.numel() == 0:
         return result.zero_()
     wide = torch.float64 if input.dtype == torch.float64 else torch.float32
-    if slot == "weight" and slope == "difference" and at_input is None and at_weight is None:
-        factors = (t.to(wide) for t in (input, weight, at_output))
-        result.copy_(_difference_by_weight(*factors, stride, padding, dilation, G))
+    alone = at_input is None and at_weight is None
+    if slot == "weight" and slope == "difference" and alone and at_output is not None:
+        x, w, sent = (t.to(wide) for t in (input, weight, at_output))
+        result.copy_(_difference_by_weight(x, w, sent, stride, padding, dilation, G))
         return result.neg_() if negative else result
     x = _padded(input, padding, wide)  # [B, H, W, G·C]
     H, W = _places(input, weight, stride, padding, dilation)
@@ -68,6 +69,7 @@ def contract_in_tiles(
         for place, outputs, d in tiles:
             y[place][..., outputs] = d.sum(-1)
     elif slot == "weight":
+        assert g is not None, "only the slot that is open has no factor of its own"
         sums = torch.zeros_like(kernel)
         for place, outputs, d in tiles:
             d = d.flatten(0, 2).flatten(1, 2)  # [places, G·n, K]
@@ -75,6 +77,7 @@ def contract_in_tiles(
             sums[:, outputs] += torch.bmm(sent.t().unsqueeze(1), d.transpose(0, 1)).view(G, -1, K)
         result.copy_(sums.view(G * O, KH, KW, C).permute(0, 3, 1, 2))
     else:
+        assert g is not None, "only the slot that is open has no factor of its own"
         padded = torch.zeros_like(x)
         back = windows(padded)
         taps = [back[..., u, v, :] for u in range(KH) for v in range(KW)]  # the pixels [B, H, W, G, C] that a tap reads
@@ -100,13 +103,15 @@ def _differences(
 
     `windows` and `t` `[B, H, W, G, KH, KW, C]`, `kernel` and `r` `[G, O, K]`; the outputs run fastest.
     """
-    sizes, (G, O, K) = windows.shape[:3], kernel.shape
+    (B, H, W), (G, O, K) = windows.shape[:3], kernel.shape
+    sizes = (B, H, W)
     n = min(O, _OUTPUTS)
     box = _box(sizes, max(1, _TILE.get(kernel.device.type, _TILE["cpu"]) // (G * n * K)))
     buffer = kernel.new_empty(math.prod(box) * G * n * K)
     starts = [range(0, size, step) for size, step in zip(sizes, box, strict=True)]
     for corner in itertools.product(*starts):
-        place = tuple(slice(start, start + step) for start, step in zip(corner, box, strict=True))
+        b, h, w = (slice(start, start + step) for start, step in zip(corner, box, strict=True))
+        place = (b, h, w)
         patch = windows[place].flatten(-3).unsqueeze(4)  # [b, h, w, G, 1, K], copied once for all outputs
         factor = None if t is None else t[place].flatten(-3).unsqueeze(4)
         for first in range(0, O, n):
@@ -135,7 +140,15 @@ def _slope(d: Tensor, name: str) -> None:
         d.fill_(1)
 
 
-def _difference_by_weight(input, weight, sent, stride, padding, dilation, groups) -> Tensor:
+def _difference_by_weight(
+    input: Tensor,
+    weight: Tensor,
+    sent: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> Tensor:
     """Σ g·(x − w): the weight gradient of a convolution, and w as often as there are places (padding counts)."""
     top, bottom, left, right = padding
     if (top, left) != (bottom, right):
@@ -154,21 +167,34 @@ def _padded(images: Tensor, padding: tuple[int, int, int, int], dtype: torch.dty
     return padded
 
 
-def _places(input, weight, stride, padding, dilation) -> tuple[int, int]:
+def _places(
+    input: Tensor,
+    weight: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+) -> tuple[int, int]:
     sizes = []
     for axis in (0, 1):
         padded = input.shape[2 + axis] + padding[2 * axis] + padding[2 * axis + 1]
         sizes.append((padded - dilation[axis] * (weight.shape[2 + axis] - 1) - 1) // stride[axis] + 1)
-    return tuple(sizes)
+    return sizes[0], sizes[1]
 
 
-def room(input, weight, slot, stride, padding, dilation) -> Tensor:
+def room(
+    input: Tensor,
+    weight: Tensor,
+    slot: str,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+) -> Tensor:
     """Room for the result, in the memory format of what it goes with."""
     if slot == "weight":
         return weight.new_empty(weight.shape)
     last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
     layout = torch.channels_last if last else torch.contiguous_format
-    shape = input.shape
+    shape: Sequence[int] = input.shape
     if slot == "output":
         shape = (shape[0], weight.shape[0], *_places(input, weight, stride, padding, dilation))
     return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=layout)
@@ -180,4 +206,5 @@ def _box(sizes: tuple[int, int, int], places: int) -> tuple[int, int, int]:
     for size in reversed(sizes):
         parts = -(-size // min(size, max(1, places // math.prod(box))))
         box.append(-(-size // parts))
-    return tuple(reversed(box))
+    columns, rows, pictures = box
+    return pictures, rows, columns

@@ -38,7 +38,8 @@ def attention(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
 
 def _fused(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
     width = _width(q, g)
-    y = F.scaled_dot_product_attention(*(_rows(t, width).unsqueeze(1) for t in (q, k, g)), scale=scale)
+    q, k, v = (_rows(t, width).unsqueeze(1) for t in (q, k, g))
+    y = F.scaled_dot_product_attention(q, k, v, scale=scale)
     return y.squeeze(1)[..., : g.shape[1]]
 
 
@@ -87,7 +88,8 @@ class _TwiceDifferentiable(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if not torch.is_grad_enabled():
             return None, None, None, gradient, None
-        return *_through_pairs(ctx, *ctx.saved_tensors, gradient), None, None
+        q, k, g = ctx.saved_tensors
+        return *_through_pairs(ctx, q, k, g, gradient), None, None
 
 
 def _queries(q: Tensor) -> int:
@@ -101,9 +103,9 @@ def _by_blocks(q: Tensor, k: Tensor, g: Tensor, scale: float) -> bool:
         return False
     if q.device.type != "cpu" or q.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
         return False
-    width = _width(q, g)
-    alike = (t.new_empty(width).expand(t.shape[0], 1, t.shape[2], width) for t in (q, k, g))
-    return torch._fused_sdp_choice(*alike, scale=scale) == _FUSED
+    width = max(q.shape[1], g.shape[1])
+    q, k, v = (t.new_empty(width).expand(t.shape[0], 1, t.shape[2], width) for t in (q, k, g))
+    return torch._fused_sdp_choice(q, k, v, scale=scale) == _FUSED
 
 
 def _mapped(gradient: Tensor) -> bool:

@@ -21,21 +21,22 @@ import contextlib
 import functools
 import importlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 Name = Literal["auto", "torch", "numba", "triton"]
 VARIABLE = "CONVNOTES_BACKEND"
-DEVICE = {"triton": "cuda", "numba": "cpu"}  # the special ones, the fastest first; a test may lend triton the CPU
+# The special ones, the fastest first; a test may lend triton the CPU.
+DEVICE: dict[Name, str] = {"triton": "cuda", "numba": "cpu"}
 # What "auto" may take: a backend whose kernels have run, and been timed, on a device of their kind.
-MEASURED = ("numba",)
+MEASURED: tuple[Name, ...] = ("numba",)
 # operator → backend → dtypes that it has kernels for
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32)
-KERNELS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
+KERNELS: dict[str, dict[Name, tuple[torch.dtype, ...]]] = {
     "adder": {"numba": (torch.float32, torch.float64), "triton": (*_FLOATS, torch.float64)},
     "deform_conv2d": {"numba": (torch.float32, torch.float64), "triton": _FLOATS},
     "depthwise_conv2d": {"numba": (torch.float32, torch.float64)},
@@ -43,7 +44,8 @@ KERNELS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
     "shift_pointwise": {"triton": _FLOATS},
 }
 _EXTRA = {"numba": "fast", "triton": "gpu"}
-_choice: ContextVar[str | None] = ContextVar("convnotes backend", default=None)
+_NAMES: dict[str, Name] = {name: name for name in get_args(Name)}
+_choice: ContextVar[Name | None] = ContextVar("convnotes backend", default=None)
 
 
 class use:
@@ -64,20 +66,20 @@ class use:
     def __enter__(self) -> use:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         _choice.set(self._before)
 
     def __repr__(self) -> str:
         return f"use({self._name!r})"
 
 
-def remember(ctx) -> None:
+def remember(ctx: Any) -> None:
     """Keep the choice that this thread or task has made, if any, for `as_remembered`."""
     ctx.backend = _choice.get()
 
 
 @contextlib.contextmanager
-def as_remembered(ctx):
+def as_remembered(ctx: Any) -> Iterator[None]:
     """Inside: the choice of the forward pass. A backward pass may run in another thread, as it does on CUDA."""
     if ctx.backend is None:
         yield
@@ -89,32 +91,32 @@ def as_remembered(ctx):
         _choice.reset(token)
 
 
-def available() -> tuple[str, ...]:
+def available() -> tuple[Name, ...]:
     """The backends that can run on this machine, the fastest first."""
     return (*(name for name in DEVICE if _obstacle(name) is None), "torch")
 
 
-def chosen(op: str, tensors: Iterable[Tensor | None]) -> str:
+def chosen(op: str, tensors: Iterable[Tensor | None]) -> Name:
     """The backend that computes the operator `op` for these tensors (None among them counts for nothing).
 
     Raises `ValueError` for a bad CONVNOTES_BACKEND, `RuntimeError` for a named backend that cannot run here or not for
     the device of the tensors.
     """
-    tensors = [t for t in tensors if t is not None]
+    given = [t for t in tensors if t is not None]
     name = _choice.get()
     if name is None:
         name = _checked(os.environ.get(VARIABLE) or "auto", VARIABLE)
     if name == "torch":
         return name
     kernels = KERNELS.get(op, {})
-    devices, dtypes = {t.device.type for t in tensors}, {t.dtype for t in tensors}
+    devices, dtypes = {t.device.type for t in given}, {t.dtype for t in given}
 
-    def has_kernel(backend: str) -> bool:
+    def has_kernel(backend: Name) -> bool:
         return len(dtypes) == 1 and dtypes <= set(kernels.get(backend, ()))
 
     if name == "auto":
-        able = (b for b in MEASURED if devices == {DEVICE[b]} and has_kernel(b) and _obstacle(b) is None)
-        return next(able, "torch")
+        fastest = (b for b in MEASURED if devices == {DEVICE[b]} and has_kernel(b) and _obstacle(b) is None)
+        return next(fastest, "torch")
     if devices - {DEVICE[name]}:
         able = [b for b in available() if b == "torch" or devices == {DEVICE[b]}]
         raise RuntimeError(
@@ -124,9 +126,10 @@ def chosen(op: str, tensors: Iterable[Tensor | None]) -> str:
     return name if has_kernel(name) else "torch"
 
 
-def _checked(name: str, where: str) -> str:
-    if name not in ("auto", "torch", *DEVICE):
-        raise ValueError(f'{where} must be "auto", "torch", "numba" or "triton", got {name!r}')
+def _checked(given: str, where: str) -> Name:
+    name = _NAMES.get(given)
+    if name is None:
+        raise ValueError(f'{where} must be "auto", "torch", "numba" or "triton", got {given!r}')
     obstacle = None if name in ("auto", "torch") else _obstacle(name)
     if obstacle is not None:
         raise RuntimeError(f"the backend {name!r} cannot run: {obstacle}; what can: {', '.join(available())}")
@@ -134,7 +137,7 @@ def _checked(name: str, where: str) -> str:
 
 
 @functools.cache
-def _obstacle(name: str) -> str | None:
+def _obstacle(name: Name) -> str | None:
     """Why a backend cannot run on this machine, or None."""
     try:
         importlib.import_module(name)

@@ -19,7 +19,7 @@ _made: dict[Hashable, Any] = {}
 _compiling = threading.Lock()
 
 
-def loop(function: Callable) -> Callable:
+def loop(function: Callable[..., Any]) -> Any:
     """Compile `function` at its first call, without Python's lock; kept beside its file, or in the user's cache.
 
     Where neither can be written, it is compiled anew in each process. Numba's cache looks at the date of the function's
@@ -45,7 +45,7 @@ def _dates(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
-def c_function(function: Callable):
+def c_function(function: Callable[..., Any]) -> Any:
     """Compile a function of the address of whole numbers for C, with its `address`, at once; kept as by `loop`."""
     numbers = types.CPointer(types.int64)
     try:  # as `numba.cfunc` does it, with the dates added
@@ -73,10 +73,10 @@ def once(key: Hashable, make: Callable[[], Any]) -> Any:
 class _Notice(event.Listener):
     said = False
 
-    def on_start(self, event) -> None:
+    def on_start(self, event: object) -> None:
         if not _Notice.said:
             _Notice.said = True
             print("convnotes: numba compiles a few loops, once on this machine …", file=sys.stderr, flush=True)
 
-    def on_end(self, event) -> None:
+    def on_end(self, event: object) -> None:
         pass

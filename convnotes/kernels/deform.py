@@ -11,6 +11,8 @@ sort of `index`, by row of t: nothing is added atomically, and the result does n
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -95,13 +97,16 @@ class _Trilinear(torch.autograd.Function):
         """One table below the other, and the indices moved down with them."""
         *tensors, rows = inputs
         n = info.batch_size
-        *factors, index = (
-            None if t is None else t.expand(n, *t.shape) if dim is None else t.movedim(dim, 0)
-            for t, dim in zip(tensors, in_dims[:4], strict=True)
-        )
+        *factors, index = (_stacked(t, dim, n) for t, dim in zip(tensors, in_dims[:4], strict=True))
         index = index + rows * torch.arange(n, device=index.device).view(n, 1, 1)
         factors = [None if f is None else f.flatten(0, 1) for f in factors]
         return _Trilinear.apply(*factors, index.flatten(0, 1), n * rows).unflatten(0, (n, -1)), 0
+
+
+def _stacked(tensor: Any, dim: int | None, size: int) -> Any:
+    if tensor is None:
+        return None
+    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
 
 def _replaced(factors: list[Tensor | None], n: int, by: Tensor | None) -> list[Tensor | None]:

@@ -15,6 +15,8 @@ gradient of the weight. All sums run in one order: they have the same bits on an
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ from torch import Tensor
 from convnotes.kernels import deform_loops
 from convnotes.kernels.jobs import run
 from convnotes.kernels.product_loops import packed, product, sample_and_multiply
+from convnotes.kernels.vectors import lanes
 
 _COLUMNS = 2 * 2**20  # bytes of them at a time
 _PICTURES = 2 * 2**20  # bytes of them at a time
@@ -40,7 +43,7 @@ def forward(
 ) -> Tensor:
     """Fill `out` `[B, O, h, w]`; `padding` is (top, left). No derivatives, and no bias."""
     kernel = _matrices(weight, input.shape[1])
-    strips = packed(kernel[0]) if len(kernel) == 1 else None
+    strips = packed(kernel[0]) if len(kernel) == 1 else kernel
     for b in _blocks(input):
         work = _Work(input[b], offset[b], weight, None if mask is None else mask[b], stride, padding, dilation)
         last = out[b].permute(0, 2, 3, 1)
@@ -68,19 +71,19 @@ def backward(
     padding: tuple[int, int],
     dilation: tuple[int, int],
     needed: list[bool],
-) -> tuple[Tensor | None, Tensor, Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """The gradients of input, offset, weight and mask; those of input and weight are right only where `needed`."""
     kernel = _matrices(weight, input.shape[1])
     transposed, groups = kernel.transpose(1, 2).contiguous(), len(kernel)
-    strips = packed(transposed[0]) if groups == 1 else None
+    strips = packed(transposed[0]) if groups == 1 else transposed
     by_kernel, by_offset = torch.zeros_like(kernel), offset.new_empty(offset.shape)
-    by_mask = None if mask is None else mask.new_empty(mask.shape)
-    by_input = torch.empty_like(input) if needed[0] else None
+    by_mask = offset.new_empty(0) if mask is None else mask.new_empty(mask.shape)
+    by_input = torch.empty_like(input) if needed[0] else input.new_empty(0)
     for b in _blocks(input):
-        m, by_m = (None, offset.new_empty(0)) if mask is None else (mask[b], by_mask[b])
+        m, by_m = (None, by_mask) if mask is None else (mask[b], by_mask[b])
         work = _Work(input[b], offset[b], weight, m, stride, padding, dilation)
         g = grad[b].permute(0, 2, 3, 1).reshape(work.places, -1).contiguous()
-        by_table = torch.zeros_like(work.table) if needed[0] else None
+        by_table = torch.zeros_like(work.table) if needed[0] else input.new_empty(0)
         for start, stop in work.chunks():
             columns, sent = work.columns[: stop - start], g[start:stop]
             by_group = sent.unflatten(1, (groups, -1)).transpose(0, 1)
@@ -100,7 +103,7 @@ def backward(
         if needed[0]:
             by_input[b] = by_table[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
     by_weight = by_kernel.unflatten(1, (-1, weight.shape[1])).permute(0, 3, 2, 1).reshape(weight.shape)
-    return by_input, by_offset, by_weight, by_mask
+    return by_input, by_offset, by_weight, None if mask is None else by_mask
 
 
 def _blocks(input: Tensor) -> list[slice]:
@@ -118,7 +121,16 @@ def _matrices(weight: Tensor, channels: int) -> Tensor:
 class _Work:
     """What a block of pictures works on: the table of framed pixels, and room for a chunk of places."""
 
-    def __init__(self, input, offset, weight, mask, stride, padding, dilation) -> None:
+    def __init__(
+        self,
+        input: Tensor,
+        offset: Tensor,
+        weight: Tensor,
+        mask: Tensor | None,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        dilation: tuple[int, int],
+    ) -> None:
         (B, C, H, W), (_, c, KH, KW), (h, w) = input.shape, weight.shape, offset.shape[2:]
         self.K, self.groups, self.places = KH * KW, C // c, B * h * w
         self.offset_groups = G = offset.shape[1] // (2 * self.K)
@@ -144,10 +156,10 @@ class _Work:
             return columns[None]
         return columns.unflatten(1, (self.K, self.groups, -1)).permute(2, 0, 1, 3).flatten(2)
 
-    def arguments(self) -> tuple:
+    def arguments(self) -> tuple[Any, ...]:
         return (self.table, self.offset, self.mask, self.columns, self.first, *self.located, self.sizes)
 
-    def run(self, function, start: int, stop: int, *tensors: Tensor) -> None:
+    def run(self, function: Any, start: int, stop: int, *tensors: Tensor) -> None:
         """Call a loop of `deform_loops` for the places of a chunk."""
         run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *tensors, first=start)
 
@@ -158,7 +170,7 @@ class _Work:
 
     def scatter(self, start: int, stop: int, by_table: Tensor) -> None:
         """Add the gradients of the columns of a chunk to those of the pixels, channels shared among threads."""
-        C, lanes = self.table.shape[3] // self.offset_groups, deform_loops.lanes(by_table.element_size())
-        block = -(-C // (lanes * self.threads)) * lanes  # whole vectors, which no two threads write to
+        C, width = self.table.shape[3] // self.offset_groups, lanes(by_table.element_size())
+        block = -(-C // (width * self.threads)) * width  # whole vectors, which no two threads write to
         jobs, given = self.offset_groups * -(-C // block), (start, stop, block, *self.arguments(), by_table)
         run(deform_loops.collect, by_table.dtype, jobs, self.threads, *given)

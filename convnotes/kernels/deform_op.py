@@ -36,19 +36,19 @@ def deform(
     dilation: tuple[int, int],
 ) -> Tensor:
     """`[B, O, h, w]`, perhaps channels last: `deform_conv2d` without checks and bias; `padding` is (top, left)."""
-    tensors, narrow = (input, offset, weight, mask), autocast_dtype(input)
+    tensors: tuple[Tensor | None, ...] = (input, offset, weight, mask)
+    narrow = autocast_dtype(input)
     if input.dtype == torch.float64:
         narrow = None
     if narrow is not None:
         tensors = tuple(None if t is None else t.float() for t in tensors)
-    if not _as_one_operator(*tensors):
+    if not _as_one_operator(input.device.type, tensors):
         return deform_plain.forward(input, offset, weight, mask, stride, padding, dilation)
     result = torch.ops.convnotes.deform_conv2d(*tensors, stride, padding, dilation)
     return result if narrow is None else result.to(narrow)
 
 
-def _as_one_operator(*tensors: Tensor | None) -> bool:
-    device = tensors[0].device.type
+def _as_one_operator(device: str, tensors: tuple[Tensor | None, ...]) -> bool:
     if device == "meta":
         return False
     if torch.compiler.is_compiling():
@@ -92,21 +92,22 @@ def _backward(grad, *inputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     *call, needed = inputs
     fast = _fast((grad, *call[:4]))
     found = deform_plain.backward(grad, *call) if fast is None else fast.backward(grad, *call, needed)
-    room = _room(*call[:4], needed)  # in the memory formats that are promised
-    return tuple(
+    room = _room(call[:4], needed)  # in the memory formats that are promised
+    by_input, by_offset, by_weight, by_mask = (
         r if not wanted else value if value.stride() == r.stride() else r.copy_(value)
         for r, value, wanted in zip(room, found, needed, strict=True)
     )
+    return by_input, by_offset, by_weight, by_mask
 
 
 @_backward.register_fake
 def _(grad, input, offset, weight, mask, stride, padding, dilation, needed):
-    return _room(input, offset, weight, mask, needed)
+    return _room((input, offset, weight, mask), needed)
 
 
-def _room(input, offset, weight, mask, needed) -> tuple[Tensor, ...]:
-    tensors = zip((input, offset, weight, mask), needed, strict=True)
-    return tuple(torch.empty_like(t) if wanted else input.new_empty(0) for t, wanted in tensors)
+def _room(tensors, needed) -> tuple[Tensor, ...]:
+    nothing = tensors[0].new_empty
+    return tuple(torch.empty_like(t) if n else nothing(0) for t, n in zip(tensors, needed, strict=True))
 
 
 def _keep(ctx, inputs, output) -> None:

@@ -32,7 +32,7 @@ def forward(
     O, c, KH, KW = weight.shape
     h, w = offset.shape[2:]
     reads = _reads(input, offset, mask, (KH, KW), stride, padding, dilation)
-    samples = weighted_rows(reads.table, reads.weights, reads.index)
+    samples = weighted_rows(reads.table, reads.weights, reads.rows)
     samples = samples.to(weight.dtype).view(B * h * w, KH * KW, C // c, c).permute(2, 0, 1, 3)
     out = torch.bmm(samples.flatten(2), _kernels(weight, C // c))  # [groups, B·h·w, O/groups]
     return out.transpose(0, 1).reshape(B, h, w, O).permute(0, 3, 1, 2)
@@ -53,13 +53,13 @@ def backward(
     groups, K, G = C // c, KH * KW, offset.shape[1] // (2 * KH * KW)
     reads = _reads(input, offset, mask, (KH, KW), stride, padding, dilation)
     sent = grad.permute(0, 2, 3, 1).reshape(B * h * w, groups, O // groups).transpose(0, 1)
-    samples = weighted_rows(reads.table, reads.weights, reads.index)
+    samples = weighted_rows(reads.table, reads.weights, reads.rows)
     samples = samples.to(weight.dtype).view(B * h * w, K, groups, c).permute(2, 0, 1, 3).flatten(2)
     by_weight = torch.bmm(samples.transpose(1, 2), sent).view(groups, K, c, O // groups)
     columns = torch.bmm(sent, _kernels(weight, groups).transpose(1, 2)).view(groups, B * h * w, K, c)
     columns = columns.permute(1, 2, 0, 3).reshape(-1, C // G).to(reads.table.dtype)
-    by_table = table_gradient(reads.weights, columns, reads.index, len(reads.table)).view(B, H + 2, W + 2, C)
-    by_corner = weight_gradient(reads.table, columns, reads.index).view(*reads.below.shape, 4)
+    by_table = table_gradient(reads.weights, columns, reads.rows, len(reads.table)).view(B, H + 2, W + 2, C)
+    by_corner = weight_gradient(reads.table, columns, reads.rows).view(*reads.below.shape, 4)
     d00, d01, d10, d11 = by_corner.unbind(-1)
     below, right, m = reads.below, reads.right, 1 if reads.strength is None else reads.strength
     upper, lower = d00 * (1 - right) + d01 * right, d10 * (1 - right) + d11 * right
@@ -75,11 +75,11 @@ def backward(
 
 
 class _Reads(NamedTuple):
-    """What is read: y[m] = Σ_n weights[m,n] · table[index[m,n]], m counting samples `[B, h, w, K, G]`."""
+    """What is read: y[m] = Σ_n weights[m,n] · table[rows[m,n]], m counting samples `[B, h, w, K, G]`."""
 
     table: Tensor  # [pixels·G, C/G], those of the frame among them
     weights: Tensor  # [M, 4]
-    index: Tensor  # [M, 4]
+    rows: Tensor  # [M, 4]
     below: Tensor  # fraction of a pixel downwards, [B, h, w, K, G]
     right: Tensor
     strength: Tensor | None  # the mask
@@ -91,27 +91,35 @@ def _kernels(weight: Tensor, groups: int) -> Tensor:
     return weight.reshape(groups, O // groups, c, KH * KW).permute(0, 3, 2, 1).flatten(1, 2)
 
 
-def _reads(input, offset, mask, kernel_size, stride, padding, dilation) -> _Reads:
+def _reads(
+    input: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> _Reads:
     (C, H, W), (h, w), (KH, KW) = input.shape[1:], offset.shape[2:], kernel_size
     K = math.prod(kernel_size)
     G = offset.shape[1] // (2 * K)
     # The plain kernel's places, [h, 1, K, 1] and [1, w, K, 1]; the layout throughout is [B, h, w, K, G].
-    options = {"dtype": torch.promote_types(input.dtype, torch.float32), "device": input.device}
-    taps_y = (torch.arange(KH, **options) * dilation[0]).repeat_interleave(KW).view(K, 1)
-    taps_x = (torch.arange(KW, **options) * dilation[1]).repeat(KH).view(K, 1)
-    rows = (torch.arange(h, **options) * stride[0] - padding[0]).view(h, 1, 1, 1) + taps_y
-    columns = (torch.arange(w, **options) * stride[1] - padding[1]).view(w, 1, 1) + taps_x
+    dtype, device = torch.promote_types(input.dtype, torch.float32), input.device
+    taps_y = (torch.arange(KH, dtype=dtype, device=device) * dilation[0]).repeat_interleave(KW).view(K, 1)
+    taps_x = (torch.arange(KW, dtype=dtype, device=device) * dilation[1]).repeat(KH).view(K, 1)
+    rows = (torch.arange(h, dtype=dtype, device=device) * stride[0] - padding[0]).view(h, 1, 1, 1) + taps_y
+    columns = (torch.arange(w, dtype=dtype, device=device) * stride[1] - padding[1]).view(w, 1, 1) + taps_x
 
-    moves = offset.to(options["dtype"]).unflatten(1, (G, K, 2)).permute(3, 0, 4, 5, 2, 1)
+    moves = offset.to(dtype).unflatten(1, (G, K, 2)).permute(3, 0, 4, 5, 2, 1)
     y, below, inside_y = _split(moves[0], rows, H)
     x, right, inside_x = _split(moves[1], columns, W)
     index = _corners(y, x, inside_y & inside_x, (H, W))  # [B, h, w, K, G, 4]
-    strength = None if mask is None else mask.to(options["dtype"]).unflatten(1, (G, K)).permute(0, 3, 4, 2, 1)
+    strength = None if mask is None else mask.to(dtype).unflatten(1, (G, K)).permute(0, 3, 4, 2, 1)
     above, under, left = 1 - below, below, 1 - right
     if strength is not None:
         above, under = above * strength, under * strength
     weights = torch.stack([above * left, above * right, under * left, under * right], -1)
-    framed = F.pad(input.to(options["dtype"]).permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # [B, H+2, W+2, C]
+    framed = F.pad(input.to(dtype).permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # [B, H+2, W+2, C]
     return _Reads(
         framed.reshape(-1, C // G), weights.reshape(-1, 4), index.reshape(-1, 4), below, right, strength
     )  # fmt: skip

@@ -19,6 +19,7 @@ H100 without spilling much, never measured.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -98,10 +99,10 @@ class _Work:
         self.run = math.gcd(c, C // self.G)  # channels of one group that one offset moves
         self.moves = (offset, offset if mask is None else mask)
         self.strides = (*input.stride(), *self.moves[0].stride(), *self.moves[1].stride())
-        self.sizes = (C, self.c, self.O, self.groups, self.G, self.run, H, W, KH, KW, h, w, self.places)
-        self.sizes += (*stride, *padding, *dilation)
+        sizes = (C, self.c, self.O, self.groups, self.G, self.run, H, W, KH, KW, h, w, self.places)
+        self.sizes = (*sizes, *stride, *padding, *dilation)
         self.step = product_tile(input)[1]
-        self.options = dict(
+        self.options: dict[str, Any] = dict(
             STEP=block(self.run, self.step, _LEAST),
             MASKED=mask is not None,
             WIDE=wide(self.places),
@@ -129,7 +130,9 @@ class _Work:
             index = weights.new_empty(samples, 4, dtype=torch.int64)
         tile = places_a_tile(self.places, self.K * self.G, 64)
         launch(
-            *(kernels.by_samples, ceil_div(self.places, tile) * self.K * self.G, input),
+            kernels.by_samples,
+            ceil_div(self.places, tile) * self.K * self.G,
+            input,
             *(grad, input, *self.moves, self.kernel(2, 0, 1)),
             *(by_offset, by_offset if by_mask is None else by_mask, total, columns, weights, index, *self.sizes),
             *(*grad.stride(), *self.strides),

@@ -12,13 +12,14 @@ weight or a gradient that is infinite, and makes NaN of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
-from convnotes.geometry import Padding, resolve_padding
+from convnotes.geometry import IntOrPair, Reach, kernel_reach, resolve_padding
 from convnotes.kernels import backend
 from convnotes.kernels.flops import flop_formula
 from convnotes.kernels.transforms import differentiable_gradients, joined, transformed
@@ -38,22 +39,18 @@ class DepthwiseConv2d(nn.Conv2d):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return depthwise_conv2d(input, weight, bias, self.stride, self.padding, self.dilation)
 
-    def reach(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    def reach(self) -> Reach:
         """(before, after, stride) of each axis, for `convnotes.measure.receptive_field`."""
-        pads = resolve_padding(self.padding, self.kernel_size, self.dilation, self.stride)
-        return tuple(
-            (before, d * (k - 1) - before, s)
-            for k, s, d, (before, _) in zip(self.kernel_size, self.stride, self.dilation, pads, strict=True)
-        )
+        return kernel_reach(self.kernel_size, self.stride, self.padding, self.dilation)
 
 
 def depthwise_conv2d(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    stride: tuple[int, int],
-    padding: Padding,
-    dilation: tuple[int, int],
+    stride: Sequence[int],
+    padding: IntOrPair | str,
+    dilation: Sequence[int],
 ) -> Tensor:
     """`torch.nn.functional.conv2d` with a group for each input channel; `input` `[B, C, H, W]`."""
     if torch.compiler.is_compiling() or not _is_faster(input, weight, stride, padding, dilation):
@@ -62,7 +59,9 @@ def depthwise_conv2d(
     return _forward(input, weight, bias, (top, bottom, left, right), dilation)
 
 
-def _is_faster(input: Tensor, weight: Tensor, stride, padding: Padding, dilation) -> bool:
+def _is_faster(
+    input: Tensor, weight: Tensor, stride: Sequence[int], padding: IntOrPair | str, dilation: Sequence[int]
+) -> bool:
     """In training on the CPU, as measured: see the head of this file. Channels last, torch is fast by itself."""
     if not (torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)):
         return False
@@ -109,12 +108,12 @@ _forward.register_fake(_convolve)
 )
 def _backward(grad, input, weight, padding, dilation, needed) -> tuple[Tensor, Tensor]:
     """The gradients of input and weight, in memory one after the other; empty tensors for what is not needed."""
+    gradients: Callable[..., tuple[Tensor | None, Tensor | None]] = _in_torch
     if backend.chosen("depthwise_conv2d", (grad, input, weight)) == "numba":
-        from convnotes.kernels.depthwise_numba import backward
-    else:
-        backward = _in_torch
-    found = backward(grad, input, weight, _pairs(padding), dilation, needed)
-    return tuple(t.contiguous() if n else grad.new_empty(0) for t, n in zip(found, needed, strict=True))
+        from convnotes.kernels.depthwise_numba import backward as gradients
+    found = zip(gradients(grad, input, weight, _pairs(padding), dilation, needed), needed, strict=True)
+    by_input, by_weight = (t.contiguous() if n and t is not None else grad.new_empty(0) for t, n in found)
+    return by_input, by_weight
 
 
 @_backward.register_fake

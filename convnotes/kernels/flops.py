@@ -6,12 +6,15 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 _COUNTER = "torch.utils.flop_counter"
 _waiting: list[tuple[object, Callable[..., int]]] = []
 
 
-def flop_formula(operator) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def flop_formula(operator: object) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """As `torch.utils.flop_counter.register_flop_formula`, which it calls as soon as that module is imported."""
 
     def keep(count: Callable[..., int]) -> Callable[..., int]:
@@ -33,18 +36,19 @@ def _hand_over() -> None:
 
 
 class _OnImport(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name != _COUNTER:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
-        execute = spec.loader.exec_module
+        loader: Any = spec.loader if spec else None
+        execute = loader.exec_module
 
-        def then_hand_over(module) -> None:
+        def then_hand_over(module: ModuleType) -> None:
             execute(module)
             _hand_over()
 
-        spec.loader.exec_module = then_hand_over
+        loader.exec_module = then_hand_over
         return spec
 
 

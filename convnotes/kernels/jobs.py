@@ -106,9 +106,9 @@ def run(loop, dtype: torch.dtype, jobs: int, threads: int, *given, first: int = 
         else:
             fields.append(one)
             spec.append("n")
-    spec, function = " ".join(spec), loop.py_func
+    words, function = " ".join(spec), loop.py_func
     names = function.__module__, function.__name__
-    work = once((loop, spec, dtype), lambda: _compiled(*names, spec, _NUMBERS[dtype]))
+    work = once((loop, words, dtype), lambda: _compiled(*names, words, _NUMBERS[dtype]))
     if jobs == 0:
         return
     job = (ctypes.c_int64 * len(fields))(*fields)

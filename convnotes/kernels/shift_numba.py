@@ -36,15 +36,15 @@ def move(input: Tensor, moves: tuple[tuple[int, int, int, int, int], ...], sign:
     _held, displacements = _displacements(moves)
     share = -(-B * C // threads)
     addresses = output.data_ptr(), input.data_ptr(), displacements
-    job = (thread_number(), threads, B * C, share, -(-share // _PIECES), *addresses, sign, C, H, W, size)
-    job = (ctypes.c_int64 * (len(job) + threads))(*job)
+    fields = (thread_number(), threads, B * C, share, -(-share // _PIECES), *addresses, sign, C, H, W, size)
+    job = (ctypes.c_int64 * (len(fields) + threads))(*fields)
     work = once(_LOOPS, lambda: importlib.import_module(_LOOPS).planes)
     together(CWork(work.address), ctypes.addressof(job), threads)
     return output
 
 
 @functools.lru_cache(256)
-def _displacements(moves) -> tuple[np.ndarray, int]:
+def _displacements(moves: tuple[tuple[int, int, int, int, int], ...]) -> tuple[np.ndarray, int]:
     """(dy, dx) of each channel, `[C, 2]`, and the address where they lie as long as somebody holds them."""
     found = np.empty((max(stop for _, _, _, stop, _ in moves), 2), np.int64)
     for dy, dx, start, stop, step in moves:

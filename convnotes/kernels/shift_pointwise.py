@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,9 @@ def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
 def _computed(input, weight, sent, displacements, size, stride) -> Tensor:
     """The derivative of T by the one of (input, weight, sent) that is None, at the other two."""
     if backend.chosen("shift_pointwise", (input, weight, sent)) == "triton":
-        from convnotes.kernels import shift_triton as ways
+        from convnotes.kernels import shift_triton
+
+        ways: Any = shift_triton
     else:
         ways = _InTorch
     if sent is None:

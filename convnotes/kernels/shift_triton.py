@@ -15,6 +15,8 @@ without spilling registers in its loop, never measured.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -88,7 +90,7 @@ def by_weight(input: Tensor, sent: Tensor, displacements: Tensor, stride: int) -
     return sums.sum(0).to(input.dtype)
 
 
-def _options(tensor: Tensor, places: int) -> dict:
+def _options(tensor: Tensor, places: int) -> dict[str, Any]:
     return dict(
         STEP=product_tile(tensor)[1],
         WIDE=wide(places),

@@ -21,7 +21,7 @@ _pool: tuple[int, ThreadPoolExecutor] | None = None
 _forked = False
 
 
-def together(work: Callable, data: int | None, threads: int) -> None:
+def together(work: Callable[..., object], data: int | None, threads: int) -> None:
     """Call the C function `work(data)`, a `CWork`, in the calling thread and in up to `threads` − 1 others.
 
     They share out what there is to do themselves; one of them alone does all of it.
@@ -40,7 +40,7 @@ def together(work: Callable, data: int | None, threads: int) -> None:
 
 
 @functools.cache
-def _openmp() -> Callable | None:
+def _openmp() -> Callable[..., None] | None:
     """`GOMP_parallel(function, data, threads, flags)` of the OpenMP that torch runs on, if it has one."""
     parallel = _of_openmp("GOMP_parallel")
     if parallel is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,7 +111,9 @@ def cost(model: nn.Module, input_or_shape: Tensor | Sequence[int] | Sequence[Ten
         raise TypeError(f"cost needs an nn.Module, got {type(model).__name__}")
     copied = on_meta(model)
     inputs = _inputs(copied, input_or_shape)
-    rows = {name: {"type": type(module).__name__, "output": None} for name, module in copied.named_modules()}
+    rows: dict[str, dict[str, Any]] = {
+        name: {"type": type(module).__name__, "output": None} for name, module in copied.named_modules()
+    }
     _count_parameters(copied, rows)
     _run(copied, inputs, rows)
     layers = tuple(
@@ -126,7 +128,7 @@ def on_meta(model: nn.Module) -> nn.Module:
     for module in model.modules():
         for kind in (module._parameters, module._buffers):
             for name, tensor in kind.items():
-                if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+                if isinstance(tensor, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer):
                     raise ValueError(f"{type(module).__name__}.{name} has no shape yet: run the lazy module once first")
                 if tensor is not None and id(tensor) not in memo:
                     empty = torch.empty_like(tensor, device="meta")
@@ -168,16 +170,16 @@ def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str,
     started: list[int] = []
     came: dict[str, str] = {}  # what a layer was last called with
 
-    def enter(name):
-        def hook(module, args):
+    def enter(name: str) -> Callable[[nn.Module, Any], None]:
+        def hook(module: nn.Module, args: Any) -> None:
             running.append((name, 0))
             came[name] = _shapes(args)
             started.append(counter.get_total_flops())
 
         return hook
 
-    def leave(name):
-        def hook(module, args, output):
+    def leave(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
             spent = counter.get_total_flops() - started.pop()
             _, children = running.pop()
             if running:
@@ -192,8 +194,9 @@ def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str,
                 taken = {_storage(t) for t in torch.utils._pytree.tree_leaves(args) if isinstance(t, Tensor)}
                 written = sum(t.numel() * t.element_size() for t in tensors if _storage(t) not in taken)
                 row["activation_bytes"] = row.get("activation_bytes", 0) + written
-            if callable(getattr(module, "extra_cost", None)):
-                for count, value in module.extra_cost(*args, output).items():
+            extra_cost = getattr(module, "extra_cost", None)
+            if callable(extra_cost):
+                for count, value in extra_cost(*args, output).items():
                     if count not in ("adds", "moved_bytes"):
                         raise ValueError(f"extra_cost of {name} may tell of adds and moved_bytes, got {count!r}")
                     row[count] = row.get(count, 0) + value

@@ -29,12 +29,14 @@ class _Record(TorchDispatchMode):
     """Looks at every operation: what it was given was there, what it gives is new unless it was there."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of torch
         self.peak = 0
         self.there: dict[int, StorageWeakRef] = {}
         self.made: dict[int, tuple[StorageWeakRef, int]] = {}
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         for storage in _storages((args, kwargs)):
             if storage._cdata not in self.made:

@@ -13,13 +13,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from convnotes.measure.cost import on_meta
+
+Length = TypeVar("Length", int, float)
+Pair = tuple[int, int]
+Window = tuple[Pair, Pair, Pair, Pair]  # kernel, stride, padding before and dilation
 
 
 class ReceptiveField(NamedTuple):
@@ -154,7 +159,7 @@ def _follow(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, Any]) -> 
     if not maps:
         return None
     if node.op == "call_module":
-        return _module(graph.get_submodule(node.target), node, maps)
+        return _module(graph.get_submodule(str(node.target)), node, maps)
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
     if name in _SHAPE_NAMES:
         return None
@@ -171,8 +176,9 @@ def _follow(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, Any]) -> 
 
 def _module(module: nn.Module, node: fx.Node, maps: list[_Map]) -> _Map:
     first = maps[0]
-    if callable(getattr(module, "reach", None)):
-        (top, bottom, sy), (left, right, sx) = module.reach()
+    reach = getattr(module, "reach", None)
+    if callable(reach):
+        (top, bottom, sy), (left, right, sx) = reach()
         v, h = first.vertical, first.horizontal
         return first._replace(
             vertical=_Reach(v.before + top * v.stride, v.after + bottom * v.stride, v.stride * sy),
@@ -195,12 +201,12 @@ def _unknown(node: fx.Node, name: str) -> ValueError:
     )
 
 
-def _both(value: Any) -> tuple[int, int]:
+def _both(value: Any) -> Pair:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[-1]))
 
 
-def _window(module: nn.Module) -> tuple[tuple[int, int], ...]:
-    """Kernel, stride, padding before and dilation of a convolution or a pooling."""
+def _window(module: Any) -> Window:
+    """That of a convolution or a pooling, or of what has such attributes."""
     kernel, dilation = _both(module.kernel_size), _both(getattr(module, "dilation", 1))
     stride, padding = _both(module.stride), getattr(module, "padding", 0)
     if padding == "same":
@@ -215,24 +221,22 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
 }
 
 
-def _functional_window(graph: fx.GraphModule, node: fx.Node, name: str) -> tuple[tuple[int, int], ...]:
+def _functional_window(graph: fx.GraphModule, node: fx.Node, name: str) -> Window:
     given = dict(zip(_SIGNATURES[name], node.args, strict=False)) | dict(node.kwargs)
     if name == "conv2d":
         weight = given["weight"]
         if not isinstance(weight, fx.Node) or weight.op != "get_attr":
             raise ValueError(f"the weight of conv2d (node {node.name!r}) is computed: ask measured_receptive_field")
-        kernel = tuple(operator.attrgetter(weight.target)(graph).shape[2:])
+        kernel = tuple(operator.attrgetter(str(weight.target))(graph).shape[2:])
         stride = given.get("stride", 1)
     else:
         kernel = _both(given["kernel_size"])
         stride = given.get("stride") or kernel
-    layer = nn.Conv2d(1, 1, kernel, device="meta")
-    layer.stride, layer.padding = _both(stride), given.get("padding", 0)
-    layer.dilation = _both(given.get("dilation", 1))
-    return _window(layer)
+    options = {name: given[name] for name in ("padding", "dilation") if name in given}
+    return _window(SimpleNamespace(kernel_size=kernel, stride=_both(stride), **options))
 
 
-def _windowed(reach: _Map, kernel, stride, padding, dilation) -> _Map:
+def _windowed(reach: _Map, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> _Map:
     return reach._replace(
         vertical=reach.vertical.through(kernel[0], stride[0], padding[0], dilation[0]),
         horizontal=reach.horizontal.through(kernel[1], stride[1], padding[1], dilation[1]),
@@ -241,7 +245,8 @@ def _windowed(reach: _Map, kernel, stride, padding, dilation) -> _Map:
 
 def _equal_windows(module: nn.Module, node: fx.Node) -> tuple[int, int] | None:
     """The window of an adaptive pooling that cuts its map into equal parts, where shapes are known."""
-    source = node.args[0].meta.get("tensor_meta")
+    before = node.args[0]
+    source = before.meta.get("tensor_meta") if isinstance(before, fx.Node) else None
     if not isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)) or source is None:
         return None
     size, wanted = source.shape[2:], node.meta["tensor_meta"].shape[2:]
@@ -268,7 +273,7 @@ def _meet(maps: list[_Map], where: str) -> _Map:
 def _as_field(reach: _Map) -> ReceptiveField:
     v, h = reach.vertical, reach.horizontal
 
-    def both(a: float, b: float) -> float | tuple[float, float]:
+    def both(a: Length, b: Length) -> Length | tuple[Length, Length]:
         return a if a == b else (a, b)
 
     return ReceptiveField(

@@ -7,9 +7,14 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-Row = TypeVar("Row")
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Row = TypeVar("Row", bound=_Dataclass)
 
 _READ: dict[str, Callable[[str], Any]] = {
     "str": str,
@@ -22,12 +27,12 @@ _READ: dict[str, Callable[[str], Any]] = {
 }
 
 
-def columns(kind: type) -> tuple[str, ...]:
+def columns(kind: type[_Dataclass]) -> tuple[str, ...]:
     """The columns of rows of the dataclass `kind`."""
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def read_rows(file: str | os.PathLike, kind: type[Row], what: str) -> list[Row]:
+def read_rows(file: str | os.PathLike[str], kind: type[Row], what: str) -> list[Row]:
     """The rows of `file`, each a `kind`. Raises `ValueError` for another file than `write_rows` makes, naming the line.
 
     `what` names such a file in the message: "table of designs".
@@ -38,7 +43,7 @@ def read_rows(file: str | os.PathLike, kind: type[Row], what: str) -> list[Row]:
         if tuple(lines.fieldnames or ()) != names:
             missing = [name for name in names if name not in (lines.fieldnames or ())]
             raise ValueError(f"{file} is no {what}: it lacks the columns {', '.join(missing) or 'in order'}")
-        kinds = {field.name: _READ[field.type] for field in dataclasses.fields(kind)}
+        kinds = {field.name: _READ[str(field.type)] for field in dataclasses.fields(kind)}
         return [_row(kind, line, kinds, f"line {n} of {file}", what) for n, line in enumerate(lines, 2)]
 
 
@@ -49,7 +54,7 @@ def _row(kind: type[Row], line: dict[str, str], kinds: dict[str, Callable[[str],
         raise ValueError(f"{where} is no row of a {what}: {problem}") from problem
 
 
-def write_rows(file: str | os.PathLike, kind: type[Row], rows: Iterable[Row]) -> None:
+def write_rows(file: str | os.PathLike[str], kind: type[Row], rows: Iterable[Row]) -> None:
     """Write `rows` of the dataclass `kind`. What was there is replaced as a whole, or not at all."""
     path, names = Path(file), columns(kind)
     staged = path.with_name(path.name + ".part")

@@ -66,7 +66,7 @@ def compare(
         raise ValueError(
             f"rounds must be 1 at least, warmup and min_seconds 0 at least, got {rounds}, {warmup}, {min_seconds}"
         )
-    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else (lambda: None)
+    wait: Callable[[], None] = torch.cuda.synchronize if torch.device(device).type == "cuda" else (lambda: None)
     loops = dict.fromkeys(calls, 0)
     for name, fn in calls.items():
         for _ in range(warmup):

@@ -13,11 +13,13 @@ chapter operations/shift.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from convnotes.geometry import check_channels, check_images
+from convnotes.geometry import Reach, check_channels, check_images
 from convnotes.kernels.shift import by_gather
 from convnotes.operations.shift import check_displacements
 
@@ -87,21 +89,19 @@ class ActiveShift2d(nn.Module):
         """Bytes of one pass, read and written, for `convnotes.measure.cost`; the three interpolations count no MAC."""
         return {"moved_bytes": 2 * output.numel() * output.element_size()}
 
-    def reach(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    def reach(self) -> Reach:
         """(before, after, stride) of each axis as learned so far; no closed form without the values."""
         if self.displacements.is_meta:
             raise ValueError("the reach of ActiveShift2d is learned: effective_receptive_field answers from gradients")
-        least, most = (
-            self.displacements.detach().amin(0).floor().int(),
-            self.displacements.detach().amax(0).ceil().int(),
-        )
-        return tuple((-int(a), int(b), 1) for a, b in zip(least, most, strict=True))
+        least = self.displacements.detach().amin(0).floor().int().tolist()
+        most = self.displacements.detach().amax(0).ceil().int().tolist()
+        return (-least[0], most[0], 1), (-least[1], most[1], 1)
 
     def extra_repr(self) -> str:
         return f"{self.channels}, radius={self.radius}"
 
 
-def active_shift_groups(model: nn.Module, lr: float, factor: float = 1e-3) -> list[dict]:
+def active_shift_groups(model: nn.Module, lr: float, factor: float = 1e-3) -> list[dict[str, Any]]:
     """Parameter groups for an optimiser: the displacements of every `ActiveShift2d` at `factor · lr` without decay.
 
     Raises `ValueError` for a model without `ActiveShift2d`.
@@ -120,7 +120,7 @@ def normalise_active_shift_steps(model: nn.Module, optimizer: torch.optim.Optimi
     displacements = _displacements(model)
 
     @torch.no_grad()
-    def normalise(*_) -> None:
+    def normalise(*_: object) -> None:
         for d in displacements:
             if d.grad is not None:
                 d.grad.div_(torch.linalg.vector_norm(d.grad, dim=1, keepdim=True).clamp_min(1e-12))

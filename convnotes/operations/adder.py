@@ -11,15 +11,30 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from convnotes.geometry import IntOrPair, Padding, check_channels, check_fits, check_images, pair, resolve_padding
+from convnotes.geometry import (
+    Factory,
+    IntOrPair,
+    Padding,
+    Reach,
+    check_channels,
+    check_fits,
+    check_images,
+    checked_padding,
+    kernel_reach,
+    pair,
+    resolve_padding,
+)
 from convnotes.kernels.adder import contract
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Gradient = Literal["paper", "exact"]
 
@@ -114,9 +129,9 @@ class Adder2d(nn.Module):
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = padding if isinstance(padding, str) else pair(padding, "padding")
+        self.padding = checked_padding(padding)
         resolve_padding(self.padding, self.kernel_size, self.dilation, self.stride)
-        self.gradient, kw = gradient, {"device": device, "dtype": dtype}
+        self.gradient, kw = gradient, Factory(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size, **kw))
         self.bias = nn.Parameter(torch.empty(out_channels, **kw)) if bias else None
         self.reset_parameters()
@@ -139,13 +154,9 @@ class Adder2d(nn.Module):
         bias = 0 if self.bias is None else output.numel()
         return {"adds": 2 * output.numel() * self.weight[0].numel() + bias}
 
-    def reach(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    def reach(self) -> Reach:
         """(before, after, stride) of each axis, for `convnotes.measure.receptive_field`."""
-        pads = resolve_padding(self.padding, self.kernel_size, self.dilation, self.stride)
-        return tuple(
-            (before, d * (k - 1) - before, s)
-            for k, s, d, (before, _) in zip(self.kernel_size, self.stride, self.dilation, pads, strict=True)
-        )
+        return kernel_reach(self.kernel_size, self.stride, self.padding, self.dilation)
 
     def extra_repr(self) -> str:
         return (
@@ -189,7 +200,7 @@ def scale_adder_steps(
         raise ValueError(f"the optimizer steps no adder of {type(model).__name__}")
 
     @torch.no_grad()
-    def before_step(*_) -> None:
+    def before_step(*_: object) -> None:
         for weight in own:
             if weight.grad is not None:
                 weight.grad.copy_(scaled(weight.grad))
@@ -217,6 +228,12 @@ class AdderResNet(CifarResNet):
         super().__init__(depth, num_classes, block, device, dtype)
 
 
-def adder_resnet20(num_classes: int = 10, **options) -> AdderResNet:
+class AdderResNetOptions(Factory, total=False):
+    """The other arguments of `AdderResNet`."""
+
+    gradient: Gradient
+
+
+def adder_resnet20(num_classes: int = 10, **options: Unpack[AdderResNetOptions]) -> AdderResNet:
     """`AdderResNet` of 20 layers."""
     return AdderResNet(20, num_classes, **options)

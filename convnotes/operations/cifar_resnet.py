@@ -10,12 +10,16 @@ and operations/adder.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import check_channels, check_images
+from convnotes.geometry import Factory, check_channels, check_images, weight_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Make = Callable[..., nn.Module]
 
@@ -41,7 +45,7 @@ class BasicBlock(nn.Module):
         super().__init__()
         check_channels(in_channels=in_channels, out_channels=out_channels, stride=stride)
         self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
-        kw = {"device": device, "dtype": dtype}
+        kw = Factory(device=device, dtype=dtype)
         self.conv1 = conv(in_channels, out_channels, 3, stride, padding=1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(out_channels, **kw)
         self.conv2 = conv(out_channels, out_channels, 3, padding=1, bias=False, **kw)
@@ -53,7 +57,7 @@ class BasicBlock(nn.Module):
         reset_all(self)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.conv1.weight, self.in_channels, "BasicBlock")
+        check_images(input, weight_of(self.conv1), self.in_channels, "BasicBlock")
         y = torch.relu(self.bn1(self.conv1(input)))
         y = self.bn2(self.conv2(y))
         return torch.relu(y + (input if self.downsample is None else self.downsample(input)))
@@ -62,7 +66,9 @@ class BasicBlock(nn.Module):
         return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
 
 
-def shortcut(in_channels: int, out_channels: int, stride: int, conv: Make = nn.Conv2d, **kw) -> nn.Sequential | None:
+def shortcut(
+    in_channels: int, out_channels: int, stride: int, conv: Make = nn.Conv2d, **kw: Unpack[Factory]
+) -> nn.Sequential | None:
     """A strided 1×1 kernel and batch norm where a block changes the shape, None where it does not."""
     if stride == 1 and in_channels == out_channels:
         return None
@@ -81,6 +87,10 @@ class CifarResNet(nn.Module):
     Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
     """
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+
     def __init__(
         self,
         depth: int = 20,
@@ -93,7 +103,7 @@ class CifarResNet(nn.Module):
         check_channels(depth=depth, num_classes=num_classes)
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"depth must be 6n + 2 with n at least 1 (8, 14, 20, …), got {depth}")
-        self.depth, self.num_classes, kw = depth, num_classes, {"device": device, "dtype": dtype}
+        self.depth, self.num_classes, kw = depth, num_classes, Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(16, **kw)
         channels = 16
@@ -120,6 +130,6 @@ class CifarResNet(nn.Module):
         return f"depth={self.depth}, num_classes={self.num_classes}"
 
 
-def resnet20(num_classes: int = 10, **options) -> CifarResNet:
+def resnet20(num_classes: int = 10, **options: Unpack[Factory]) -> CifarResNet:
     """The plain residual network of 20 layers, what shifts and adders are compared with: 272,474 parameters."""
     return CifarResNet(20, num_classes, **options)

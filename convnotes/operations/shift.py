@@ -12,16 +12,19 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import check_channels, check_images
+from convnotes.geometry import Factory, Reach, check_channels, check_images
 from convnotes.kernels.shift import Run, by_gather, by_slices, runs
 from convnotes.kernels.shift_pointwise import fuses, shift_pointwise
 from convnotes.operations.cifar_resnet import CifarResNet, shortcut
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Order = Literal["contiguous", "interleaved"]
 _runs = functools.lru_cache(256)(runs)  # of displacements that are given anew with each call
@@ -64,9 +67,9 @@ def check_displacements(input: Tensor, displacements: Tensor, layer: str) -> Non
 def _pairs(displacements: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
     if not isinstance(displacements, Sequence) or isinstance(displacements, str):
         raise TypeError(f"displacements must be a tensor or pairs (dy, dx), got {type(displacements).__name__}")
-    pairs = tuple(map(tuple, displacements))
-    if set(map(len, pairs)) - {2}:
+    if set(map(len, displacements)) - {2}:
         raise ValueError(f"displacements must be pairs (dy, dx), one a channel, got {displacements!r}")
+    pairs = tuple((dy, dx) for dy, dx in displacements)
     kinds = set(map(type, itertools.chain.from_iterable(pairs)))
     if any(kind is bool or not issubclass(kind, int) for kind in kinds):
         raise TypeError(f"displacements must be whole numbers, got {displacements!r}")
@@ -96,6 +99,8 @@ class Shift2d(nn.Module):
     Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape does not fit.
     """
 
+    displacements: Tensor
+
     def __init__(
         self,
         channels: int,
@@ -121,7 +126,7 @@ class Shift2d(nn.Module):
         self._moves: tuple[Run, ...] = runs(displacements)
         self.displacements.copy_(torch.tensor(displacements))
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         if not self.displacements.is_meta:
             self._moves = runs(_pairs(self.displacements.tolist()))
@@ -134,7 +139,7 @@ class Shift2d(nn.Module):
         """Bytes read and written, for `convnotes.measure.cost`."""
         return {"moved_bytes": 2 * output.numel() * output.element_size()}
 
-    def reach(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    def reach(self) -> Reach:
         """(before, after, stride) of each axis, for `convnotes.measure.receptive_field`."""
         dy, dx = [move[0] for move in self._moves], [move[1] for move in self._moves]
         return (-min(dy), max(dy), 1), (-min(dx), max(dx), 1)
@@ -171,10 +176,10 @@ class ShiftBlock(nn.Module):
         super().__init__()
         check_channels(in_channels=in_channels, out_channels=out_channels, stride=stride, expansion=expansion)
         self.in_channels, self.out_channels, self.stride, self.expansion = in_channels, out_channels, stride, expansion
-        middle, kw = expansion * out_channels, {"device": device, "dtype": dtype}
+        middle, kw = expansion * out_channels, Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(in_channels, middle, 1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(middle, **kw)
-        self.shift = Shift2d(middle, kernel_size, dilation, order, **kw)
+        self.shift: nn.Module = Shift2d(middle, kernel_size, dilation, order, **kw)
         self.conv2 = nn.Conv2d(middle, out_channels, 1, stride, bias=False, **kw)
         self.bn2 = nn.BatchNorm2d(out_channels, **kw)
         self.downsample = shortcut(in_channels, out_channels, stride, **kw)
@@ -186,10 +191,11 @@ class ShiftBlock(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         check_images(input, self.conv1.weight, self.in_channels, "ShiftBlock")
         y = torch.relu(self.bn1(self.conv1(input)))  # [B, expansion·O, H, W]
-        if fuses(y, self.shift, self.conv2):
-            y = shift_pointwise(y, self.conv2.weight, self.shift.displacements, self.stride)
+        shift = self.shift
+        if isinstance(shift, Shift2d) and fuses(y, shift, self.conv2):
+            y = shift_pointwise(y, self.conv2.weight, shift.displacements, self.stride)
         else:
-            y = self.conv2(self.shift(y))
+            y = self.conv2(shift(y))
         y = torch.relu(self.bn2(y))
         return y + (input if self.downsample is None else self.downsample(input))
 
@@ -220,6 +226,6 @@ class ShiftResNet(CifarResNet):
         return f"depth={self.depth}, expansion={self.expansion}, num_classes={self.num_classes}"
 
 
-def shiftresnet20(expansion: int = 1, num_classes: int = 10, **options) -> ShiftResNet:
+def shiftresnet20(expansion: int = 1, num_classes: int = 10, **options: Unpack[Factory]) -> ShiftResNet:
     """`ShiftResNet` of 20 layers."""
     return ShiftResNet(20, expansion, num_classes, **options)

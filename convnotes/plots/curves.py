@@ -38,7 +38,7 @@ def history(runs: Any, ax: Axes | None = None, title: str | None = None) -> Axes
             ax.plot(epochs, train, color=colour, ls="--", lw=1.5, label=f"{name}train")
             ax.plot(epochs, test, color=colour, marker=marker, lw=2, label=f"{name}test")
         ax.set(xlabel="epoch", ylabel="accuracy")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="x", integer=True)
         ax.legend()
         return titled(ax, title)
 

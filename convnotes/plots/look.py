@@ -95,7 +95,8 @@ def save(ax: Axes, file: Any = None, format: Literal["png", "svg"] = "png") -> b
     """The figure of `ax` as bytes, also written to `file` when given; no date: the same figure, the same bytes."""
     buffer = io.BytesIO()
     with style(theme()):
-        ax.figure.savefig(buffer, format=format, metadata={"Date": None} if format == "svg" else {"Software": None})
+        whole = ax.figure.figure  # also where `ax` lies in a part of one
+        whole.savefig(buffer, format=format, metadata={"Date": None} if format == "svg" else {"Software": None})
     if file is not None:
         with open(file, "wb") as stream:
             stream.write(buffer.getvalue())

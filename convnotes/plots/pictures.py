@@ -22,7 +22,8 @@ def image(tensor: Any, ax: Axes | None = None, title: str | None = None) -> Axes
         raise ValueError(f"an image lies in [0, 1], got {pixels.min():g} to {pixels.max():g}: heat or signed shows any")
     pixels = pixels.clip(0, 1)
     colour = pixels.ndim == 3 and len(pixels) == 3
-    pixels = pixels.transpose(1, 2, 0) if colour else pixels.reshape(pixels.shape[-2:])
+    if pixels.ndim == 3:
+        pixels = pixels.transpose(1, 2, 0) if colour else pixels[0]
     with axes(ax, 3.2 * pixels.shape[1] / pixels.shape[0], 3.4) as ax:
         ax.imshow(pixels, cmap=None if colour else "gray", vmin=0, vmax=1)
         return _bare(ax, title)

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convnotes.geometry import IntOrPair, Pair, check_channels, check_images, output_size, pair
+from convnotes.geometry import Factory, IntOrPair, Pair, Reach, check_channels, check_images, output_size, pair
 
 
 def active_conv2d(
@@ -81,11 +82,10 @@ def _check(input: Tensor, weight: Tensor, positions: Tensor, bias: Tensor | None
     if weight.dim() != 3 or weight.shape[2] == 0:
         raise ValueError(f"active_conv2d needs a weight [O, C, K] of one tap at least, got shape {tuple(weight.shape)}")
     O, C, K = weight.shape
-    for name, tensor, shape in (("positions", positions, (K, 2)), ("bias", bias, (O,))):
-        if tensor is not None and tuple(tensor.shape) != shape:
-            raise ValueError(
-                f"active_conv2d needs {name} {list(shape)} for a weight {[O, C, K]}, got {list(tensor.shape)}"
-            )
+    for name, shape in (("positions", [K, 2]), ("bias", [O])):
+        got = list(given[name].shape) if name in given else shape
+        if got != shape:
+            raise ValueError(f"active_conv2d needs {name} {shape} for a weight {[O, C, K]}, got {got}")
     check_images(input, weight, C, "active_conv2d")
 
 
@@ -107,7 +107,7 @@ def _extent(positions: Tensor, size: Sequence[int], padding: Pair) -> tuple[Pair
     for first, last, n, p in zip(cells.amin(0).tolist(), cells.amax(0).tolist(), size, padding, strict=True):
         far = n - 1 + p  # from no output place does anything further away lie in the picture
         extent.append((int(max(-far, min(first, far))), int(min(far, max(last + 1, -far)))))
-    return tuple(extent)
+    return extent[0], extent[1]
 
 
 def _shares(coordinate: Tensor, first: int, last: int, inner: bool) -> Tensor:
@@ -184,7 +184,7 @@ class ActiveConv2d(nn.Module):
         self.stride, self.padding = pair(stride, "stride", 1), pair(padding, "padding")
         self.max_reach = pair(max_reach, "max_reach", 1)
         self.start = _checked_start(synapses, self.max_reach)
-        K, kw = len(self.start), {"device": device, "dtype": dtype}
+        K, kw = len(self.start), Factory(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, K, **kw))
         self.positions = nn.Parameter(torch.empty(K, 2, **kw))
         self.bias = nn.Parameter(torch.empty(out_channels, **kw)) if bias else None
@@ -211,16 +211,14 @@ class ActiveConv2d(nn.Module):
         rows, columns = ((-n, n) for n in self.max_reach)
         return _splat(self.weight, self.places(), rows, columns, inner=True)
 
-    def reach(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    def reach(self) -> Reach:
         """How far the layer may look, for `convnotes.measure.receptive_field`: `max_reach` on every side."""
-        sides = zip(self.padding, self.max_reach, self.stride, strict=True)
-        return tuple((p + n, n - p, s) for p, n, s in sides)
+        (py, px), (bottom, right), (sy, sx) = self.padding, self.max_reach, self.stride
+        return (py + bottom, bottom - py, sy), (px + right, right - px, sx)
 
     def forward(self, input: Tensor) -> Tensor:
         check_images(input, self.weight, self.in_channels, "ActiveConv2d")
-        return active_conv2d(
-            input, self.weight, self._pinned(), self.bias, self.stride, self.padding, reach=self.max_reach
-        )
+        return active_conv2d(input, self.weight, self._pinned(), self.bias, self.stride, self.padding, self.max_reach)
 
     def extra_repr(self) -> str:
         return (
@@ -231,9 +229,9 @@ class ActiveConv2d(nn.Module):
 
 def _checked_start(synapses: int | Sequence[Sequence[float]], reach: Pair) -> tuple[tuple[float, float], ...]:
     if isinstance(synapses, Sequence) and not isinstance(synapses, str):
-        start = tuple(tuple(map(float, place)) for place in synapses)
-        if not start or any(len(place) != 2 for place in start):
+        if not synapses or any(len(place) != 2 for place in synapses):
             raise ValueError(f"synapses must hold at least one (y, x), got {synapses!r}")
+        start = tuple((float(y), float(x)) for y, x in synapses)
     else:
         start = ring(synapses)
     if start[0] != (0, 0):
@@ -244,7 +242,9 @@ def _checked_start(synapses: int | Sequence[Sequence[float]], reach: Pair) -> tu
     return start
 
 
-def parameter_groups(model: nn.Module, lr: float, weight_decay: float = 0.0, slower: float = 100.0) -> list[dict]:
+def parameter_groups(
+    model: nn.Module, lr: float, weight_decay: float = 0.0, slower: float = 100.0
+) -> list[dict[str, Any]]:
     """The parameters of `model` for an optimiser: the positions of every `ActiveConv2d` in it learn apart.
 
     They learn `slower` times slower than `lr` and do not decay, as in the paper; all others have `lr` and
@@ -282,7 +282,7 @@ def steer_positions(optimizer: torch.optim.Optimizer, model: nn.Module, normalis
     """
 
     @torch.no_grad()
-    def back_inside(*_) -> None:
+    def back_inside(*_: object) -> None:
         for module in model.modules():
             if isinstance(module, ActiveConv2d):
                 module.positions.copy_(module.places())

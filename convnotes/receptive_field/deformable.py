@@ -17,11 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from convnotes.geometry import (
+    Factory,
     IntOrPair,
     Padding,
     check_channels,
     check_fits,
     check_images,
+    checked_padding,
     output_size,
     pair,
     resolve_padding,
@@ -70,7 +72,16 @@ def deform_conv2d(
     return out if channels_last else out.contiguous()
 
 
-def _check(input, offset, weight, bias, stride, padding, dilation, mask) -> None:
+def _check(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: IntOrPair,
+    padding: Padding,
+    dilation: IntOrPair,
+    mask: Tensor | None,
+) -> None:
     named = {"input": input, "offset": offset, "weight": weight, "bias": bias, "mask": mask}
     for name, tensor in named.items():
         if tensor is None and name in ("bias", "mask"):
@@ -148,8 +159,8 @@ class DeformConv2d(nn.Module):
         self.groups, self.offset_groups, self.modulated = groups, offset_groups, modulated
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = padding if isinstance(padding, str) else pair(padding, "padding")
-        kw = {"device": device, "dtype": dtype}
+        self.padding = checked_padding(padding)
+        kw = Factory(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size, **kw))
         self.bias = nn.Parameter(torch.empty(out_channels, **kw)) if bias else None
         predicted = (3 if modulated else 2) * offset_groups * math.prod(self.kernel_size)

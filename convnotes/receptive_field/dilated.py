@@ -12,6 +12,7 @@ Yu & Koltun, "Multi-scale context aggregation by dilated convolutions", ICLR 201
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +20,12 @@ from torch import Tensor, nn
 
 from convnotes.compression.residual import Bottleneck, ResNet
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import check_channels, check_images
+from convnotes.geometry import Factory, check_channels, check_images
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+OutputStride = Literal[8, 16]
 _DILATE = {8: (False, True, True), 16: (False, False, True)}  # output stride → which stages keep their size
 _RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
 
@@ -74,7 +79,9 @@ def hdc_distance(rates: Sequence[int]) -> int:
     return distance
 
 
-def _conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int = 1, rate: int = 1, **kw) -> list[nn.Module]:
+def _conv_norm_relu(
+    in_channels: int, out_channels: int, kernel_size: int = 1, rate: int = 1, **kw: Unpack[Factory]
+) -> list[nn.Module]:
     padding = rate * (kernel_size // 2)
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=rate, bias=False, **kw)
     return [conv, nn.BatchNorm2d(out_channels, **kw), nn.ReLU(inplace=True)]
@@ -84,7 +91,10 @@ class _ImagePooling(nn.Sequential):
     """The mean of the picture, through a 1×1 kernel, at every place: `[B, C, H, W]` → `[B, O, H, W]`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input).expand(-1, -1, input.shape[2], input.shape[3])
+        mean = input
+        for layer in self:
+            mean = layer(mean)
+        return mean.expand(-1, -1, input.shape[2], input.shape[3])
 
 
 class ASPP(nn.Module):
@@ -118,7 +128,7 @@ class ASPP(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
         self.in_channels, self.out_channels, self.rates = in_channels, out_channels, _check_rates(rates)
-        self.image_pooling, kw = image_pooling, {"device": device, "dtype": dtype}
+        self.image_pooling, kw = image_pooling, Factory(device=device, dtype=dtype)
         branches = [nn.Sequential(*_conv_norm_relu(in_channels, out_channels, **kw))]
         branches += [nn.Sequential(*_conv_norm_relu(in_channels, out_channels, 3, rate, **kw)) for rate in self.rates]
         if image_pooling:
@@ -134,7 +144,8 @@ class ASPP(nn.Module):
         reset_all(self)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.convs[0][0].weight, self.in_channels, "ASPP")
+        first: Any = self.convs[0]
+        check_images(input, first[0].weight, self.in_channels, "ASPP")
         if self.training and self.image_pooling and input.shape[0] == 1:
             raise ValueError(
                 "ASPP in training needs a batch of at least 2, got 1: image pooling leaves batch norm one value a "
@@ -166,7 +177,7 @@ class AtrousCascade(nn.Module):
         channels: int,
         blocks: int = 4,
         multi_grid: Sequence[int] = (1, 2, 1),
-        output_stride: int = 16,
+        output_stride: OutputStride = 16,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -191,7 +202,8 @@ class AtrousCascade(nn.Module):
         reset_all(self)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.blocks[0][0].conv1.weight, self.in_channels, "AtrousCascade")
+        first: Any = self.blocks[0]
+        check_images(input, first[0].conv1.weight, self.in_channels, "AtrousCascade")
         return self.blocks(input)
 
     def extra_repr(self) -> str:
@@ -201,7 +213,8 @@ class AtrousCascade(nn.Module):
 class _Backbone(ResNet):
     """A ResNet without its classifier: `[B, 3, H, W]` → the maps of its third and of its fourth stage."""
 
-    def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
+    # Two maps where a ResNet has one: nothing but DeepLabV3 calls it.
+    def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         x = self.maxpool(self.relu(self.bn1(self.conv1(input))))
         third = self.layer3(self.layer2(self.layer1(x)))
         return third, self.layer4(third)
@@ -224,7 +237,7 @@ class DeepLabV3(nn.Module):
         self,
         layers: Sequence[int] = (3, 4, 6, 3),
         num_classes: int = 21,
-        output_stride: int = 8,
+        output_stride: OutputStride = 8,
         rates: Sequence[int] | None = None,
         aspp_channels: int = 256,
         aux_loss: bool = False,
@@ -236,7 +249,7 @@ class DeepLabV3(nn.Module):
         check_channels(num_classes=num_classes)
         if output_stride not in _DILATE:
             raise ValueError(f"output_stride must be 8 or 16, got {output_stride!r}")
-        self.num_classes, self.output_stride, kw = num_classes, output_stride, {"device": device, "dtype": dtype}
+        self.num_classes, self.output_stride, kw = num_classes, output_stride, Factory(device=device, dtype=dtype)
         rates, n = _RATES[output_stride] if rates is None else rates, aspp_channels
         dilate = _DILATE[output_stride]
         self.backbone = _Backbone(layers, num_classes=None, replace_stride_with_dilation=dilate, **kw)
@@ -271,6 +284,16 @@ class DeepLabV3(nn.Module):
         return f"num_classes={self.num_classes}, output_stride={self.output_stride}"
 
 
-def deeplabv3_resnet50(num_classes: int = 21, **options) -> DeepLabV3:
+class DeepLabV3Options(Factory, total=False):
+    """The other arguments of `DeepLabV3`."""
+
+    output_stride: OutputStride
+    rates: Sequence[int] | None
+    aspp_channels: int
+    aux_loss: bool
+    dropout: float
+
+
+def deeplabv3_resnet50(num_classes: int = 21, **options: Unpack[DeepLabV3Options]) -> DeepLabV3:
     """`DeepLabV3` on ResNet-50 as in torchvision: 39,638,869 parameters, a place every 8 pixels."""
     return DeepLabV3((3, 4, 6, 3), num_classes, **options)

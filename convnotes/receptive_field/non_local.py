@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import IntOrPair, check_channels, check_images, pair
+from convnotes.geometry import Factory, IntOrPair, check_channels, check_images, pair
 from convnotes.kernels.attention import attention
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
@@ -55,7 +55,7 @@ def non_local2d(
     q, k, g = query.flatten(2), key.flatten(2), value.flatten(2)  # [B, D, places], [B, D, N], [B, C, N]
     if mode == "dot":
         y = _dot(q, k, g)
-    elif mode == "concat":
+    elif relation is not None:  # mode "concat"
         y = _concat(q, k, g, relation)
     else:
         q, k = q.to(g.dtype), k.to(g.dtype)
@@ -140,7 +140,7 @@ class NonLocal2d(nn.Module):
         _check_mode(mode, scale)
         self.channels, self.inner_channels, self.mode, self.scale = channels, inner_channels, mode, scale
         self.subsample = pair(subsample, "subsample", 1)
-        kw = {"device": device, "dtype": dtype}
+        kw = Factory(device=device, dtype=dtype)
         if mode != "gaussian":
             self.theta, self.phi = (nn.Conv2d(channels, inner_channels, 1, **kw) for _ in range(2))
         self.g = nn.Conv2d(channels, inner_channels, 1, **kw)

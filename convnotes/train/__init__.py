@@ -43,7 +43,7 @@ def fit(
     device: str | torch.device | None = None,
     mixed_precision: Literal["no", "bf16", "fp16"] = "no",
     evaluate_each_epoch: bool = True,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
 ) -> History:
     """Train a classifier in place by cross-entropy and return its `History`.
@@ -85,37 +85,37 @@ def fit(
         raise ValueError(f'schedule must be "constant" or "cosine", got {schedule!r}')
     with seeded(seed):
         accelerator = make_accelerator(device, mixed_precision)
-        model = model if isinstance(model, nn.Module) else model()
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a module or a function that makes one, got {type(model).__name__}")
+        bare = model if isinstance(model, nn.Module) else model()
+        if not isinstance(bare, nn.Module):
+            raise TypeError(f"model must be a module or a function that makes one, got {type(bare).__name__}")
         train, test = batches(data, batch_size, seed, accelerator)
         make = optimizer or torch.optim.AdamW
-        stepper = make(model.parameters(), lr=lr, weight_decay=weight_decay)
+        stepper = make(bare.parameters(), lr=lr, weight_decay=weight_decay)
         steps = epochs * len(train)
         falling = (lambda t: (1 + math.cos(math.pi * t / steps)) / 2) if schedule == "cosine" else (lambda t: 1.0)
         rate = torch.optim.lr_scheduler.LambdaLR(stepper, falling)
-        own_forward = "forward" in vars(model)
-        history = History(seed, model=model)
+        own_forward = "forward" in vars(bare)
+        history = History(seed, model=bare)
         settings = {
             "seed": seed, "epochs": epochs, "steps an epoch": len(train), "lr": lr, "weight_decay": weight_decay,
             "schedule": schedule, "optimizer": type(stepper).__name__, "mixed_precision": mixed_precision,
-            "parameters": sum(p.numel() for p in model.parameters()), "evaluate_each_epoch": evaluate_each_epoch,
+            "parameters": sum(p.numel() for p in bare.parameters()), "evaluate_each_epoch": evaluate_each_epoch,
         }  # fmt: skip
-        bare, backward = (stepper, rate), accelerator.backward
-        model, stepper, rate = accelerator.prepare(model, stepper, rate)
+        plain, backward = (stepper, rate), accelerator.backward
+        wrapped, stepper, rate = accelerator.prepare(bare, stepper, rate)
         if accelerator.num_processes == 1 and accelerator.mixed_precision == "no":
             # the same steps without accelerate's wrappers, which cost a small network a seventh of its time
-            (stepper, rate), backward = bare, Tensor.backward
+            (stepper, rate), backward = plain, Tensor.backward
         if accelerator.process_index:
             torch.manual_seed(seed + accelerator.process_index)  # dropout: another mask for other samples
-        loop = Loop(accelerator, model, stepper, rate, backward, train, test, history, evaluate_each_epoch)
+        loop = Loop(accelerator, wrapped, bare, stepper, rate, backward, train, test, history, evaluate_each_epoch)
         try:
             with bar(steps, progress if accelerator.is_main_process else False) as advance:
                 loop.run(epochs, Checkpoints(checkpoint, checkpoint_every, settings, accelerator), advance)
         finally:
-            accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+            accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
             if not own_forward:  # what accelerate put there for mixed precision
-                vars(history.model).pop("forward", None)
+                vars(bare).pop("forward", None)
     return history
 
 

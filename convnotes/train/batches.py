@@ -59,7 +59,7 @@ class Tensors:
 class Loader:
     """A DataLoader, prepared by accelerate, with the face of `Tensors`. Its batch size is that of all processes."""
 
-    def __init__(self, loader: torch.utils.data.DataLoader, accelerator: Any) -> None:
+    def __init__(self, loader: torch.utils.data.DataLoader[Any], accelerator: Any) -> None:
         self.loader = accelerator.prepare(loader)
         self.accelerator = accelerator
 
@@ -84,14 +84,17 @@ class Loader:
         return counts
 
 
-def batches(data: Any, batch_size: int, seed: int, accelerator: Any) -> tuple[Any, Any]:
+Source = Tensors | Loader
+
+
+def batches(data: Any, batch_size: int, seed: int, accelerator: Any) -> tuple[Source, Source]:
     """The two sources of batches, to train on and to test on."""
     loader = torch.utils.data.DataLoader
     if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, loader) for part in data):
         for part, name in zip(data, ("train", "test"), strict=True):
             if len(part) == 0:
                 raise ValueError(f"the {name} DataLoader is empty")
-        return tuple(Loader(part, accelerator) for part in data)
+        return Loader(data[0], accelerator), Loader(data[1], accelerator)
     if not all(hasattr(data, name) for name in ("train_x", "train_y", "test_x", "test_y")):
         raise TypeError(f"data must be a Split or a pair of DataLoaders (train, test), got {type(data).__name__}")
     check_tensors(data.train_x, data.train_y, "train_x", "train_y")

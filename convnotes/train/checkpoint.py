@@ -28,7 +28,7 @@ class Checkpoints:
     """
 
     def __init__(
-        self, folder: str | os.PathLike | None, every: int | None, settings: dict[str, Any], accelerator: Any
+        self, folder: str | os.PathLike[str] | None, every: int | None, settings: dict[str, Any], accelerator: Any
     ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.every, self.settings, self.accelerator = every, settings, accelerator

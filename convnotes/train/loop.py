@@ -13,22 +13,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convnotes.train.batches import check_logits
+from convnotes.train.batches import Source, check_logits
 from convnotes.train.checkpoint import Checkpoints
 from convnotes.train.history import History
 
 
 @dataclass
 class Loop:
-    """Everything that one training needs, prepared by accelerate; the history's model is the bare one."""
+    """Everything that one training needs, prepared by accelerate; `bare` is the model without its wrappers."""
 
     accelerator: Any
     model: nn.Module
+    bare: nn.Module
     optimizer: Any
     rate: Any
     backward: Callable[[Tensor], object]
-    train: Any
-    test: Any
+    train: Source
+    test: Source
     history: History
     evaluate_each_epoch: bool = True
 
@@ -97,15 +98,15 @@ class Loop:
         accuracy, history.test_samples = self._accuracy(self.test)
         history.test_accuracy.append(accuracy)
 
-    def _accuracy(self, source: Any) -> tuple[float, int]:
-        counts = count(self.history.model, source.in_order(), source.gather)
+    def _accuracy(self, source: Source) -> tuple[float, int]:
+        counts = count(self.bare, source.in_order(), source.gather)
         right, labels = source.total(counts.to(self.accelerator.device)).tolist()
         return right / labels, labels
 
     def _share_buffers(self) -> None:
         """The running statistics of the first process for all, as DDP shares them at the next step."""
         if self.accelerator.num_processes > 1:
-            for buffer in self.history.model.buffers():
+            for buffer in self.bare.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
 

@@ -5,6 +5,7 @@ share. Needs pip install "convnotes[viz]".
 """
 
 import importlib
+from typing import Any
 
 _HOME = {
     "ActiveSynapses": "active_synapses",
@@ -30,7 +31,7 @@ _HOME = {
 __all__ = [*_HOME]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'convnotes.widgets' has no attribute {name!r}; its names are {', '.join(_HOME)}")
     try:

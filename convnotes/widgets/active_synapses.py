@@ -30,14 +30,14 @@ class ActiveSynapses(Widget):
     height = traitlets.Int().tag(sync=True)
     width = traitlets.Int().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
-    weights = traitlets.List().tag(sync=True)
-    positions = traitlets.List().tag(sync=True)
+    weights: traitlets.List[float] = traitlets.List().tag(sync=True)
+    positions: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
     bias = traitlets.Float(0.0).tag(sync=True)
     chosen = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
         data, height, width = photograph_bytes(image, "ActiveSynapses")
-        start = {"weights": RELIEF[0], "positions": RELIEF[1]} | state
+        start: dict[str, Any] = {"weights": RELIEF[0], "positions": RELIEF[1]} | state
         if len(start["weights"]) != len(start["positions"]):
             raise ValueError(
                 f"each synapse has one weight and one position, got {len(start['weights'])} and "
@@ -47,7 +47,7 @@ class ActiveSynapses(Widget):
         super().__init__(image=data, height=height, width=width, alt=alt, **start)
 
     @traitlets.validate("weights", "positions")
-    def _check_numbers(self, proposal: Any) -> list:
+    def _check_numbers(self, proposal: Any) -> list[Any]:
         name, rows = proposal["trait"].name, proposal["value"]
         try:
             values = np.array(rows, float)

@@ -39,7 +39,7 @@ class AttentionViewer(Widget):
     scale = traitlets.Float(1.0).tag(sync=True)
     factor = traitlets.Float(1.0).tag(sync=True)
     window = traitlets.Int(5).tag(sync=True)
-    probe = traitlets.List().tag(sync=True)
+    probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(
         self, images: Any, query: Any, key: Any, captions: Sequence[str], scale: float = 1.0, **state: Any

@@ -12,7 +12,7 @@ from convnotes.widgets.base import Widget
 # A design is a row of kernels, then branches side by side whose outputs are joined. A kernel is
 # [height, width, input channels, output channels, groups] in letters: C and O channels in and out, k the size,
 # g groups, m = O/squeeze, h = the groups that fit into m. "A/4" is a quarter of A, one at least. "pool" has no weights.
-DESIGNS: dict[str, dict[str, list]] = {
+DESIGNS: dict[str, dict[str, list[Any]]] = {
     "plain": {"row": [["k", "k", "C", "O", "1"]], "side": []},
     "grouped": {"row": [["k", "k", "C", "O", "g"]], "side": []},
     "factorised": {"row": [["k", "1", "C", "O", "1"], ["1", "k", "O", "O", "1"]], "side": []},
@@ -63,7 +63,9 @@ class BudgetBench(Widget):
     squeeze = traitlets.Int(4).tag(sync=True)
     side = traitlets.Int(28).tag(sync=True)
     highlight = traitlets.Unicode("bottleneck").tag(sync=True)
-    designs = traitlets.List().tag(sync=True)  # {"name", "row", "side"}, in the order of the table
+    designs: traitlets.List[dict[str, Any]] = traitlets.List().tag(
+        sync=True
+    )  # {"name", "row", "side"}, in the order of the table
     first = traitlets.Dict().tag(sync=True)  # the state that Reset brings back
 
     def __init__(self, designs: tuple[str, ...] = tuple(DESIGNS), **state: Any) -> None:

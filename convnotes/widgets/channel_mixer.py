@@ -28,10 +28,10 @@ class ChannelMixer(Widget):
     height = traitlets.Int().tag(sync=True)
     width = traitlets.Int().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
-    weight = traitlets.List().tag(sync=True)
-    bias = traitlets.List().tag(sync=True)
+    weight: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
+    bias: traitlets.List[float] = traitlets.List().tag(sync=True)
     scramble = traitlets.Bool(False).tag(sync=True)
-    probe = traitlets.List().tag(sync=True)
+    probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
         data, height, width = photograph_bytes(image, "ChannelMixer")

@@ -35,22 +35,28 @@ class ConvArithmetic(Widget):
 
     module = "conv_arithmetic"
 
-    size = traitlets.List().tag(sync=True)
-    kernel = traitlets.List().tag(sync=True)
-    stride = traitlets.List().tag(sync=True)
-    padding = traitlets.List().tag(sync=True)
-    dilation = traitlets.List().tag(sync=True)
-    output_padding = traitlets.List().tag(sync=True)
-    channels = traitlets.List().tag(sync=True)
+    size: traitlets.List[int] = traitlets.List().tag(sync=True)
+    kernel: traitlets.List[int] = traitlets.List().tag(sync=True)
+    stride: traitlets.List[int] = traitlets.List().tag(sync=True)
+    padding: traitlets.List[int] = traitlets.List().tag(sync=True)
+    dilation: traitlets.List[int] = traitlets.List().tag(sync=True)
+    output_padding: traitlets.List[int] = traitlets.List().tag(sync=True)
+    channels: traitlets.List[int] = traitlets.List().tag(sync=True)
     groups = traitlets.Int().tag(sync=True)
     transposed = traitlets.Bool(False).tag(sync=True)
     linked = traitlets.Bool(True).tag(sync=True)
     numbers = traitlets.Bool(False).tag(sync=True)
     side = traitlets.Enum(["input", "output"], "output").tag(sync=True)
-    probe = traitlets.List().tag(sync=True)
+    probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, **state: Any) -> None:
-        start = {"size": [8, 8], "kernel": [3, 3], "stride": [2, 2], "padding": [0, 0], "dilation": [1, 1]}
+        start: dict[str, Any] = {
+            "size": [8, 8],
+            "kernel": [3, 3],
+            "stride": [2, 2],
+            "padding": [0, 0],
+            "dilation": [1, 1],
+        }
         start |= {"output_padding": [0, 0], "channels": [3, 16], "groups": 1, "probe": [1, 1]} | state
         super().__init__(**{name: list(v) if isinstance(v, tuple) else v for name, v in start.items()})
 
@@ -87,9 +93,10 @@ class ConvArithmetic(Widget):
 
     def taps(self) -> list[tuple[int, int]]:
         """The places of the other grid that the chosen place is joined to; some may lie in the padding."""
-        size = self.size if self.side == "input" else self.output_size()
-        if self.output_size() is None:
+        out = self.output_size()
+        if out is None:
             return []
+        size = self.size if self.side == "input" else out
         place = [min(at, n - 1) for at, n in zip(self.probe, size, strict=True)]
         rows, columns = (self._joined(self.side, a, place[a]) for a in (0, 1))
         return [(i, j) for i in rows for j in columns]
@@ -140,14 +147,14 @@ class ConvArithmetic(Widget):
             marked = set(self.taps()) if side != self.side else set()
             for i, j in np.ndindex(height, width):
                 colour = plots.PALETTE["kernel" if (i, j) in marked else side]
-                cell = {"fc": colour, "alpha": 0.9 if (i, j) in marked else 0.25}
-                ax.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, lw=0, **cell))
+                alpha = 0.9 if (i, j) in marked else 0.25
+                ax.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, lw=0, fc=colour, alpha=alpha))
                 fine = (side == "output") == self.transposed
                 if fine and not (self._joined(side, 0, i) and self._joined(side, 1, j)):
                     ax.plot(j, i, "x", ms=8, mew=2, color=plots.PALETTE["accent"])
             for i, j in chosen:
-                frame = {"fill": False, "ec": plots.PALETTE["accent"], "lw": 4}
-                ax.add_patch(Rectangle((j - 0.42, i - 0.42), 0.84, 0.84, **frame))
+                edge = plots.PALETTE["accent"]
+                ax.add_patch(Rectangle((j - 0.42, i - 0.42), 0.84, 0.84, fill=False, ec=edge, lw=4))
         return plots.save(panels[0])
 
 

@@ -39,11 +39,11 @@ class DeformSampler(Widget):
     stride = traitlets.Int(1).tag(sync=True)
     padding = traitlets.Int(1).tag(sync=True)
     dilation = traitlets.Int(1).tag(sync=True)
-    weight = traitlets.List().tag(sync=True)
+    weight: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
     bias = traitlets.Float(0.0).tag(sync=True)
     source = traitlets.Unicode("learned").tag(sync=True)
-    moves = traitlets.List().tag(sync=True)
-    place = traitlets.List().tag(sync=True)
+    moves: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
+    place: traitlets.List[int] = traitlets.List().tag(sync=True)
     tap = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, offsets: Any, weight: Any, alt: str = "A grey picture", **state: Any) -> None:
@@ -76,7 +76,7 @@ class DeformSampler(Widget):
         )
 
     @traitlets.validate("weight", "moves")
-    def _check_numbers(self, proposal: Any) -> list:
+    def _check_numbers(self, proposal: Any) -> list[Any]:
         name = proposal["trait"].name
         shape = {"weight": (3, 3), "moves": (9, 2)}[name]
         try:

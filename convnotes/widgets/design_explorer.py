@@ -36,7 +36,7 @@ class DesignExplorer(Widget):
 
     module = "design_explorer"
 
-    rows = traitlets.List().tag(sync=True)
+    rows: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     x = traitlets.Unicode("macs").tag(sync=True)
     gain = traitlets.Unicode("mean").tag(sync=True)
     budget = traitlets.Int().tag(sync=True)
@@ -74,7 +74,7 @@ class DesignExplorer(Widget):
         ]
         return sorted(kept, key=lambda name: (at[name][0], -at[name][1]))
 
-    def _at(self) -> list[dict]:
+    def _at(self) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["budget"] == self.budget and row["design"] == self.design]
 
     def _describe(self) -> str:

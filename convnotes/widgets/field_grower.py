@@ -24,7 +24,7 @@ class FieldGrower(Widget):
 
     module = "field_grower"
 
-    layers = traitlets.List().tag(sync=True)
+    layers: traitlets.List[list[int]] = traitlets.List().tag(sync=True)
 
     def __init__(self, layers: Any = GRID, **state: Any) -> None:
         super().__init__(layers=[list(layer) for layer in layers], **state)

@@ -25,7 +25,7 @@ class KernelStackViewer(Widget):
 
     module = "kernel_stack_viewer"
 
-    kernels = traitlets.List().tag(sync=True)
+    kernels: traitlets.List[list[list[float]]] = traitlets.List().tag(sync=True)
     channels = traitlets.Int(64, min=1, max=512).tag(sync=True)
     edited = traitlets.Int(0, min=0, max=MOST).tag(sync=True)
 

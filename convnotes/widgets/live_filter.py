@@ -30,11 +30,11 @@ class LiveFilter(Widget):
     height = traitlets.Int().tag(sync=True)
     width = traitlets.Int().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
-    kernel = traitlets.List().tag(sync=True)
+    kernel: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
     normalise = traitlets.Bool(True).tag(sync=True)
     absolute = traitlets.Bool(False).tag(sync=True)
-    start = traitlets.List().tag(sync=True)
-    probe = traitlets.List().tag(sync=True)
+    start: traitlets.List[int] = traitlets.List().tag(sync=True)
+    probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
         data, height, width = photograph_bytes(image, "LiveFilter")

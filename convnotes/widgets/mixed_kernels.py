@@ -40,8 +40,8 @@ class MixedKernels(Widget):
     channels = traitlets.Int(24).tag(sync=True)
     first = traitlets.Dict().tag(sync=True)
     side = traitlets.Int(WINDOW).tag(sync=True)
-    probe = traitlets.List().tag(sync=True)
-    parts = traitlets.List().tag(sync=True)
+    probe: traitlets.List[int] = traitlets.List().tag(sync=True)
+    parts: traitlets.List[int] = traitlets.List().tag(sync=True)
     depthwise = traitlets.Bool(True).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", channels: int = 24, **state: Any) -> None:

@@ -20,8 +20,8 @@ class Quiz(Widget):
 
     module = "quiz"
 
-    questions = traitlets.List().tag(sync=True)
-    chosen = traitlets.List().tag(sync=True)
+    questions: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
+    chosen: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, questions: Sequence[Mapping[str, Any]], **state: Any) -> None:
         if not questions:

@@ -33,10 +33,10 @@ class SeparableViewer(Widget):
     height = traitlets.Int().tag(sync=True)
     width = traitlets.Int().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
-    target = traitlets.List().tag(sync=True)
-    bias = traitlets.List().tag(sync=True)
-    depthwise = traitlets.List().tag(sync=True)
-    pointwise = traitlets.List().tag(sync=True)
+    target: traitlets.List[list[list[list[float]]]] = traitlets.List().tag(sync=True)
+    bias: traitlets.List[float] = traitlets.List().tag(sync=True)
+    depthwise: traitlets.List[list[list[float]]] = traitlets.List().tag(sync=True)
+    pointwise: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
     channel = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
@@ -45,7 +45,7 @@ class SeparableViewer(Widget):
         super().__init__(image=data, height=height, width=width, alt=alt, **start)
 
     @traitlets.validate("target", "bias", "depthwise", "pointwise")
-    def _check_numbers(self, proposal: Any) -> list:
+    def _check_numbers(self, proposal: Any) -> list[Any]:
         name = proposal["trait"].name
         shape = {"target": (3, 3, 3, 3), "bias": (3,), "depthwise": (3, 3, 3), "pointwise": (3, 3)}[name]
         try:

@@ -32,10 +32,10 @@ class ShiftViewer(Widget):
     height = traitlets.Int().tag(sync=True)
     width = traitlets.Int().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
-    sources = traitlets.List().tag(sync=True)
-    displacements = traitlets.List().tag(sync=True)
-    weight = traitlets.List().tag(sync=True)
-    probe = traitlets.List().tag(sync=True)
+    sources: traitlets.List[int] = traitlets.List().tag(sync=True)
+    displacements: traitlets.List[list[int]] = traitlets.List().tag(sync=True)
+    weight: traitlets.List[float] = traitlets.List().tag(sync=True)
+    probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
         data, height, width = photograph_bytes(image, "ShiftViewer")

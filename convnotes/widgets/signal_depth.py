@@ -50,12 +50,14 @@ class SignalDepth(Widget):
     def deviations(self) -> tuple[list[float], list[float]]:
         """The standard deviation of what every layer gives, and of the gradient with respect to it."""
         act = {"linear": lambda z: z, "relu": torch.relu, "tanh": torch.tanh}[self.nonlinearity]
-        a, outputs = self._numbers(0, BATCH, self.width), []
+        outputs: list[torch.Tensor] = []
+        a = self._numbers(0, BATCH, self.width)
         for weight in self.weights():
             outputs.append((a @ weight.T).requires_grad_() if not outputs else a @ weight.T)
             a = act(outputs[-1])
         gradients = torch.autograd.grad(outputs[-1], outputs, self._numbers(1, BATCH, self.width))
-        return tuple([t.detach().std(correction=0).item() for t in each] for each in (outputs, gradients))
+        forwards, backwards = ([t.detach().std(correction=0).item() for t in each] for each in (outputs, gradients))
+        return forwards, backwards
 
     def _numbers(self, stream: int, rows: int, columns: int) -> torch.Tensor:
         return torch.from_numpy(gaussians(seed_of(self.draw, stream), rows * columns)).view(rows, columns)

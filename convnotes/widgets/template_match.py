@@ -26,8 +26,8 @@ class TemplateMatch(Widget):
     height = traitlets.Int().tag(sync=True)
     width = traitlets.Int().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
-    start = traitlets.List().tag(sync=True)
-    place = traitlets.List().tag(sync=True)
+    start: traitlets.List[int] = traitlets.List().tag(sync=True)
+    place: traitlets.List[int] = traitlets.List().tag(sync=True)
     size = traitlets.Int(9).tag(sync=True)
     light = traitlets.Float(0.0).tag(sync=True)
     centred = traitlets.Bool(False).tag(sync=True)
@@ -111,7 +111,7 @@ class TemplateMatch(Widget):
         for ax, scores, name in zip(panels[1:], self.responses(), ("inner product", "−L1 distance"), strict=True):
             ax.imshow(scores.numpy(), cmap="gray")
             ax.set(title=f"{name}: its best match", xticks=[], yticks=[])
-            marks.append(np.unravel_index(int(scores.argmax()), scores.shape))
+            marks.append(divmod(int(scores.argmax()), scores.shape[1]))
         for ax, (top, left), shift in zip(panels, marks, (0, self.size // 2, self.size // 2), strict=True):
             ax.add_patch(Rectangle((left - shift, top - shift), self.size, self.size, fill=False, ec="#D55E00", lw=2.5))
         return plots.save(panels[0])

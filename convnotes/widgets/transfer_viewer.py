@@ -30,7 +30,7 @@ class TransferViewer(Widget):
     module = "transfer_viewer"
 
     starts = traitlets.Dict().tag(sync=True)
-    runs = traitlets.List().tag(sync=True)
+    runs: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     start = traitlets.Unicode().tag(sync=True)
     freeze = traitlets.Enum(FREEZE, "none").tag(sync=True)
     examples = traitlets.Int().tag(sync=True)

@@ -183,6 +183,17 @@ def test_a_shift_block_fuses_where_nobody_looks_inside(kernels_run):
     assert kernels_run == ["_output"], "so many outputs do not pay"
 
 
+def test_a_shift_block_fuses_no_displacements_that_are_learned(kernels_run):
+    """They are real numbers, and the fused kernel moves by whole ones."""
+    block = convnotes.ShiftBlock(3, 20, device=DEVICE)
+    block.shift = convnotes.ActiveShift2d(20, device=DEVICE)
+    x = random(2, 3, 7, 6)
+    with backend.use("torch"):
+        expected = copy.deepcopy(block)(x)
+    torch.testing.assert_close(block(x), expected)
+    assert kernels_run == []
+
+
 @pytest.mark.parametrize(("case", "dtype"), once_in_low_precision(DEFORM), ids=str)
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_deformable_convolution_and_its_gradients_are_the_definition_s(case, deterministic, dtype, monkeypatch):

@@ -1,0 +1,103 @@
+# What `__init__.py` loads on first use, for type checkers and editors; tests/test_types.py compares the two.
+# `as` says that a name is there to be imported: jedi, which completes in Jupyter, does not look at `__all__`.
+
+from convnotes.compression.inception import GoogLeNet as GoogLeNet
+from convnotes.compression.inception import Inception as Inception
+from convnotes.compression.inception import googlenet as googlenet
+from convnotes.compression.pointwise import NIN as NIN
+from convnotes.compression.pointwise import MLPConv as MLPConv
+from convnotes.compression.residual import Bottleneck as Bottleneck
+from convnotes.compression.residual import ResNet as ResNet
+from convnotes.compression.residual import resnet50 as resnet50
+from convnotes.compression.residual import resnext50_32x4d as resnext50_32x4d
+from convnotes.compression.separable import MobileNetV1 as MobileNetV1
+from convnotes.compression.separable import SeparableConv2d as SeparableConv2d
+from convnotes.compression.separable import Xception as Xception
+from convnotes.compression.separable import mobilenet_v1 as mobilenet_v1
+from convnotes.compression.separable import xception as xception
+from convnotes.compression.small_kernels import KernelStack as KernelStack
+from convnotes.compression.small_kernels import vgg16 as vgg16
+from convnotes.compression.squeezenet import Fire as Fire
+from convnotes.compression.squeezenet import SqueezeNet as SqueezeNet
+from convnotes.compression.squeezenet import squeezenet1_0 as squeezenet1_0
+from convnotes.compression.squeezenet import squeezenet1_1 as squeezenet1_1
+from convnotes.fundamentals.initialisation import initialise as initialise
+from convnotes.fundamentals.multi_scale import MixedConv2d as MixedConv2d
+from convnotes.fundamentals.transfer import transfer as transfer
+from convnotes.operations.active_shift import ActiveShift2d as ActiveShift2d
+from convnotes.operations.active_shift import active_shift2d as active_shift2d
+from convnotes.operations.active_shift import active_shift_groups as active_shift_groups
+from convnotes.operations.active_shift import normalise_active_shift_steps as normalise_active_shift_steps
+from convnotes.operations.adder import Adder2d as Adder2d
+from convnotes.operations.adder import AdderResNet as AdderResNet
+from convnotes.operations.adder import adder2d as adder2d
+from convnotes.operations.adder import adder_resnet20 as adder_resnet20
+from convnotes.operations.adder import scale_adder_steps as scale_adder_steps
+from convnotes.operations.shift import Shift2d as Shift2d
+from convnotes.operations.shift import ShiftBlock as ShiftBlock
+from convnotes.operations.shift import ShiftResNet as ShiftResNet
+from convnotes.operations.shift import shift2d as shift2d
+from convnotes.operations.shift import shiftresnet20 as shiftresnet20
+from convnotes.receptive_field.active import ActiveConv2d as ActiveConv2d
+from convnotes.receptive_field.active import active_conv2d as active_conv2d
+from convnotes.receptive_field.deformable import DeformConv2d as DeformConv2d
+from convnotes.receptive_field.deformable import deform_conv2d as deform_conv2d
+from convnotes.receptive_field.dilated import ASPP as ASPP
+from convnotes.receptive_field.dilated import AtrousCascade as AtrousCascade
+from convnotes.receptive_field.dilated import DeepLabV3 as DeepLabV3
+from convnotes.receptive_field.dilated import deeplabv3_resnet50 as deeplabv3_resnet50
+from convnotes.receptive_field.non_local import NonLocal2d as NonLocal2d
+from convnotes.receptive_field.non_local import non_local2d as non_local2d
+
+__all__ = [
+    "ASPP",
+    "NIN",
+    "ActiveConv2d",
+    "ActiveShift2d",
+    "Adder2d",
+    "AdderResNet",
+    "AtrousCascade",
+    "Bottleneck",
+    "DeepLabV3",
+    "DeformConv2d",
+    "Fire",
+    "GoogLeNet",
+    "Inception",
+    "KernelStack",
+    "MLPConv",
+    "MixedConv2d",
+    "MobileNetV1",
+    "NonLocal2d",
+    "ResNet",
+    "SeparableConv2d",
+    "Shift2d",
+    "ShiftBlock",
+    "ShiftResNet",
+    "SqueezeNet",
+    "Xception",
+    "__version__",
+    "active_conv2d",
+    "active_shift2d",
+    "active_shift_groups",
+    "adder2d",
+    "adder_resnet20",
+    "deeplabv3_resnet50",
+    "deform_conv2d",
+    "googlenet",
+    "initialise",
+    "mobilenet_v1",
+    "non_local2d",
+    "normalise_active_shift_steps",
+    "resnet50",
+    "resnext50_32x4d",
+    "scale_adder_steps",
+    "shift2d",
+    "shiftresnet20",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "transfer",
+    "vgg16",
+    "xception",
+]
+
+__version__: str
