@@ -28,6 +28,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from convnotes.checks import missing
+
 Name = Literal["auto", "torch", "numba", "triton"]
 VARIABLE = "CONVNOTES_BACKEND"
 DEVICE = {"triton": "cuda", "numba": "cpu"}  # the special ones, the fastest first; a test may lend triton the CPU
@@ -42,7 +44,6 @@ KERNELS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
     "shift": {"numba": (*_FLOATS, torch.float64)},
     "shift_pointwise": {"triton": _FLOATS},
 }
-_EXTRA = {"numba": "fast", "triton": "gpu"}
 _choice: ContextVar[str | None] = ContextVar("convnotes backend", default=None)
 
 
@@ -139,7 +140,7 @@ def _obstacle(name: str) -> str | None:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError:
-        return f'{name} is not installed (pip install "convnotes[{_EXTRA[name]}]")'
+        return missing(name)
     except Exception as problem:  # installed, but for another version of something else
         return f"importing {name} fails ({problem})"
     if DEVICE[name] == "cuda" and not torch.cuda.is_available():
