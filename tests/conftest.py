@@ -1,6 +1,9 @@
-"""What all tests share: fixed seeds and threads, the one table of tolerances, and the wheel."""
+"""What all tests share: fixed seeds and threads, the one table of tolerances, the wheel, and memory given back."""
 
+import ctypes
+import gc
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +23,33 @@ def assert_close(actual: torch.Tensor, expected: torch.Tensor) -> None:
     """Equal within the table's tolerance for the dtype of `actual`; shape and dtype must agree too."""
     relative, absolute = TOLERANCE[actual.dtype]
     torch.testing.assert_close(actual, expected, rtol=relative, atol=absolute)
+
+
+GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+
+
+def pytest_configure():
+    """Large blocks go back to the system when they are freed: the weights of a network would else stay in the heap."""
+    if GLIBC is not None:
+        GLIBC.mallopt(_MMAP_THRESHOLD, 2**20)
+
+
+def pytest_collection_finish():
+    """What all imports have made lives until the end: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_goes_back():
+    """After each file, compiled graphs and dead cycles (an exported program is one) go, and free memory with them."""
+    yield
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
+    gc.collect()
+    if GLIBC is not None:
+        GLIBC.malloc_trim(0)
 
 
 @pytest.fixture(autouse=True)
