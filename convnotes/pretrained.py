@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from convnotes.data import download, files
+from convnotes.checks import optional
+from convnotes.data import download
 
 _AT = "https://download.pytorch.org/models/"
 
@@ -77,4 +78,4 @@ def _folder(root: str | os.PathLike[str] | None) -> Path:
         return Path(root)
     if "CONVNOTES_DATA" in os.environ:
         return Path(os.environ["CONVNOTES_DATA"]) / "pretrained"
-    return Path(files.need("pooch").os_cache("convnotes")) / "pretrained"
+    return Path(optional("pooch").os_cache("convnotes")) / "pretrained"

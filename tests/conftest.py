@@ -1,7 +1,16 @@
-"""What all tests share: fixed seeds and threads, and the one table of tolerances."""
+"""What all tests share: fixed seeds and threads, the one table of tolerances, the wheel, and memory given back."""
+
+import ctypes
+import gc
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 # (relative, absolute) of a comparison with the definition. Never loosened for one machine or for CI.
 TOLERANCE = {
@@ -16,7 +25,49 @@ def assert_close(actual: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=relative, atol=absolute)
 
 
+GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+
+
+def pytest_configure():
+    """Large blocks go back to the system when they are freed: the weights of a network would else stay in the heap."""
+    if GLIBC is not None:
+        GLIBC.mallopt(_MMAP_THRESHOLD, 2**20)
+
+
+def pytest_collection_finish():
+    """What all imports have made lives until the end: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_goes_back():
+    """After each file, compiled graphs and dead cycles (an exported program is one) go, and free memory with them."""
+    yield
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
+    gc.collect()
+    if GLIBC is not None:
+        GLIBC.malloc_trim(0)
+
+
 @pytest.fixture(autouse=True)
 def _same_numbers_every_time():
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel of this repository, built once for all workers."""
+    worker = tmp_path_factory.getbasetemp()
+    folder = (worker.parent if "PYTEST_XDIST_WORKER" in os.environ else worker) / "wheel"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            root = Path(__file__).parents[1]
+            command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, root]
+            run = subprocess.run(command, capture_output=True, text=True)
+            assert run.returncode == 0, run.stdout + run.stderr
+    (built,) = folder.glob("*.whl")
+    return built

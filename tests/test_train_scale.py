@@ -27,7 +27,7 @@ DROPOUT, LOADERS = {"dropout": 0.3}, {"loaders": True}
 def train(out: Path, *options: dict, command=RUN, expected: int | None = 0) -> list[list[dict]]:
     """What each process of one start of the script left behind: one result for each of the trainings."""
     arguments = [json.dumps(one, default=str) for one in options]
-    run = subprocess.run([*command, SCRIPT, out, *arguments], capture_output=True, text=True, timeout=300)
+    run = subprocess.run([*command, SCRIPT, out, *arguments], capture_output=True, text=True, timeout=900)
     if expected is not None:
         assert run.returncode == expected, run.stderr[-3000:]
     return [json.loads(file.read_text()) for file in sorted(out.parent.glob(f"{out.name}.*.json"))]

@@ -55,14 +55,6 @@ convnotes.Conv3d  # error: attr-defined
 """
 
 
-@pytest.fixture(scope="module")
-def wheel_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheels")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True)
-    return folder
-
-
 def in_the_stub(module: str) -> tuple[dict[str, str], list[str]]:
     """(name → the module that the stub imports it from, its `__all__`)."""
     tree = ast.parse(Path(importlib.import_module(module).__file__).with_suffix(".pyi").read_text())
@@ -100,16 +92,14 @@ def test_jupyter_completes_the_names_and_finds_where_they_are_defined(begun, nam
     assert found.full_name == getattr(importlib.import_module(module), name).__module__ + "." + name
 
 
-def test_the_wheel_holds_the_stubs_and_says_that_it_is_typed(wheel_folder):
-    (wheel,) = wheel_folder.glob("*.whl")
+def test_the_wheel_holds_the_stubs_and_says_that_it_is_typed(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
     assert {"convnotes/py.typed", "convnotes/__init__.pyi", "convnotes/widgets/__init__.pyi"} <= held
 
 
-def test_mypy_sees_the_types_of_the_installed_wheel(wheel_folder, tmp_path):
+def test_mypy_sees_the_types_of_the_installed_wheel(wheel, tmp_path):
     """Slow: about 20 s, in which mypy reads torch."""
     pytest.importorskip("mypy", reason="the check needs mypy")
-    (wheel,) = wheel_folder.glob("*.whl")
     home, program = tmp_path / "env", tmp_path / "program.py"
     venv.create(home, with_pip=False)
     python = str(home / "bin" / "python")

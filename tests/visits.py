@@ -51,17 +51,17 @@ class Visit:
     def settle(self) -> None:
         """Wait until the maths is set and the widgets are drawn."""
         if self.page.locator(".math").count():
-            self.page.wait_for_function("() => window.MathJax?.startup?.promise && true", timeout=20_000)
+            self.page.wait_for_function("() => window.MathJax?.startup?.promise && true", timeout=120_000)
             self.page.evaluate("() => MathJax.startup.promise.then(() => new Promise(done => setTimeout(done, 0)))")
             self.page.keyboard.press("Shift")  # the reader's first move sets all that is not in sight
             self.page.wait_for_function(
                 """() => document.querySelector('mjx-container') && !document.querySelector('mjx-lazy')""",
-                timeout=20_000,
+                timeout=120_000,
             )
         self.page.wait_for_function(
             """() => document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length
                 <= document.querySelectorAll('[data-widget], .widget-failed, .widget-needs-kernel').length""",
-            timeout=20_000,
+            timeout=120_000,
         )
 
     def __enter__(self):

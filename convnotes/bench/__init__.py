@@ -6,6 +6,7 @@ rivals      what is used instead, written from its published definition
 operators   what is timed: ours, its rivals, and the convolution that is the yardstick, on one set of tensors
 layers      designs of the book, which stand in for a plain layer and do not equal it
 run         equal results first, then the times of all calls in turn: the rows
+start       what the import and the first calls cost
 table       rows in a file
 memory      the allocator that a time belongs to, and what fits
 """

@@ -6,7 +6,8 @@
 
 Results are compared before anything is timed. All calls of a row are timed in turn, round by round, so that a slow
 moment of the machine hits each of them; a time is the median, with the 20th and the 80th percentile. Rows that the file
-holds already are not measured again, so a run that was broken off goes on where it stopped.
+holds already are not measured again, so a run that was broken off goes on where it stopped. At last comes what a start
+costs: the import, and each operator's first call, in fresh processes.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from pathlib import Path
 
 import torch
 
-from convnotes.bench import memory, table
+from convnotes.bench import memory, start, table
 from convnotes.bench.operators import OPS, Case, cases
 from convnotes.bench.parts import Shape
 from convnotes.bench.run import Unequal, machine_peak, measure
 from convnotes.kernels import backend
 from convnotes.measure import provenance
+
+_START = "start"  # no operator: what the imports and the first calls cost, in processes of their own
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,7 +35,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m convnotes.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--op", nargs="+", choices=list(OPS), default=list(OPS), metavar="NAME", help=", ".join(OPS))
+    parts = [*OPS, _START]
+    add("--op", nargs="+", choices=parts, default=parts, metavar="NAME", help=", ".join(parts))
     add("--shape", nargs="+", type=_shape, metavar="BxCxSIDE", help="inputs of this shape in the place of its own")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 … (cpu)")
     add(
@@ -46,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=_positive, help="CPU threads (torch's own number)")
     add("--allocator", choices=["default", "steady"], help="start again with glibc set so (as it is)")
     add("--rounds", type=_positive, default=7, help="rounds of each timing, 3 at least for slow calls (7)")
-    add("--csv", type=Path, metavar="FILE", help="keep the rows here, and do not measure again what it holds")
+    add(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help=f"keep the rows here ({_START}: {start.FILE} beside it), and do not measure them again",
+    )
     add("--note", default="", help="a word on the machine, kept with each row: shared, on battery …")
     return parser
 
@@ -73,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     peak = machine_peak(chosen.device)
     print(f"{provenance(chosen.device)}; allocator: {memory.allocator(chosen.device)}")
     print(f"the most that it reached: {peak:.3g} thousand million multiply-adds a second in float32", flush=True)
-    jobs = [case for op in chosen.op for case in cases(op, chosen.shape and tuple(chosen.shape))]
+    jobs = [case for op in chosen.op if op != _START for case in cases(op, chosen.shape and tuple(chosen.shape))]
     known = {row.group for row in rows}
     here = (chosen.device, torch.get_num_threads(), memory.allocator(chosen.device))
     try:
@@ -89,12 +98,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     say(f"  {row}")
                 if chosen.csv:
                     table.write(chosen.csv, rows)
+        if _START in chosen.op:
+            _starts(chosen)
     except (Unequal, RuntimeError) as problem:
         print(f"stopped: {problem}", file=sys.stderr)
         return 1
     if chosen.csv:
         print(f"{len(rows)} rows in {chosen.csv}.")
     return 0
+
+
+def _starts(chosen: argparse.Namespace) -> None:
+    """Measure what a start costs; the rows go to a file beside that of the times."""
+    file = chosen.csv and chosen.csv.with_name(start.FILE)
+    rows = start.read(file) if file else []
+    known = [(row.what, row.op) for row in rows]
+    for found in start.measure_start(min(chosen.rounds, 3), chosen.note, known):
+        rows += found
+        print(*found, sep="\n", flush=True)
+        if file:
+            start.write(file, rows)
 
 
 @contextlib.contextmanager

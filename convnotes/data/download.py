@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from convnotes.data.files import need
+from convnotes.checks import optional
 
 
 def fetch(archives: dict[str, str], target: Path, by_hand: str) -> None:
@@ -43,13 +43,13 @@ def fetch(archives: dict[str, str], target: Path, by_hand: str) -> None:
 
 def check(file: Path, sha256: str) -> None:
     """Raise `ValueError` unless the SHA-256 of `file` begins with `sha256` (hexadecimal digits)."""
-    found = need("pooch").file_hash(str(file), alg="sha256")
+    found = optional("pooch").file_hash(str(file), alg="sha256")
     if not found.startswith(sha256):
         raise ValueError(f"{file.name} has SHA-256 {found}, and {sha256} was needed.")
 
 
 def _download(url: str, sha256: str, folder: Path, by_hand: str) -> Path:
-    pooch = need("pooch")
+    pooch = optional("pooch")
     try:
         file = pooch.retrieve(
             url,

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convnotes.data.files import is_count, need, read_picture
+from convnotes.checks import optional
+from convnotes.data.files import is_count, read_picture
 
 PHOTOGRAPHS = {
     "astronaut": ("skimage", "data/astronaut.png"),
@@ -80,10 +81,10 @@ def digits(test_fraction: float = 0.25, seed: int = 0) -> Split:
     """scikit-learn's 1,797 handwritten digits [N, 1, 8, 8]; every class gives `test_fraction` of itself to the test."""
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}")
-    bunch = need("sklearn.datasets").load_digits()
+    bunch = optional("sklearn.datasets").load_digits()
     every, y = np.arange(len(bunch.target)), torch.as_tensor(bunch.target, dtype=torch.int64)
     x = torch.as_tensor(bunch.images, dtype=torch.float32)[:, None] / 16  # stored as 0 to 16
-    halves = need("sklearn.model_selection").train_test_split(
+    halves = optional("sklearn.model_selection").train_test_split(
         every, test_size=test_fraction, random_state=seed, stratify=bunch.target
     )
     train, test = map(torch.as_tensor, halves)
@@ -133,7 +134,7 @@ def textures(
 def _bundled(package: str, path: str) -> Path:
     """The file at `path` inside an installed package, found without importing the package."""
     spec = importlib.util.find_spec(package)
-    locations = (spec and spec.submodule_search_locations) or need(package).__path__  # need says how to install it
+    locations = (spec and spec.submodule_search_locations) or optional(package).__path__  # says how to install it
     file = Path(locations[0]) / path
     if not file.is_file():
         raise FileNotFoundError(

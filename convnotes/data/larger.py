@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convnotes.checks import optional
 from convnotes.data.download import fetch
-from convnotes.data.files import need, read_picture
+from convnotes.data.files import read_picture
 
 
 class Known(NamedTuple):
@@ -139,7 +140,7 @@ def load(
         raise ValueError(f'split must be "train" or "test", got {split!r}')
     if name in ("", ".", "..") or Path(name).name != name:
         raise ValueError(f"name must be the name of a data set or of one folder, got {name!r}")
-    base = Path(root or os.environ.get("CONVNOTES_DATA") or need("pooch").os_cache("convnotes"))
+    base = Path(root or os.environ.get("CONVNOTES_DATA") or optional("pooch").os_cache("convnotes"))
     known = KNOWN.get(name.lower().replace("-", "").replace("_", ""))
     if known is None:
         if download:

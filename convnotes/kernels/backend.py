@@ -28,6 +28,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from convnotes.checks import missing
+
 Name = Literal["auto", "torch", "numba", "triton"]
 VARIABLE = "CONVNOTES_BACKEND"
 # The special ones, the fastest first; a test may lend triton the CPU.
@@ -43,7 +45,6 @@ KERNELS: dict[str, dict[Name, tuple[torch.dtype, ...]]] = {
     "shift": {"numba": (*_FLOATS, torch.float64)},
     "shift_pointwise": {"triton": _FLOATS},
 }
-_EXTRA = {"numba": "fast", "triton": "gpu"}
 _NAMES: dict[str, Name] = {name: name for name in get_args(Name)}
 _choice: ContextVar[Name | None] = ContextVar("convnotes backend", default=None)
 
@@ -142,7 +143,7 @@ def _obstacle(name: Name) -> str | None:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError:
-        return f'{name} is not installed (pip install "convnotes[{_EXTRA[name]}]")'
+        return missing(name)
     except Exception as problem:  # installed, but for another version of something else
         return f"importing {name} fails ({problem})"
     if DEVICE[name] == "cuda" and not torch.cuda.is_available():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convnotes.plots.look import INK, MARKS, PALETTE, axes, need, number, theme, titled
+from convnotes.checks import optional
+from convnotes.plots.look import INK, MARKS, PALETTE, axes, number, theme, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +99,7 @@ def trade(
     with axes(ax, 9.2, max(3.6, 0.27 * len(values) + 0.9)) as ax:
         ax.set(xscale="log" if log else "linear", xlabel=label, ylabel=gain)
         if log:
-            ticker = need("matplotlib.ticker")
+            ticker = optional("matplotlib.ticker")
             ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
             ax.xaxis.set_major_formatter(lambda value, place: number(value))
             ax.xaxis.set_minor_formatter(ticker.NullFormatter())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 from collections.abc import Iterator
 from contextvars import ContextVar
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+
+from convnotes.checks import optional
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +85,7 @@ def style(theme: Theme = "light") -> Iterator[None]:
     }
     token = _theme.set(theme)
     try:
-        with need("matplotlib").rc_context(look):
+        with optional("matplotlib").rc_context(look):
             yield
     finally:
         _theme.reset(token)
@@ -105,20 +105,15 @@ def save(ax: Axes, file: Any = None, format: Literal["png", "svg"] = "png") -> b
 
 def show(ax: Axes) -> Any:
     """The figure of `ax` for the end of a notebook cell: a PNG at twice the page's resolution."""
-    return need("IPython.display").Image(save(ax), format="png", retina=True, metadata={"needs_background": theme()})
+    return optional("IPython.display").Image(
+        save(ax), format="png", retina=True, metadata={"needs_background": theme()}
+    )
 
 
 def number(value: float) -> str:
     """Four digits, thousands apart, a true minus sign."""
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return text.replace("-", "−")
-
-
-def need(module: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ImportError as problem:
-        raise ImportError(f'plots need {module.split(".")[0]}: pip install "convnotes[viz]"') from problem
 
 
 def as_array(values: Any, dimensions: tuple[int, ...], what: str) -> np.ndarray:
@@ -132,7 +127,7 @@ def as_array(values: Any, dimensions: tuple[int, ...], what: str) -> np.ndarray:
 def axes(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
     """Axes to draw on in style; new ones belong to a figure of their own, in inches."""
     with style(theme()):
-        yield ax or need("matplotlib.figure").Figure(figsize=(width, height), layout="constrained").subplots()
+        yield ax or optional("matplotlib.figure").Figure(figsize=(width, height), layout="constrained").subplots()
 
 
 def titled(ax: Axes, title: str | None) -> Axes:

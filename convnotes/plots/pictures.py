@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convnotes.plots.look import INK, PALETTE, as_array, axes, need, number, style, theme, titled
+from convnotes.checks import optional
+from convnotes.plots.look import INK, PALETTE, as_array, axes, number, style, theme, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +40,7 @@ def kernel(tensor: Any, ax: Axes | None = None, title: str | None = None, centre
     height, width = taps.shape
     strength = np.abs(taps) / (np.abs(taps).max() or 1)
     with axes(ax, 0.75 * width + 0.2, 0.75 * height + (0.5 if title else 0.2)) as ax:
-        rectangle = need("matplotlib.patches").Rectangle
+        rectangle = optional("matplotlib.patches").Rectangle
         ink = INK[theme()]
         for i in range(height):
             for j in range(width):
@@ -77,7 +78,7 @@ def feature_maps(tensor: Any, titles: Sequence[str] | None = None, columns: int 
     columns = min(columns, len(maps))
     rows = -(-len(maps) // columns)
     with style(theme()):
-        figure = need("matplotlib.figure").Figure(
+        figure = optional("matplotlib.figure").Figure(
             figsize=(1.6 * columns + 0.8, 1.75 * rows * maps.shape[1] / maps.shape[2] + 0.3), layout="constrained"
         )
         grid = figure.subplots(rows, columns, squeeze=False).ravel()

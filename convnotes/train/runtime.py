@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from convnotes.checks import naming_extras
+
 
 def set_seed(seed: int) -> None:
     """Seed the generators of Python, numpy and torch (all devices)."""
@@ -39,10 +41,8 @@ def bar(steps: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
     if not (sys.stderr.isatty() if progress is None else progress):
         yield lambda steps: None
         return
-    try:
+    with naming_extras():
         from tqdm import tqdm
-    except ImportError as problem:
-        raise ImportError('the progress bar needs tqdm: pip install "convnotes[train]"') from problem
     with tqdm(total=steps, unit="step", leave=False) as shown:
         yield shown.update
 
@@ -52,12 +52,10 @@ def make_accelerator(device: str | torch.device | None, mixed_precision: str) ->
 
     The batch of a DataLoader is that of all processes together, as it is for tensors.
     """
-    try:
+    with naming_extras():
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
         from accelerate.utils import DataLoaderConfiguration
-    except ImportError as problem:
-        raise ImportError('training needs accelerate: pip install "convnotes[train]"') from problem
     wanted = None if device is None else torch.device(device).type
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(

@@ -7,6 +7,8 @@ share. Needs pip install "convnotes[viz]".
 import importlib
 from typing import Any
 
+from convnotes.checks import naming_extras
+
 _HOME = {
     "ActiveSynapses": "active_synapses",
     "AttentionViewer": "attention_viewer",
@@ -34,11 +36,7 @@ __all__ = [*_HOME]
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'convnotes.widgets' has no attribute {name!r}; its names are {', '.join(_HOME)}")
-    try:
+    with naming_extras():
         value = getattr(importlib.import_module(f"convnotes.widgets.{_HOME[name]}"), name)
-    except ModuleNotFoundError as problem:
-        if problem.name is None or problem.name.split(".")[0] == "convnotes":
-            raise
-        raise ImportError(f'{problem.name} is not installed: pip install "convnotes[viz]"') from problem
     globals()[name] = value
     return value

@@ -10,6 +10,8 @@ import anywidget
 import numpy as np
 import torch
 
+from convnotes.checks import naming_extras
+
 _HERE = Path(__file__).parent
 
 
@@ -46,7 +48,8 @@ class Widget(anywidget.AnyWidget):
         if bundle is None:
             return None
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        picture = self._picture()
+        with naming_extras():
+            picture = self._picture()
         data["text/plain"] = f"{self!r}: {self._alt()}"
         if picture is not None:
             data["image/png"] = base64.b64encode(picture).decode()

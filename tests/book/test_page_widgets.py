@@ -53,7 +53,7 @@ def move(page, control) -> None:
         step(lambda: (control.focus(), page.keyboard.press("Space")))
     elif name == "copy":
         press("Enter")
-        page.wait_for_function("e => e.dataset.copied?.includes('torch')", arg=control.element_handle(), timeout=5_000)
+        page.wait_for_function("e => e.dataset.copied?.includes('torch')", arg=control.element_handle(), timeout=60_000)
     elif kind == "button":
         press("Enter")
     else:  # something drawn that takes the arrow keys

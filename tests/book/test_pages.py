@@ -37,7 +37,7 @@ def test_a_page_is_whole_without_a_network(chromium, built, address, name, over)
             assert page.locator("mjx-merror").count() == 0
         assert page.locator(".widget-failed").count() == 0
         page.evaluate("() => document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
-        page.wait_for_function("() => [...document.images].every(i => i.complete)", timeout=10_000)
+        page.wait_for_function("() => [...document.images].every(i => i.complete)", timeout=60_000)
         dead = page.evaluate("() => [...document.images].filter(i => !i.naturalWidth).map(i => i.src)")
         assert not dead
         assert not visit.wrong
@@ -56,7 +56,7 @@ def test_a_phone_scrolls_down_and_never_sideways(chromium, address, name):
 @pytest.mark.parametrize("over", ["http", "file"])
 def test_the_search_finds_a_word(chromium, built, address, over):
     with Visit(chromium, address if over == "http" else built.as_uri() + "/", "search.html?q=bottleneck") as visit:
-        visit.page.wait_for_selector("#search-results li a", timeout=20_000)
+        visit.page.wait_for_selector("#search-results li a", timeout=60_000)
         assert any("pointwise" in a.get_attribute("href") for a in visit.page.locator("#search-results li a").all())
         assert not [w for w in visit.wrong if "outside" in w]
 

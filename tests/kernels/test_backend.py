@@ -150,7 +150,7 @@ def test_what_is_not_installed_is_refused_by_name_and_left_out_by_itself(without
     without("triton", ModuleNotFoundError("No module named 'triton'"))
     assert backend.available() == ("torch",)
     assert backend.chosen("adder", CPU) == "torch"
-    with pytest.raises(RuntimeError, match=r"'numba' cannot run: .*\"convnotes\[fast\]\"\); what can: torch"):
+    with pytest.raises(RuntimeError, match=r"'numba' cannot run: .*\"convnotes\[fast\]\"; what can: torch"):
         backend.use("numba")
     with pytest.raises(RuntimeError, match=r"triton is not installed"):
         backend.use("triton")

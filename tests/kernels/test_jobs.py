@@ -85,5 +85,5 @@ def test_no_thread_asks_for_pythons_lock():
     """Who calls the threads keeps it here, so that asking for it would wait for ever."""
     if threads._openmp() is None:
         pytest.skip("torch runs on no OpenMP that could be found")
-    run = subprocess.run([sys.executable, "-c", LOCKED], capture_output=True, text=True, timeout=100)
+    run = subprocess.run([sys.executable, "-c", LOCKED], capture_output=True, text=True, timeout=600)
     assert run.stdout == "1\n", run.stderr

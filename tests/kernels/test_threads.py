@@ -9,6 +9,8 @@ import pytest
 from convnotes.kernels import threads as module
 from convnotes.kernels.threads import CWork, thread_number, together
 
+HANGING = 300  # seconds: no measure of speed, only that a test which hangs comes to an end
+
 
 @pytest.fixture(autouse=True, params=["OpenMP", "plain threads"])
 def _threads(request, monkeypatch):
@@ -40,7 +42,7 @@ def test_every_job_is_done_once(jobs, threads):
 
 
 def test_others_help():
-    meet = threading.Barrier(2, timeout=20)  # each waits for another thread
+    meet = threading.Barrier(2, timeout=HANGING)  # each waits for another thread
     together(CWork(lambda data: meet.wait() and None), None, 2)
     assert not meet.broken
 
@@ -48,7 +50,7 @@ def test_others_help():
 def test_openmps_threads_know_their_numbers():
     if not thread_number():
         pytest.skip("torch runs on no OpenMP that could be found")
-    number, seen, meet = ctypes.CFUNCTYPE(ctypes.c_int)(thread_number()), [], threading.Barrier(2, timeout=20)
+    number, seen, meet = ctypes.CFUNCTYPE(ctypes.c_int)(thread_number()), [], threading.Barrier(2, timeout=HANGING)
 
     def work(data):
         meet.wait()
@@ -63,7 +65,7 @@ def test_several_threads_may_share_at_once():
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join(20)
+        caller.join(HANGING)
         assert not caller.is_alive()
 
 
@@ -74,6 +76,6 @@ def test_a_forked_process_makes_threads_of_its_own():
         warnings.simplefilter("ignore", DeprecationWarning)  # that threads and forks do not mix: what is tested here
         child = os.fork()
     if child == 0:
-        signal.alarm(20)  # rather than wait for ever for threads that are not there
+        signal.alarm(HANGING)  # rather than wait for ever for threads that are not there
         os._exit(0 if share_out(8, 2) == list(range(8)) else 1)
     assert os.waitpid(child, 0)[1] == 0

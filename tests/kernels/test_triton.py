@@ -99,10 +99,9 @@ def test_the_kernels_on_the_gpu_are_their_definitions():
 
 
 @needs_a_gpu
-def test_the_adder_on_the_gpu_beside_convolution():
-    """Prints the times; asserts only that the kernel beats torch's own operations."""
+def test_the_adder_on_the_gpu_is_torch_s_on_a_map_of_many_tiles():
+    """How long they take is measured: `python -m convnotes.bench --op adder --device cuda --backend torch triton`."""
     from convnotes import adder2d
-    from convnotes.measure import compare, provenance
 
     x, w = torch.randn(32, 64, 56, 56, device="cuda"), torch.randn(64, 64, 3, 3, device="cuda")
 
@@ -110,13 +109,5 @@ def test_the_adder_on_the_gpu_beside_convolution():
         with backend.use(name):
             return adder2d(x, w, padding=1)
 
-    times = compare(
-        {
-            "triton": lambda: by("triton"),
-            "torch": lambda: by("torch"),
-            "conv2d": lambda: torch.nn.functional.conv2d(x, w, padding=1),
-        },
-        device="cuda",
-    )
-    print(provenance("cuda"), times, sep="\n")
-    assert times["triton"].median < times["torch"].median
+    plain = by("torch")
+    assert (by("triton") - plain).abs().max() <= 2e-5 * plain.abs().max()  # either errs by 1e-5 at most

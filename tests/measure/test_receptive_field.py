@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 import convnotes
+from convnotes.compression.small_kernels import VGG
 from convnotes.measure import effective_receptive_field, measured_receptive_field, receptive_field
 
 
 @pytest.mark.parametrize(
     ("name", "options", "size", "at", "picture"),
     [
-        ("vgg16", {}, 212, "features", 260),
+        ("VGG", {}, 212, "features", 260),
         ("mobilenet_v1", {"width_multiplier": 0.1}, 315, "blocks", 416),
         ("ResNet", {"stride_on": "1x1"}, 483, "layer4", 608),
         ("ResNet", {"stride_on": "3x3"}, 427, "layer4", 544),
@@ -21,6 +22,9 @@ from convnotes.measure import effective_receptive_field, measured_receptive_fiel
 def test_published_fields_from_the_closed_form_and_from_gradients(name, options, size, at, picture):
     if name == "ResNet":
         net = convnotes.ResNet((3, 4, 6, 3), width_per_group=1, **options)  # narrow: the field is the same
+    elif name == "VGG":
+        net = VGG([(8, 5), (8, 5), (8, 7), (8, 7), (8, 7)])  # vgg16, narrow
+        assert receptive_field(convnotes.vgg16(device="meta")) == receptive_field(net)
     else:
         net = getattr(convnotes, name)(**options)
     assert receptive_field(net)[:2] == (size, 32)

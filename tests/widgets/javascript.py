@@ -21,6 +21,6 @@ const {{ {", ".join(values)} }} = {json.dumps(values)};
 const plain = (key, value) => ArrayBuffer.isView(value) ? Array.from(value) : value;
 process.stdout.write(JSON.stringify({expression}, plain));
 """
-    run = subprocess.run([node, "--input-type=module", "-"], input=script, capture_output=True, text=True, timeout=60)
+    run = subprocess.run([node, "--input-type=module", "-"], input=script, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr[-2000:]
     return json.loads(run.stdout)
