@@ -63,8 +63,9 @@ def _through_pairs(ctx, q: Tensor, k: Tensor, g: Tensor, gradient: Tensor) -> tu
     """The gradients by operations that can be differentiated again, and mapped."""
     again = torch.is_grad_enabled()
     needed = ctx.needs_input_grad[:3]
-    wanted = [t for t, n in zip((q, k, g), needed, strict=True) if n]
     with torch.enable_grad():
+        q, k, g = (t.view_as(t) for t in (q, k, g))  # none comes from another
+        wanted = [t for t, n in zip((q, k, g), needed, strict=True) if n]
         y = _pairs(q, k, g, ctx.scale)
     found = iter(torch.autograd.grad(y, wanted, gradient.to(y.dtype), create_graph=again))
     return tuple(next(found) if n else None for n in needed)

@@ -31,6 +31,7 @@ def watched(*tensors: Tensor | None) -> bool:
 
 def differentiable_gradients(forward, tensors, needed, grad: Tensor) -> list[Tensor | None]:
     """The gradients of `forward(*tensors)` where `needed`, in a graph that can be differentiated again; else None."""
+    tensors = [None if t is None else t.view_as(t) for t in tensors]  # none comes from another, as an offset may
     wanted = [t for t, n in zip(tensors, needed, strict=True) if n]
     gradients = iter(torch.autograd.grad(forward(*tensors), wanted, grad, create_graph=True))
     return [next(gradients) if n else None for n in needed]
