@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+NOX    := $(VENV)/bin/nox
 HTML   := _build/html
 PORT   ?= 8000
 
-.PHONY: help book test serve notebooks bench lint clean
+.PHONY: help book test serve notebooks bench matrix lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -40,6 +41,15 @@ notebooks: $(READY)  ## run every notebook again and store what it prints
 
 bench: $(READY)  ## time the layers against what is used today
 	@$(PY) -m convnotes.bench
+
+$(NOX): pyproject.toml constraints.txt
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --group matrix
+	@touch $@
+
+matrix: $(NOX)  ## test the package on the oldest and the newest Python, torch and numpy (gigabytes the first time)
+	@$(NOX)
 
 lint: $(READY)  ## check the style of the code, and its types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

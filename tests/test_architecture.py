@@ -1,6 +1,7 @@
 """Who may import whom, read from the syntax tree of every file of the package."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,12 @@ CHAPTERS = {
 CORE = {"torch", "numpy"}
 OPTIONAL_AT_TOP = {"widgets": {"anywidget", "traitlets"}, "kernels": {"triton", "numba", "llvmlite"}}
 
+# Every room may import this file, the only one that may use what is private in torch and numba.
+PRIVATE = "convnotes.kernels.private"
+# Names that begin with an underscore and are none of that: public ones of named tuples and of numba's guide to
+# extending it, and one of torchvision, which the benchmark asks whether it has operators.
+NOT_MEANT = {"_replace", "_asdict", "_fields", "_make", "_getvalue", "_has_ops"}
+
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -74,7 +81,10 @@ def imports_of(tree: ast.Module) -> list[tuple[str, bool]]:
             found += [(alias.name, id(node) in top) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0 or node.module, "write the module that is imported from"
-            found.append((("." * node.level) + (node.module or ""), id(node) in top))
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            private = [name for name in whole if name == PRIVATE]
+            others = ["." * node.level + (node.module or "")] if len(private) < len(whole) else []
+            found += [(name, id(node) in top) for name in (*private, *others)]
     return found
 
 
@@ -94,7 +104,7 @@ def test_arrows_run_one_way(file):
     assert room in MAY_IMPORT, f"{room} is no room of the house: give it a line in MAY_IMPORT"
     for name, _ in imports_of(ast.parse(file.read_text())):
         target = absolute(name, file).split(".")
-        if target[0] != "convnotes" or len(target) == 1:
+        if target[0] != "convnotes" or len(target) == 1 or ".".join(target) == PRIVATE:
             continue
         if target[1] != room:
             assert target[1] in MAY_IMPORT[room] | GROUND, (
@@ -112,6 +122,68 @@ def test_only_the_core_is_imported_at_the_top(file):
         package = absolute(name, file).split(".")[0]
         if at_top and package not in CORE | OPTIONAL_AT_TOP.get(room, set()) | {"convnotes"}:
             assert package in sys.stdlib_module_names, f"{file.name} imports {package} at its top"
+
+
+def names_of_others(tree: ast.Module) -> dict[str, str]:
+    """The names in a file that stand for a module, or for something in one, with what they stand for."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {a.asname or a.name.split(".")[0]: a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+    return found
+
+
+def names_of_ours() -> set[str]:
+    """What the package itself calls so: functions, classes, and whatever it assigns."""
+    found = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                found.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and file.stem != "private":
+                found.add(node.attr)
+    return found
+
+
+def private_names(tree: ast.Module, ours: set[str]) -> list[str]:
+    """The private names of torch and numba in a file, and those of objects that may be theirs."""
+    of = names_of_others(tree)
+    theirs = {name for name, whole in of.items() if whole.split(".")[0] in ("torch", "numba", "llvmlite", "triton")}
+    found = [whole for name, whole in of.items() if name in theirs and re.search(r"\._(?!_)", whole)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and re.match("_(?!_)", node.attr) and node.attr not in NOT_MEANT:
+            root = ast.unparse(node).split(".")[0]
+            if root in theirs or (root not in of and node.attr not in ours):
+                found.append(ast.unparse(node))
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_what_is_private_in_torch_and_numba_is_used_in_one_file(file):
+    found = private_names(ast.parse(file.read_text()), names_of_ours())
+    assert bool(found) == (file.name == "private.py"), f"{file.name} uses {', '.join(found)}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import torch; torch._C._has_storage(x)",
+        "import torch.utils._pytree",
+        "from torch.utils._pytree import tree_leaves",
+        "from torch.nn.modules.module import _has_any_global_hook",
+        "from numba.core import types; types._something",
+        "x._is_zerotensor()",
+        "f(y)._cdata",
+        "self.loop._cache",
+    ],
+)
+def test_a_private_name_is_found_wherever_it_stands(line):
+    assert private_names(ast.parse(line), {"_ours"})
+    assert not private_names(ast.parse("self._ours = row._replace(a=1); super().__init__()"), {"_ours"})
 
 
 def test_no_file_holds_more_than_one_sitting():

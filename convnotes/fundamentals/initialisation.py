@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes.geometry import weight_of
+from convnotes.kernels import private
 
 Scheme = Literal["he", "xavier", "normal", "orthogonal", "lsuv"]
 
@@ -34,7 +35,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "orthogonal": {"nonlinearity": "linear"},
     "lsuv": {"input": None},
 }
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)  # the first: batch and instance norm
+_NORMS: tuple[type[Any], ...] = (*private.STATISTIC_NORMS, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 def initialise(
@@ -154,7 +155,7 @@ def _checked(scheme: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _has_kernel(layer: nn.Module) -> bool:
-    if isinstance(layer, (nn.modules.conv._ConvNd, nn.Linear)):
+    if isinstance(layer, (*private.CONVOLUTIONS, nn.Linear)):
         return True
     named = all(hasattr(layer, name) for name in ("in_channels", "out_channels", "weight"))
     return named and weight_of(layer).dim() >= 3 and "weight" not in getattr(layer, "templates", ())
@@ -166,7 +167,7 @@ def _layers(module: nn.Module) -> list[nn.Module]:
     for name, layer in module.named_modules():
         if not _has_kernel(layer):
             continue
-        weight = layer._parameters.get("weight")
+        weight = dict(layer.named_parameters(recurse=False)).get("weight")
         where = f"the weight of {name or 'the module'} ({type(layer).__name__})"
         if weight is None:
             raise ValueError(f"{where} is computed by a parametrisation: initialise before it is put on")
@@ -223,7 +224,7 @@ def _scale_by_layer(module: nn.Module, layers: list[nn.Module], batch: Tensor) -
         return output / deviation.to(output.dtype)
 
     modes = [(part, part.training) for part in module.modules()]
-    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._NormBase)]
+    norms = [part for part in module.modules() if isinstance(part, private.STATISTIC_NORMS)]
     handles = [layer.register_forward_hook(scale) for layer in layers]
     try:
         module.eval()

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convnotes.kernels.transforms import transformed
+from convnotes.kernels import private
+from convnotes.kernels.transforms import has_memory, transformed
 
 _KEYS = 256  # in a block
 _PARTS = 8  # of a block of queries of all pictures, for as many threads; fixed, so that their number changes no bit
-_FUSED = 1  # what `_fused_sdp_choice` says for the kernel that makes no pairs
 
 
 def attention(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
@@ -64,8 +64,9 @@ def _through_pairs(ctx, q: Tensor, k: Tensor, g: Tensor, gradient: Tensor) -> tu
     """The gradients by operations that can be differentiated again, and mapped."""
     again = torch.is_grad_enabled()
     needed = ctx.needs_input_grad[:3]
-    wanted = [t for t, n in zip((q, k, g), needed, strict=True) if n]
     with torch.enable_grad():
+        q, k, g = (t.view_as(t) for t in (q, k, g))  # none comes from another
+        wanted = [t for t, n in zip((q, k, g), needed, strict=True) if n]
         y = _pairs(q, k, g, ctx.scale)
     found = iter(torch.autograd.grad(y, wanted, gradient.to(y.dtype), create_graph=again))
     return tuple(next(found) if n else None for n in needed)
@@ -105,19 +106,19 @@ def _by_blocks(q: Tensor, k: Tensor, g: Tensor, scale: float) -> bool:
         return False
     width = max(q.shape[1], g.shape[1])
     q, k, v = (t.new_empty(width).expand(t.shape[0], 1, t.shape[2], width) for t in (q, k, g))
-    return torch._fused_sdp_choice(q, k, v, scale=scale) == _FUSED
+    return private.attention_in_halves(q, k, v, scale)
 
 
 def _mapped(gradient: Tensor) -> bool:
     """Are many gradients asked for at once (`is_grads_batched`)?"""
-    return transformed(gradient) or torch._C._functorch.is_legacy_batchedtensor(gradient)
+    return transformed(gradient) or not has_memory(gradient)
 
 
 class _Blocks(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
-        maps = (_rows(t, _width(q, g)).unsqueeze(1) for t in (q, k, g))
-        y, log_sum = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*maps, scale=scale)
+        queries, keys, values = (_rows(t, _width(q, g)).unsqueeze(1) for t in (q, k, g))
+        y, log_sum = private.attention(queries, keys, values, scale)
         ctx.save_for_backward(q, k, g, y, log_sum)
         ctx.scale = scale
         return y  # [B, 1, places, width]
@@ -143,9 +144,7 @@ def _backward(gradient: Tensor, q: Tensor, k: Tensor, g: Tensor, y: Tensor, log_
         for j in range(0, k.shape[2], _KEYS):
             keys = slice(j, j + _KEYS)
             key, value = (_rows(t[..., keys], width).unsqueeze(1).expand(-1, parts, -1, -1) for t in (k, g))
-            found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-                slope, query, key, value, seen, sums, 0.0, False, scale=scale
-            )
+            found = private.attention_backward(slope, query, key, value, seen, sums, scale=scale)
             total += found[0]
             by_k[..., keys] += found[1].sum(1).transpose(1, 2)[:, :D]
             by_g[..., keys] += found[2].sum(1).transpose(1, 2)[:, :C]

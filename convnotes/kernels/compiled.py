@@ -12,8 +12,10 @@ from typing import Any
 import numba
 from numba import types
 from numba.core import event
-from numba.core.ccallback import CFunc
 
+from convnotes.kernels import private
+
+_FOLDER = Path(__file__).parent
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 _made: dict[Hashable, Any] = {}
 _compiling = threading.Lock()
@@ -27,15 +29,11 @@ def loop(function: Callable[..., Any]) -> Any:
     """
     try:
         compiled = numba.njit(cache=True, **_OPTIONS)(function)
-        _add_dates(compiled)
-    except (RuntimeError, AttributeError):  # numba finds no place for the cache, or keeps it in another way
-        return numba.njit(**_OPTIONS)(function)
-    return compiled
-
-
-def _add_dates(compiled) -> None:
-    index = compiled._cache._cache_file
-    index._source_stamp = (index._source_stamp, _dates(Path(__file__).parent))
+        if private.add_to_cache_key(compiled, _dates(_FOLDER)):
+            return compiled
+    except RuntimeError:  # numba finds no place for the cache
+        pass
+    return numba.njit(**_OPTIONS)(function)
 
 
 @functools.cache
@@ -47,15 +45,12 @@ def _dates(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 def c_function(function: Callable[..., Any]) -> Any:
     """Compile a function of the address of whole numbers for C, with its `address`, at once; kept as by `loop`."""
-    numbers = types.CPointer(types.int64)
-    try:  # as `numba.cfunc` does it, with the dates added
-        compiled = CFunc(function, ((numbers,), types.void), {}, {"error_model": "numpy"})
-        compiled.enable_caching()
-        _add_dates(compiled)
-    except (RuntimeError, AttributeError):  # as above
-        return numba.cfunc(types.void(numbers), error_model="numpy")(function)
-    compiled.compile()
-    return compiled
+    signature = types.void(types.CPointer(types.int64))
+    try:
+        compiled = private.kept_c_function(function, signature, _dates(_FOLDER), error_model="numpy")
+    except RuntimeError:  # as above
+        compiled = None
+    return compiled or numba.cfunc(signature, error_model="numpy")(function)
 
 
 def once(key: Hashable, make: Callable[[], Any]) -> Any:

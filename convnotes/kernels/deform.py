@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convnotes.kernels import private
+
 
 def weighted_rows(table: Tensor, weights: Tensor, index: Tensor) -> Tensor:
     """y[m,c] = Σ_n weights[m,n] · table[index[m,n], c], shape `[M, C]`.
@@ -51,12 +53,9 @@ class _Trilinear(torch.autograd.Function):
         index = index.to(torch.int32 if fits else torch.int64)
         if columns is None:
             return F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
-        flat = index.flatten()
         if weights is None:
-            place = torch.arange(flat.numel(), dtype=flat.dtype, device=flat.device)
-            return torch.ops.aten._embedding_bag_per_sample_weights_backward(
-                columns, table, flat, place[::4].contiguous(), place >> 2, 0
-            ).view(index.shape)
+            return private.row_products(columns, table, index)
+        flat = index.flatten()
         sorted_index, order = flat.sort(stable=True)
         row = torch.arange(rows, dtype=flat.dtype, device=flat.device)
         starts = torch.searchsorted(sorted_index, row, out_int32=fits)  # where each row's entries begin

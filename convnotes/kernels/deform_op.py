@@ -21,7 +21,13 @@ from torch import Tensor
 
 from convnotes.kernels import backend, deform_plain
 from convnotes.kernels.flops import flop_formula
-from convnotes.kernels.transforms import autocast_dtype, differentiable_gradients, joined, transformed
+from convnotes.kernels.transforms import (
+    autocast_dtype,
+    differentiable_gradients,
+    in_float32_under_autocast,
+    joined,
+    transformed,
+)
 
 _ARGUMENTS = "Tensor input, Tensor offset, Tensor weight, Tensor? mask, int[] stride, int[] padding, int[] dilation"
 
@@ -145,8 +151,8 @@ def _vmap(call, maps: int, info, in_dims, *inputs):
 
 
 for _device in ("cpu", "cuda"):
-    _forward.register_autocast(_device, torch.float32)
-    _backward.register_autocast(_device, torch.float32)
+    in_float32_under_autocast("deform_conv2d", _device)
+    in_float32_under_autocast("deform_conv2d_backward", _device)
 _forward.register_autograd(_pull, setup_context=_keep)
 _forward.register_vmap(functools.partial(_vmap, _forward, 2))
 _backward.register_vmap(functools.partial(_vmap, _backward, 3))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from convnotes.kernels import backend
 from convnotes.kernels.flops import flop_formula
-from convnotes.kernels.transforms import joined, transformed, watched
+from convnotes.kernels.transforms import has_memory, joined, transformed, watched
 
 Run = tuple[int, int, int, int, int]  # dy, dx, and the channels start:stop:step that move so
 
@@ -67,12 +67,7 @@ def _moved(input: Tensor, moves: tuple[Run, ...], sign: int) -> Tensor:
 
 def _lies_plain(input: Tensor) -> bool:
     """Do the numbers lie in memory, one after the other and as they are?"""
-    return (
-        torch._C._has_storage(input)  # a mapped tensor, or one left over from a transformation, has none
-        and input.is_contiguous()
-        and not input.is_neg()
-        and not input._is_zerotensor()
-    )
+    return input.is_contiguous() and not input.is_neg() and has_memory(input)
 
 
 def _flat(moves: tuple[Run, ...]) -> list[int]:

@@ -15,9 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
 
-from convnotes.kernels import backend
+from convnotes.kernels import backend, private
 from convnotes.kernels.flops import flop_formula
 from convnotes.kernels.shift import by_gather
 from convnotes.kernels.transforms import autocast_dtype, transformed, watched
@@ -39,19 +38,13 @@ def fuses(input: Tensor, shift: nn.Module, conv: nn.Conv2d) -> bool:
     weight, displacements = conv.weight, shift.displacements
     if "triton" not in backend.KERNELS["shift_pointwise"] or input.device.type != backend.DEVICE["triton"]:
         return False
-    if _hooked(shift) or _hooked(conv) or _has_any_global_hook() or transformed(input, weight):
+    if private.hooked(shift, conv) or transformed(input, weight):
         return False
     factors = _as_autocast(input, weight)
     return (
         conv.out_channels <= _PAYS_UP_TO
         and displacements.device == input.device
         and backend.chosen("shift_pointwise", factors) == "triton"
-    )
-
-
-def _hooked(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     )
 
 

@@ -12,9 +12,8 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import torch
+from convnotes.kernels import private
 
 CWork = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _pool: tuple[int, ThreadPoolExecutor] | None = None
@@ -42,7 +41,7 @@ def together(work: Callable[..., object], data: int | None, threads: int) -> Non
 @functools.cache
 def _openmp() -> Callable[..., None] | None:
     """`GOMP_parallel(function, data, threads, flags)` of the OpenMP that torch runs on, if it has one."""
-    parallel = _of_openmp("GOMP_parallel")
+    parallel = private.of_openmp("GOMP_parallel")
     if parallel is None:
         return None
     parallel.argtypes = (CWork, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
@@ -53,14 +52,7 @@ def _openmp() -> Callable[..., None] | None:
 @functools.cache
 def thread_number() -> int:
     """The address of the C function that tells a thread of `together` its number, 0 where there is none."""
-    return ctypes.cast(_of_openmp("omp_get_thread_num"), ctypes.c_void_p).value or 0
-
-
-def _of_openmp(name: str):
-    try:
-        return getattr(ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_global_deps.so")), name)
-    except (OSError, AttributeError):
-        return None
+    return ctypes.cast(private.of_openmp("omp_get_thread_num"), ctypes.c_void_p).value or 0
 
 
 def _executor(workers: int) -> ThreadPoolExecutor:

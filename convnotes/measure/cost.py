@@ -15,7 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
+
+from convnotes.measure.trees import found
 
 _COUNTS = ("params", "macs", "adds", "activation_bytes", "moved_bytes")
 _HEADS = ("parameters", "multiply-adds", "adds", "activation bytes", "moved bytes")
@@ -126,18 +129,18 @@ def on_meta(model: nn.Module) -> nn.Module:
     """A copy of `model` in eval mode on the meta device; no weight is copied, and its forward hooks are left behind."""
     memo: dict[int, Any] = {}
     for module in model.modules():
-        for kind in (module._parameters, module._buffers):
-            for name, tensor in kind.items():
-                if isinstance(tensor, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer):
-                    raise ValueError(f"{type(module).__name__}.{name} has no shape yet: run the lazy module once first")
-                if tensor is not None and id(tensor) not in memo:
-                    empty = torch.empty_like(tensor, device="meta")
-                    memo[id(tensor)] = (
-                        nn.Parameter(empty, tensor.requires_grad) if kind is module._parameters else empty
-                    )
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            if isinstance(tensor, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer):
+                raise ValueError(f"{type(module).__name__}.{name} has no shape yet: run the lazy module once first")
+            if id(tensor) not in memo:
+                empty = torch.empty_like(tensor, device="meta")
+                is_parameter = isinstance(tensor, nn.Parameter)
+                memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
     copied = copy.deepcopy(model, memo).eval()
     for module in copied.modules():
-        module._forward_hooks.clear()
+        hooks = module.register_forward_hook(print).hooks_dict_ref()  # a handle knows the others too
+        if hooks is not None:
+            hooks.clear()
     return copied
 
 
@@ -187,11 +190,11 @@ def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str,
                 running[-1] = (parent, others + spent)
             row = rows[name]
             row["macs"] = row.get("macs", 0) + (spent - children) // 2
-            tensors = [t for t in torch.utils._pytree.tree_leaves(output) if isinstance(t, Tensor)]
+            tensors = list(found(output, Tensor))
             if tensors:
                 row["output"] = tuple(tensors[0].shape)
             if not any(True for _ in module.children()):
-                taken = {_storage(t) for t in torch.utils._pytree.tree_leaves(args) if isinstance(t, Tensor)}
+                taken = {_storage(t) for t in found(args, Tensor)}
                 written = sum(t.numel() * t.element_size() for t in tensors if _storage(t) not in taken)
                 row["activation_bytes"] = row.get("activation_bytes", 0) + written
             extra_cost = getattr(module, "extra_cost", None)
@@ -222,12 +225,11 @@ def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str,
 
 
 def _shapes(values: Any) -> str:
-    tensors = [t for t in torch.utils._pytree.tree_leaves(values) if isinstance(t, Tensor)]
-    return ", ".join(str(tuple(t.shape)) for t in tensors) or "no tensor"
+    return ", ".join(str(tuple(t.shape)) for t in found(values, Tensor)) or "no tensor"
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return StorageWeakRef(tensor.untyped_storage()).cdata
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

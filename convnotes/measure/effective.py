@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from convnotes.kernels import private
+
 
 def effective_receptive_field(
     model: nn.Module, input_shape: Sequence[int], at: str | None = None, samples: int = 8, seed: int = 0
@@ -92,14 +94,14 @@ def _gradient(model: nn.Module, x: Tensor, at: str | None) -> Tensor:
 @torch.no_grad()
 def _linear_twin(model: nn.Module) -> nn.Module:
     twin = copy.deepcopy(model).double().eval()
-    for module in list(twin.modules()):
-        for name, child in list(module._modules.items()):  # a shared child at each of its names
-            if isinstance(child, nn.MaxPool2d):
-                pool = nn.AvgPool2d(child.kernel_size, child.stride, child.padding, ceil_mode=child.ceil_mode)
-                if child.dilation not in (1, (1, 1)):
-                    raise ValueError(f"maximum pooling with dilation {child.dilation} has no average to stand for it")
-                setattr(module, name, pool)
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+    for path, module in list(twin.named_modules(remove_duplicate=False)):  # a shared one at each of its names
+        if isinstance(module, nn.MaxPool2d) and module is not twin:
+            pool = nn.AvgPool2d(module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode)
+            if module.dilation not in (1, (1, 1)):
+                raise ValueError(f"maximum pooling with dilation {module.dilation} has no average to stand for it")
+            owner, _, name = path.rpartition(".")
+            setattr(twin.get_submodule(owner), name, pool)
+        if isinstance(module, private.BATCH_NORMS):
             module.reset_running_stats()
     for name, parameter in twin.named_parameters():
         owner, _, own = name.rpartition(".")

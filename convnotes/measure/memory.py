@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from convnotes.kernels import private
+from convnotes.measure.trees import found
 
 
 def peak_memory(call: Callable[[], Any]) -> int:
@@ -25,11 +26,11 @@ def peak_memory(call: Callable[[], Any]) -> int:
     return record.peak
 
 
-class _Record(TorchDispatchMode):
+class _Record(private.TorchDispatchMode):  # type: ignore[misc]  # a class of torch, where it has one
     """Looks at every operation: what it was given was there, what it gives is new unless it was there."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # of torch
+        super().__init__()
         self.peak = 0
         self.there: dict[int, StorageWeakRef] = {}
         self.made: dict[int, tuple[StorageWeakRef, int]] = {}
@@ -39,16 +40,18 @@ class _Record(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         for storage in _storages((args, kwargs)):
-            if storage._cdata not in self.made:
-                self.there.setdefault(storage._cdata, StorageWeakRef(storage))
+            ref = StorageWeakRef(storage)
+            if ref.cdata not in self.made:
+                self.there.setdefault(ref.cdata, ref)
         output = func(*args, **kwargs)
         self.made = {at: (ref, size) for at, (ref, size) in self.made.items() if not ref.expired()}
         for storage in _storages(output):
-            if storage._cdata not in self.there:
-                self.made[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+            ref = StorageWeakRef(storage)
+            if ref.cdata not in self.there:
+                self.made[ref.cdata] = (ref, storage.nbytes())
         self.peak = max(self.peak, sum(size for _, size in self.made.values()))
         return output
 
 
 def _storages(tree: Any) -> Iterator[Any]:
-    return (leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+    return (leaf.untyped_storage() for leaf in found(tree, Tensor))

@@ -21,6 +21,7 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from convnotes.measure.cost import on_meta
+from convnotes.measure.trees import found
 
 Length = TypeVar("Length", int, float)
 Pair = tuple[int, int]
@@ -112,15 +113,11 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) 
     for node in graph.graph.nodes:
         known[node] = _follow(graph, node, known)
         if node.op == "output":
-            maps = [m for m in torch.utils._pytree.tree_leaves(known[node], is_leaf=_is_map) if _is_map(m)]
+            maps = list(found(known[node], _Map))
             if not maps:
                 raise ValueError("nothing that comes out depends on the picture")
             return _as_field(_meet(maps, "the output"))
     raise AssertionError("a graph ends in an output")
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, _Map)
 
 
 def _dtype(model: nn.Module) -> torch.dtype:
@@ -153,7 +150,7 @@ def _follow(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, Any]) -> 
     if node.op == "get_attr":
         return None
     arguments = fx.map_arg((node.args, node.kwargs), lambda n: known[n])
-    maps = [m for m in torch.utils._pytree.tree_leaves(arguments, is_leaf=_is_map) if _is_map(m)]
+    maps = list(found(arguments, _Map))
     if node.op == "output":
         return arguments[0][0]
     if not maps:

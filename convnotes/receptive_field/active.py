@@ -90,9 +90,16 @@ def _check(input: Tensor, weight: Tensor, positions: Tensor, bias: Tensor | None
 
 
 def _confined(positions: Tensor, reach: Pair) -> Tensor:
-    """Each position, moved to the nearest one within `reach`."""
+    """Each position, moved to the nearest one within `reach`, with derivative 1 inside and on the border, else 0.
+
+    `clamp` has these values too, but from torch 2.14 on its derivative at a bound may be 0.
+    """
+
+    def within(at: Tensor, most: int) -> Tensor:
+        return torch.where(at > most, most, torch.where(at < -most, -most, at))
+
     vertical, horizontal = positions.unbind(1)
-    return torch.stack([vertical.clamp(-reach[0], reach[0]), horizontal.clamp(-reach[1], reach[1])], dim=1)
+    return torch.stack([within(vertical, reach[0]), within(horizontal, reach[1])], dim=1)
 
 
 def _extent(positions: Tensor, size: Sequence[int], padding: Pair) -> tuple[Pair, Pair]:
