@@ -1,5 +1,6 @@
 """Run nbval on a notebook that a test has made."""
 
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ def failed_cells(folder: Path, made: nbformat.NotebookNode) -> list[int]:
         [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
          f"--nbval-sanitize-with={Path(__file__).with_name('nbval_sanitise.cfg')}", "--nbval-cell-timeout=300",
          "-rA", "-q", "made.ipynb"],
-        cwd=folder, capture_output=True, text=True,
+        cwd=folder, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     passed = re.findall(r"^PASSED .*::Cell (\d+)", run.stdout, flags=re.M)
     failed = sorted(int(n) for n in re.findall(r"^FAILED .*::Cell (\d+)", run.stdout, flags=re.M))
