@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import importlib.util
 import os
 import platform
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from compile_loops import SHARES
 from filelock import FileLock
 
 # (relative, absolute) of a comparison with the definition. Never loosened for one machine or for CI.
@@ -39,6 +41,22 @@ def pytest_collection_finish():
     """What all imports have made lives until the end: the garbage collector need not look at it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loops_are_compiled(request, tmp_path_factory):
+    """In a long run other processes compile the loops, a share for each worker: what that takes is never given back."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None or len(request.session.items) < 1000 or importlib.util.find_spec("numba") is None:
+        return
+    folder, shares = tmp_path_factory.getbasetemp().parent, list(SHARES)
+    for share in shares if worker == "gw0" else reversed(shares):
+        with FileLock(folder / f"{share}.lock"):
+            done = folder / f"{share}.compiled"
+            if not done.exists():
+                script = Path(__file__).with_name("compile_loops.py")
+                subprocess.run([sys.executable, script, share], capture_output=True)
+                done.touch()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -211,7 +211,8 @@ def test_it_exports_with_any_batch(layer):
     more = torch.cat([x, x, x])
     assert_close(program.module()(more), module(more))
     del program
-    gc.collect()  # a program is a cycle that holds a copy of the weights
+    if layer.definition is None:
+        gc.collect()  # a program is a cycle, and this one holds a copy of a network's weights
 
 
 @everything
