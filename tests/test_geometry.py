@@ -41,8 +41,8 @@ small = st.integers(1, 4)
     st.tuples(small, small),
 )
 def test_output_size_is_what_torch_gives_and_refuses_what_torch_refuses(size, kernel, stride, padding, dilation):
-    conv = torch.nn.Conv2d(1, 1, kernel, stride, padding, dilation, device="meta")
-    image = torch.empty(1, 1, *size, device="meta")
+    conv = torch.nn.Conv2d(1, 1, kernel, stride, padding, dilation)
+    image = torch.zeros(1, 1, *size)  # not on meta, where torch 2.6 refuses nothing
     try:
         expected = tuple(conv(image).shape[2:])
     except RuntimeError:

@@ -169,7 +169,7 @@ def _sum_slopes(
     own = tl.load(input + at, mask=is_pixel, other=0.0).to(SUM)
     origin = b.to(tl.int64) * sent_b + group.to(tl.int64) * O * sent_c
     all_finite = tl.load(finite) != 0
-    met = tl.zeros([PLACES], tl.int1)
+    met = p < 0  # none so far; the interpreter of Triton 3.2 makes no zeros of that type
     sums = tl.zeros([ROWS, PLACES], SUM)
     for u in range(KH):
         up = ry + top - u * dy

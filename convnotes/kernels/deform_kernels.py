@@ -88,11 +88,11 @@ def forward(
                     m = step + tl.arange(0, STEP)
                     is_channel = m < run
                     channel = (start + m).to(tl.int64)
-                    pixels = _pixels(
+                    p00, p01, p10, p11 = _pixels(
                         input, base, (channel + group * c) * input_c, y, x, inside, is_channel, H, W, input_h, input_w
                     )
-                    upper = pixels[0] * (1 - beside)[None, :] + pixels[1] * beside[None, :]
-                    lower = pixels[2] * (1 - beside)[None, :] + pixels[3] * beside[None, :]
+                    upper = p00 * (1 - beside)[None, :] + p01 * beside[None, :]
+                    lower = p10 * (1 - beside)[None, :] + p11 * beside[None, :]
                     sample = upper * above[None, :] + lower * below[None, :]
                     at = ((u * KW + v) * c + channel)[None, :] * (O * groups) + row[:, None]
                     factor = tl.load(weight + at, mask=is_row[:, None] & is_channel[None, :], other=0.0)
@@ -219,12 +219,12 @@ def by_weight(
             offset_b, offset_c, offset_h, offset_w, mask_b, mask_c, mask_h, mask_w, MASKED,
         )
         above, below = (1 - below) * strength, below * strength
-        pixels = _pixels(
+        p00, p01, p10, p11 = _pixels(
             input, b.to(tl.int64) * input_b, (channel + group * c) * input_c, y, x, inside, is_channel,
             H, W, input_h, input_w,
         )
-        upper = pixels[0] * (1 - beside)[None, :] + pixels[1] * beside[None, :]
-        lower = pixels[2] * (1 - beside)[None, :] + pixels[3] * beside[None, :]
+        upper = p00 * (1 - beside)[None, :] + p01 * beside[None, :]
+        lower = p10 * (1 - beside)[None, :] + p11 * beside[None, :]
         sample = upper * above[None, :] + lower * below[None, :]
         at = b.to(tl.int64) * grad_b + i.to(tl.int64) * grad_h + j.to(tl.int64) * grad_w
         came = tl.load(

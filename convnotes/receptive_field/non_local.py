@@ -26,6 +26,7 @@ from convnotes.geometry import Factory, IntOrPair, check_channels, check_images,
 from convnotes.kernels.attention import attention
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
+_MODES = get_args(Mode)
 
 
 def non_local2d(
@@ -189,8 +190,8 @@ class NonLocal2d(nn.Module):
 
 
 def _check_mode(mode: str, scale: float | None) -> None:
-    if mode not in get_args(Mode):
-        raise ValueError(f"mode must be one of {', '.join(map(repr, get_args(Mode)))}, got {mode!r}")
+    if mode not in _MODES:
+        raise ValueError(f"mode must be one of {', '.join(map(repr, _MODES))}, got {mode!r}")
     if scale is None:
         return
     if mode not in ("gaussian", "embedded"):
@@ -202,7 +203,7 @@ def _check_mode(mode: str, scale: float | None) -> None:
 def _check(query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float | None, relation: Tensor | None) -> None:
     _check_mode(mode, scale)
     maps = {"query": query, "key": key, "value": value}
-    given = maps if relation is None else maps | {"relation": relation}
+    given = maps if relation is None else {**maps, "relation": relation}
     for name, tensor in given.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"non_local2d needs a tensor as {name}, got {type(tensor).__name__}")
@@ -216,7 +217,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float | 
         needed = "as many channels in key as in query"
     elif key.shape[2:] != value.shape[2:]:
         needed = "the same places in key and value"
-    elif min(query.shape[1], *value.shape[1:]) < 1:
+    elif any(size < 1 for size in (query.shape[1], *value.shape[1:])):
         needed = "at least one key and one channel in each map"
     elif (relation is None) == (mode == "concat"):
         needed = f'relation in mode "concat" and in no other, here {mode!r}'

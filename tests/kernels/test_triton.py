@@ -49,7 +49,11 @@ def compiled(kernel, programs, where, *arguments, **constants):
     fixed = {name: value for name, value in values.items() if name in constants or type(value) is int and value == 1}
     types = {name: "constexpr" if name in fixed else TYPES[v.dtype] if isinstance(v, torch.Tensor) else "i32"
              for name, v in values.items()}
-    source = ASTSource(kernel, types, {(kernel.arg_names.index(name),): value for name, value in fixed.items()})
+    if triton.__version__ < "3.3":  # constants by their names, and by those alone
+        types, constants = {name: kind for name, kind in types.items() if kind != "constexpr"}, fixed
+    else:
+        constants = {(kernel.arg_names.index(name),): value for name, value in fixed.items()}
+    source = ASTSource(kernel, types, constants)
     code = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
     assert code.asm["cubin"]
     seen.add(kernel.fn.__name__)
