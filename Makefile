@@ -4,6 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 HTML   := _build/html
+BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
 # What every stored output was computed with: one thread, and the same code on all processors, in torch and in its
@@ -50,7 +51,13 @@ bench: $(READY)  ## time the layers against what is used today
 
 lint: $(READY)  ## check the style of the code
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+	@if ! command -v npm >/dev/null; then echo "No npm here: JavaScript and CSS are not checked."; \
+	elif ! $(MAKE) --silent --no-print-directory $(BIOME); then echo "npm could not install biome: JavaScript and CSS are not checked."; \
+	else $(BIOME) check --error-on-warnings; fi
+
+$(BIOME): package-lock.json
+	@npm ci --silent --no-audit --no-fund && touch $@
 
 clean:  ## remove what was built (not .venv)
-	@rm -rf _build dist build .pytest_cache .ruff_cache .hypothesis
+	@rm -rf _build node_modules dist build .pytest_cache .ruff_cache .hypothesis
 	@echo "Removed what was built; 'rm -r $(VENV)' removes the environment too."
