@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,26 @@ import numpy as np
 import torch
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("kit/numbers", "kit/dom", "kit/frame", "kit/controls", "kit/pictures")
+_STYLES = ("kit/frame", "kit/controls", "kit/pictures")
+_IMPORT = re.compile(r'^import [^;]+ from "\.[^"]*";\n', re.MULTILINE)
 
 
 class Widget(anywidget.AnyWidget):
-    """An anywidget whose module is `kit.js` followed by the class's own `<module>.js`.
+    """An anywidget whose ES module and style sheet are the kit's files followed by its own.
 
-    A subclass names its module as `module`, gives a short text by `_describe` (its `repr`), a text for those who do
-    not see it by `_alt`, and a picture of its present state by `_picture`.
+    A subclass names its files by `module`: `<module>.compute.js` computes, `<module>.draw.js` draws what is large,
+    `<module>.js` puts them together, `<module>.css` styles; only `<module>.js` must exist. It gives a short text by
+    `_describe` (its `repr`), a text for readers who do not see it by `_alt`, and a picture of its present state by
+    `_picture`.
     """
 
     module: str = ""
 
     def __init_subclass__(cls, **kw: Any) -> None:
-        if "module" in cls.__dict__:  # traitlets makes subclasses of its own at run time
+        if cls.__dict__.get("module"):  # traitlets makes subclasses of its own at run time
             cls._esm = source(cls.module)
-            cls._css = style()
+            cls._css = style(cls.module)
         super().__init_subclass__(**kw)
 
     def _describe(self) -> str:
@@ -54,13 +60,18 @@ class Widget(anywidget.AnyWidget):
 
 
 def source(module: str) -> str:
-    """The ES module of a widget: the kit, then its own file."""
-    return "\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("kit", module))
+    """The ES module of a widget as one text, as a notebook stores it; the imports between its files are left out."""
+    return _IMPORT.sub("", _joined([*_SCRIPTS, f"{module}.compute", f"{module}.draw", module], "js"))
 
 
-def style() -> str:
-    """The style sheet of all widgets."""
-    return (_HERE / "kit.css").read_text(encoding="utf-8")
+def style(module: str) -> str:
+    """The style sheet of a widget: the kit's, then its own."""
+    return _joined([*_STYLES, module], "css")
+
+
+def _joined(names: list[str], suffix: str) -> str:
+    paths = [_HERE / f"{name}.{suffix}" for name in names]
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.exists())
 
 
 def photograph_bytes(image: Any, widget: str) -> tuple[bytes, int, int]:

@@ -134,13 +134,14 @@ def test_every_stored_widget_is_of_today_s_source_and_has_its_state(path):
     from convnotes import widgets
     from convnotes.widgets.base import source, style
 
-    sources = {source(getattr(widgets, name).module) for name in widgets.__all__}
+    modules = [getattr(widgets, name).module for name in widgets.__all__]
+    today = {(source(module), style(module)) for module in modules}
     notebook = read(path)
     state = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
     views = [o.data[VIEW]["model_id"] for c in code_cells(path) for o in c.outputs if VIEW in o.get("data", {})]
     assert sorted(state) == sorted(views)
     for record in state.values():
-        fresh = record["state"]["_esm"] in sources and record["state"]["_css"] == style()
+        fresh = (record["state"]["_esm"], record["state"]["_css"]) in today
         assert fresh, "the stored widget is of an older source: run `python book/execute.py --widgets`"
 
 
