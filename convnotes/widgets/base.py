@@ -10,6 +10,9 @@ from typing import Any
 import anywidget
 import numpy as np
 import torch
+import traitlets
+
+from convnotes import plots
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("kit/numbers", "kit/dom", "kit/frame", "kit/controls", "kit/pictures")
@@ -59,6 +62,32 @@ class Widget(anywidget.AnyWidget):
         return data, metadata
 
 
+class PhotoWidget(Widget):
+    """A widget with one picture, whose pixels travel as bytes: `[3, H, W]` of 0 to 255, or `[H, W]` in grey."""
+
+    image = traitlets.Bytes().tag(sync=True)
+    height = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, pixels: np.ndarray, alt: str, **state: Any) -> None:
+        height, width = pixels.shape[-2:]
+        super().__init__(image=pixels.tobytes(), height=height, width=width, alt=alt, **state)
+
+    def _pixels(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """The pixels in [0, 1], `[3, H, W]` or `[H, W]`."""
+        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
+        return data.view(-1, self.height, self.width).squeeze(0).to(dtype) / 255
+
+
+def panels(rows: int, columns: int, size: tuple[float, float], **options: Any) -> Any:
+    """Axes of a new figure in the look of the book."""
+    from matplotlib.figure import Figure
+
+    with plots.style():
+        return Figure(figsize=size, layout="constrained").subplots(rows, columns, **options)
+
+
 def source(module: str) -> str:
     """The ES module of a widget as one text, as a notebook stores it; the imports between its files are left out."""
     return _IMPORT.sub("", _joined([*_SCRIPTS, f"{module}.compute", f"{module}.draw", module], "js"))
@@ -72,14 +101,3 @@ def style(module: str) -> str:
 def _joined(names: list[str], suffix: str) -> str:
     paths = [_HERE / f"{name}.{suffix}" for name in names]
     return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.exists())
-
-
-def photograph_bytes(image: Any, widget: str) -> tuple[bytes, int, int]:
-    """A float photograph `[3, H, W]` in [0, 1] as bytes of 0 to 255, its height and its width; `ValueError` else."""
-    pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
-    if pixels.ndim != 3 or pixels.shape[0] != 3 or not np.issubdtype(pixels.dtype, np.floating):
-        raise ValueError(f"{widget} needs a float photograph [3, H, W], got {pixels.dtype} {pixels.shape}")
-    if not (pixels.min() >= 0 and pixels.max() <= 1):
-        raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
-    height, width = pixels.shape[1:]
-    return np.round(pixels * 255).astype(np.uint8).tobytes(), height, width
