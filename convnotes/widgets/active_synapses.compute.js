@@ -1,4 +1,5 @@
-// The ordinary kernel that the synapses of an active convolution make. A position is [y, x] in pixels from the output position, a kernel a nested list of 2·REACH + 1 rows.
+// The ordinary kernel that the synapses of an active convolution make. A position is [y, x] in pixels from the output
+// position, a kernel a nested list of 2·REACH + 1 rows.
 
 import { torchList } from "./kit/numbers.js";
 import { addFiltered } from "./kit/pictures.js";

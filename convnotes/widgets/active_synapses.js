@@ -104,7 +104,8 @@ function render({ model, el }) {
   board.show(
     h("div", { className: "cn-board" }, under, over),
     "Kernel",
-    ": discs are synapses (dashed: a negative weight), numbers what they make on the pixels; synapse 1 stays in the middle",
+    ": discs are synapses (dashed: a negative weight), numbers what they make on the " +
+      "pixels; synapse 1 stays in the middle",
   );
   const input = picture(height, width, "cn-input"),
     output = picture(height, width, "cn-output");
@@ -219,7 +220,8 @@ function render({ model, el }) {
     for (const side of sides) side.input.disabled = k === 0;
     pixels(
       `${size.pixels} pixels`,
-      `touched by ${weights.length} synapses: ${weights.length} weights and ${2 * weights.length - 2} coordinates to learn`,
+      `touched by ${weights.length} synapses: ${weights.length} weights and ` +
+        `${2 * weights.length - 2} coordinates to learn`,
     );
     sizes(
       `${size.height}×${size.width}`,
@@ -228,10 +230,12 @@ function render({ model, el }) {
     const [y, x] = positions[k],
       part = (pixel, coordinate) => `(1 − |${format(pixel)} − ${bracketed(coordinate)}|)`;
     ui.formula.textContent = [
-      `synapse ${k + 1} at (${format(y)}, ${format(x)}), weight ${format(weights[k])}, is shared among four pixels [u, v]:`,
+      `synapse ${k + 1} at (${format(y)}, ${format(x)}), weight ${format(weights[k])}, is ` +
+        "shared among four pixels [u, v]:",
       ...shares([y, x]).map(
         ([u, v, share]) =>
-          `[${format(u)}, ${format(v)}]  ${bracketed(weights[k])} · ${part(u, y)} · ${part(v, x)} = ${format(weights[k] * share, 3)}`,
+          `[${format(u)}, ${format(v)}]  ${bracketed(weights[k])} · ${part(u, y)} · ` +
+          `${part(v, x)} = ${format(weights[k] * share, 3)}`,
       ),
     ].join("\n");
     ui.say(`Synapse ${k + 1} at y ${format(y)}, x ${format(x)}; ${size.pixels} pixels touched`);

@@ -127,7 +127,9 @@ function render({ model, el }) {
       "Attention",
       ` of the marked place, laid over the picture (${rows}×${columns} places)`,
     );
-    bar.text.textContent = `weight: ${percent(0)} (dark) to ${percent(top)} (bright); all equal would be ${percent(1 / places)}`;
+    bar.text.textContent =
+      `weight: ${percent(0)} (dark) to ${percent(top)} (bright); all equal would be ` +
+      `${percent(1 / places)}`;
     for (const put of frames) put(above / rows, left / columns, tall / rows, wide / columns);
     for (const control of [...controls, point]) control.refresh();
     outside(
@@ -141,7 +143,10 @@ function render({ model, el }) {
     );
     let product = 0;
     for (let d = 0; d < depth; d++) product += q[d * places + place] * k[d * places + strongest];
-    ui.formula.textContent = `f(i, j) = exp(scale·qᵢ·kⱼ) / Σ exp(scale·qᵢ·kⱼ)\nlargest: ${where}: scale·q·k = ${format(scale, 3)}·${bracketed(product)}, f = ${format(top, 3)}`;
+    ui.formula.textContent =
+      "f(i, j) = exp(scale·qᵢ·kⱼ) / Σ exp(scale·qᵢ·kⱼ)\n" +
+      `largest: ${where}: scale·q·k = ${format(scale, 3)}·${bracketed(product)}, f = ` +
+      `${format(top, 3)}`;
     ui.say(`Row ${row}, column ${column}: ${percent(1 - inside)} outside`);
   }
   return follow(model, draw);

@@ -99,7 +99,11 @@ export function torchCode(design, known) {
     const pad =
       height === width ? `${(height - 1) / 2}` : `(${(height - 1) / 2}, ${(width - 1) / 2})`;
     if (pool) return `nn.MaxPool2d(${size}, stride=1, padding=${pad})`;
-    return `nn.Conv2d(${inputs}, ${outputs}, ${size}${pad === "0" ? "" : `, padding=${pad}`}${groups > 1 ? `, groups=${groups}` : ""}, bias=False)`;
+    return (
+      `nn.Conv2d(${inputs}, ${outputs}, ` +
+      `${size}${pad === "0" ? "" : `, padding=${pad}`}${groups > 1 ? `, groups=${groups}` : ""}, ` +
+      "bias=False)"
+    );
   };
   const sequence = (kernels) => `nn.Sequential(${kernels.map(line).join(", ")})`;
   if (!design.side.length)

@@ -124,7 +124,8 @@ function render({ model, el }) {
     field(one.field.join("×"), "receptive field");
     ui.formula.textContent = formula(designs[highlight], known, side);
     ui.say(
-      `${highlight}: ${format(one.parameters)} parameters, ${format(one.macs)} multiply-adds, field ${one.field.join("×")}`,
+      `${highlight}: ${format(one.parameters)} parameters, ${format(one.macs)} ` +
+        `multiply-adds, field ${one.field.join("×")}`,
     );
   }
   return follow(model, draw);

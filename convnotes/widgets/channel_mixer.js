@@ -37,7 +37,8 @@ function render({ model, el }) {
     name: "channel-mixer",
     label: "Mix the channels of a photograph by a 1×1 kernel",
     prompt:
-      "Change a weight (type it, use the arrow keys, or drag it up and down), then scramble the pixels: what does the kernel notice?",
+      "Change a weight (type it, use the arrow keys, or drag it up and down), then " +
+      "scramble the pixels: what does the kernel notice?",
     code: () => torchCode(model.get("weight"), model.get("bias")),
     initial: {
       ...load(PRESETS.opponent),

@@ -1,6 +1,6 @@
 // One layer, plain or transposed, and the arithmetic of its sizes.
-// Along each axis everything follows from one relation. Call the grid that the stride steps over the fine one (the input
-// of a convolution, the output of a transposed one) and the other one the coarse; then tap u joins
+// Along each axis everything follows from one relation. Call the grid that the stride steps over the fine one (the
+// input of a convolution, the output of a transposed one) and the other one the coarse; then tap u joins
 //     fine position = coarse position · s + u · d − p .
 
 import { format, several } from "./kit/numbers.js";
@@ -74,11 +74,20 @@ export function refusal(layer) {
   for (const a of [0, 1]) {
     const { n, k, s, p, d, e } = along(layer, a);
     if (layer.transposed && e >= s && e >= d)
-      return `The output padding must be smaller than the stride or the dilation: along the ${AXES[a]} it is ${e}, the stride ${s}, the dilation ${d}.`;
+      return (
+        "The output padding must be smaller than the stride or the dilation: along the " +
+        `${AXES[a]} it is ${e}, the stride ${s}, the dilation ${d}.`
+      );
     if (layer.transposed && length(layer, a) < 1)
-      return `Along the ${AXES[a]} a padding of ${p} at both ends cuts off all ${length(layer, a) + 2 * p} places: nothing is left.`;
+      return (
+        `Along the ${AXES[a]} a padding of ${p} at both ends cuts off all ` +
+        `${length(layer, a) + 2 * p} places: nothing is left.`
+      );
     if (!layer.transposed && n + 2 * p < span(k, d))
-      return `Along the ${AXES[a]} a kernel of ${k} with dilation ${d} spans ${span(k, d)} places, and the padded input has ${n + 2 * p}: it fits nowhere.`;
+      return (
+        `Along the ${AXES[a]} a kernel of ${k} with dilation ${d} spans ${span(k, d)} ` +
+        `places, and the padded input has ${n + 2 * p}: it fits nowhere.`
+      );
   }
   return "";
 }
@@ -91,7 +100,8 @@ export const weightShape = ({ channels: [C, O], groups, kernel, transposed }) =>
 // The size of the grid "input" or "output"; null where torch refuses the layer and there is no output.
 export const sizeOf = (layer, side) => (side === "input" ? layer.size : outputSize(layer));
 
-// Parameters with one bias per output channel; multiply-adds for one picture: each weight works once at every coarse position.
+// Parameters with one bias per output channel; multiply-adds for one picture: each weight works once at every coarse
+// position.
 export function counts(layer) {
   const weights = weightShape(layer).reduce((a, b) => a * b),
     [height, width] = layer.transposed ? layer.size : outputSize(layer);
@@ -115,7 +125,7 @@ export function joined(layer, a, side, at) {
 
 // All taps that join `place` of the grid `side` ("input" or "output") to positions of the other one.
 export function taps(layer, side, place) {
-  const other = side === "output" ? layer.size : outputSize(layer);
+  const other = sizeOf(layer, side === "output" ? "input" : "output");
   return joined(layer, 0, side, place[0]).flatMap(([u, i]) =>
     joined(layer, 1, side, place[1]).map(([v, j]) => ({
       tap: [u, v],
@@ -140,13 +150,17 @@ export function untouched(layer) {
   return lines[0].length * lines[1].length - rows * columns;
 }
 
-// The size along axis a with its numbers put in; and what its floor throws away: positions at the end that no kernel reaches.
+// The size along axis a with its numbers put in; and what its floor throws away: positions at the end that no kernel
+// reaches.
 export function formula(layer, a) {
   const { n, k, s, p, d, e } = along(layer, a),
     out = length(layer, a);
   if (layer.transposed)
     return `(${n} − 1)·${s} − 2·${p} + ${d}·(${k} − 1) + ${e} + 1 = ${format(out)}`;
-  return `⌊(${n} + 2·${p} − ${d}·(${k} − 1) − 1) / ${s}⌋ + 1 = ⌊${format(n + 2 * p - span(k, d))}/${s}⌋ + 1 = ${format(out)}`;
+  return (
+    `⌊(${n} + 2·${p} − ${d}·(${k} − 1) − 1) / ${s}⌋ + 1 = ` +
+    `⌊${format(n + 2 * p - span(k, d))}/${s}⌋ + 1 = ${format(out)}`
+  );
 }
 
 export const remainder = (layer, a) => {
@@ -177,12 +191,16 @@ export function torchCode(layer) {
   ];
   const out = outputSize(layer),
     says = out ? `[1, ${O}, ${out.join(", ")}]` : `refused. ${refusal(layer)}`;
-  return `import torch\nfrom torch import nn\n\nlayer = nn.${transposed ? "ConvTranspose2d" : "Conv2d"}(${options.join(", ")})\nx = torch.randn(1, ${C}, ${size.join(", ")})\ny = layer(x)  # ${says}`;
+  return (
+    "import torch\nfrom torch import nn\n\n" +
+    `layer = nn.${transposed ? "ConvTranspose2d" : "Conv2d"}(${options.join(", ")})\n` +
+    `x = torch.randn(1, ${C}, ${size.join(", ")})\ny = layer(x)  # ${says}`
+  );
 }
 
 // Where a drawn grid begins and ends along both axes: the fine one has its padding, or what is cut off, around it.
 export function extent(layer, side) {
-  const size = side === "input" ? layer.size : outputSize(layer),
+  const size = sizeOf(layer, side),
     fine = (side === "output") === layer.transposed;
   return [0, 1].map((a) => {
     const { p, e } = along(layer, a);
@@ -200,9 +218,16 @@ export function sentence(layer, side, place) {
     kept = marks.filter(({ inside }) => inside).length,
     lost = marks.length - kept;
   if (side === "output" && !layer.transposed)
-    return `Output ${here} reads rows ${listed(marks, 0)} and columns ${listed(marks, 1)}: ${several(kept, "input pixel")}${lost ? ` and ${several(lost, "zero")} of the padding` : ""}.`;
+    return (
+      `Output ${here} reads rows ${listed(marks, 0)} and columns ${listed(marks, 1)}: ` +
+      `${several(kept, "input pixel")}${lost ? ` and ${several(lost, "zero")} of the padding` : ""}.`
+    );
   if (side === "input" && layer.transposed)
-    return `Input pixel ${here} spreads the kernel over rows ${listed(marks, 0)} and columns ${listed(marks, 1)}: ${several(kept, "output")}${lost ? `, and ${lost} cut off by the padding` : ""}.`;
+    return (
+      `Input pixel ${here} spreads the kernel over rows ${listed(marks, 0)} and columns ` +
+      `${listed(marks, 1)}: ` +
+      `${several(kept, "output")}${lost ? `, and ${lost} cut off by the padding` : ""}.`
+    );
   if (side === "input")
     return kept
       ? `Input pixel ${here} is read by ${several(kept, "output place")}, by each through another tap.`

@@ -1,7 +1,9 @@
 // The drawings of a layer's arithmetic: the two grids, the kernel, the channels.
 
-import { extent, outputSize, sizeOf } from "./conv_arithmetic.compute.js";
-import { arrowStep, h, KEYS, pointedAt, pointerMoves, rect, svg } from "./kit/dom.js";
+import { extent, outputSize, sizeOf, visits } from "./conv_arithmetic.compute.js";
+import { options } from "./kit/controls.js";
+import { arrowStep, caption, h, KEYS, pointedAt, pointerMoves, rect, svg } from "./kit/dom.js";
+import { sum } from "./kit/numbers.js";
 
 const UNIT = 40;
 
@@ -33,8 +35,9 @@ function mesh([i0, i1], [j0, j1]) {
   return [...across, ...down].join("");
 }
 
-// One grid. `marks` are the taps that are drawn on it, `lines` how many taps each position is joined to along both axes.
-export function drawGrid(drawing, layer, side, { marks = [], chosen, numbers, legible, lines }) {
+// One grid. `marks` are the taps that are drawn on it, `lines` how many taps each position is joined to along both
+// axes.
+function drawGrid(drawing, layer, side, { marks = [], chosen, numbers, legible, lines }) {
   const size = sizeOf(layer, side),
     [ys, xs] = extent(layer, side);
   drawing.setAttribute(
@@ -172,4 +175,48 @@ export function gridView(side, { layer, at, put }) {
     text,
     el: h("figure", { className: "cn-picture cn-arith-grid" }, holder, text),
   };
+}
+
+// Both grids, made of `gridView`: in one of them the chosen position, in the other the taps that it is joined to.
+export function drawGrids(grids, now, { side, place, marks, numbers }) {
+  const fine = now.transposed ? "output" : "input",
+    out = outputSize(now),
+    counted = out && visits(now);
+  const wide = options(out ? ["input", "output"] : ["input"], (s) => {
+    const [, [from, to]] = extent(now, s);
+    return to - from;
+  });
+  const total = sum(Object.values(wide)),
+    most = Math.max(...Object.values(wide));
+  for (const [s, view] of Object.entries(grids)) {
+    view.el.hidden = s === "output" && !out;
+    if (view.el.hidden) continue;
+    drawGrid(view.drawing, now, s, {
+      marks: s === side ? [] : marks,
+      chosen: s === side && out ? place : null,
+      numbers,
+      legible: total <= 16,
+      lines: s === fine ? counted : null,
+    });
+    for (const [key, value] of Object.entries({
+      "--cells": wide[s],
+      "--all": total,
+      "--most": most,
+    }))
+      view.el.style.setProperty(key, value);
+    const size = sizeOf(now, s),
+      title = s === "input" ? "Input" : "Output",
+      around = s === fine && Math.max(...now.padding) > 0;
+    caption(
+      view.text,
+      title,
+      ` ${size.join("×")}`,
+      around ? `; around it: ${now.transposed ? "cut off" : "zeros"}` : "",
+    );
+    view.holder.setAttribute(
+      "aria-label",
+      `${title} of ${size.join(" by ")}, chosen: ` +
+        `${s === side ? "" : "in the other grid, "}row ${place[0]}, column ${place[1]}`,
+    );
+  }
 }

@@ -4,7 +4,6 @@ import {
   AXES,
   both,
   counts,
-  extent,
   formula,
   outputSize,
   PLAIN,
@@ -17,14 +16,13 @@ import {
   taps,
   torchCode,
   untouched,
-  visits,
   weightShape,
 } from "./conv_arithmetic.compute.js";
-import { drawChannels, drawGrid, drawKernel, gridView } from "./conv_arithmetic.draw.js";
+import { drawChannels, drawGrids, drawKernel, gridView } from "./conv_arithmetic.draw.js";
 import { cell, options, presetChoice, slider, toggle } from "./kit/controls.js";
-import { caption, figure, h, table, tableRow } from "./kit/dom.js";
+import { figure, h, table, tableRow } from "./kit/dom.js";
 import { button, change, follow, frame, trait, traits } from "./kit/frame.js";
-import { clamp, format, several, sum } from "./kit/numbers.js";
+import { clamp, format, several } from "./kit/numbers.js";
 
 const LIMITS = {
   size: [1, 16],
@@ -204,49 +202,6 @@ function render({ model, el }) {
     step();
   }
 
-  function drawGrids(now, out, place, marks) {
-    const side = model.get("side"),
-      fine = now.transposed ? "output" : "input",
-      numbered = model.get("numbers"),
-      lines = out && visits(now);
-    const wide = (out ? ["input", "output"] : ["input"]).map((s) => {
-        const [, [from, to]] = extent(now, s);
-        return to - from;
-      }),
-      total = sum(wide);
-    for (const [s, view] of Object.entries(grids)) {
-      view.el.hidden = s === "output" && !out;
-      if (view.el.hidden) continue;
-      drawGrid(view.drawing, now, s, {
-        marks: s === side ? [] : marks,
-        chosen: s === side && out ? place : null,
-        numbers: numbered,
-        legible: total <= 16,
-        lines: s === fine ? lines : null,
-      });
-      for (const [key, value] of Object.entries({
-        "--cells": wide[s === "input" ? 0 : 1],
-        "--all": total,
-        "--most": Math.max(...wide),
-      }))
-        view.el.style.setProperty(key, value);
-      const size = sizeOf(now, s),
-        title = s === "input" ? "Input" : "Output";
-      caption(
-        view.text,
-        title,
-        ` ${size.join("×")}`,
-        s === fine && Math.max(...now.padding)
-          ? `; around it: ${now.transposed ? "cut off" : "zeros"}`
-          : "",
-      );
-      view.holder.setAttribute(
-        "aria-label",
-        `${title} of ${size.join(" by ")}, chosen: ${s === side ? "" : "in the other grid, "}row ${place[0]}, column ${place[1]}`,
-      );
-    }
-  }
-
   function tell(now, out) {
     const cost = out && counts(now),
       fine = now.transposed ? out : now.size;
@@ -269,7 +224,8 @@ function render({ model, el }) {
       ...heads.map((head, a) => `${head} = ${formula(now, a)}`),
       ...(out && (left[0] || left[1])
         ? [
-            `remainder: ${several(left[0], "row")} and ${several(left[1], "column")} at the end of the padded input are left over`,
+            `remainder: ${several(left[0], "row")} and ${several(left[1], "column")} at ` +
+              "the end of the padded input are left over",
           ]
         : []),
       ...(out ? [`${shape} = [${weightShape(now).join(", ")}]`] : []),
@@ -286,7 +242,7 @@ function render({ model, el }) {
       control.refresh();
     const place = chosen(now),
       marks = out ? taps(now, side, place) : [];
-    drawGrids(now, out, place, marks);
+    drawGrids(grids, now, { side, place, marks, numbers: model.get("numbers") });
     wrong.textContent = refusal(now);
     wrong.hidden = Boolean(out);
     said.textContent = out ? sentence(now, side, place) : "torch refuses this layer.";

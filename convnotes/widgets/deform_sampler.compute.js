@@ -20,9 +20,9 @@ export const TAPS = [
   "bottom right",
 ];
 
-// The four pixels around a position, the share of each, and the sum. The picture is 0 outside, so that it fades over one
-// pixel. `slope` is the derivative with respect to (y, x): on a pixel the one downwards and to the right, and 0 where y
-// or x is −1 or less.
+// The four pixels around a position, the share of each, and the sum. The picture is 0 outside, so that it fades over
+// one pixel. `slope` is the derivative with respect to (y, x): on a pixel the one downwards and to the right, and 0
+// where y or x is −1 or less.
 export function bilinear(x, height, width, [row, column]) {
   const top = Math.floor(row),
     left = Math.floor(column),
@@ -117,6 +117,7 @@ export function torchCode(moves, weight, bias, { stride, padding, dilation }) {
     "def layer(picture):  # [1, 1, H, W]",
     `    rows, columns = ((side + ${2 * padding - 2 * dilation - 1}) // ${stride} + 1 for side in picture.shape[2:])`,
     "    offset = moves.view(1, 18, 1, 1).expand(1, 18, rows, columns)",
-    `    return deform_conv2d(picture, offset, weight, bias, stride=${stride}, padding=${padding}, dilation=${dilation})`,
+    `    return deform_conv2d(picture, offset, weight, bias, stride=${stride}, ` +
+      `padding=${padding}, dilation=${dilation})`,
   ].join("\n");
 }

@@ -205,12 +205,14 @@ function render({ model, el }) {
     input.describe(
       model.get("alt"),
       "Input",
-      `: ring, the output place; squares, the plain grid; circles, what is read${outside ? `; ${outside} outside, 0` : ""}`,
+      ": ring, the output place; squares, the plain grid; circles, what is " +
+        `read${outside ? `; ${outside} outside, 0` : ""}`,
     );
     taps.replaceChildren(...tapsOn(from, at, tap, grid.dilation));
     taps.setAttribute(
       "aria-label",
-      `Tap ${tap + 1}, ${TAPS[tap]}, of nine: reads at row ${format(at[tap][0])}, column ${format(at[tap][1])}. Arrow keys move it, 1 to 9 choose`,
+      `Tap ${tap + 1}, ${TAPS[tap]}, of nine: reads at row ${format(at[tap][0])}, column ` +
+        `${format(at[tap][1])}. Arrow keys move it, 1 to 9 choose`,
     );
     for (const control of [ring, ...controls]) control.refresh();
 
@@ -222,11 +224,14 @@ function render({ model, el }) {
     value(format(y, 3), "output at this place");
     ui.formula.textContent = [
       `x̃${where} = ${corners.map((c) => `${format(c.share)}·${format(c.value)}`).join(" + ")} = ${format(sample, 3)}`,
-      `∂x̃/∂Δy = ${format(slope[0], 3)}   ∂x̃/∂Δx = ${format(slope[1], 3)}   ∂y/∂Δ = w · ∂x̃/∂Δ = ${format(w[tap])} · (${slope.map((v) => format(v, 3)).join(", ")})`,
-      `y = b + Σ w·x̃ = ${format(bias)}${w.map((v, k) => ` ${added(v)}·${format(samples[k].value)}`).join("")} = ${format(y, 3)}`,
+      `∂x̃/∂Δy = ${format(slope[0], 3)}   ∂x̃/∂Δx = ${format(slope[1], 3)}   ∂y/∂Δ = w · ` +
+        `∂x̃/∂Δ = ${format(w[tap])} · (${slope.map((v) => format(v, 3)).join(", ")})`,
+      `y = b + Σ w·x̃ = ${format(bias)}${w.map((v, k) => ` ${added(v)}·${format(samples[k].value)}`).join("")} ` +
+        `= ${format(y, 3)}`,
     ].join("\n");
     ui.say(
-      `Output ${format(y, 3)}; the taps are ${format(distance(moves))} pixels from the plain grid on average; tap ${tap + 1} reads ${format(sample, 3)}`,
+      `Output ${format(y, 3)}; the taps are ${format(distance(moves))} pixels from the ` +
+        `plain grid on average; tap ${tap + 1} reads ${format(sample, 3)}`,
     );
   }
   return follow(model, draw);

@@ -101,5 +101,8 @@ export function judged(rows, row, x, gain) {
   const others = beaters(rows, row, x, gain);
   if (!others.length) return `${row.design}: no design has fewer ${SHORT[x]} and is as often right`;
   const best = others.reduce((a, b) => (b[gain] > a[gain] ? b : a));
-  return `${best.design} beats it: ${short(best[x])} ≤ ${short(row[x])} ${SHORT[x]}, ${share(best[gain])} ≥ ${share(row[gain])}`;
+  return (
+    `${best.design} beats it: ${short(best[x])} ≤ ${short(row[x])} ${SHORT[x]}, ` +
+    `${share(best[gain])} ≥ ${share(row[gain])}`
+  );
 }

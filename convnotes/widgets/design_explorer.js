@@ -86,7 +86,8 @@ function render({ model, el }) {
     chart.replaceChildren(...points(all, rows, one, x, gain));
     chart.setAttribute(
       "aria-label",
-      `${one.design}: ${short(one[x])} ${SHORT[x]}, accuracy ${share(one[gain])}. The arrow keys go to the next design.`,
+      `${one.design}: ${short(one[x])} ${SHORT[x]}, accuracy ${share(one[gain])}. The ` +
+        "arrow keys go to the next design.",
     );
     for (const control of controls) control.refresh();
     unit.textContent = SHORT[x];
@@ -110,7 +111,8 @@ function render({ model, el }) {
       "receptive field",
     );
     ui.formula.textContent =
-      `${one.design}, widths ${one.widths.join("-")}: ${format(one.params)} parameters, ${format(one.macs)} multiply-adds, ${format(one.adds)} adds, ` +
+      `${one.design}, widths ${one.widths.join("-")}: ${format(one.params)} parameters, ` +
+      `${format(one.macs)} multiply-adds, ${format(one.adds)} adds, ` +
       `inference ${format(one.inference_ms, 1)} ms, step ${format(one.step_ms, 1)} ms\n${judgement}`;
     ui.say(judgement);
   }

@@ -73,8 +73,9 @@ export function touched(layers) {
   };
 }
 
-// The positions that one output position uses, level by level from the output (level 0) down to the input, in pixels of the
-// input counted from the first pixel of the field; `taps` pairs each position with those of the next level that it reads.
+// The positions that one output position uses, level by level from the output (level 0) down to the input, in pixels of
+// the input counted from the first pixel of the field; `taps` pairs each position with those of the next level that it
+// reads.
 export function levels(layers) {
   const fields = grow(layers),
     below = (n) => (n ? fields[n - 1].stride : 1);

@@ -94,7 +94,9 @@ function render({ model, el }) {
       wide = canvasSide(now);
     if (cells.length !== 3 * now.length) build(now.length);
     for (const control of [...controls, ...cells]) control.refresh();
-    const words = `a field of ${found.size} by ${found.size} pixels, ${found.places} of them touched, ${found.holes} holes`;
+    const words =
+      `a field of ${found.size} by ${found.size} pixels, ${found.places} of them touched, ` +
+      `${found.holes} holes`;
     plane.show(
       tapGrid(now, `The input of ${wide} by ${wide} pixels with ${words}`),
       "Input",
@@ -106,7 +108,8 @@ function render({ model, el }) {
     side.show(
       sideView(
         now,
-        `One row of the same, from the output through ${now.length} layers down to ${found.along} of ${found.size} pixels`,
+        `One row of the same, from the output through ${now.length} layers down to ` +
+          `${found.along} of ${found.size} pixels`,
       ),
       "One row",
       ", from the output (top) through the layers to the pixels that it reads.",
@@ -120,7 +123,9 @@ function render({ model, el }) {
     const terms = now.map(([k, , d], n) => `${k - 1}·${d}·${n ? fields[n - 1].stride : 1}`);
     ui.formula.textContent =
       `F = 1 + Σ (k − 1)·d·S = 1 + ${terms.join(" + ")} = ${found.size}\n` +
-      `touched = (${found.along} of ${found.size} along an axis)² = ${format(found.places)} of ${format(found.size ** 2)}\nS: the product of the strides of the layers below`;
+      `touched = (${found.along} of ${found.size} along an axis)² = ` +
+      `${format(found.places)} of ${format(found.size ** 2)}\n` +
+      "S: the product of the strides of the layers below";
     ui.say(words);
   }
   return follow(model, draw);

@@ -1,4 +1,5 @@
-// A photograph rebuilt from its N strongest patch components. A basis is a flat array of k² kernels of k² taps, the strongest first; they are orthonormal.
+// A photograph rebuilt from its N strongest patch components. A basis is a flat array of k² kernels of k² taps, the
+// strongest first; they are orthonormal.
 
 import { mean, torchList } from "./kit/numbers.js";
 
@@ -73,8 +74,8 @@ export function counts(count, k, places) {
   return { weights: count * k * k, macs: count * k * k * places };
 }
 
-// From the sizes of the components (mean squares, the strongest first): the share of the patches' variance that the first
-// 1, 2, … of them keep. `variance` is that of a patch's pixels, added up.
+// From the sizes of the components (mean squares, the strongest first): the share of the patches' variance that the
+// first 1, 2, … of them keep. `variance` is that of a patch's pixels, added up.
 export function keeps(values, variance) {
   let left = values.reduce((a, b) => a + b, 0);
   return Array.from(values, (v) => {

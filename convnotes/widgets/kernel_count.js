@@ -86,7 +86,8 @@ function render({ model, el }) {
     all.show(
       canvas.holder,
       "The kernels",
-      `, strongest first: grey 0, white positive, black negative. ${n < k * k ? `Plain grey: the ${k * k - n} that are not used.` : "All are used."}`,
+      ", strongest first: grey 0, white positive, black negative. " +
+        `${n < k * k ? `Plain grey: the ${k * k - n} that are not used.` : "All are used."}`,
     );
     const shares = keeps(
         powers.subarray(start[k].values, start[k].values + k * k),

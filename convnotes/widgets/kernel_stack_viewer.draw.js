@@ -14,7 +14,9 @@ export function maps(layers, edited) {
     step = Math.max(46, deep * 0.55 + 26 - 4 * layers);
   const drawing = svg(440, step * layers + deep + 8, {
     class: "cn-stack",
-    label: `${layers + 1} maps, from the output, where one place is marked, down to the input, where ${reach(layers)} by ${reach(layers)} pixels are outlined`,
+    label:
+      `${layers + 1} maps, from the output, where one place is marked, down to the input, ` +
+      `where ${reach(layers)} by ${reach(layers)} pixels are outlined`,
   });
   const at = (level, row, column) => [
     4 + column * cell + (cells - row) * cell * LEAN,

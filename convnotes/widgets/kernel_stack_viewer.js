@@ -33,7 +33,8 @@ function render({ model, el }) {
     name: "kernel-stack-viewer",
     label: "Stack 3×3 kernels and compare them with one large kernel",
     prompt:
-      "Add layers: what happens to the reach, to the price of the one large kernel, and to the middle of the composed one?",
+      "Add layers: what happens to the reach, to the price of the one large kernel, and " +
+      "to the middle of the composed one?",
     code: () => torchCode(model.get("kernels")),
     initial: { kernels: Array(3).fill(PRESETS.box), channels: 64, edited: 0 },
   });
@@ -139,9 +140,12 @@ function render({ model, el }) {
       percent(middle(whole), 0),
       `of the composed weight lies in the middle 3×3 (${percent(9 / (size * size), 0)} if all taps were equal)`,
     );
-    ui.formula.textContent = `stack  ${layers} · 3² · ${channels}² = ${format(here.stack)}\nlarge  ${size}² · ${channels}² = ${format(here.large)}`;
+    ui.formula.textContent =
+      `stack  ${layers} · 3² · ${channels}² = ${format(here.stack)}\n` +
+      `large  ${size}² · ${channels}² = ${format(here.large)}`;
     ui.say(
-      `${layers} layers see ${size} by ${size} pixels with ${percent(here.stack / here.large, 0)} of the large kernel's weights`,
+      `${layers} layers see ${size} by ${size} pixels with ` +
+        `${percent(here.stack / here.large, 0)} of the large kernel's weights`,
     );
   }
   return follow(model, draw);

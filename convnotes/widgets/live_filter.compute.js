@@ -1,5 +1,5 @@
-// What a kernel makes of a photograph, and which waves it lets through. A kernel is a nested list of 1, 3, 5 or 7 rows of
-// 1, 3, 5 or 7 taps.
+// What a kernel makes of a photograph, and which waves it lets through. A kernel is a nested list of 1, 3, 5 or 7 rows
+// of 1, 3, 5 or 7 taps.
 
 import { bracketed, format, sum, tensor } from "./kit/numbers.js";
 import { addFiltered } from "./kit/pictures.js";
@@ -58,7 +58,8 @@ export function convolve(x, height, width, kernel) {
   return addFiltered(new Float64Array(height * width), x, height, width, kernel);
 }
 
-// The largest size of an answer whose pixels all lie inside the picture: the edge to the zeros outside is not the picture's.
+// The largest size of an answer whose pixels all lie inside the picture: the edge to the zeros outside is not the
+// picture's.
 export function reachInside(y, height, width, kernel) {
   const top = (kernel.length - 1) / 2,
     left = (kernel[0].length - 1) / 2;
@@ -68,7 +69,8 @@ export function reachInside(y, height, width, kernel) {
   return most;
 }
 
-// |Σ_{u,v} kernel[u][v] · exp(−2πi(f·u + g·v))| at n×n frequencies; row i is f = (i − n/2)/n cycles per pixel, and so is column g.
+// |Σ_{u,v} kernel[u][v] · exp(−2πi(f·u + g·v))| at n×n frequencies; row i is f = (i − n/2)/n cycles per pixel, and so
+// is column g.
 export function spectrum(kernel, n) {
   const found = new Float64Array(n * n),
     turn = (k) => (2 * Math.PI * (k - n / 2)) / n;
@@ -119,7 +121,8 @@ export function torchCode(kernel, height, width, normalise, absolute) {
     `kernel = ${tensor(kernel)}.float()`,
     ...(normalise ? ["kernel = kernel / kernel.abs().sum()"] : []),
     `picture = torch.rand(1, 1, ${height}, ${width})  # your own, values in [0, 1]`,
-    `y = torch.nn.functional.conv2d(picture, kernel[None, None], padding=(${pad.join(", ")}))${absolute ? ".abs()" : ""}`,
+    "y = torch.nn.functional.conv2d(picture, kernel[None, None], " +
+      `padding=(${pad.join(", ")}))${absolute ? ".abs()" : ""}`,
   ].join("\n");
 }
 

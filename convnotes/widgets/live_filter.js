@@ -70,7 +70,8 @@ function spectrumView() {
     waves.describe(
       `Log magnitude of the kernel's spectrum; what passes strongest: ${period}`,
       "Spectrum",
-      " of the kernel, log |ŵ|: frequency down and across, in cycles a pixel. Middle: even light; edge: waves of two pixels",
+      " of the kernel, log |ŵ|: frequency down and across, in cycles a pixel. Middle: " +
+        "even light; edge: waves of two pixels",
     );
     return [
       period,
@@ -94,7 +95,8 @@ function render({ model, el }) {
     name: "live-filter",
     label: "Edit a kernel and see what it makes of a photograph",
     prompt:
-      "Choose a preset or change a tap (type, arrow keys, or drag it up and down): what is left of the photograph, and which waves pass?",
+      "Choose a preset or change a tap (type, arrow keys, or drag it up and down): what " +
+      "is left of the photograph, and which waves pass?",
     code: () => torchCode(kernel(), height, width, model.get("normalise"), model.get("absolute")),
     initial: {
       kernel: PRESETS["sobel-x"],
@@ -214,7 +216,9 @@ function render({ model, el }) {
     cost(`${shape} = ${rows * columns}`, "taps, and multiply-adds a place");
     wave(...passing);
     const lines = written(photo, height, width, used, [row, column]);
-    ui.formula.textContent = `y[${row}, ${column}] = ${format(here, 3)} = ${absolute ? "the size of " : ""}${rows > 1 ? "\n  " : ""}${lines.join("\n+ ")}`;
+    ui.formula.textContent =
+      `y[${row}, ${column}] = ${format(here, 3)} = ` +
+      `${absolute ? "the size of " : ""}${rows > 1 ? "\n  " : ""}${lines.join("\n+ ")}`;
     ui.say(`Answer ${format(here, 3)} at the marked place; passes strongest: ${passing[0]}`);
   }
   return follow(model, draw);

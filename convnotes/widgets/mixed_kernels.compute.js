@@ -17,7 +17,8 @@ export function centreSurround(size) {
   );
 }
 
-// For each of `to` pixels the first of the `from` pixels that it takes, and their shares: a triangle as wide as a pixel.
+// For each of `to` pixels the first of the `from` pixels that it takes, and their shares: a triangle as wide as a
+// pixel.
 export function shares(from, to) {
   const ratio = from / to,
     reach = Math.max(1, ratio);
@@ -117,7 +118,9 @@ export function torchCode(parts, channels, depthwise) {
     "import torch",
     "from convnotes import MixedConv2d",
     "",
-    `layer = MixedConv2d(${channels}, ${channels}, kernel_sizes=(${sizes.join(", ")}${sizes.length > 1 ? "" : ","}), depthwise=${depthwise ? "True" : "False"}, bias=False)`,
+    `layer = MixedConv2d(${channels}, ${channels}, ` +
+      `kernel_sizes=(${sizes.join(", ")}${sizes.length > 1 ? "" : ","}), ` +
+      `depthwise=${depthwise ? "True" : "False"}, bias=False)`,
     `y = layer(torch.rand(1, ${channels}, ${WINDOW}, ${WINDOW}))`,
   ].join("\n");
 }

@@ -167,14 +167,18 @@ function render({ model, el }) {
       );
     weights(
       format(params),
-      `weights, ${format(macs)} multiply-adds, field ${field}×${field}. All 3×3: ${alone(3)} weights, all 5×5: ${alone(5)}, all 7×7: ${alone(7)}`,
+      `weights, ${format(macs)} multiply-adds, field ${field}×${field}. All 3×3: ` +
+        `${alone(3)} weights, all 5×5: ${alone(5)}, all 7×7: ${alone(7)}`,
     );
     const inner = innerMean(x, side, i, j, k),
       ring = inner - at[best];
     ui.formula.textContent = [
-      `${k}×${k} at the ring: mean of ${several((k - 2) ** 2, "inner pixel")} − mean of ${4 * (k - 1)} around = ${format(inner, 3)} − ${format(ring, 3)} = ${format(at[best], 3)}`,
+      `${k}×${k} at the ring: mean of ${several((k - 2) ** 2, "inner pixel")} − mean of ` +
+        `${4 * (k - 1)} around = ${format(inner, 3)} − ${format(ring, 3)} = ` +
+        `${format(at[best], 3)}`,
       `channels: ${SIZES.map((n, s) => `${shared[s]} of ${n}×${n}`).join(", ")}`,
-      `weights = ${sizes.map((n, p) => `${splits[p]}${depthwise ? "" : `·${splits[p]}`}·${n}²`).join(" + ")} = ${format(params)}; × ${WINDOW}² places = ${format(macs)}`,
+      `weights = ${sizes.map((n, p) => `${splits[p]}${depthwise ? "" : `·${splits[p]}`}·${n}²`).join(" + ")} ` +
+        `= ${format(params)}; × ${WINDOW}² places = ${format(macs)}`,
     ].join("\n");
     ui.say(`${k} by ${k} answers most strongly, ${format(at[best], 3)}; ${format(params)} weights`);
   }

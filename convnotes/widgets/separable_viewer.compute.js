@@ -1,5 +1,5 @@
-// A full kernel made of a depthwise and a pointwise one, and what is missing. Kernels are nested lists: a full one [output][input][row][column], a depthwise one [input][row][column], a pointwise one
-// [output][input].
+// A full kernel made of a depthwise and a pointwise one, and what is missing. Kernels are nested lists: a full one
+// [output][input][row][column], a depthwise one [input][row][column], a pointwise one [output][input].
 
 import { randomNumbers, sum, tensor } from "./kit/numbers.js";
 import { addFiltered, COLOURS, LIGHTNESS } from "./kit/pictures.js";

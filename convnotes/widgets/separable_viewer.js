@@ -171,7 +171,8 @@ function render({ model, el }) {
     );
     rank(
       `rank ${Math.max(...ranks)}`,
-      `of the target's kernels of a channel; the pair's is 1. With 1, 2, 3 kernels a channel: ${shares.map((part) => percent(part)).join(", ")}`,
+      "of the target's kernels of a channel; the pair's is 1. With 1, 2, 3 kernels a " +
+        `channel: ${shares.map((part) => percent(part)).join(", ")}`,
     );
     ui.formula.textContent = [
       ...weight.map(

@@ -121,7 +121,8 @@ export function composed(sources, displacements, weight) {
   return kernels;
 }
 
-// What is counted: a shift of float32 channels reads and writes each number once; a depthwise 3×3 takes 9 multiply-adds.
+// What is counted: a shift of float32 channels reads and writes each number once; a depthwise 3×3 takes 9
+// multiply-adds.
 export function counts(channels, places) {
   return {
     flops: 0,
@@ -144,7 +145,8 @@ export function torchCode(sources, displacements, weight) {
     source < 3 ? [0, 1, 2].map((c) => (c === source ? 1 : 0)) : LIGHTNESS,
   );
   return [
-    `displacements = ${torchList(displacements)}  # convnotes.shift2d(x, displacements) is layer[1] without a multiplication`,
+    `displacements = ${torchList(displacements)}  # convnotes.shift2d(x, displacements) ` +
+      "is layer[1] without a multiplication",
     "layer = torch.nn.Sequential(",
     "    torch.nn.Conv2d(3, 3, 1, bias=False),",
     `    torch.nn.Conv2d(3, 3, ${2 * REACH + 1}, padding=${REACH}, groups=3, bias=False),`,

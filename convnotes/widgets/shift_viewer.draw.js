@@ -19,7 +19,9 @@ function arrow([dy, dx], unit) {
   if (!length) return [];
   const [uy, ux] = [dy / length, dx / length],
     [y, x] = [centre + dy * unit - 9 * uy, centre + dx * unit - 9 * ux];
-  const head = `M${x} ${y}L${x - 9 * ux + 5 * uy} ${y - 9 * uy - 5 * ux}L${x - 9 * ux - 5 * uy} ${y - 9 * uy + 5 * ux}Z`;
+  const head =
+    `M${x} ${y}L${x - 9 * ux + 5 * uy} ${y - 9 * uy - 5 * ux}L${x - 9 * ux - 5 * uy} ` +
+    `${y - 9 * uy + 5 * ux}Z`;
   return [
     h("line", { x1: centre, y1: centre, x2: x - 6 * ux, y2: y - 6 * uy, class: "cn-arrow" }),
     h("path", { d: head, class: "cn-arrowhead" }),

@@ -43,7 +43,8 @@ function render({ model, el }) {
     name: "shift-viewer",
     label: "Move channels and mix them",
     prompt:
-      "Drag an arrow (or use the arrow keys): the channel reads that pixel. Put both arrows on the centre: what is left of the edges?",
+      "Drag an arrow (or use the arrow keys): the channel reads that pixel. Put both " +
+      "arrows on the centre: what is left of the edges?",
     code: () => torchCode(...Object.values(now())),
     initial: { ...PRESETS.across, probe: [Math.floor(height / 2), Math.floor(width / 2)] },
   });
@@ -162,14 +163,16 @@ function render({ model, el }) {
       at = i * width + j;
     const terms = THREE.map(
       (c) =>
-        `${bracketed(weight[c])}·${MAPS[sources[c]]}[${step("i", displacements[c][0])}, ${step("j", displacements[c][1])}]`,
+        `${bracketed(weight[c])}·${MAPS[sources[c]]}[${step("i", displacements[c][0])}, ` +
+        `${step("j", displacements[c][1])}]`,
     );
     const numbers = THREE.map((c) => `${bracketed(weight[c])}·${format(x[c * places + at])}`);
     ui.formula.textContent =
       `y[i, j] = ${terms.join(" + ")}\ny[${i}, ${j}] = ${numbers.join(" + ")} = ${format(y[at], 3)}\n` +
       `bytes = 2 · ${THREE.length} · ${height} · ${width} · 4 = ${format(counted.bytes)}`;
     ui.say(
-      `Output from ${format(-most)} to ${format(most)}; the shift takes 0 FLOPs and moves ${format(counted.bytes)} bytes`,
+      `Output from ${format(-most)} to ${format(most)}; the shift takes 0 FLOPs and moves ` +
+        `${format(counted.bytes)} bytes`,
     );
   }
   return follow(model, draw);

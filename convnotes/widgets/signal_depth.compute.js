@@ -1,4 +1,4 @@
-// A signal through a deep random network and its gradient back.
+// A signal through a deep random network and its gradient back, in numbers.
 
 import { clamp, format } from "./kit/numbers.js";
 

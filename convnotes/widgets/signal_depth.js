@@ -27,7 +27,8 @@ function render({ model, el }) {
     name: "signal-depth",
     label: "A signal through a deep random network and its gradient back",
     prompt:
-      "By the twentieth layer next to nothing is left of the signal. Find the σ that brings it through, then compare with He's.",
+      "By the twentieth layer next to nothing is left of the signal. Find the σ that " +
+      "brings it through, then compare with He's.",
     code: () => torchCode(now()),
     initial: FIRST,
   });
@@ -61,10 +62,15 @@ function render({ model, el }) {
     const number = (value) => format(value, value < 0.1 ? 4 : 3),
       factor = number(relu ? each / 2 : each);
     if (nonlinearity === "tanh")
-      return `n·σ² = ${width} · ${number(sigma)}² = ${number(each)} a layer, as long as tanh is nearly straight; less where it bends`;
+      return (
+        `n·σ² = ${width} · ${number(sigma)}² = ${number(each)} a layer, as long as tanh is ` +
+        "nearly straight; less where it bends"
+      );
     return (
       `${relu ? "n·σ²/2" : "n·σ²"} = ${width} · ${number(sigma)}²${relu ? " / 2" : ""} = ${factor} a layer\n` +
-      `√(n·σ²) · √${factor}^${depth - 1} = ${scientific(expected({ depth, width, nonlinearity, ...rest }, depth))} expected in layer ${depth}`
+      `√(n·σ²) · √${factor}^${depth - 1} = ` +
+      `${scientific(expected({ depth, width, nonlinearity, ...rest }, depth))} expected ` +
+      `in layer ${depth}`
     );
   }
 
@@ -77,7 +83,9 @@ function render({ model, el }) {
         ? null
         : deviations.map((_, l) => expected(now(), l + 1));
     for (const control of controls) control.refresh();
-    const words = `deviation of the last layer's output ${scientific(deviations.at(-1))}, of the first layer's gradient ${scientific(returned[0])}`;
+    const words =
+      `deviation of the last layer's output ${scientific(deviations.at(-1))}, of the first ` +
+      `layer's gradient ${scientific(returned[0])}`;
     curve.show(
       chart(
         deviations,
@@ -95,7 +103,8 @@ function render({ model, el }) {
         histograms(gradients, "gradient", "Histograms of the gradients of five layers"),
       ],
       "Histograms",
-      " between −3 and 3 of the outputs (above) and the gradients (below); the height is the root of the share, and what lies outside counts to the ends.",
+      " between −3 and 3 of the outputs (above) and the gradients (below); the height is " +
+        "the root of the share, and what lies outside counts to the ends.",
     );
     size(scientific(deviations.at(-1)), `deviation of the output of layer ${model.get("depth")}`);
     back(scientific(returned[0]), "deviation of the gradient in layer 1");

@@ -5,7 +5,8 @@ import { clamp, mean } from "./kit/numbers.js";
 
 export const HALF = 0.4;
 
-// The first row and column of a template of this size around a position, moved inside where it is too near to the border.
+// The first row and column of a template of this size around a position, moved inside where it is too near to the
+// border.
 export function corner([row, column], size, height, width) {
   const half = (size - 1) / 2;
   return [clamp(row - half, 0, height - size), clamp(column - half, 0, width - size)];

@@ -21,7 +21,8 @@ function render({ model, el }) {
     name: "template-match",
     label: "Look for a template by inner product and by L1 distance",
     prompt:
-      "Change the light, then drag the ring to another template: which of the two still finds the place that it was taken from?",
+      "Change the light, then drag the ring to another template: which of the two still " +
+      "finds the place that it was taken from?",
     code: () => torchCode(height, width, now()),
     initial: { place: [...model.get("start")], size: 9, light: 0, centred: false },
   });
@@ -119,7 +120,9 @@ function render({ model, el }) {
       ` of ${size}×${size}; deeper: brighter`,
     );
     const lines = maps.map((one) => show(one, found[one.name], found.at, size));
-    ui.formula.textContent = `Σ ${centred ? "(w − w̄)" : "w"}·x    ${lines[0]}\n−Σ |x − w|  ${lines[1]} = −${size}²·|${format(light)}|`;
+    ui.formula.textContent =
+      `Σ ${centred ? "(w − w̄)" : "w"}·x    ${lines[0]}\n` +
+      `−Σ |x − w|  ${lines[1]} = −${size}²·|${format(light)}|`;
     ui.say(
       `Inner product ${format(found.product.miss, 1)} pixels off, L1 distance ${format(found.distance.miss, 1)}`,
     );

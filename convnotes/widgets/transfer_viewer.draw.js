@@ -23,7 +23,9 @@ export function plot(runs, sizes, start, freeze, examples) {
     height,
     {
       class: "cn-transfer",
-      label: `Mean accuracy with ${sizes.join(", ")} examples a class: ${means(start)} from ${start}, ${means("scratch")} from scratch`,
+      label:
+        `Mean accuracy with ${sizes.join(", ")} examples a class: ${means(start)} from ` +
+        `${start}, ${means("scratch")} from scratch`,
     },
     rect(x(examples) - 44, top, 88, height - top - bottom, "cn-transfer-here"),
     [0, 0.25, 0.5, 0.75, 1].flatMap((a) => [

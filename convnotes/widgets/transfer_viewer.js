@@ -97,7 +97,9 @@ function render({ model, el }) {
       percent(far, 0),
       `is how far the first layer's kernels moved (from scratch ${percent(wide, 0)})`,
     );
-    ui.formula.textContent = `gain = 100 · (${average(shown)} − ${average(scratch)}) = ${gained} points\nmoved = ‖θ − θ₀‖ / ‖θ₀‖ = ${format(far, 2)}`;
+    ui.formula.textContent =
+      `gain = 100 · (${average(shown)} − ${average(scratch)}) = ${gained} points\n` +
+      `moved = ‖θ − θ₀‖ / ‖θ₀‖ = ${format(far, 2)}`;
     ui.say(`${gained} points over from scratch with ${examples} examples a class`);
   }
   return follow(model, draw);

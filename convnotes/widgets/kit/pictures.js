@@ -6,7 +6,8 @@ import { clamp, format, largest } from "./numbers.js";
 export const COLOURS = ["red", "green", "blue"];
 export const LIGHTNESS = [0.299, 0.587, 0.114];
 
-// Bytes that Python sent, which may lie anywhere in a larger buffer, in a buffer of their own: numbers lie aligned in it.
+// Bytes that Python sent, which may lie anywhere in a larger buffer, in a buffer of their own: numbers lie aligned in
+// it.
 export function ownBuffer(view) {
   return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
 }
