@@ -60,8 +60,8 @@ export function cellOf(coordinate) {
 
 // The four pixels around a position, each with its share of the weight: [row, column, share].
 export function shares([y, x]) {
-  const [row, below] = cellOf(y),
-    [column, right] = cellOf(x);
+  const [row, below] = cellOf(y);
+  const [column, right] = cellOf(x);
   return [
     [row, column, (1 - below) * (1 - right)],
     [row, column + 1, (1 - below) * right],
@@ -72,8 +72,8 @@ export function shares([y, x]) {
 
 // ŵ[u, v] = Σ_k weights[k] · h(u − y_k) · h(v − x_k), h(t) = max(0, 1 − |t|); row 0 is u = −REACH.
 export function splat(weights, positions) {
-  const side = 2 * REACH + 1,
-    kernel = Array.from({ length: side }, () => Array(side).fill(0));
+  const side = 2 * REACH + 1;
+  const kernel = Array.from({ length: side }, () => Array(side).fill(0));
   positions.forEach((position, k) =>
     shares(position).forEach(([u, v, share]) => {
       kernel[u + REACH][v + REACH] += weights[k] * share;
@@ -99,8 +99,8 @@ export function touched(positions) {
 
 // y[c, i, j] = bias + Σ_{u,v} kernel[u][v] · x[c, i + u − REACH, j + v − REACH], 0 outside the picture.
 export function convolve(x, height, width, kernel, bias) {
-  const y = new Float64Array(x.length).fill(bias),
-    size = height * width;
+  const y = new Float64Array(x.length).fill(bias);
+  const size = height * width;
   for (let from = 0; from < x.length; from += size)
     addFiltered(y.subarray(from, from + size), x.slice(from, from + size), height, width, kernel);
   return y;

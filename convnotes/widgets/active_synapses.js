@@ -38,8 +38,8 @@ function beside(positions, u, v) {
 function kernelBelow(positions, kernel, label) {
   const grid = kernelGrid(kernel, label, UNIT);
   grid.querySelectorAll("text").forEach((text, n) => {
-    const i = Math.floor(n / SIDE),
-      j = n % SIDE;
+    const i = Math.floor(n / SIDE);
+    const j = n % SIDE;
     text.setAttribute("y", (i + 0.5) * UNIT + beside(positions, i - REACH, j - REACH));
   });
   return grid;
@@ -47,10 +47,10 @@ function kernelBelow(positions, kernel, label) {
 
 // A disc that is dragged or moved by the arrow keys; the first one stays where it is.
 function synapse(k, { over, choose, move, position }) {
-  const free = k > 0,
-    use = free
-      ? { role: "application", tabindex: 0, data: { control: `synapse-${k + 1}` }, ...KEYS }
-      : { role: "img" };
+  const free = k > 0;
+  const use = free
+    ? { role: "application", tabindex: 0, data: { control: `synapse-${k + 1}` }, ...KEYS }
+    : { role: "img" };
   const disc = h(
     "g",
     { class: "cn-synapse", ...use },
@@ -77,9 +77,9 @@ function synapse(k, { over, choose, move, position }) {
 }
 
 function render({ model, el }) {
-  const height = model.get("height"),
-    width = model.get("width"),
-    photo = photograph(model.get("image"), Float32Array);
+  const height = model.get("height");
+  const width = model.get("width");
+  const photo = photograph(model.get("image"), Float32Array);
   const load = ([weights, positions, bias]) => ({ weights, positions, bias, chosen: 1 });
   const now = () => [model.get("weights"), model.get("positions"), model.get("bias")];
   const ui = frame({
@@ -93,13 +93,13 @@ function render({ model, el }) {
     initial: load(PRESETS.relief),
   });
 
-  const under = h("div"),
-    over = svg(SIDE * UNIT, SIDE * UNIT, {
-      margin: 1,
-      role: "group",
-      label: "Synapses on the grid",
-      class: "cn-synapses",
-    });
+  const under = h("div");
+  const over = svg(SIDE * UNIT, SIDE * UNIT, {
+    margin: 1,
+    role: "group",
+    label: "Synapses on the grid",
+    class: "cn-synapses",
+  });
   const board = figure("cn-wide");
   board.show(
     h("div", { className: "cn-board" }, under, over),
@@ -107,8 +107,8 @@ function render({ model, el }) {
     ": discs are synapses (dashed: a negative weight), numbers what they make on the " +
       "pixels; synapse 1 stays in the middle",
   );
-  const input = picture(height, width, "cn-input"),
-    output = picture(height, width, "cn-output");
+  const input = picture(height, width, "cn-input");
+  const output = picture(height, width, "cn-output");
   ui.body.before(h("div", { className: "cn-synapse-pair" }, input.el, output.el));
 
   const at = () => clamp(model.get("chosen"), 0, model.get("weights").length - 1);
@@ -158,8 +158,8 @@ function render({ model, el }) {
   preset.el.classList.add("cn-wide");
   ui.stage.append(preset.el, board.el); // the preset before the discs, whose number it changes
   ui.panel.append(...[which, ...sides, weight].map((c) => c.el));
-  const pixels = ui.fact("pixels", "learned"),
-    sizes = ui.fact("window", "cost");
+  const pixels = ui.fact("pixels", "learned");
+  const sizes = ui.fact("window", "cost");
 
   let discs = [];
   function build(count) {
@@ -181,12 +181,12 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const [weights, positions, bias] = now(),
-      k = at();
+    const [weights, positions, bias] = now();
+    const k = at();
     if (weights.length !== positions.length) return; // between two traits of one change
     if (discs.length !== weights.length) build(weights.length);
-    const kernel = splat(weights, positions),
-      size = touched(positions);
+    const kernel = splat(weights, positions);
+    const size = touched(positions);
     under.replaceChildren(
       kernelBelow(
         positions,
@@ -195,8 +195,8 @@ function render({ model, el }) {
       ),
     );
     discs.forEach((disc, n) => {
-      const [y, x] = positions[n],
-        circle = disc.children[1];
+      const [y, x] = positions[n];
+      const circle = disc.children[1];
       disc.setAttribute(
         "transform",
         `translate(${(x + REACH + 0.5) * UNIT} ${(y + REACH + 0.5) * UNIT})`,
@@ -227,8 +227,8 @@ function render({ model, el }) {
       `${size.height}×${size.width}`,
       `window that holds them: ${size.height * size.width} multiply-adds a place and channel (a 3×3 kernel: 9)`,
     );
-    const [y, x] = positions[k],
-      part = (pixel, coordinate) => `(1 − |${format(pixel)} − ${bracketed(coordinate)}|)`;
+    const [y, x] = positions[k];
+    const part = (pixel, coordinate) => `(1 − |${format(pixel)} − ${bracketed(coordinate)}|)`;
     ui.formula.textContent = [
       `synapse ${k + 1} at (${format(y)}, ${format(x)}), weight ${format(weights[k])}, is ` +
         "shared among four pixels [u, v]:",

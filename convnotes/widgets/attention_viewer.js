@@ -23,10 +23,10 @@ function render({ model, el }) {
     "rows",
     "columns",
   ].map((name) => model.get(name));
-  const captions = model.get("captions"),
-    places = rows * columns,
-    pixels = height * width,
-    pictures = photograph(model.get("image"));
+  const captions = model.get("captions");
+  const places = rows * columns;
+  const pixels = height * width;
+  const pictures = photograph(model.get("image"));
   const [queries, keys] = ["query", "key"].map(
     (name) => new Float32Array(ownBuffer(model.get(name))),
   );
@@ -41,9 +41,9 @@ function render({ model, el }) {
     initial: model.get("first"),
   });
 
-  const input = picture(height, width, "cn-wide"),
-    heat = picture(height, width, "cn-wide"),
-    bar = scaleBar("cn-wide");
+  const input = picture(height, width, "cn-wide");
+  const heat = picture(height, width, "cn-wide");
+  const bar = scaleBar("cn-wide");
   const frames = [input, heat].map((one) => outline(one));
   bar.surface.setAttribute("aria-hidden", "true");
   ui.stage.append(input.el, heat.el, bar.el);
@@ -85,15 +85,15 @@ function render({ model, el }) {
     height: rows,
     width: columns,
   });
-  const outside = ui.fact("outside"),
-    half = ui.fact("half");
+  const outside = ui.fact("outside");
+  const half = ui.fact("half");
 
   // The weights in colours, laid over the picture.
   function laidOver(x, weights, top) {
     const mixed = new Float32Array(3 * pixels);
     for (let p = 0; p < pixels; p++) {
-      const i = Math.floor((Math.floor(p / width) * rows) / height),
-        j = Math.floor(((p % width) * columns) / width);
+      const i = Math.floor((Math.floor(p / width) * rows) / height);
+      const j = Math.floor(((p % width) * columns) / width);
       viridis(weights[i * columns + j] / top).forEach((v, c) => {
         mixed[c * pixels + p] = 0.75 * v + 0.25 * x[(channels === 3 ? c : 0) * pixels + p];
       });
@@ -102,21 +102,21 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const n = model.get("picture"),
-      [row, column] = model.get("probe"),
-      scale = model.get("factor") * model.get("scale"),
-      window = model.get("window"),
-      place = row * columns + column;
+    const n = model.get("picture");
+    const [row, column] = model.get("probe");
+    const scale = model.get("factor") * model.get("scale");
+    const window = model.get("window");
+    const place = row * columns + column;
     const x = pictures.subarray(n * channels * pixels, (n + 1) * channels * pixels);
     const [q, k] = [queries, keys].map((all) =>
       all.subarray(n * depth * places, (n + 1) * depth * places),
     );
-    const weights = attend(q, k, depth, places, place, scale),
-      top = Math.max(...weights),
-      strongest = weights.indexOf(top);
+    const weights = attend(q, k, depth, places, place, scale);
+    const top = Math.max(...weights);
+    const strongest = weights.indexOf(top);
     const where = `row ${Math.floor(strongest / columns)}, column ${strongest % columns}`;
-    const box = neighbourhood(rows, columns, [row, column], window),
-      inside = share(weights, columns, box);
+    const box = neighbourhood(rows, columns, [row, column], window);
+    const inside = share(weights, columns, box);
     const [above, left, tall, wide] = [box[0], box[1], box[2] - box[0], box[3] - box[1]];
 
     input.paint(x, channels);

@@ -80,8 +80,8 @@ export function measured(design, known, side) {
 }
 
 export function formula(design, known, side) {
-  const found = measured(design, known, side),
-    heavy = [...found.row, ...found.branches.flat()].filter((kernel) => !kernel.pool);
+  const found = measured(design, known, side);
+  const heavy = [...found.row, ...found.branches.flat()].filter((kernel) => !kernel.pool);
   const [rows, columns] = found.field;
   const reach = found.branches.length ? "the largest branch" : "1 + Σ (size − 1)";
   return [

@@ -19,10 +19,10 @@ function kernelName({ height, width, inputs, outputs, groups }) {
 }
 
 function render({ model, el }) {
-  const designs = Object.fromEntries(model.get("designs").map((design) => [design.name, design])),
-    names = Object.keys(designs);
-  const first = model.get("first"),
-    now = () => traits(model, Object.keys(first));
+  const designs = Object.fromEntries(model.get("designs").map((design) => [design.name, design]));
+  const names = Object.keys(designs);
+  const first = model.get("first");
+  const now = () => traits(model, Object.keys(first));
   const ui = frame({
     el,
     model,
@@ -34,8 +34,8 @@ function render({ model, el }) {
     initial: first,
   });
 
-  const lines = names.map(line),
-    shares = h("div", { className: "cn-shares" });
+  const lines = names.map(line);
+  const shares = h("div", { className: "cn-shares" });
   ui.stage.append(
     table(
       "cn-bench",
@@ -58,9 +58,9 @@ function render({ model, el }) {
     range("side", "Map side", 7, 56, 7),
   ];
   ui.panel.append(...controls.map((control) => control.el));
-  const parameters = ui.fact("parameters", "times"),
-    macs = ui.fact("macs", "places"),
-    field = ui.fact("field");
+  const parameters = ui.fact("parameters", "times");
+  const macs = ui.fact("macs", "places");
+  const field = ui.fact("field");
 
   function line(name) {
     const choose = h(
@@ -90,12 +90,12 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const known = letters(now()),
-      { highlight, side, kernel_size: k } = now();
+    const known = letters(now());
+    const { highlight, side, kernel_size: k } = now();
     const found = Object.fromEntries(
-        names.map((name) => [name, measured(designs[name], known, side)]),
-      ),
-      one = found[highlight];
+      names.map((name) => [name, measured(designs[name], known, side)]),
+    );
+    const one = found[highlight];
     const length = (design, key) => (key === "field" ? Math.max(...design.field) : design[key]);
     for (const { name, choose, cells, el: row } of lines) {
       row.classList.toggle("cn-chosen", name === highlight);

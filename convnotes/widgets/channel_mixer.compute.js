@@ -55,8 +55,8 @@ export function mix(x, places, weight, bias) {
 
 // A fixed permutation of n positions (Fisher and Yates).
 export function permutation(n, seed = 1) {
-  const order = Uint32Array.from({ length: n }, (_, i) => i),
-    random = randomNumbers(seed);
+  const order = Uint32Array.from({ length: n }, (_, i) => i);
+  const random = randomNumbers(seed);
   for (let i = n - 1; i > 0; i--) {
     const j = Math.floor(random() * (i + 1));
     [order[i], order[j]] = [order[j], order[i]];
@@ -77,9 +77,9 @@ export function counts(places, inputs, outputs, size = 1) {
 }
 
 export function summary(values) {
-  let sum = 0,
-    square = 0,
-    outside = 0;
+  let sum = 0;
+  let square = 0;
+  let outside = 0;
   for (const v of values) {
     sum += v;
     square += v * v;

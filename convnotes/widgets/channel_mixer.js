@@ -25,10 +25,10 @@ const NAMES = {
 };
 
 function render({ model, el }) {
-  const height = model.get("height"),
-    width = model.get("width"),
-    places = height * width,
-    photo = photograph(model.get("image"), Float32Array);
+  const height = model.get("height");
+  const width = model.get("width");
+  const places = height * width;
+  const photo = photograph(model.get("image"), Float32Array);
   const scrambled = permute(photo, places, permutation(places));
   const load = ([weight, bias]) => ({ weight, bias });
   const ui = frame({
@@ -47,8 +47,8 @@ function render({ model, el }) {
     },
   });
 
-  const input = picture(height, width, "cn-input"),
-    colour = picture(height, width, "cn-output");
+  const input = picture(height, width, "cn-input");
+  const colour = picture(height, width, "cn-output");
   const maps = [0, 1, 2, 3].map(() => picture(height, width));
   ui.stage.append(...[input, colour, ...maps].map((one) => one.el));
   const controls = [
@@ -71,12 +71,12 @@ function render({ model, el }) {
   const holder = h("div");
   ui.panel.append(...controls.map((c) => c.el), holder);
   const point = probe({ ...trait(model, "probe"), label: "Marked pixel", on: input });
-  const parameters = ui.fact("parameters"),
-    macs = ui.fact("macs"),
-    spread = ui.fact("spread");
+  const parameters = ui.fact("parameters");
+  const macs = ui.fact("macs");
+  const spread = ui.fact("spread");
 
-  let weights = null,
-    rows = 0;
+  let weights = null;
+  let rows = 0;
   function build(outputs) {
     rows = outputs;
     weights = matrix({
@@ -98,8 +98,8 @@ function render({ model, el }) {
     holder.replaceChildren(weights.el);
   }
   function resize(outputs) {
-    const weight = model.get("weight").slice(0, outputs),
-      bias = model.get("bias").slice(0, outputs);
+    const weight = model.get("weight").slice(0, outputs);
+    const bias = model.get("bias").slice(0, outputs);
     while (weight.length < outputs) {
       weight.push([0, 1, 2].map((c) => (c === weight.length % 3 ? 1 : 0)));
       bias.push(0);
@@ -108,15 +108,15 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const weight = model.get("weight"),
-      bias = model.get("bias"),
-      scramble = model.get("scramble"),
-      outputs = weight.length;
+    const weight = model.get("weight");
+    const bias = model.get("bias");
+    const scramble = model.get("scramble");
+    const outputs = weight.length;
     if (bias.length !== outputs) return; // between two traits of one change
     if (rows !== outputs) build(outputs);
-    const x = scramble ? scrambled : photo,
-      y = mix(x, places, weight, bias),
-      all = summary(y);
+    const x = scramble ? scrambled : photo;
+    const y = mix(x, places, weight, bias);
+    const all = summary(y);
     input.paint(x, 3);
     input.describe(
       scramble ? "The photograph with its pixels scrambled" : model.get("alt"),
@@ -144,8 +144,8 @@ function render({ model, el }) {
       );
     });
     for (const control of [...controls, weights, point]) control.refresh();
-    const here = counts(places, 3, outputs),
-      large = counts(places, 3, outputs, 3);
+    const here = counts(places, 3, outputs);
+    const large = counts(places, 3, outputs, 3);
     parameters(format(here.parameters), `parameters (a 3×3 kernel: ${format(large.parameters)})`);
     macs(
       format(here.macs),
@@ -155,8 +155,8 @@ function render({ model, el }) {
       `${format(all.mean, 3)} ± ${format(all.deviation, 3)}`,
       "mean ± deviation of the output: scrambling leaves it as it is",
     );
-    const [row, column] = model.get("probe"),
-      n = row * width + column;
+    const [row, column] = model.get("probe");
+    const n = row * width + column;
     ui.formula.textContent = weight
       .map((w, o) => {
         const terms = w.map((v, c) => `${bracketed(v)}·${format(x[c * places + n])}`);

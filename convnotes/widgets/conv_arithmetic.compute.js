@@ -67,8 +67,8 @@ const length = (layer, a) => {
 
 // Why torch refuses the layer or its input; "" where it does not.
 export function refusal(layer) {
-  const [C, O] = layer.channels,
-    G = layer.groups;
+  const [C, O] = layer.channels;
+  const G = layer.groups;
   if (C % G || O % G)
     return `${G} groups do not divide ${C % G ? `the ${C} input` : `the ${O} output`} channels.`;
   for (const a of [0, 1]) {
@@ -103,18 +103,18 @@ export const sizeOf = (layer, side) => (side === "input" ? layer.size : outputSi
 // Parameters with one bias per output channel; multiply-adds for one picture: each weight works once at every coarse
 // position.
 export function counts(layer) {
-  const weights = weightShape(layer).reduce((a, b) => a * b),
-    [height, width] = layer.transposed ? layer.size : outputSize(layer);
+  const weights = weightShape(layer).reduce((a, b) => a * b);
+  const [height, width] = layer.transposed ? layer.size : outputSize(layer);
   return { weights, params: weights + layer.channels[1], macs: weights * height * width };
 }
 
 // Along axis a: what a position of the grid `side` is joined to in the other one, each [tap, position]. A fine
 // position outside its grid is padding, or cut off; a coarse one outside does not exist.
 export function joined(layer, a, side, at) {
-  const { n, k, s, p, d } = along(layer, a),
-    fromCoarse = (side === "output") !== layer.transposed;
-  const coarse = layer.transposed ? n : length(layer, a),
-    found = [];
+  const { n, k, s, p, d } = along(layer, a);
+  const fromCoarse = (side === "output") !== layer.transposed;
+  const coarse = layer.transposed ? n : length(layer, a);
+  const found = [];
   for (let u = 0; u < k; u++) {
     const place = fromCoarse ? at * s + u * d - p : (at + p - u * d) / s;
     if (fromCoarse || (Number.isInteger(place) && place >= 0 && place < coarse))
@@ -145,16 +145,16 @@ export function visits(layer) {
 
 // Fine positions that no tap is joined to: input pixels that are never read, or outputs that only the bias reaches.
 export function untouched(layer) {
-  const lines = visits(layer),
-    [rows, columns] = lines.map((line) => line.filter((n) => n > 0).length);
+  const lines = visits(layer);
+  const [rows, columns] = lines.map((line) => line.filter((n) => n > 0).length);
   return lines[0].length * lines[1].length - rows * columns;
 }
 
 // The size along axis a with its numbers put in; and what its floor throws away: positions at the end that no kernel
 // reaches.
 export function formula(layer, a) {
-  const { n, k, s, p, d, e } = along(layer, a),
-    out = length(layer, a);
+  const { n, k, s, p, d, e } = along(layer, a);
+  const out = length(layer, a);
   if (layer.transposed)
     return `(${n} − 1)·${s} − 2·${p} + ${d}·(${k} − 1) + ${e} + 1 = ${format(out)}`;
   return (
@@ -172,13 +172,13 @@ const tuple = ([h, w]) => (h === w ? h : `(${h}, ${w})`);
 
 export function torchCode(layer) {
   const {
-      channels: [C, O],
-      groups,
-      size,
-      transposed,
-    } = layer,
-    given = (name, usual) =>
-      layer[name].every((v) => v === usual) ? [] : [`${name}=${tuple(layer[name])}`];
+    channels: [C, O],
+    groups,
+    size,
+    transposed,
+  } = layer;
+  const given = (name, usual) =>
+    layer[name].every((v) => v === usual) ? [] : [`${name}=${tuple(layer[name])}`];
   const options = [
     C,
     O,
@@ -189,8 +189,8 @@ export function torchCode(layer) {
     ...given("dilation", 1),
     ...(groups > 1 ? [`groups=${groups}`] : []),
   ];
-  const out = outputSize(layer),
-    says = out ? `[1, ${O}, ${out.join(", ")}]` : `refused. ${refusal(layer)}`;
+  const out = outputSize(layer);
+  const says = out ? `[1, ${O}, ${out.join(", ")}]` : `refused. ${refusal(layer)}`;
   return (
     "import torch\nfrom torch import nn\n\n" +
     `layer = nn.${transposed ? "ConvTranspose2d" : "Conv2d"}(${options.join(", ")})\n` +
@@ -200,8 +200,8 @@ export function torchCode(layer) {
 
 // Where a drawn grid begins and ends along both axes: the fine one has its padding, or what is cut off, around it.
 export function extent(layer, side) {
-  const size = sizeOf(layer, side),
-    fine = (side === "output") === layer.transposed;
+  const size = sizeOf(layer, side);
+  const fine = (side === "output") === layer.transposed;
   return [0, 1].map((a) => {
     const { p, e } = along(layer, a);
     return fine ? [-p, size[a] + (layer.transposed ? Math.max(0, p - e) : p)] : [0, size[a]];
@@ -213,10 +213,10 @@ const listed = (marks, axis) =>
 
 // What the chosen position reads, spreads to, gathers from or is read by, as one sentence.
 export function sentence(layer, side, place) {
-  const marks = taps(layer, side, place),
-    here = `(${place.join(", ")})`,
-    kept = marks.filter(({ inside }) => inside).length,
-    lost = marks.length - kept;
+  const marks = taps(layer, side, place);
+  const here = `(${place.join(", ")})`;
+  const kept = marks.filter(({ inside }) => inside).length;
+  const lost = marks.length - kept;
   if (side === "output" && !layer.transposed)
     return (
       `Output ${here} reads rows ${listed(marks, 0)} and columns ${listed(marks, 1)}: ` +

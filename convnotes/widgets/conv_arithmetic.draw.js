@@ -38,8 +38,8 @@ function mesh([i0, i1], [j0, j1]) {
 // One grid. `marks` are the taps that are drawn on it, `lines` how many taps each position is joined to along both
 // axes.
 function drawGrid(drawing, layer, side, { marks = [], chosen, numbers, legible, lines }) {
-  const size = sizeOf(layer, side),
-    [ys, xs] = extent(layer, side);
+  const size = sizeOf(layer, side);
+  const [ys, xs] = extent(layer, side);
   drawing.setAttribute(
     "viewBox",
     `${xs[0] * UNIT - 3} ${ys[0] * UNIT - 3} ${(xs[1] - xs[0]) * UNIT + 6} ${(ys[1] - ys[0]) * UNIT + 6}`,
@@ -50,8 +50,8 @@ function drawGrid(drawing, layer, side, { marks = [], chosen, numbers, legible, 
     box([0, 0], size, `cn-arith-${side}`),
   ];
   const each = lines ? lines[0].flatMap((a, i) => lines[1].map((b, j) => [[i, j], a * b])) : [];
-  const joined = each.filter(([, n]) => n),
-    peak = Math.max(1, ...joined.map(([, n]) => n));
+  const joined = each.filter(([, n]) => n);
+  const peak = Math.max(1, ...joined.map(([, n]) => n));
   if (numbers)
     parts.push(
       ...joined.map(([place, n]) =>
@@ -102,8 +102,8 @@ export function drawKernel({ kernel: [rows, columns] }, marks) {
 
 // Which channels see which: input channels across, output channels down, one orange block per group.
 export function drawChannels({ channels: [C, O], groups }) {
-  const whole = C % groups === 0 && O % groups === 0,
-    step = 120 / groups;
+  const whole = C % groups === 0 && O % groups === 0;
+  const step = 120 / groups;
   const every = (count, line) =>
     count <= 32
       ? Array.from({ length: count - 1 }, (_, n) => line(((n + 1) * 120) / count)).join("")
@@ -133,11 +133,11 @@ export function drawChannels({ channels: [C, O], groups }) {
 // One of the two grids with a chosen position: the pointer and the arrow keys move it. `at(side)` is the position from
 // which the arrow keys start, `put` moves it.
 export function gridView(side, { layer, at, put }) {
-  const drawing = h("svg", { class: "cn-arith-svg", "aria-hidden": "true" }),
-    text = h("figcaption");
+  const drawing = h("svg", { class: "cn-arith-svg", "aria-hidden": "true" });
+  const text = h("figcaption");
   function keydown(event) {
-    const step = arrowStep(event),
-      from = at(side);
+    const step = arrowStep(event);
+    const from = at(side);
     if (step)
       put(
         side,
@@ -145,12 +145,12 @@ export function gridView(side, { layer, at, put }) {
       );
   }
   function pick(event) {
-    const now = layer(),
-      move = event.type === "pointermove";
+    const now = layer();
+    const move = event.type === "pointermove";
     if (move && !event.buttons && !(event.pointerType === "mouse" && pointerMoves(event))) return;
     if (!outputSize(now)) return;
-    const shares = pointedAt(event, drawing),
-      size = sizeOf(now, side);
+    const shares = pointedAt(event, drawing);
+    const size = sizeOf(now, side);
     const position = extent(now, side).map(
       ([from, to], a) => from + Math.floor(shares[a] * (to - from)),
     );
@@ -179,15 +179,15 @@ export function gridView(side, { layer, at, put }) {
 
 // Both grids, made of `gridView`: in one of them the chosen position, in the other the taps that it is joined to.
 export function drawGrids(grids, now, { side, place, marks, numbers }) {
-  const fine = now.transposed ? "output" : "input",
-    out = outputSize(now),
-    counted = out && visits(now);
+  const fine = now.transposed ? "output" : "input";
+  const out = outputSize(now);
+  const counted = out && visits(now);
   const wide = options(out ? ["input", "output"] : ["input"], (s) => {
     const [, [from, to]] = extent(now, s);
     return to - from;
   });
-  const total = sum(Object.values(wide)),
-    most = Math.max(...Object.values(wide));
+  const total = sum(Object.values(wide));
+  const most = Math.max(...Object.values(wide));
   for (const [s, view] of Object.entries(grids)) {
     view.el.hidden = s === "output" && !out;
     if (view.el.hidden) continue;
@@ -204,9 +204,9 @@ export function drawGrids(grids, now, { side, place, marks, numbers }) {
       "--most": most,
     }))
       view.el.style.setProperty(key, value);
-    const size = sizeOf(now, s),
-      title = s === "input" ? "Input" : "Output",
-      around = s === fine && Math.max(...now.padding) > 0;
+    const size = sizeOf(now, s);
+    const title = s === "input" ? "Input" : "Output";
+    const around = s === fine && Math.max(...now.padding) > 0;
     caption(
       view.text,
       title,

@@ -78,8 +78,8 @@ function render({ model, el }) {
   }
   const wrong = h("p", { className: "cn-arith-wrong", data: { shown: "refusal" } });
   const said = h("p", { className: "cn-small cn-wide cn-arith-said", data: { shown: "place" } });
-  const kernelView = figure(),
-    channelView = figure();
+  const kernelView = figure();
+  const channelView = figure();
   ui.stage.append(
     h("div", { className: "cn-arith-grids cn-wide" }, grids.input.el, grids.output.el, wrong),
     said,
@@ -145,14 +145,14 @@ function render({ model, el }) {
   );
   const facts = options(["output", "untouched", "params", "macs"], (name) => ui.fact(name));
 
-  let sliders = [],
-    built = "";
+  let sliders = [];
+  let built = "";
   function build(now) {
     const kind = `${model.get("linked")} ${now.transposed}`;
     if (built === kind) return;
     built = kind;
-    const fields = FIELDS.filter((f) => f !== "output_padding" || now.transposed),
-      [min, max] = [0, 1].map((n) => (f) => LIMITS[f][n]);
+    const fields = FIELDS.filter((f) => f !== "output_padding" || now.transposed);
+    const [min, max] = [0, 1].map((n) => (f) => LIMITS[f][n]);
     const one = (f) =>
       slider({
         name: f,
@@ -178,8 +178,8 @@ function render({ model, el }) {
   }
 
   // Play: the chosen position goes over the coarse grid, from one to the next.
-  let timer,
-    own = false;
+  let timer;
+  let own = false;
   const play = button("play", "Play", () => (timer ? stop() : start()));
   ui.actions.prepend(play);
   function stop() {
@@ -203,8 +203,8 @@ function render({ model, el }) {
   }
 
   function tell(now, out) {
-    const cost = out && counts(now),
-      fine = now.transposed ? out : now.size;
+    const cost = out && counts(now);
+    const fine = now.transposed ? out : now.size;
     facts.output(out ? `${out[0]} × ${out[1]}` : "none", out ? "output, H × W" : "no output");
     facts.untouched(
       out ? format(untouched(now)) : "–",
@@ -218,8 +218,8 @@ function render({ model, el }) {
     );
     facts.macs(out ? format(cost.macs) : "–", "multiply-adds");
     const heads = formula(now, 0) === formula(now, 1) ? ["H_out = W_out"] : ["H_out", "W_out"];
-    const left = [0, 1].map((a) => remainder(now, a)),
-      shape = now.transposed ? "weight [C, O/groups, KH, KW]" : "weight [O, C/groups, KH, KW]";
+    const left = [0, 1].map((a) => remainder(now, a));
+    const shape = now.transposed ? "weight [C, O/groups, KH, KW]" : "weight [O, C/groups, KH, KW]";
     ui.formula.textContent = [
       ...heads.map((head, a) => `${head} = ${formula(now, a)}`),
       ...(out && (left[0] || left[1])
@@ -233,15 +233,15 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const now = layer(),
-      out = outputSize(now),
-      side = model.get("side");
+    const now = layer();
+    const out = outputSize(now);
+    const side = model.get("side");
     if (timer && !own) stop();
     build(now);
     for (const control of [presets, transposed, linked, numbers, ...sliders, ...channels])
       control.refresh();
-    const place = chosen(now),
-      marks = out ? taps(now, side, place) : [];
+    const place = chosen(now);
+    const marks = out ? taps(now, side, place) : [];
     drawGrids(grids, now, { side, place, marks, numbers: model.get("numbers") });
     wrong.textContent = refusal(now);
     wrong.hidden = Boolean(out);

@@ -24,10 +24,10 @@ export const TAPS = [
 // one pixel. `slope` is the derivative with respect to (y, x): on a pixel the one downwards and to the right, and 0
 // where y or x is −1 or less.
 export function bilinear(x, height, width, [row, column]) {
-  const top = Math.floor(row),
-    left = Math.floor(column),
-    below = row - top,
-    right = column - left;
+  const top = Math.floor(row);
+  const left = Math.floor(column);
+  const below = row - top;
+  const right = column - left;
   const inside = row > -1 && row < height && column > -1 && column < width;
   const corners = [
     [0, 0],
@@ -35,9 +35,9 @@ export function bilinear(x, height, width, [row, column]) {
     [1, 0],
     [1, 1],
   ].map(([u, v]) => {
-    const i = top + u,
-      j = left + v,
-      there = i >= 0 && i < height && j >= 0 && j < width;
+    const i = top + u;
+    const j = left + v;
+    const there = i >= 0 && i < height && j >= 0 && j < width;
     return {
       row: i,
       column: j,
@@ -68,8 +68,8 @@ export function places([i, j], moves, { stride, padding, dilation }) {
 
 // y = bias + Σ_k w_k · x̃(position of tap k), and the samples that it is made of.
 export function read(x, height, width, at, weight, bias) {
-  const samples = at.map((position) => bilinear(x, height, width, position)),
-    w = weight.flat();
+  const samples = at.map((position) => bilinear(x, height, width, position));
+  const w = weight.flat();
   return {
     samples,
     value: samples.reduce((total, sample, k) => total + w[k] * sample.value, bias),

@@ -62,15 +62,15 @@ export function tapsOn(from, at, chosen, dilation) {
 
 // The four pixels around the chosen tap, and the tap between them.
 export function closeUp({ corners, below, right }, tap) {
-  const unit = 60,
-    label =
-      `The four pixels around tap ${tap + 1}: ` +
-      `${corners.map((c) => `${format(c.value)} counts ${format(c.share)}`).join(", ")}`;
+  const unit = 60;
+  const label =
+    `The four pixels around tap ${tap + 1}: ` +
+    `${corners.map((c) => `${format(c.value)} counts ${format(c.share)}`).join(", ")}`;
   const drawing = svg(2 * unit, 2 * unit, { margin: 1, class: "cn-kernelgrid", label });
   corners.forEach(({ value, share, there }, n) => {
-    const x = (n % 2) * unit,
-      y = Math.floor(n / 2) * unit,
-      tone = Math.round(255 * value);
+    const x = (n % 2) * unit;
+    const y = Math.floor(n / 2) * unit;
+    const tone = Math.round(255 * value);
     const line = (text, up) =>
       h(
         "text",

@@ -37,10 +37,10 @@ function render({ model, el }) {
     "weight",
     "bias",
   ]);
-  const photo = photograph(model.get("image")),
-    offsets = new Int16Array(ownBuffer(model.get("offsets")));
-  const grid = traits(model, ["stride", "padding", "dilation"]),
-    constant = { grid: STILL, outwards: outwards(grid.dilation) };
+  const photo = photograph(model.get("image"));
+  const offsets = new Int16Array(ownBuffer(model.get("offsets")));
+  const grid = traits(model, ["stride", "padding", "dilation"]);
+  const constant = { grid: STILL, outwards: outwards(grid.dilation) };
   const movesAt = (place) =>
     model.get("source") === "learned"
       ? stored(offsets, rows, columns, place)
@@ -61,9 +61,9 @@ function render({ model, el }) {
   });
 
   // The picture, and on it the taps: a square where the plain grid has one, a line to a circle where it reads.
-  const input = picture(height, width, "cn-input cn-wide"),
-    output = picture(rows, columns, "cn-output"),
-    close = figure();
+  const input = picture(height, width, "cn-input cn-wide");
+  const output = picture(rows, columns, "cn-output");
+  const close = figure();
   const taps = h("svg", {
     viewBox: `-0.5 -0.5 ${width} ${height}`,
     class: "cn-deform-taps",
@@ -73,8 +73,8 @@ function render({ model, el }) {
     ...KEYS,
   });
   taps.addEventListener("keydown", (event) => {
-    const k = model.get("tap"),
-      step = arrowStep(event, event.shiftKey ? 1 : NUDGE);
+    const k = model.get("tap");
+    const step = arrowStep(event, event.shiftKey ? 1 : NUDGE);
     if (step)
       moved(
         k,
@@ -99,8 +99,8 @@ function render({ model, el }) {
   taps.addEventListener("pointermove", (event) => {
     if (held === null) return;
     event.stopPropagation();
-    const [down, right] = pointedAt(event, input.surface),
-      [row, column] = places(model.get("place"), STILL, grid)[held];
+    const [down, right] = pointedAt(event, input.surface);
+    const [row, column] = places(model.get("place"), STILL, grid)[held];
     moved(held, [down * height - 0.5 - row, right * width - 0.5 - column]);
   });
   for (const end of ["pointerup", "pointercancel"])
@@ -120,11 +120,11 @@ function render({ model, el }) {
     },
     true,
   );
-  const middle = grid.dilation - grid.padding,
-    pixel = (n) => n * grid.stride + middle;
+  const middle = grid.dilation - grid.padding;
+  const pixel = (n) => n * grid.stride + middle;
   const nearest = (at, old, count) => {
-    const n = (at - middle) / grid.stride,
-      whole = pointing ? Math.round(n) : n > old ? Math.ceil(n) : Math.floor(n);
+    const n = (at - middle) / grid.stride;
+    const whole = pointing ? Math.round(n) : n > old ? Math.ceil(n) : Math.floor(n);
     return clamp(whole, 0, count - 1);
   };
   const ring = probe({
@@ -133,8 +133,8 @@ function render({ model, el }) {
     on: input,
     get: () => model.get("place").map(pixel),
     set([row, column]) {
-      const [i, j] = model.get("place"),
-        place = [nearest(row, i, rows), nearest(column, j, columns)];
+      const [i, j] = model.get("place");
+      const place = [nearest(row, i, rows), nearest(column, j, columns)];
       if (place[0] !== i || place[1] !== j) change(model, { place });
     },
   });
@@ -172,13 +172,13 @@ function render({ model, el }) {
   const kernel = figure();
   kernel.show(kernelGrid(weight, "The 3×3 kernel"), "Kernel", ", one weight a tap");
   ui.panel.append(...controls.map((c) => c.el), kernel.el);
-  const away = ui.fact("distance"),
-    value = ui.fact("value");
+  const away = ui.fact("distance");
+  const value = ui.fact("value");
 
   function drawOutput() {
-    const map = everywhere(photo, height, width, rows, columns, movesAt, weight, bias, grid),
-      least = Math.min(...map),
-      most = Math.max(...map);
+    const map = everywhere(photo, height, width, rows, columns, movesAt, weight, bias, grid);
+    const least = Math.min(...map);
+    const most = Math.max(...map);
     output.paint(
       map.map((v) => (v - least) / Math.max(most - least, 1e-12)),
       1,
@@ -191,13 +191,13 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const place = model.get("place"),
-      tap = model.get("tap"),
-      moves = now(),
-      w = weight.flat();
-    const from = places(place, STILL, grid),
-      at = places(place, moves, grid),
-      { samples, value: y } = read(photo, height, width, at, weight, bias);
+    const place = model.get("place");
+    const tap = model.get("tap");
+    const moves = now();
+    const w = weight.flat();
+    const from = places(place, STILL, grid);
+    const at = places(place, moves, grid);
+    const { samples, value: y } = read(photo, height, width, at, weight, bias);
     const outside = at.filter(
       ([row, column]) => row <= -1 || row >= height || column <= -1 || column >= width,
     ).length;
@@ -216,8 +216,8 @@ function render({ model, el }) {
     );
     for (const control of [ring, ...controls]) control.refresh();
 
-    const { corners, value: sample, slope } = samples[tap],
-      where = `(${format(at[tap][0])}, ${format(at[tap][1])})`;
+    const { corners, value: sample, slope } = samples[tap];
+    const where = `(${format(at[tap][0])}, ${format(at[tap][1])})`;
     close.show(closeUp(samples[tap], tap), `Tap ${tap + 1}`, `: four pixels around ${where}`);
     drawOutput();
     away(`${format(distance(moves))} px`, "mean distance of the taps from the plain grid");

@@ -41,18 +41,18 @@ export function front(rows, x, gain) {
 
 // Where values lie on an axis from `low` to `high` of a drawing, with the logarithm: → a function.
 export function scale(values, low, high, log) {
-  const at = log ? Math.log : (v) => v,
-    ends = [Math.min(...values), Math.max(...values)].map(at);
-  const room = 0.05 * (ends[1] - ends[0] || 1),
-    from = ends[0] - room,
-    to = ends[1] + room;
+  const at = log ? Math.log : (v) => v;
+  const ends = [Math.min(...values), Math.max(...values)].map(at);
+  const room = 0.05 * (ends[1] - ends[0] || 1);
+  const from = ends[0] - room;
+  const to = ends[1] + room;
   return (value) => low + ((high - low) * (at(value) - from)) / (to - from);
 }
 
 // Round values for the ticks of an axis: 1, 2, 5 times powers of ten, within the values.
 export function ticks(values, log) {
-  const low = Math.min(...values),
-    high = Math.max(...values);
+  const low = Math.min(...values);
+  const high = Math.max(...values);
   if (!log) {
     const step = [0.02, 0.05, 0.1, 0.2, 0.5].find((s) => (high - low) / s <= 6) ?? 1;
     return Array.from({ length: Math.floor(high / step) - Math.ceil(low / step) + 1 }, (_, n) =>
@@ -79,8 +79,8 @@ export function short(value) {
 }
 
 export function torchCode(row, picture) {
-  const [channels, height, width] = picture.split("×").map(Number),
-    [a, b, c] = row.widths;
+  const [channels, height, width] = picture.split("×").map(Number);
+  const [a, b, c] = row.widths;
   return [
     "import torch",
     "from convnotes.designs import Network",

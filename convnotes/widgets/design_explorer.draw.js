@@ -4,12 +4,12 @@ import { AXES, front, scale, short, ticks } from "./design_explorer.compute.js";
 import { h, KEYS, lineThrough, pointedAt } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
 
-const W = 440,
-  H = 640,
-  LEFT = 46,
-  RIGHT = 12,
-  TOP = 12,
-  BOTTOM = 50;
+const W = 440;
+const H = 640;
+const LEFT = 46;
+const RIGHT = 12;
+const TOP = 12;
+const BOTTOM = 50;
 const fixed = (value) => value.toFixed(1);
 
 // Where rows and values lie on the chart. The axes hold all rows, so that budgets can be compared.
@@ -81,10 +81,10 @@ function frameOf(all, x, { across, up }) {
 
 // The rows of one budget as points, the front as a line of diamonds; a trail joins the chosen design at all budgets.
 export function points(all, rows, one, x, gain) {
-  const lie = axes(all, x, gain),
-    { at, up } = lie,
-    best = front(rows, x, gain),
-    trail = all.filter((row) => row.design === one.design).sort((a, b) => a.budget - b.budget);
+  const lie = axes(all, x, gain);
+  const { at, up } = lie;
+  const best = front(rows, x, gain);
+  const trail = all.filter((row) => row.design === one.design).sort((a, b) => a.budget - b.budget);
   const path = (list) => lineThrough(list.map(at));
   const diamond = (row, r) =>
     `M${fixed(at(row)[0])} ${fixed(at(row)[1] - r)}l${r} ${r}l${-r} ${r}l${-r} ${-r}z`;

@@ -17,10 +17,10 @@ import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { clamp, format } from "./kit/numbers.js";
 
 function render({ model, el }) {
-  const all = model.get("rows"),
-    initial = structuredClone(model.get("first"));
-  const names = [...new Set(all.map((row) => row.design))],
-    budgets = [...new Set(all.map((row) => row.budget))].sort((a, b) => a - b);
+  const all = model.get("rows");
+  const initial = structuredClone(model.get("first"));
+  const names = [...new Set(all.map((row) => row.design))];
+  const budgets = [...new Set(all.map((row) => row.budget))].sort((a, b) => a - b);
   const now = () => traits(model, Object.keys(initial));
   const shown = () => all.filter((row) => row.budget === now().budget);
   const chosen = () => shown().find((row) => row.design === now().design) ?? shown()[0];
@@ -49,12 +49,17 @@ function render({ model, el }) {
     ),
     pick("design", "Design", options(names)),
   ];
-  const unit = h("span"),
-    designs = table("cn-designs", "◆ no other design beats it", ["design", unit, "accuracy"], []);
+  const unit = h("span");
+  const designs = table(
+    "cn-designs",
+    "◆ no other design beats it",
+    ["design", unit, "accuracy"],
+    [],
+  );
   ui.panel.append(...controls.map((control) => control.el), designs);
-  const accuracy = ui.fact("accuracy", "seeds"),
-    price = ui.fact("price", "unit"),
-    sight = ui.fact("sight", "meaning");
+  const accuracy = ui.fact("accuracy", "seeds");
+  const price = ui.fact("price", "unit");
+  const sight = ui.fact("sight", "meaning");
 
   const choose = (row) => {
     if (row.design !== model.get("design")) change(model, { design: row.design });
@@ -69,8 +74,8 @@ function render({ model, el }) {
   chart.addEventListener("keydown", (event) => {
     const step = arrowStep(event);
     if (!step) return;
-    const [down, right] = step,
-      key = right ? now().x : now().gain; // sideways by cost, up and down by accuracy
+    const [down, right] = step;
+    const key = right ? now().x : now().gain; // sideways by cost, up and down by accuracy
     const ordered = shown().sort(
       (a, b) => a[key] - b[key] || names.indexOf(a.design) - names.indexOf(b.design),
     );
@@ -78,11 +83,11 @@ function render({ model, el }) {
   });
 
   function draw() {
-    const { x, gain } = now(),
-      rows = shown(),
-      one = chosen(),
-      best = front(rows, x, gain),
-      judgement = judged(rows, one, x, gain);
+    const { x, gain } = now();
+    const rows = shown();
+    const one = chosen();
+    const best = front(rows, x, gain);
+    const judgement = judged(rows, one, x, gain);
     chart.replaceChildren(...points(all, rows, one, x, gain));
     chart.setAttribute(
       "aria-label",

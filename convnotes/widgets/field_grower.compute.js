@@ -32,8 +32,8 @@ export const PRESETS = {
 
 // The field after every layer: its size F and S, how many pixels lie between the fields of two neighbouring positions.
 export function grow(layers) {
-  let size = 1,
-    stride = 1;
+  let size = 1;
+  let stride = 1;
   return layers.map(([k, s, d]) => {
     const step = (k - 1) * d * stride;
     size += step;
@@ -44,11 +44,11 @@ export function grow(layers) {
 
 // Along one axis: how many paths lead from each of the F pixels of the field to the output position.
 export function pathsAlong(layers) {
-  let line = [1],
-    stride = 1;
+  let line = [1];
+  let stride = 1;
   for (const [k, s, d] of layers) {
-    const gap = d * stride,
-      longer = new Array(line.length + (k - 1) * gap).fill(0);
+    const gap = d * stride;
+    const longer = new Array(line.length + (k - 1) * gap).fill(0);
     for (let u = 0; u < k; u++)
       line.forEach((paths, n) => {
         longer[u * gap + n] += paths;
@@ -61,9 +61,9 @@ export function pathsAlong(layers) {
 
 // What of the field is touched: the paths on the plane are the products of those along the axes.
 export function touched(layers) {
-  const line = pathsAlong(layers),
-    size = line.length,
-    along = line.filter((paths) => paths > 0).length;
+  const line = pathsAlong(layers);
+  const size = line.length;
+  const along = line.filter((paths) => paths > 0).length;
   return {
     size,
     along,
@@ -77,14 +77,14 @@ export function touched(layers) {
 // the input counted from the first pixel of the field; `taps` pairs each position with those of the next level that it
 // reads.
 export function levels(layers) {
-  const fields = grow(layers),
-    below = (n) => (n ? fields[n - 1].stride : 1);
+  const fields = grow(layers);
+  const below = (n) => (n ? fields[n - 1].stride : 1);
   let places = [0];
   const found = [{ places, taps: [] }];
   for (let n = layers.length - 1; n >= 0; n--) {
-    const [k, , d] = layers[n],
-      gap = d * below(n),
-      taps = [];
+    const [k, , d] = layers[n];
+    const gap = d * below(n);
+    const taps = [];
     for (const at of places) for (let u = 0; u < k; u++) taps.push([at, at + u * gap]);
     places = [...new Set(taps.map((pair) => pair[1]))].sort((a, b) => a - b);
     found.push({ places, taps });

@@ -8,16 +8,16 @@ const SIDE = 420;
 
 // The input with the field on it: how many paths lead to each pixel, its holes, and the field of the next position.
 export function tapGrid(layers, label) {
-  const line = pathsAlong(layers),
-    size = line.length,
-    side = canvasSide(layers),
-    unit = SIDE / side;
-  const { stride } = grow(layers).at(-1),
-    peak = Math.max(...line),
-    start = Math.floor((side - size) / 2);
-  const strength = (paths) => (paths / peak) ** 0.35,
-    at = (n) => (start + n) * unit,
-    whole = size * unit;
+  const line = pathsAlong(layers);
+  const size = line.length;
+  const side = canvasSide(layers);
+  const unit = SIDE / side;
+  const { stride } = grow(layers).at(-1);
+  const peak = Math.max(...line);
+  const start = Math.floor((side - size) / 2);
+  const strength = (paths) => (paths / peak) ** 0.35;
+  const at = (n) => (start + n) * unit;
+  const whole = size * unit;
   const drawing = svg(SIDE, SIDE, { margin: 2, class: "cn-drawing", label });
   drawing.append(
     rect(0, 0, SIDE, SIDE, "cn-field-input"),
@@ -51,9 +51,9 @@ function rulesAndHoles(line, side, unit, at) {
     { length: side + 1 },
     (_, n) => `M${n * unit} 0V${SIDE}M0 ${n * unit}H${SIDE}`,
   ).join("");
-  const r = unit * 0.2,
-    cross = (i, j) =>
-      `M${at(j + 0.5) - r} ${at(i + 0.5) - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}`;
+  const r = unit * 0.2;
+  const cross = (i, j) =>
+    `M${at(j + 0.5) - r} ${at(i + 0.5) - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}`;
   const holes = line
     .map((a, i) => line.map((b, j) => (a * b ? "" : cross(i, j))).join(""))
     .join("");
@@ -86,26 +86,26 @@ function pathCounts(line, unit, at, strength) {
 
 // One row of the field from the side: the output on top, below it level by level what it reads.
 export function sideView(layers, label) {
-  const all = levels(layers),
-    side = canvasSide(layers),
-    unit = SIDE / side,
-    gap = 46,
-    last = layers.length;
-  const fields = grow(layers),
-    { size } = fields.at(-1),
-    start = Math.floor((side - size) / 2);
+  const all = levels(layers);
+  const side = canvasSide(layers);
+  const unit = SIDE / side;
+  const gap = 46;
+  const last = layers.length;
+  const fields = grow(layers);
+  const { size } = fields.at(-1);
+  const start = Math.floor((side - size) / 2);
   // A position of a level is drawn above the middle of its own field.
   const half = (level) => (level === last ? 0 : (fields[last - level - 1].size - 1) / 2);
-  const x = (position, level) => (start + position + half(level) + 0.5) * unit,
-    y = (level) => 12 + level * gap;
+  const x = (position, level) => (start + position + half(level) + 0.5) * unit;
+  const y = (level) => 12 + level * gap;
   const drawing = h("svg", {
     viewBox: `-2 0 ${SIDE + 4} ${24 + last * gap}`,
     class: "cn-drawing",
     role: "img",
     "aria-label": label,
   });
-  const seen = new Set(all[last].places),
-    r = Math.min(6, 0.4 * unit);
+  const seen = new Set(all[last].places);
+  const r = Math.min(6, 0.4 * unit);
   const disc = (at, level, radius, className) =>
     h("circle", { cx: x(at, level), cy: y(level), r: radius, class: className });
   const lines = all

@@ -19,8 +19,8 @@ const NAMES = {
 };
 
 function render({ model, el }) {
-  const layers = () => model.get("layers"),
-    put = (now) => change(model, { layers: now });
+  const layers = () => model.get("layers");
+  const put = (now) => change(model, { layers: now });
   const ui = frame({
     el,
     model,
@@ -31,9 +31,9 @@ function render({ model, el }) {
     code: () => torchCode(layers()),
     initial: { layers: PRESETS.grid },
   });
-  const plane = figure("cn-wide"),
-    side = figure("cn-wide"),
-    holder = h("div");
+  const plane = figure("cn-wide");
+  const side = figure("cn-wide");
+  const holder = h("div");
   ui.stage.append(plane.el);
   const controls = [
     presetChoice({ options: NAMES, presets: PRESETS, now: layers, apply: put }),
@@ -47,9 +47,9 @@ function render({ model, el }) {
     }),
   ];
   ui.panel.append(...controls.map((c) => c.el), holder, side.el);
-  const size = ui.fact("size"),
-    share = ui.fact("share"),
-    weights = ui.fact("weights");
+  const size = ui.fact("size");
+  const share = ui.fact("share");
+  const weights = ui.fact("weights");
 
   let cells = [];
   function build(count) {
@@ -87,11 +87,11 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const now = layers(),
-      fields = grow(now),
-      found = touched(now),
-      { stride } = fields.at(-1),
-      wide = canvasSide(now);
+    const now = layers();
+    const fields = grow(now);
+    const found = touched(now);
+    const { stride } = fields.at(-1);
+    const wide = canvasSide(now);
     if (cells.length !== 3 * now.length) build(now.length);
     for (const control of [...controls, ...cells]) control.refresh();
     const words =

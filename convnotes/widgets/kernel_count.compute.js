@@ -5,8 +5,8 @@ import { mean, torchList } from "./kit/numbers.js";
 
 // Where the basis and the component sizes of each kernel size begin in the arrays that Python sends.
 export function offsets(sizes) {
-  let kernels = 0,
-    values = 0;
+  let kernels = 0;
+  let values = 0;
   return Object.fromEntries(
     sizes.map((k) => {
       const at = { kernels, values };
@@ -20,19 +20,19 @@ export function offsets(sizes) {
 // x̂: every patch on the stride's grid becomes Σ_n ⟨w_n, patch⟩ w_n, and where patches overlap the mean of theirs is
 // taken. The picture is continued by its edge so that the grid ends on it.
 export function rebuild(x, height, width, basis, k, count, stride) {
-  const rows = Math.ceil((height - k) / stride) + 1,
-    columns = Math.ceil((width - k) / stride) + 1;
-  const tall = (rows - 1) * stride + k,
-    wide = (columns - 1) * stride + k,
-    taps = k * k;
-  const sum = new Float64Array(tall * wide),
-    times = new Float64Array(tall * wide),
-    patch = new Float64Array(taps),
-    made = new Float64Array(taps);
+  const rows = Math.ceil((height - k) / stride) + 1;
+  const columns = Math.ceil((width - k) / stride) + 1;
+  const tall = (rows - 1) * stride + k;
+  const wide = (columns - 1) * stride + k;
+  const taps = k * k;
+  const sum = new Float64Array(tall * wide);
+  const times = new Float64Array(tall * wide);
+  const patch = new Float64Array(taps);
+  const made = new Float64Array(taps);
   for (let r = 0; r < rows; r++)
     for (let c = 0; c < columns; c++) {
-      const top = r * stride,
-        left = c * stride;
+      const top = r * stride;
+      const left = c * stride;
       for (let u = 0; u < k; u++)
         for (let v = 0; v < k; v++)
           patch[u * k + v] =
@@ -60,8 +60,8 @@ export function rebuild(x, height, width, basis, k, count, stride) {
 // The share of the variance that is rebuilt, and the peak signal-to-noise ratio in decibels.
 export function quality(x, y) {
   const middle = mean(x);
-  let error = 0,
-    whole = 0;
+  let error = 0;
+  let whole = 0;
   x.forEach((v, n) => {
     error += (v - y[n]) ** 2;
     whole += (v - middle) ** 2;

@@ -8,13 +8,13 @@ const DECADES = 4; // of what is lost, from 100 % down
 
 // All kernels of a size on a square sheet with a line between them, 0 in the middle of the greys; grey from `count` on.
 export function sheet(basis, k, count) {
-  const side = k * (k + 1) - 1,
-    values = new Float32Array(side * side).fill(-1);
+  const side = k * (k + 1) - 1;
+  const values = new Float32Array(side * side).fill(-1);
   for (let n = 0; n < k * k; n++) {
-    const top = Math.floor(n / k) * (k + 1),
-      left = (n % k) * (k + 1),
-      kernel = basis.subarray(n * k * k, (n + 1) * k * k),
-      most = largest(kernel);
+    const top = Math.floor(n / k) * (k + 1);
+    const left = (n % k) * (k + 1);
+    const kernel = basis.subarray(n * k * k, (n + 1) * k * k);
+    const most = largest(kernel);
     kernel.forEach((v, t) => {
       values[(top + Math.floor(t / k)) * side + left + (t % k)] = n < count ? grey(v, most) : 0.5;
     });
@@ -24,12 +24,12 @@ export function sheet(basis, k, count) {
 
 // The share that 1, 2, … kernels lose as a curve; each line is a tenth of the one above. The present number is marked.
 export function curve(shares, count, label) {
-  const W = 320,
-    H = 170,
-    left = 58,
-    bottom = 36,
-    step = (H - 10 - bottom) / DECADES,
-    lines = Array.from({ length: DECADES + 1 }, (_, n) => n);
+  const W = 320;
+  const H = 170;
+  const left = 58;
+  const bottom = 36;
+  const step = (H - 10 - bottom) / DECADES;
+  const lines = Array.from({ length: DECADES + 1 }, (_, n) => n);
   const x = (n) => left + ((n - 1) / Math.max(1, shares.length - 1)) * (W - left - 12);
   const y = (share) => 10 + clamp(-Math.log10(Math.max(1e-12, 1 - share)), 0, DECADES) * step;
   const text = (at, up, words, anchor) =>

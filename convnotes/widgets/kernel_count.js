@@ -9,22 +9,22 @@ import { clamp, format, mean, percent, sum } from "./kit/numbers.js";
 import { kernelGrid, ownBuffer, photograph, picture } from "./kit/pictures.js";
 
 function render({ model, el }) {
-  const height = model.get("height"),
-    width = model.get("width"),
-    places = height * width,
-    sizes = model.get("sizes"),
-    first = model.get("first");
-  const photo = photograph(model.get("image")),
-    start = offsets(sizes);
+  const height = model.get("height");
+  const width = model.get("width");
+  const places = height * width;
+  const sizes = model.get("sizes");
+  const first = model.get("first");
+  const photo = photograph(model.get("image"));
+  const start = offsets(sizes);
   const [bases, powers] = ["components", "powers"].map(
     (name) => new Float32Array(ownBuffer(model.get(name))),
   );
-  const middle = mean(photo),
-    variance = sum(photo, (v) => (v - middle) ** 2) / places;
-  const size = () => model.get("size"),
-    basisOf = (k) => bases.subarray(start[k].kernels, start[k].kernels + k ** 4);
-  const count = () => clamp(model.get("count"), 1, size() ** 2),
-    shown = () => clamp(model.get("shown"), 1, count());
+  const middle = mean(photo);
+  const variance = sum(photo, (v) => (v - middle) ** 2) / places;
+  const size = () => model.get("size");
+  const basisOf = (k) => bases.subarray(start[k].kernels, start[k].kernels + k ** 4);
+  const count = () => clamp(model.get("count"), 1, size() ** 2);
+  const shown = () => clamp(model.get("shown"), 1, count());
   const ui = frame({
     el,
     model,
@@ -36,12 +36,12 @@ function render({ model, el }) {
     initial: { size: first[0], count: first[1], shown: 1, overlap: false },
   });
 
-  const input = picture(height, width, "cn-input"),
-    output = picture(height, width, "cn-output");
+  const input = picture(height, width, "cn-input");
+  const output = picture(height, width, "cn-output");
   ui.body.before(h("div", { className: "cn-pair" }, input.el, output.el));
-  const all = figure("cn-wide cn-sheet"),
-    lost = figure("cn-wide"),
-    one = figure();
+  const all = figure("cn-wide cn-sheet");
+  const lost = figure("cn-wide");
+  const one = figure();
   ui.stage.append(all.el, lost.el);
   const number = slider({
     ...trait(model, "count"),
@@ -70,14 +70,14 @@ function render({ model, el }) {
     toggle({ ...trait(model, "overlap"), label: "A patch at every place, overlaps averaged" }),
   ];
   ui.panel.append(...controls.map((c) => c.el), one.el);
-  const kept = ui.fact("kept"),
-    weights = ui.fact("weights"),
-    macs = ui.fact("macs");
+  const kept = ui.fact("kept");
+  const weights = ui.fact("weights");
+  const macs = ui.fact("macs");
 
   // The sheet of all kernels, the one that is looked at, and what the first ones lose.
   function drawKernels(k, n, at, basis) {
-    const { values, side } = sheet(basis, k, n),
-      canvas = picture(side, side);
+    const { values, side } = sheet(basis, k, n);
+    const canvas = picture(side, side);
     canvas.paint(values, 1);
     canvas.surface.setAttribute(
       "aria-label",
@@ -90,10 +90,10 @@ function render({ model, el }) {
         `${n < k * k ? `Plain grey: the ${k * k - n} that are not used.` : "All are used."}`,
     );
     const shares = keeps(
-        powers.subarray(start[k].values, start[k].values + k * k),
-        variance * k * k,
-      ),
-      left = percent(1 - shares[n - 1], 2);
+      powers.subarray(start[k].values, start[k].values + k * k),
+      variance * k * k,
+    );
+    const left = percent(1 - shares[n - 1], 2);
     lost.show(
       curve(
         shares,
@@ -103,10 +103,10 @@ function render({ model, el }) {
       "Lost",
       ` of the variance of all ${k}×${k} patches with N kernels; dot: N = ${n}, ${left}`,
     );
-    const from = (at - 1) * k * k,
-      rows = Array.from({ length: k }, (_, u) =>
-        Array.from(basis.subarray(from + u * k, from + (u + 1) * k)),
-      );
+    const from = (at - 1) * k * k;
+    const rows = Array.from({ length: k }, (_, u) =>
+      Array.from(basis.subarray(from + u * k, from + (u + 1) * k)),
+    );
     one.show(
       kernelGrid(rows, `Kernel ${at} of ${n} with its values`),
       `Kernel ${at}`,
@@ -115,15 +115,15 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const k = size(),
-      n = count(),
-      basis = basisOf(k),
-      overlap = model.get("overlap");
+    const k = size();
+    const n = count();
+    const basis = basisOf(k);
+    const overlap = model.get("overlap");
     number.input.max = k * k;
     which.input.max = n;
     for (const control of controls) control.refresh();
-    const y = rebuild(photo, height, width, basis, k, n, overlap ? 1 : k),
-      { error, whole, share, decibels } = quality(photo, y);
+    const y = rebuild(photo, height, width, basis, k, n, overlap ? 1 : k);
+    const { error, whole, share, decibels } = quality(photo, y);
     input.paint(photo, 1);
     input.describe(model.get("alt"), "Photograph", ` of ${height}×${width} pixels`);
     output.paint(y, 1);
@@ -133,8 +133,8 @@ function render({ model, el }) {
       ` from ${n} numbers ${overlap ? "at every place" : `a patch of ${k}×${k}`}`,
     );
     drawKernels(k, n, shown(), basis);
-    const cost = counts(n, k, places),
-      full = counts(k * k, k, places);
+    const cost = counts(n, k, places);
+    const full = counts(k * k, k, places);
     kept(
       percent(share),
       `of the variance is rebuilt (${decibels > 99 ? "exact" : `${format(decibels, 1)} dB`})`,

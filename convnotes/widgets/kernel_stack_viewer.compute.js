@@ -39,8 +39,8 @@ export const PRESETS = {
 
 // The one kernel that two layers make: K[y][x] = Σ_{u,v} first[u][v] · second[y − u][x − v].
 export function composeTwo(first, second) {
-  const rows = first.length + second.length - 1,
-    columns = first[0].length + second[0].length - 1;
+  const rows = first.length + second.length - 1;
+  const columns = first[0].length + second[0].length - 1;
   const whole = Array.from({ length: rows }, () => new Array(columns).fill(0));
   first.forEach((row, u) =>
     row.forEach((a, v) =>
@@ -74,8 +74,8 @@ export function counts(layers, inputs, outputs = inputs) {
 
 // Share of the absolute weights of a kernel in its middle 3×3.
 export function middle(kernel) {
-  const from = Math.max(0, (kernel.length - 3) / 2),
-    size = (part) => sum(part.flat(), Math.abs);
+  const from = Math.max(0, (kernel.length - 3) / 2);
+  const size = (part) => sum(part.flat(), Math.abs);
   const all = size(kernel);
   return all ? size(kernel.slice(from, from + 3).map((row) => row.slice(from, from + 3))) / all : 0;
 }

@@ -3,15 +3,15 @@
 import { reach } from "./kernel_stack_viewer.compute.js";
 import { h, lineThrough, rect, svg } from "./kit/dom.js";
 
-const TILT = 0.35,
-  LEAN = 0.4; // how a plate is seen from the side
+const TILT = 0.35;
+const LEAN = 0.4; // how a plate is seen from the side
 
 // The maps as tilted plates, the output on top; on each the part that one output sees.
 export function maps(layers, edited) {
-  const cells = 2 * layers + 3,
-    cell = 190 / cells,
-    deep = cells * cell * TILT,
-    step = Math.max(46, deep * 0.55 + 26 - 4 * layers);
+  const cells = 2 * layers + 3;
+  const cell = 190 / cells;
+  const deep = cells * cell * TILT;
+  const step = Math.max(46, deep * 0.55 + 26 - 4 * layers);
   const drawing = svg(440, step * layers + deep + 8, {
     class: "cn-stack",
     label:
@@ -26,10 +26,10 @@ export function maps(layers, edited) {
     `${lineThrough([at(level, from, from), at(level, from, to), at(level, to, to), at(level, to, from)])}Z`;
   const line = ([x1, y1], [x2, y2], className) => h("line", { x1, y1, x2, y2, class: className });
   for (let level = layers; level >= 0; level--) {
-    const sees = reach(level),
-      from = (cells - sees) / 2,
-      to = from + sees,
-      last = level === layers;
+    const sees = reach(level);
+    const from = (cells - sees) / 2;
+    const to = from + sees;
+    const last = level === layers;
     drawing.append(h("path", { d: square(level, 0, cells), class: "cn-plate" }));
     for (let n = 1; n < cells; n++)
       drawing.append(
@@ -37,8 +37,8 @@ export function maps(layers, edited) {
         line(at(level, 0, n), at(level, cells, n), "cn-rule"),
       );
     if (!last) {
-      const ends = (cells - reach(level + 1)) / 2,
-        below = (v) => (v === from ? ends : cells - ends);
+      const ends = (cells - reach(level + 1)) / 2;
+      const below = (v) => (v === from ? ends : cells - ends);
       for (const column of [from, to])
         for (const row of [from, to])
           drawing.append(
@@ -51,9 +51,9 @@ export function maps(layers, edited) {
         class: `cn-seen ${last ? "cn-seen-input" : level ? "" : "cn-seen-output"}`,
       }),
     );
-    const [x, y] = [4 + cells * cell * (1 + LEAN) + 8, 4 + level * step + deep * 0.5],
-      number = layers - level,
-      picked = edited === number;
+    const [x, y] = [4 + cells * cell * (1 + LEAN) + 8, 4 + level * step + deep * 0.5];
+    const number = layers - level;
+    const picked = edited === number;
     const words = level === 0 ? "output" : last ? "input" : `after layer ${number}`;
     drawing.append(h("text", { x, y, class: "cn-drawing-text" }, `${words}: ${sees}×${sees}`));
     if (!last)
@@ -74,10 +74,10 @@ export function maps(layers, edited) {
 
 // As many cells as weights: the large kernel, and beside it the kernels of the stack.
 export function tiles(layers) {
-  const size = reach(layers),
-    unit = 14,
-    columns = Math.ceil(layers / Math.max(1, Math.floor((size + 1) / 4))),
-    width = (size + 2 + columns * 4) * unit;
+  const size = reach(layers);
+  const unit = 14;
+  const columns = Math.ceil(layers / Math.max(1, Math.floor((size + 1) / 4)));
+  const width = (size + 2 + columns * 4) * unit;
   const drawing = svg(width, Math.max(size, 3) * unit, {
     margin: 1,
     class: "cn-count",

@@ -38,9 +38,9 @@ function render({ model, el }) {
     code: () => torchCode(model.get("kernels")),
     initial: { kernels: Array(3).fill(PRESETS.box), channels: 64, edited: 0 },
   });
-  const pyramid = figure("cn-wide"),
-    composed = figure("cn-wide"),
-    weights = figure("cn-wide");
+  const pyramid = figure("cn-wide");
+  const composed = figure("cn-wide");
+  const weights = figure("cn-wide");
   ui.stage.append(pyramid.el, composed.el);
 
   const shown = () =>
@@ -89,20 +89,20 @@ function render({ model, el }) {
     taps,
   ];
   ui.panel.append(...controls.map((c) => c.el), weights.el);
-  const cost = ui.fact("parameters"),
-    field = ui.fact("reach"),
-    share = ui.fact("middle");
+  const cost = ui.fact("parameters");
+  const field = ui.fact("reach");
+  const share = ui.fact("middle");
 
   let offered = 0;
   function draw() {
-    const kernels = model.get("kernels"),
-      layers = kernels.length,
-      channels = model.get("channels"),
-      edited = model.get("edited");
-    const size = reach(layers),
-      whole = compose(kernels),
-      here = counts(layers, channels),
-      now = readable(whole);
+    const kernels = model.get("kernels");
+    const layers = kernels.length;
+    const channels = model.get("channels");
+    const edited = model.get("edited");
+    const size = reach(layers);
+    const whole = compose(kernels);
+    const here = counts(layers, channels);
+    const now = readable(whole);
     pyramid.show(
       maps(layers, edited),
       "Maps",

@@ -61,8 +61,8 @@ export function convolve(x, height, width, kernel) {
 // The largest size of an answer whose pixels all lie inside the picture: the edge to the zeros outside is not the
 // picture's.
 export function reachInside(y, height, width, kernel) {
-  const top = (kernel.length - 1) / 2,
-    left = (kernel[0].length - 1) / 2;
+  const top = (kernel.length - 1) / 2;
+  const left = (kernel[0].length - 1) / 2;
   let most = 0;
   for (let i = top; i < height - top; i++)
     for (let j = left; j < width - left; j++) most = Math.max(most, Math.abs(y[i * width + j]));
@@ -72,12 +72,12 @@ export function reachInside(y, height, width, kernel) {
 // |Σ_{u,v} kernel[u][v] · exp(−2πi(f·u + g·v))| at n×n frequencies; row i is f = (i − n/2)/n cycles per pixel, and so
 // is column g.
 export function spectrum(kernel, n) {
-  const found = new Float64Array(n * n),
-    turn = (k) => (2 * Math.PI * (k - n / 2)) / n;
+  const found = new Float64Array(n * n);
+  const turn = (k) => (2 * Math.PI * (k - n / 2)) / n;
   for (let i = 0; i < n; i++)
     for (let j = 0; j < n; j++) {
-      let real = 0,
-        imaginary = 0;
+      let real = 0;
+      let imaginary = 0;
       kernel.forEach((row, u) =>
         row.forEach((w, v) => {
           const phase = turn(i) * u + turn(j) * v;
@@ -93,11 +93,11 @@ export function spectrum(kernel, n) {
 // The wave that passes strongest: its size and its frequencies down and across, of the equal ones the coarsest.
 export function strongest(magnitudes, n) {
   const top = magnitudes.reduce((a, b) => Math.max(a, b), 0);
-  let best = { gain: top, down: 0, across: 0 },
-    least = Infinity;
+  let best = { gain: top, down: 0, across: 0 };
+  let least = Infinity;
   magnitudes.forEach((value, k) => {
-    const down = Math.abs(Math.floor(k / n) - n / 2) / n,
-      across = Math.abs((k % n) - n / 2) / n;
+    const down = Math.abs(Math.floor(k / n) - n / 2) / n;
+    const across = Math.abs((k % n) - n / 2) / n;
     if (value >= top * (1 - 1e-9) && Math.hypot(down, across) < least) {
       least = Math.hypot(down, across);
       best = { gain: top, down, across };
@@ -108,8 +108,8 @@ export function strongest(magnitudes, n) {
 
 // The same kernel on more or fewer rows and columns: zeros are put around it, or its border is cut away.
 export function resized(kernel, rows, columns) {
-  const dy = (rows - kernel.length) / 2,
-    dx = (columns - kernel[0].length) / 2;
+  const dy = (rows - kernel.length) / 2;
+  const dx = (columns - kernel[0].length) / 2;
   return Array.from({ length: rows }, (_, u) =>
     Array.from({ length: columns }, (_, v) => kernel[u - dy]?.[v - dx] ?? 0),
   );
@@ -128,14 +128,14 @@ export function torchCode(kernel, height, width, normalise, absolute) {
 
 // The answer at one position as it is summed: one line per row of the kernel.
 export function written(x, height, width, kernel, [row, column]) {
-  const top = (kernel.length - 1) / 2,
-    left = (kernel[0].length - 1) / 2;
+  const top = (kernel.length - 1) / 2;
+  const left = (kernel[0].length - 1) / 2;
   return kernel.map((line, u) =>
     line
       .map((w, v) => {
-        const i = row + u - top,
-          j = column + v - left,
-          inside = i >= 0 && i < height && j >= 0 && j < width;
+        const i = row + u - top;
+        const j = column + v - left;
+        const inside = i >= 0 && i < height && j >= 0 && j < width;
         return `${bracketed(w, 3)}·${inside ? format(x[i * width + j]) : "0"}`;
       })
       .join(" + "),

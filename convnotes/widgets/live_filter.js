@@ -38,8 +38,8 @@ const NAMES = {
 
 // The spectrum of a kernel as a heat map with its axes and its scale.
 function spectrumView() {
-  const waves = picture(SAMPLES, SAMPLES, "cn-wide cn-spectrum"),
-    bar = scaleBar();
+  const waves = picture(SAMPLES, SAMPLES, "cn-wide cn-spectrum");
+  const bar = scaleBar();
   bar.text.textContent = "dark: a hundredth of the largest, or less; bright: the largest";
   bar.surface.setAttribute("aria-label", bar.text.textContent);
   const ends = (className) =>
@@ -54,9 +54,9 @@ function spectrumView() {
     bar.el,
   );
   function show(kernel) {
-    const gains = spectrum(kernel, SAMPLES),
-      best = strongest(gains, SAMPLES),
-      colours = new Float32Array(3 * gains.length);
+    const gains = spectrum(kernel, SAMPLES);
+    const best = strongest(gains, SAMPLES);
+    const colours = new Float32Array(3 * gains.length);
     const bright = (gain) =>
       1 - (best.gain ? Math.max(FLOOR, Math.log10(gain / best.gain + 1e-12)) : FLOOR) / FLOOR;
     gains.forEach((gain, n) =>
@@ -65,8 +65,8 @@ function spectrumView() {
       }),
     );
     waves.paint(colours, 3);
-    const fine = Math.hypot(best.down, best.across),
-      period = !best.gain ? "none" : fine ? `${format(1 / fine, 1)} px` : "even light";
+    const fine = Math.hypot(best.down, best.across);
+    const period = !best.gain ? "none" : fine ? `${format(1 / fine, 1)} px` : "even light";
     waves.describe(
       `Log magnitude of the kernel's spectrum; what passes strongest: ${period}`,
       "Spectrum",
@@ -84,11 +84,11 @@ function spectrumView() {
 }
 
 function render({ model, el }) {
-  const height = model.get("height"),
-    width = model.get("width"),
-    photo = photograph(model.get("image"));
-  const kernel = () => model.get("kernel"),
-    put = (rows) => change(model, { kernel: rows });
+  const height = model.get("height");
+  const width = model.get("width");
+  const photo = photograph(model.get("image"));
+  const kernel = () => model.get("kernel");
+  const put = (rows) => change(model, { kernel: rows });
   const ui = frame({
     el,
     model,
@@ -106,10 +106,10 @@ function render({ model, el }) {
     },
   });
 
-  const input = picture(height, width, "cn-input"),
-    output = picture(height, width, "cn-output"),
-    waves = spectrumView(),
-    field = outline(input);
+  const input = picture(height, width, "cn-input");
+  const output = picture(height, width, "cn-output");
+  const waves = spectrumView();
+  const field = outline(input);
   ui.body.before(h("div", { className: "cn-pair" }, input.el, output.el));
   ui.stage.append(waves.el);
   const side = (name, label, get, set) =>
@@ -139,12 +139,12 @@ function render({ model, el }) {
     on: output,
     more: [input],
   });
-  const answer = ui.fact("answer"),
-    cost = ui.fact("cost"),
-    wave = ui.fact("wave");
+  const answer = ui.fact("answer");
+  const cost = ui.fact("cost");
+  const wave = ui.fact("wave");
 
-  let cells = null,
-    shape = "";
+  let cells = null;
+  let shape = "";
   function edit(rows, columns) {
     const names = (n) => Array.from({ length: n }, (_, k) => format(k - (n - 1) / 2));
     cells = matrix({
@@ -165,10 +165,10 @@ function render({ model, el }) {
   }
 
   function drawOutput(used) {
-    const y = convolve(photo, height, width, used),
-      most = reachInside(y, height, width, used) || 1,
-      absolute = model.get("absolute"),
-      balanced = Math.abs(sum(used.flat())) < 1e-9;
+    const y = convolve(photo, height, width, used);
+    const most = reachInside(y, height, width, used) || 1;
+    const absolute = model.get("absolute");
+    const balanced = Math.abs(sum(used.flat())) < 1e-9;
     output.paint(
       y.map((v) => (absolute ? Math.abs(v) / most : balanced ? grey(v, most) : v)),
       1,
@@ -183,12 +183,12 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const raw = kernel(),
-      used = taps(raw, model.get("normalise")),
-      absolute = model.get("absolute"),
-      [row, column] = model.get("probe"),
-      rows = raw.length,
-      columns = raw[0].length;
+    const raw = kernel();
+    const used = taps(raw, model.get("normalise"));
+    const absolute = model.get("absolute");
+    const [row, column] = model.get("probe");
+    const rows = raw.length;
+    const columns = raw[0].length;
     if (shape !== `${rows}×${columns}`) edit(rows, columns);
     shape = `${rows}×${columns}`;
     for (const control of [...controls, cells, point]) control.refresh();
@@ -208,10 +208,10 @@ function render({ model, el }) {
       "Input",
       `; blue: the ${shape} pixels that the marked place sees`,
     );
-    const y = drawOutput(used),
-      passing = waves.show(used),
-      value = y[row * width + column],
-      here = absolute ? Math.abs(value) : value;
+    const y = drawOutput(used);
+    const passing = waves.show(used);
+    const value = y[row * width + column];
+    const here = absolute ? Math.abs(value) : value;
     answer(format(here, 3), `the answer at row ${row}, column ${column}`);
     cost(`${shape} = ${rows * columns}`, "taps, and multiply-adds a place");
     wave(...passing);

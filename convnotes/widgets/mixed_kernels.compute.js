@@ -20,12 +20,12 @@ export function centreSurround(size) {
 // For each of `to` pixels the first of the `from` pixels that it takes, and their shares: a triangle as wide as a
 // pixel.
 export function shares(from, to) {
-  const ratio = from / to,
-    reach = Math.max(1, ratio);
+  const ratio = from / to;
+  const reach = Math.max(1, ratio);
   return Array.from({ length: to }, (_, i) => {
-    const centre = ratio * (i + 0.5),
-      first = Math.max(0, Math.floor(centre - reach + 0.5)),
-      end = Math.min(from, Math.floor(centre + reach + 0.5));
+    const centre = ratio * (i + 0.5);
+    const first = Math.max(0, Math.floor(centre - reach + 0.5));
+    const end = Math.min(from, Math.floor(centre + reach + 0.5));
     const weights = Array.from({ length: end - first }, (_, n) =>
       Math.max(0, 1 - Math.abs(first + n + 0.5 - centre) / reach),
     );
@@ -36,9 +36,9 @@ export function shares(from, to) {
 
 // A picture of from×from pixels as one of to×to, without aliasing.
 export function resize(x, from, to) {
-  const table = shares(from, to),
-    rows = new Float64Array(from * to),
-    y = new Float64Array(to * to);
+  const table = shares(from, to);
+  const rows = new Float64Array(from * to);
+  const y = new Float64Array(to * to);
   for (let i = 0; i < from; i++)
     table.forEach(([first, weights], j) => {
       rows[i * to + j] = weights.reduce((sum, w, n) => sum + w * x[i * from + first + n], 0);
@@ -64,8 +64,8 @@ export function middle(x, side) {
 
 // What a kernel gives at the positions of the window; the picture is 0 outside itself, not outside the window.
 export function respond(x, side, kernel) {
-  const y = new Float64Array(WINDOW * WINDOW),
-    reach = (kernel.length - 1) / 2;
+  const y = new Float64Array(WINDOW * WINDOW);
+  const reach = (kernel.length - 1) / 2;
   kernel.forEach((row, u) =>
     row.forEach((w, v) => {
       for (let i = 0; i < WINDOW; i++) {
@@ -94,8 +94,8 @@ export function kernelSizes(parts) {
 
 // What MixedConv2d(channels, channels, kernelSizes(parts), bias=False) takes on the positions of the window.
 export function layerCost(parts, channels, depthwise) {
-  const sizes = kernelSizes(parts),
-    each = Math.floor(channels / sizes.length);
+  const sizes = kernelSizes(parts);
+  const each = Math.floor(channels / sizes.length);
   const splits = sizes.map((_, n) => (n ? each : each + (channels % sizes.length)));
   const params = sizes.reduce(
     (sum, k, n) => sum + splits[n] * (depthwise ? 1 : splits[n]) * k * k,
@@ -127,8 +127,8 @@ export function torchCode(parts, channels, depthwise) {
 
 // The mean of the inner (k − 2)² pixels around a position of the window, 0 outside the picture.
 export function innerMean(x, side, i, j, k) {
-  const reach = (k - 3) / 2,
-    [row, column] = [i + edge(side), j + edge(side)];
+  const reach = (k - 3) / 2;
+  const [row, column] = [i + edge(side), j + edge(side)];
   let sum = 0;
   for (let m = row - reach; m <= row + reach; m++)
     for (let n = column - reach; n <= column + reach; n++)

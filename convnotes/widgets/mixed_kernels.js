@@ -21,10 +21,10 @@ import {
 } from "./mixed_kernels.compute.js";
 
 function render({ model, el }) {
-  const size = model.get("size"),
-    channels = model.get("channels"),
-    photo = photograph(model.get("image")),
-    kernels = SIZES.map(centreSurround);
+  const size = model.get("size");
+  const channels = model.get("channels");
+  const photo = photograph(model.get("image"));
+  const kernels = SIZES.map(centreSurround);
   const ui = frame({
     el,
     model,
@@ -36,19 +36,19 @@ function render({ model, el }) {
     initial: model.get("first"),
   });
 
-  const input = picture(WINDOW, WINDOW, "cn-input cn-wide"),
-    maps = SIZES.map(() => picture(WINDOW, WINDOW)),
-    seen = outline(input);
+  const input = picture(WINDOW, WINDOW, "cn-input cn-wide");
+  const maps = SIZES.map(() => picture(WINDOW, WINDOW));
+  const seen = outline(input);
   ui.stage.append(input.el);
   const drawings = kernels.map((kernel, s) => {
-    const k = SIZES[s],
-      unit = 44,
-      inner = (k - 2) * unit,
-      drawing = kernelGrid(
-        kernel,
-        `The ${k}×${k} kernel: 1/${(k - 2) ** 2} inside, −1/${4 * (k - 1)} on the ring`,
-        unit,
-      );
+    const k = SIZES[s];
+    const unit = 44;
+    const inner = (k - 2) * unit;
+    const drawing = kernelGrid(
+      kernel,
+      `The ${k}×${k} kernel: 1/${(k - 2) ** 2} inside, −1/${4 * (k - 1)} on the ring`,
+      unit,
+    );
     drawing.append(rect(unit, unit, inner, inner, "cn-seen cn-seen-output"));
     const one = figure("", { "--size": k });
     one.show(
@@ -101,15 +101,15 @@ function render({ model, el }) {
     more: maps,
     echo: maps,
   });
-  const who = ui.fact("who", "responses"),
-    weights = ui.fact("weights", "others");
+  const who = ui.fact("who", "responses");
+  const weights = ui.fact("weights", "others");
 
   function drawMaps(responses, at, best) {
-    const parts = model.get("parts"),
-      most = Math.max(...responses.map((y) => largest(y)));
+    const parts = model.get("parts");
+    const most = Math.max(...responses.map((y) => largest(y)));
     maps.forEach((map, s) => {
-      const name = `${SIZES[s]}×${SIZES[s]}`,
-        here = format(at[s], 3);
+      const name = `${SIZES[s]}×${SIZES[s]}`;
+      const here = format(at[s], 3);
       map.paint(
         responses[s].map((v) => grey(v, most)),
         1,
@@ -125,15 +125,15 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const side = model.get("side"),
-      [i, j] = model.get("probe"),
-      parts = model.get("parts"),
-      depthwise = model.get("depthwise");
-    const x = resize(photo, size, side),
-      responses = kernels.map((kernel) => respond(x, side, kernel));
-    const at = responses.map((y) => y[i * WINDOW + j]),
-      best = strongest(at, parts),
-      k = SIZES[best];
+    const side = model.get("side");
+    const [i, j] = model.get("probe");
+    const parts = model.get("parts");
+    const depthwise = model.get("depthwise");
+    const x = resize(photo, size, side);
+    const responses = kernels.map((kernel) => respond(x, side, kernel));
+    const at = responses.map((y) => y[i * WINDOW + j]);
+    const best = strongest(at, parts);
+    const k = SIZES[best];
     const { sizes, splits, shared, params, macs, field } = layerCost(parts, channels, depthwise);
 
     input.paint(middle(x, side), 1);
@@ -170,8 +170,8 @@ function render({ model, el }) {
       `weights, ${format(macs)} multiply-adds, field ${field}×${field}. All 3×3: ` +
         `${alone(3)} weights, all 5×5: ${alone(5)}, all 7×7: ${alone(7)}`,
     );
-    const inner = innerMean(x, side, i, j, k),
-      ring = inner - at[best];
+    const inner = innerMean(x, side, i, j, k);
+    const ring = inner - at[best];
     ui.formula.textContent = [
       `${k}×${k} at the ring: mean of ${several((k - 2) ** 2, "inner pixel")} − mean of ` +
         `${4 * (k - 1)} around = ${format(inner, 3)} − ${format(ring, 3)} = ` +

@@ -10,8 +10,8 @@ export function verdict(question, chosen) {
 }
 
 export function score(questions, chosen) {
-  const answered = chosen.filter((c) => c >= 0).length,
-    right = questions.filter((q, n) => chosen[n] === q.answer).length;
+  const answered = chosen.filter((c) => c >= 0).length;
+  const right = questions.filter((q, n) => chosen[n] === q.answer).length;
   return answered
     ? `${right} of ${questions.length} right, ${answered} answered`
     : `${questions.length} questions`;

@@ -7,8 +7,8 @@ import { score, verdict } from "./quiz.compute.js";
 let quizzes = 0; // names of radio groups must differ between two quizzes, and two views of one
 
 function render({ model, el }) {
-  const questions = model.get("questions"),
-    group = `cn-quiz-${quizzes++}`;
+  const questions = model.get("questions");
+  const group = `cn-quiz-${quizzes++}`;
   const ui = frame({
     el,
     model,

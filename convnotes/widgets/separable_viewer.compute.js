@@ -17,11 +17,11 @@ const BLUR = [
 ].map((row) => row.map((v) => v / 16));
 
 const ACROSS = [
-    [-0.5, 0, 0.5],
-    [-1, 0, 1],
-    [-0.5, 0, 0.5],
-  ],
-  DOWN = ACROSS[0].map((_, j) => ACROSS.map((row) => row[j]));
+  [-0.5, 0, 0.5],
+  [-1, 0, 1],
+  [-0.5, 0, 0.5],
+];
+const DOWN = ACROSS[0].map((_, j) => ACROSS.map((row) => row[j]));
 
 const BETWEEN = ACROSS.map((row, i) => row.map((v, j) => (v + DOWN[i][j]) / 2));
 
@@ -62,8 +62,8 @@ export const TARGETS = {
 
 // y[o, i, j] = bias[o] + Σ_{c,u,v} weight[o][c][u][v] · x[c, i + u − 1, j + v − 1], 0 outside the picture.
 export function convolve(x, height, width, weight, bias) {
-  const size = height * width,
-    y = new Float64Array(weight.length * size);
+  const size = height * width;
+  const y = new Float64Array(weight.length * size);
   weight.forEach((kernels, o) => {
     const map = y.subarray(o * size, (o + 1) * size).fill(bias[o]);
     kernels.forEach((kernel, c) =>
@@ -82,23 +82,23 @@ const squares = (values) => sum(values, (v) => v * v);
 
 // ‖W − T‖² and ‖T‖² over all taps.
 export function distance(weight, target) {
-  const w = weight.flat(3),
-    t = target.flat(3);
+  const w = weight.flat(3);
+  const t = target.flat(3);
   return { error: squares(t.map((v, n) => v - w[n])), whole: squares(t) };
 }
 
 // Eigenvalues of a symmetric matrix, the largest first, each with its vector (Jacobi's rotations).
 export function eigen(matrix) {
-  const n = matrix.length,
-    a = matrix.map((row) => [...row]),
-    e = a.map((_, i) => a.map((_, j) => (i === j ? 1 : 0)));
+  const n = matrix.length;
+  const a = matrix.map((row) => [...row]);
+  const e = a.map((_, i) => a.map((_, j) => (i === j ? 1 : 0)));
   for (let sweep = 0; sweep < 30; sweep++)
     for (let p = 0; p < n; p++)
       for (let q = p + 1; q < n; q++) {
         if (a[p][q] === 0) continue;
-        const angle = 0.5 * Math.atan2(2 * a[p][q], a[q][q] - a[p][p]),
-          c = Math.cos(angle),
-          s = Math.sin(angle);
+        const angle = 0.5 * Math.atan2(2 * a[p][q], a[q][q] - a[p][p]);
+        const c = Math.cos(angle);
+        const s = Math.sin(angle);
         for (const rows of [a, e])
           for (const row of rows)
             [row[p], row[q]] = [c * row[p] - s * row[q], s * row[p] + c * row[q]];
@@ -136,8 +136,8 @@ export function attainable(target) {
 
 // The pair with one kernel per channel that comes nearest to the target; the depthwise kernel's largest tap has size 1.
 export function fit(target) {
-  const depthwise = [],
-    pointwise = target.map(() => []);
+  const depthwise = [];
+  const pointwise = target.map(() => []);
   const round = (v) => Number(v.toFixed(6)) + 0;
   COLOURS.forEach((_, c) => {
     const {

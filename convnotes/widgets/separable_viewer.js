@@ -25,10 +25,10 @@ const NAMES = {
 };
 
 function render({ model, el }) {
-  const height = model.get("height"),
-    width = model.get("width"),
-    places = height * width,
-    photo = photograph(model.get("image"), Float32Array);
+  const height = model.get("height");
+  const width = model.get("width");
+  const places = height * width;
+  const photo = photograph(model.get("image"), Float32Array);
   const load = ([target, bias]) => ({ target, bias, ...fit(target) });
   const ui = frame({
     el,
@@ -50,8 +50,8 @@ function render({ model, el }) {
   const [input, made, wanted] = ["cn-input", "cn-output", "cn-output"].map((className) =>
     picture(height, width, className),
   );
-  const maps = COLOURS.map(() => picture(height, width)),
-    kernels = ["Pair", "Target"].map((whose) => COLOURS.map(() => ({ whose, ...figure() })));
+  const maps = COLOURS.map(() => picture(height, width));
+  const kernels = ["Pair", "Target"].map((whose) => COLOURS.map(() => ({ whose, ...figure() })));
   ui.body.before(thirds(input, made, wanted));
   ui.stage.append(thirds(...maps, ...kernels.flat()));
   const controls = [
@@ -69,12 +69,12 @@ function render({ model, el }) {
       options: options([0, 1, 2], (c) => COLOURS[c]),
     }),
   ];
-  const holder = h("div"),
-    best = h(
-      "div",
-      { className: "cn-actions" },
-      button("fit", "Best fit", () => change(model, fit(model.get("target")))),
-    );
+  const holder = h("div");
+  const best = h(
+    "div",
+    { className: "cn-actions" },
+    button("fit", "Best fit", () => change(model, fit(model.get("target")))),
+  );
   const mixer = matrix({
     name: "pointwise",
     caption: "Pointwise kernel",
@@ -88,8 +88,8 @@ function render({ model, el }) {
   });
   ui.panel.append(...controls.map((c) => c.el), holder, mixer.el, best);
 
-  let taps = null,
-    edited = -1;
+  let taps = null;
+  let edited = -1;
   function edit(channel) {
     edited = channel;
     taps = matrix({
@@ -99,8 +99,8 @@ function render({ model, el }) {
       rows: ["above", "middle", "below"],
       get: (u, v) => model.get("depthwise")[channel][u][v],
       set(u, v, value) {
-        const depthwise = model.get("depthwise"),
-          kernel = depthwise[channel];
+        const depthwise = model.get("depthwise");
+        const kernel = depthwise[channel];
         change(model, {
           depthwise: depthwise.with(channel, kernel.with(u, kernel[u].with(v, value))),
         });
@@ -108,17 +108,17 @@ function render({ model, el }) {
     });
     holder.replaceChildren(taps.el);
   }
-  const share = ui.fact("share", "best"),
-    rank = ui.fact("rank", "shares");
+  const share = ui.fact("share", "best");
+  const rank = ui.fact("rank", "shares");
 
   function draw() {
-    const target = model.get("target"),
-      bias = model.get("bias"),
-      depthwise = model.get("depthwise"),
-      pointwise = model.get("pointwise");
-    const channel = model.get("channel"),
-      name = COLOURS[channel],
-      weight = full(depthwise, pointwise);
+    const target = model.get("target");
+    const bias = model.get("bias");
+    const depthwise = model.get("depthwise");
+    const pointwise = model.get("pointwise");
+    const channel = model.get("channel");
+    const name = COLOURS[channel];
+    const weight = full(depthwise, pointwise);
     if (edited !== channel) edit(channel);
     input.paint(photo, 3);
     input.describe(model.get("alt"), "Input");
@@ -131,13 +131,13 @@ function render({ model, el }) {
     }
     maps.forEach((map, c) => {
       const z = convolve(
-          photo.subarray(c * places, (c + 1) * places),
-          height,
-          width,
-          [[depthwise[c]]],
-          [0],
-        ),
-        most = largest(z);
+        photo.subarray(c * places, (c + 1) * places),
+        height,
+        width,
+        [[depthwise[c]]],
+        [0],
+      );
+      const most = largest(z);
       map.paint(
         z.map((v) => grey(v, most)),
         1,
@@ -162,9 +162,9 @@ function render({ model, el }) {
       ),
     );
     for (const control of [...controls, taps, mixer]) control.refresh();
-    const { error, whole } = distance(weight, target),
-      { ranks, shares } = attainable(target),
-      now = 1 - error / whole;
+    const { error, whole } = distance(weight, target);
+    const { ranks, shares } = attainable(target);
+    const now = 1 - error / whole;
     share(
       percent(now),
       `of the target is in the pair; the best that any pair holds: ${percent(shares[0])}`,

@@ -14,11 +14,11 @@ export function sparse(values, label, unit) {
 
 // An arrow from the output position to the pixel that is read, [dy, dx] from it.
 function arrow([dy, dx], unit) {
-  const centre = (REACH + 0.5) * unit,
-    length = Math.hypot(dy, dx);
+  const centre = (REACH + 0.5) * unit;
+  const length = Math.hypot(dy, dx);
   if (!length) return [];
-  const [uy, ux] = [dy / length, dx / length],
-    [y, x] = [centre + dy * unit - 9 * uy, centre + dx * unit - 9 * ux];
+  const [uy, ux] = [dy / length, dx / length];
+  const [y, x] = [centre + dy * unit - 9 * uy, centre + dx * unit - 9 * ux];
   const head =
     `M${x} ${y}L${x - 9 * ux + 5 * uy} ${y - 9 * uy - 5 * ux}L${x - 9 * ux - 5 * uy} ` +
     `${y - 9 * uy + 5 * ux}Z`;
@@ -31,8 +31,8 @@ function arrow([dy, dx], unit) {
 
 // The one-hot kernel of a channel with its arrow; drag it or use the arrow keys.
 export function pad({ name, label, get, set }) {
-  const unit = 34,
-    side = 2 * REACH + 1;
+  const unit = 34;
+  const side = 2 * REACH + 1;
   const put = (position) => {
     const next = position.map((d) => clamp(d, -REACH, REACH));
     if (String(next) !== String(get())) set(next);
@@ -64,8 +64,8 @@ export function pad({ name, label, get, set }) {
     on,
   });
   function refresh() {
-    const [dy, dx] = get(),
-      words = `${label} reads ${dy || dx ? `row ${format(dy)}, column ${format(dx)} from its place` : "its own place"}`;
+    const [dy, dx] = get();
+    const words = `${label} reads ${dy || dx ? `row ${format(dy)}, column ${format(dx)} from its place` : "its own place"}`;
     const drawing = sparse(oneHot([dy, dx]), words, unit);
     drawing.append(...arrow([dy, dx], unit));
     el.replaceChildren(drawing);

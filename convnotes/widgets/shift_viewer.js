@@ -31,10 +31,10 @@ const THREE = [0, 1, 2];
 const step = (name, by) => (by ? `${name}${added(by).replace(" ", "")}` : name);
 
 function render({ model, el }) {
-  const height = model.get("height"),
-    width = model.get("width"),
-    places = height * width,
-    maps = lift(photograph(model.get("image"), Float32Array), places);
+  const height = model.get("height");
+  const width = model.get("width");
+  const places = height * width;
+  const maps = lift(photograph(model.get("image"), Float32Array), places);
   const now = () => traits(model, ["sources", "displacements", "weight"]);
   const replace = (key, c, value) => change(model, { [key]: model.get(key).with(c, value) });
   const ui = frame({
@@ -49,9 +49,9 @@ function render({ model, el }) {
     initial: { ...PRESETS.across, probe: [Math.floor(height / 2), Math.floor(width / 2)] },
   });
 
-  const shifted = THREE.map(() => picture(height, width)),
-    output = picture(height, width, "cn-output cn-wide"),
-    kernels = h("div", { className: "cn-kernels cn-wide" });
+  const shifted = THREE.map(() => picture(height, width));
+  const output = picture(height, width, "cn-output cn-wide");
+  const kernels = h("div", { className: "cn-kernels cn-wide" });
   const pads = THREE.map((c) =>
     pad({
       name: `shift-${c}`,
@@ -99,13 +99,13 @@ function render({ model, el }) {
     label: "Marked place of the output",
     on: output,
   });
-  const [flops, moved, border] = ["flops", "moved", "border"].map((name) => ui.fact(name)),
-    counted = counts(3, places);
+  const [flops, moved, border] = ["flops", "moved", "border"].map((name) => ui.fact(name));
+  const counted = counts(3, places);
 
   // The kernels on the maps that are used, without those that are 0.
   function drawKernels({ sources, displacements, weight }) {
-    const all = composed(sources, displacements, weight),
-      used = MAPS.map((_, n) => n).filter((n) => sources.includes(n));
+    const all = composed(sources, displacements, weight);
+    const used = MAPS.map((_, n) => n).filter((n) => sources.includes(n));
     const some = used.filter(
       (n) => all[n].flat().some((w) => Math.abs(w) > 1e-9) || used.length === 1,
     );
@@ -125,13 +125,13 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const { sources, displacements, weight } = now(),
-      x = shift(pick(maps, places, sources), height, width, displacements);
-    const y = mix(x, places, weight),
-      most = largest(y);
+    const { sources, displacements, weight } = now();
+    const x = shift(pick(maps, places, sources), height, width, displacements);
+    const y = mix(x, places, weight);
+    const most = largest(y);
     shifted.forEach((one, c) => {
-      const name = MAPS[sources[c]],
-        [dy, dx] = displacements[c].map((d) => format(d));
+      const name = MAPS[sources[c]];
+      const [dy, dx] = displacements[c].map((d) => format(d));
       one.paint(x.subarray(c * places, (c + 1) * places), 1);
       one.describe(
         `Channel ${c + 1}: ${name}, displacement ${dy}, ${dx}. ${model.get("alt")}`,
@@ -159,8 +159,8 @@ function render({ model, el }) {
       percent(outside(height, width, displacements)),
       "of the shifted numbers come from outside: 0",
     );
-    const [i, j] = model.get("probe"),
-      at = i * width + j;
+    const [i, j] = model.get("probe");
+    const at = i * width + j;
     const terms = THREE.map(
       (c) =>
         `${bracketed(weight[c])}·${MAPS[sources[c]]}[${step("i", displacements[c][0])}, ` +

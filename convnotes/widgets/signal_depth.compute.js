@@ -24,8 +24,8 @@ export function gaussians(seed, count) {
     return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 2 ** 32;
   };
   for (let n = 0; n < count; n += 2) {
-    const radius = Math.sqrt(-2 * Math.log(uniform())),
-      turn = 2 * Math.PI * uniform();
+    const radius = Math.sqrt(-2 * Math.log(uniform()));
+    const turn = 2 * Math.PI * uniform();
     values[n] = radius * Math.cos(turn);
     if (n + 1 < count) values[n + 1] = radius * Math.sin(turn);
   }
@@ -88,12 +88,12 @@ export function forward(weights, scale, input, n, nonlinearity) {
 
 // The gradient with respect to each z_l, from that of the last: g_l = φ′(z_l) · scale · W_{l+1}ᵀ g_{l+1}.
 export function backward(weights, scale, outputs, top, n, nonlinearity) {
-  const batch = top.length / n,
-    gradients = [Float64Array.from(top)];
+  const batch = top.length / n;
+  const gradients = [Float64Array.from(top)];
   for (let l = weights.length - 1; l > 0; l--) {
-    const weight = weights[l],
-      after = gradients[0],
-      before = new Float64Array(batch * n);
+    const weight = weights[l];
+    const after = gradients[0];
+    const before = new Float64Array(batch * n);
     for (let b = 0; b < batch; b++)
       for (let o = 0; o < n; o++) {
         const g = scale * after[b * n + o];
@@ -108,8 +108,8 @@ export function backward(weights, scale, outputs, top, n, nonlinearity) {
 }
 
 export function std(values) {
-  let sum = 0,
-    square = 0;
+  let sum = 0;
+  let square = 0;
   for (const v of values) sum += v;
   const mean = sum / values.length;
   for (const v of values) square += (v - mean) ** 2;
@@ -141,8 +141,8 @@ function base(kind, draw, stream, n, rows) {
 
 // A state → what every layer gives and the gradients that come back.
 export function signals(state) {
-  const { scheme, depth, width, nonlinearity, draw } = state,
-    kind = scheme === "orthogonal" ? "orthogonal" : "normal";
+  const { scheme, depth, width, nonlinearity, draw } = state;
+  const kind = scheme === "orthogonal" ? "orthogonal" : "normal";
   const weights = Array.from({ length: depth }, (_, l) => base(kind, draw, 2 + l, width, width));
   const scale = deviation(state) * (kind === "orthogonal" ? Math.sqrt(width) : 1);
   const outputs = forward(
@@ -167,8 +167,8 @@ export function signals(state) {
 
 // What the formula says of the deviation in layer l, for an input of deviation 1; null where there is no such formula.
 export function expected(state, layer) {
-  const { width, nonlinearity } = state,
-    each = width * deviation(state) ** 2;
+  const { width, nonlinearity } = state;
+  const each = width * deviation(state) ** 2;
   if (nonlinearity === "tanh") return null;
   return Math.sqrt(each) * Math.sqrt(nonlinearity === "relu" ? each / 2 : each) ** (layer - 1);
 }

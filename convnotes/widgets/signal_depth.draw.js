@@ -4,8 +4,8 @@ import { h, lineThrough, rect, svg } from "./kit/dom.js";
 import { clamp } from "./kit/numbers.js";
 import { histogram, scientific } from "./signal_depth.compute.js";
 
-const WIDE = 340,
-  DECADES = 10;
+const WIDE = 340;
+const DECADES = 10;
 
 export function label(text, x, y, more = {}) {
   return h("text", { x, y, class: "cn-drawing-text cn-signal-label", ...more }, text);
@@ -13,19 +13,19 @@ export function label(text, x, y, more = {}) {
 
 // The deviations by layer on a logarithmic axis from 10⁻¹⁰ to 10¹⁰; what lies outside stays at the edge.
 export function chart(deviations, gradients, predicted, words) {
-  const top = 14,
-    height = 250,
-    left = 46,
-    right = WIDE - 8,
-    last = deviations.length - 1;
+  const top = 14;
+  const height = 250;
+  const left = 46;
+  const right = WIDE - 8;
+  const last = deviations.length - 1;
   const x = (l) => left + 8 + (l * (right - left - 16)) / last;
   const y = (v) =>
     top +
     height * (0.5 - clamp(Math.log10(Math.max(v, 1e-300)), -DECADES, DECADES) / (2 * DECADES));
   const drawing = svg(WIDE, top + height + 34, { class: "cn-drawing", label: words });
   for (let power = -DECADES; power <= DECADES; power += 5) {
-    const at = y(10 ** power),
-      text = power ? scientific(10 ** power).replace("1.0·", "") : "1";
+    const at = y(10 ** power);
+    const text = power ? scientific(10 ** power).replace("1.0·", "") : "1";
     drawing.append(
       h("line", {
         x1: left,
@@ -52,14 +52,14 @@ export function chart(deviations, gradients, predicted, words) {
 
 // Histograms of five layers between −3 and 3 in one row; `kind` is "output" or "gradient".
 export function histograms(layers, kind, words) {
-  const count = layers.length,
-    bins = 25,
-    reach = 3,
-    tall = 56;
+  const count = layers.length;
+  const bins = 25;
+  const reach = 3;
+  const tall = 56;
   const chosen = [...new Set([0, 1, 2, 3, 4].map((k) => Math.round((k * (count - 1)) / 4)))];
-  const step = WIDE / chosen.length,
-    bar = (step - 10) / bins,
-    drawing = svg(WIDE, tall + 26, { class: "cn-drawing", label: words });
+  const step = WIDE / chosen.length;
+  const bar = (step - 10) / bins;
+  const drawing = svg(WIDE, tall + 26, { class: "cn-drawing", label: words });
   chosen.forEach((l, k) => {
     const from = k * step + 5;
     drawing.append(

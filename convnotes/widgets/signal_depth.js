@@ -47,20 +47,20 @@ function render({ model, el }) {
     range("width", "Width n", { step: 16 }),
     range("draw", "Draw"),
   ];
-  const curve = figure("cn-wide"),
-    shapes = figure("cn-wide");
+  const curve = figure("cn-wide");
+  const shapes = figure("cn-wide");
   ui.stage.append(curve.el);
   ui.panel.append(...controls.map((c) => c.el), shapes.el);
-  const size = ui.fact("output"),
-    back = ui.fact("gradient");
+  const size = ui.fact("output");
+  const back = ui.fact("gradient");
 
   // The product of the formula, and what it expects of the last layer.
   function written({ depth, width, nonlinearity, ...rest }) {
-    const sigma = deviation({ depth, width, nonlinearity, ...rest }),
-      relu = nonlinearity === "relu",
-      each = width * sigma ** 2;
-    const number = (value) => format(value, value < 0.1 ? 4 : 3),
-      factor = number(relu ? each / 2 : each);
+    const sigma = deviation({ depth, width, nonlinearity, ...rest });
+    const relu = nonlinearity === "relu";
+    const each = width * sigma ** 2;
+    const number = (value) => format(value, value < 0.1 ? 4 : 3);
+    const factor = number(relu ? each / 2 : each);
     if (nonlinearity === "tanh")
       return (
         `n·σ² = ${width} · ${number(sigma)}² = ${number(each)} a layer, as long as tanh is ` +
@@ -75,9 +75,9 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const { outputs, gradients } = signals(now()),
-      deviations = outputs.map(std),
-      returned = gradients.map(std);
+    const { outputs, gradients } = signals(now());
+    const deviations = outputs.map(std);
+    const returned = gradients.map(std);
     const predicted =
       model.get("nonlinearity") === "tanh"
         ? null

@@ -25,9 +25,9 @@ export function lessMean(template) {
 }
 
 function score(x, height, width, template, size, term) {
-  const rows = height - size + 1,
-    columns = width - size + 1,
-    y = new Float64Array(rows * columns);
+  const rows = height - size + 1;
+  const columns = width - size + 1;
+  const y = new Float64Array(rows * columns);
   for (let u = 0; u < size; u++)
     for (let v = 0; v < size; v++) {
       const w = template[u * size + v];
@@ -63,11 +63,11 @@ export function miss({ row, column }, [top, left]) {
 
 // Both searches for the template that is cut out around `place`, in the photograph plus `light`.
 export function search(x, height, width, { place, size, light, centred }) {
-  const at = corner(place, size, height, width),
-    template = cut(x, width, at, size),
-    columns = width - size + 1;
-  const lit = Float64Array.from(x, (v) => v + light),
-    kernel = centred ? lessMean(template) : template;
+  const at = corner(place, size, height, width);
+  const template = cut(x, width, at, size);
+  const columns = width - size + 1;
+  const lit = Float64Array.from(x, (v) => v + light);
+  const kernel = centred ? lessMean(template) : template;
   const maps = {
     product: product(lit, height, width, kernel, size),
     distance: distance(lit, height, width, template, size),

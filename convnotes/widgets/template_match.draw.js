@@ -4,9 +4,9 @@ import { rect, svg } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
 
 export function templateGrid(template, size) {
-  const unit = 12,
-    most = Math.max(1e-12, ...template),
-    centre = ((size - 1) / 2) * unit;
+  const unit = 12;
+  const most = Math.max(1e-12, ...template);
+  const centre = ((size - 1) / 2) * unit;
   const drawing = svg(size * unit, size * unit, {
     margin: 1,
     class: "cn-kernelgrid cn-template",

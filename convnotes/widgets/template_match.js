@@ -11,9 +11,9 @@ import { templateGrid } from "./template_match.draw.js";
 const NAMES = { product: "Inner product (convolution)", distance: "−L1 distance (adder)" };
 
 function render({ model, el }) {
-  const height = model.get("height"),
-    width = model.get("width"),
-    photo = photograph(model.get("image"));
+  const height = model.get("height");
+  const width = model.get("width");
+  const photo = photograph(model.get("image"));
   const now = () => traits(model, ["place", "size", "light", "centred"]);
   const ui = frame({
     el,
@@ -27,9 +27,9 @@ function render({ model, el }) {
     initial: { place: [...model.get("start")], size: 9, light: 0, centred: false },
   });
 
-  const input = picture(height, width, "cn-wide"),
-    kernel = figure(),
-    own = outline(input, "cn-template-home");
+  const input = picture(height, width, "cn-wide");
+  const kernel = figure();
+  const own = outline(input, "cn-template-home");
   const maps = Object.entries(NAMES).map(([name, title]) => {
     const map = picture(height, width);
     return {
@@ -82,11 +82,11 @@ function render({ model, el }) {
     at,
     size,
   ) {
-    const columns = width - size + 1,
-      half = (size - 1) / 2,
-      whole = new Float64Array(height * width);
-    const low = scores.reduce((a, b) => Math.min(a, b), Infinity),
-      span = Math.max(1e-12, value - low);
+    const columns = width - size + 1;
+    const half = (size - 1) / 2;
+    const whole = new Float64Array(height * width);
+    const low = scores.reduce((a, b) => Math.min(a, b), Infinity);
+    const span = Math.max(1e-12, value - low);
     scores.forEach((v, n) => {
       whole[(Math.floor(n / columns) + half) * width + (n % columns) + half] = (v - low) / span;
     });
@@ -103,8 +103,8 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const { size, light, centred } = now(),
-      found = search(photo, height, width, now());
+    const { size, light, centred } = now();
+    const found = search(photo, height, width, now());
     for (const control of [...controls, ring]) control.refresh();
     input.paint(found.lit, 1);
     input.describe(

@@ -19,9 +19,9 @@ export function gain(run, other) {
 
 // ‖after − before‖ / ‖before‖ over whatever numbers the two hold.
 export function moved(before, after) {
-  const a = before.flat(Infinity),
-    b = after.flat(Infinity),
-    length = (values) => Math.hypot(...values);
+  const a = before.flat(Infinity);
+  const b = after.flat(Infinity);
+  const length = (values) => Math.hypot(...values);
   return length(a.map((v, n) => b[n] - v)) / length(a);
 }
 

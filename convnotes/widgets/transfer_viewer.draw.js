@@ -5,19 +5,19 @@ import { format, mean } from "./kit/numbers.js";
 import { find } from "./transfer_viewer.compute.js";
 
 export function plot(runs, sizes, start, freeze, examples) {
-  const width = 340,
-    height = 230,
-    left = 44,
-    right = 8,
-    top = 12,
-    bottom = 32;
-  const x = (n) => left + ((width - left - right) * (sizes.indexOf(n) + 0.5)) / sizes.length,
-    y = (a) => top + (height - top - bottom) * (1 - a);
-  const of = (name) => sizes.map((n) => find(runs, name, freeze, n)),
-    means = (name) =>
-      of(name)
-        .map((run) => format(mean(run.accuracies), 3))
-        .join(", ");
+  const width = 340;
+  const height = 230;
+  const left = 44;
+  const right = 8;
+  const top = 12;
+  const bottom = 32;
+  const x = (n) => left + ((width - left - right) * (sizes.indexOf(n) + 0.5)) / sizes.length;
+  const y = (a) => top + (height - top - bottom) * (1 - a);
+  const of = (name) => sizes.map((n) => find(runs, name, freeze, n));
+  const means = (name) =>
+    of(name)
+      .map((run) => format(mean(run.accuracies), 3))
+      .join(", ");
   const drawing = svg(
     width,
     height,
@@ -40,11 +40,11 @@ export function plot(runs, sizes, start, freeze, examples) {
     ["scratch", "cn-transfer-scratch", 12],
     [start, "cn-transfer-shown", -12],
   ]) {
-    const group = of(name),
-      mark = (cx, cy) =>
-        name === "scratch"
-          ? h("rect", { x: cx - 4, y: cy - 4, width: 8, height: 8 })
-          : h("circle", { cx, cy, r: 4.5 });
+    const group = of(name);
+    const mark = (cx, cy) =>
+      name === "scratch"
+        ? h("rect", { x: cx - 4, y: cy - 4, width: 8, height: 8 })
+        : h("circle", { cx, cy, r: 4.5 });
     drawing.append(
       h("path", {
         class: line,

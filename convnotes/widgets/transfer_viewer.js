@@ -11,9 +11,9 @@ import { plot } from "./transfer_viewer.draw.js";
 const FREEZES = { none: "nothing", stem: "the first kernels", all: "all but the head" };
 
 function render({ model, el }) {
-  const starts = model.get("starts"),
-    runs = model.get("runs"),
-    names = Object.keys(starts).filter((name) => name !== "scratch");
+  const starts = model.get("starts");
+  const runs = model.get("runs");
+  const names = Object.keys(starts).filter((name) => name !== "scratch");
   const sizes = [...new Set(runs.map((run) => run.examples))].sort((a, b) => a - b);
   const ui = frame({
     el,
@@ -27,10 +27,10 @@ function render({ model, el }) {
   });
 
   const kernels = ["Pre-trained", "Fine-tuned", "From scratch"].map((title) => ({
-      title,
-      ...figure(),
-    })),
-    chart = figure();
+    title,
+    ...figure(),
+  }));
+  const chart = figure();
   ui.body.before(
     h(
       "div",
@@ -56,8 +56,8 @@ function render({ model, el }) {
     }),
   ];
   ui.panel.append(...controls.map((control) => control.el));
-  const points = ui.fact("gain", "seeds"),
-    path = ui.fact("moved", "scratch-moved");
+  const points = ui.fact("gain", "seeds");
+  const path = ui.fact("moved", "scratch-moved");
 
   function draw() {
     const {
@@ -66,11 +66,11 @@ function render({ model, el }) {
       examples,
       kernel: k,
     } = traits(model, ["start", "freeze", "examples", "kernel"]);
-    const shown = find(runs, start, freeze, examples),
-      scratch = find(runs, "scratch", freeze, examples);
-    const far = moved(starts[start], shown.kernels),
-      wide = moved(starts.scratch, scratch.kernels),
-      gained = signed(gain(shown, scratch));
+    const shown = find(runs, start, freeze, examples);
+    const scratch = find(runs, "scratch", freeze, examples);
+    const far = moved(starts[start], shown.kernels);
+    const wide = moved(starts.scratch, scratch.kernels);
+    const gained = signed(gain(shown, scratch));
     const by = (from, run) => `moved by ${percent(moved(starts[from][k], run.kernels[k]), 0)}`;
     [
       [starts[start][k], `kernel ${k + 1}, from ${start}`],
@@ -86,9 +86,9 @@ function render({ model, el }) {
       `: circles from ${start}, squares from scratch; the lines join the means`,
     );
     for (const control of controls) control.refresh();
-    const average = (run) => format(mean(run.accuracies), 3),
-      range = (run) =>
-        `${average(run)} (${format(Math.min(...run.accuracies), 3)} to ${format(Math.max(...run.accuracies), 3)})`;
+    const average = (run) => format(mean(run.accuracies), 3);
+    const range = (run) =>
+      `${average(run)} (${format(Math.min(...run.accuracies), 3)} to ${format(Math.max(...run.accuracies), 3)})`;
     points(
       `${gained} points`,
       `over from scratch: ${range(shown)} against ${range(scratch)}, ${shown.accuracies.length} seeds`,
