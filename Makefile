@@ -52,7 +52,7 @@ bench: $(READY)  ## time the layers against what is used today
 lint: $(READY)  ## check the style of the code
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	@if ! command -v npm >/dev/null; then echo "No npm here: JavaScript and CSS are not checked."; \
-	elif ! $(MAKE) --silent --no-print-directory $(BIOME); then echo "npm could not install biome: JavaScript and CSS are not checked."; \
+	elif ! $(MAKE) --silent --no-print-directory $(BIOME) 2>/dev/null; then echo "npm could not install biome: JavaScript and CSS are not checked."; \
 	else $(BIOME) check --error-on-warnings; fi
 
 $(BIOME): package-lock.json
