@@ -225,7 +225,7 @@ function render({ model, el }) {
     );
     sizes(
       `${size.height}×${size.width}`,
-      `window that holds them: ${size.height * size.width} multiply-adds a place and channel (a 3×3 kernel: 9)`,
+      `window that holds them: ${size.height * size.width} multiply-adds per place and channel (a 3×3 kernel: 9)`,
     );
     const [y, x] = positions[k];
     const part = (pixel, coordinate) => `(1 − |${format(pixel)} − ${bracketed(coordinate)}|)`;

@@ -170,7 +170,7 @@ function render({ model, el }) {
     offset("dx", "Δx, right", 1),
   ];
   const kernel = figure();
-  kernel.show(kernelGrid(weight, "The 3×3 kernel"), "Kernel", ", one weight a tap");
+  kernel.show(kernelGrid(weight, "The 3×3 kernel"), "Kernel", ", one weight per tap");
   ui.panel.append(...controls.map((c) => c.el), kernel.el);
   const away = ui.fact("distance");
   const value = ui.fact("value");

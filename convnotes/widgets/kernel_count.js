@@ -130,7 +130,7 @@ function render({ model, el }) {
     output.describe(
       `The photograph rebuilt from ${n} kernels of ${k} by ${k}: ${percent(share)} of its variance`,
       "Rebuilt",
-      ` from ${n} numbers ${overlap ? "at every place" : `a patch of ${k}×${k}`}`,
+      ` from ${n} numbers ${overlap ? "at every place" : `per patch of ${k}×${k}`}`,
     );
     drawKernels(k, n, shown(), basis);
     const cost = counts(n, k, places);

@@ -121,7 +121,7 @@ function render({ model, el }) {
     );
     weights.show(
       tiles(layers),
-      "Weights a channel pair",
+      "Weights per channel pair",
       `: ${layers} · 9 = ${9 * layers} in the stack, ${size}² = ${size * size} in the large kernel`,
     );
     if (offered !== layers)

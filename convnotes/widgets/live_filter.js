@@ -70,7 +70,7 @@ function spectrumView() {
     waves.describe(
       `Log magnitude of the kernel's spectrum; what passes strongest: ${period}`,
       "Spectrum",
-      " of the kernel, log |ŵ|: frequency down and across, in cycles a pixel. Middle: " +
+      " of the kernel, log |ŵ|: frequency down and across, in cycles per pixel. Middle: " +
         "even light; edge: waves of two pixels",
     );
     return [
@@ -213,7 +213,7 @@ function render({ model, el }) {
     const value = y[row * width + column];
     const here = absolute ? Math.abs(value) : value;
     answer(format(here, 3), `the answer at row ${row}, column ${column}`);
-    cost(`${shape} = ${rows * columns}`, "taps, and multiply-adds a place");
+    cost(`${shape} = ${rows * columns}`, "taps, and multiply-adds per place");
     wave(...passing);
     const lines = written(photo, height, width, used, [row, column]);
     ui.formula.textContent =

@@ -77,7 +77,7 @@ function render({ model, el }) {
       set(count) {
         const parts = model.get("parts").with(s, count);
         if (parts.some((n) => n)) change(model, { parts });
-        else draw(); // a layer has one part at least
+        else draw(); // a layer has at least one part
       },
     });
   const controls = [
@@ -90,7 +90,7 @@ function render({ model, el }) {
       step: 4,
     }),
     ...SIZES.map(share),
-    toggle({ ...trait(model, "depthwise"), label: "Depthwise: one kernel a channel" }),
+    toggle({ ...trait(model, "depthwise"), label: "Depthwise: one kernel per channel" }),
   ];
   const layer = h("p", { className: "cn-small", data: { shown: "layer" } });
   ui.panel.append(...controls.map((c) => c.el), layer);

@@ -171,7 +171,7 @@ function render({ model, el }) {
     );
     rank(
       `rank ${Math.max(...ranks)}`,
-      "of the target's kernels of a channel; the pair's is 1. With 1, 2, 3 kernels a " +
+      "of the target's kernels of a channel; the pair's is 1. With 1, 2, 3 kernels per " +
         `channel: ${shares.map((part) => percent(part)).join(", ")}`,
     );
     ui.formula.textContent = [
@@ -181,7 +181,7 @@ function render({ model, el }) {
       `share = 1 − ‖W − T‖² / ‖T‖² = 1 − ${format(error, 3)} / ${format(whole, 3)} = ${format(now, 3)}`,
     ].join("\n");
     ui.say(
-      `${percent(now)} of the target; at most ${percent(shares[0])} with one kernel a channel`,
+      `${percent(now)} of the target; at most ${percent(shares[0])} with one kernel per channel`,
     );
   }
   return follow(model, draw);

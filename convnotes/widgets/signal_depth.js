@@ -63,11 +63,11 @@ function render({ model, el }) {
     const factor = number(relu ? each / 2 : each);
     if (nonlinearity === "tanh")
       return (
-        `n·σ² = ${width} · ${number(sigma)}² = ${number(each)} a layer, as long as tanh is ` +
+        `n·σ² = ${width} · ${number(sigma)}² = ${number(each)} per layer, as long as tanh is ` +
         "nearly straight; less where it bends"
       );
     return (
-      `${relu ? "n·σ²/2" : "n·σ²"} = ${width} · ${number(sigma)}²${relu ? " / 2" : ""} = ${factor} a layer\n` +
+      `${relu ? "n·σ²/2" : "n·σ²"} = ${width} · ${number(sigma)}²${relu ? " / 2" : ""} = ${factor} per layer\n` +
       `√(n·σ²) · √${factor}^${depth - 1} = ` +
       `${scientific(expected({ depth, width, nonlinearity, ...rest }, depth))} expected ` +
       `in layer ${depth}`

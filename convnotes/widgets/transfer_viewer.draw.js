@@ -24,7 +24,7 @@ export function plot(runs, sizes, start, freeze, examples) {
     {
       class: "cn-transfer",
       label:
-        `Mean accuracy with ${sizes.join(", ")} examples a class: ${means(start)} from ` +
+        `Mean accuracy with ${sizes.join(", ")} examples per class: ${means(start)} from ` +
         `${start}, ${means("scratch")} from scratch`,
     },
     rect(x(examples) - 44, top, 88, height - top - bottom, "cn-transfer-here"),
@@ -33,7 +33,7 @@ export function plot(runs, sizes, start, freeze, examples) {
       h("text", { x: left - 8, y: y(a) + 5, "text-anchor": "end" }, format(a)),
     ]),
     sizes.map((n) =>
-      h("text", { x: x(n), y: height - bottom + 20, "text-anchor": "middle" }, `${n} a class`),
+      h("text", { x: x(n), y: height - bottom + 20, "text-anchor": "middle" }, `${n} per class`),
     ),
   );
   for (const [name, line, shift] of [

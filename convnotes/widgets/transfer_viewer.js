@@ -45,7 +45,7 @@ function render({ model, el }) {
     choice({
       ...trait(model, "examples", Number),
       label: "Examples",
-      options: options(sizes, (n) => `${n} a class`),
+      options: options(sizes, (n) => `${n} per class`),
     }),
     slider({
       ...trait(model, "kernel", (n) => n - 1),
@@ -100,7 +100,7 @@ function render({ model, el }) {
     ui.formula.textContent =
       `gain = 100 · (${average(shown)} − ${average(scratch)}) = ${gained} points\n` +
       `moved = ‖θ − θ₀‖ / ‖θ₀‖ = ${format(far, 2)}`;
-    ui.say(`${gained} points over from scratch with ${examples} examples a class`);
+    ui.say(`${gained} points over from scratch with ${examples} examples per class`);
   }
   return follow(model, draw);
 }
