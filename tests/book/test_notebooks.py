@@ -220,7 +220,7 @@ def test_the_widget_sources_can_be_renewed_without_running_a_notebook(tmp_path):
     source = BOOK / "compression" / "pointwise.ipynb"
     stale = json.loads(source.read_text())
     for record in stale["metadata"]["widgets"][STATE]["state"].values():
-        record["state"]["_esm"] = "export default {}"
+        record["state"] |= {"_esm": "export default {}", "_css": ""}
     path = tmp_path / "stale.ipynb"
     path.write_text(json.dumps(stale))
     subprocess.run([sys.executable, BOOK / "execute.py", "--widgets", path], check=True, capture_output=True)
