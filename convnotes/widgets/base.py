@@ -63,7 +63,12 @@ class Widget(anywidget.AnyWidget):
 
 
 class PhotoWidget(Widget):
-    """A widget with one picture, whose pixels travel as bytes: `[3, H, W]` of 0 to 255, or `[H, W]` in grey."""
+    """A widget with one picture, whose pixels travel as bytes: `[3, H, W]` of 0 to 255, or `[H, W]` in grey.
+
+    `precision` is what Python computes with.
+    """
+
+    precision: torch.dtype = torch.float32
 
     image = traitlets.Bytes().tag(sync=True)
     height = traitlets.Int().tag(sync=True)
@@ -74,10 +79,10 @@ class PhotoWidget(Widget):
         height, width = pixels.shape[-2:]
         super().__init__(image=pixels.tobytes(), height=height, width=width, alt=alt, **state)
 
-    def _pixels(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    def _pixels(self) -> torch.Tensor:
         """The pixels in [0, 1], `[3, H, W]` or `[H, W]`."""
         data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
-        return data.view(-1, self.height, self.width).squeeze(0).to(dtype) / 255
+        return data.view(-1, self.height, self.width).squeeze(0).to(self.precision) / 255
 
 
 def panels(rows: int, columns: int, size: tuple[float, float], **options: Any) -> Any:

@@ -25,6 +25,7 @@ class KernelCount(PhotoWidget):
     """
 
     module = "kernel_count"
+    precision = torch.float64
 
     sizes = traitlets.List().tag(sync=True)
     components = traitlets.Bytes().tag(sync=True)
@@ -85,7 +86,7 @@ class KernelCount(PhotoWidget):
         kernels, k = self.kernels(), self.size
         stride = 1 if self.overlap else k
         more = [(k - side) % stride for side in (self.height, self.width)]
-        x = torch.nn.functional.pad(self._pixels(torch.float64)[None, None], (0, more[1], 0, more[0]), mode="replicate")
+        x = torch.nn.functional.pad(self._pixels()[None, None], (0, more[1], 0, more[0]), mode="replicate")
         code = torch.nn.functional.conv2d(x, kernels, stride=stride)
         once = torch.ones_like(code[:, :1]), torch.ones_like(kernels[:1])
         decode = torch.nn.functional.conv_transpose2d
@@ -94,7 +95,7 @@ class KernelCount(PhotoWidget):
 
     def share(self) -> float:
         """The share of the photograph's variance that is rebuilt."""
-        x = self._pixels(torch.float64)
+        x = self._pixels()
         return (1 - (x - self.rebuilt()).square().sum() / (x - x.mean()).square().sum()).item()
 
     def _describe(self) -> str:
@@ -110,7 +111,7 @@ class KernelCount(PhotoWidget):
         kernels = self.kernels()
         shown = min(4, len(kernels))
         axes = panels(1, 2 + shown, (8 + 1.3 * shown, 2.4), width_ratios=(2.2, 2.2, *[1] * shown))
-        plots.image(self._pixels(torch.float64), axes[0], "photograph")
+        plots.image(self._pixels(), axes[0], "photograph")
         plots.image(self.rebuilt().clamp(0, 1), axes[1], f"{len(kernels)} kernels: {self.share():.1%}")
         for n, (ax, kernel) in enumerate(zip(axes[2:], kernels, strict=False), 1):
             reach = kernel.abs().max()

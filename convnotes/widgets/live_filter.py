@@ -26,6 +26,7 @@ class LiveFilter(PhotoWidget):
     """
 
     module = "live_filter"
+    precision = torch.float64
 
     kernel = traitlets.List().tag(sync=True)
     normalise = traitlets.Bool(True).tag(sync=True)
@@ -68,9 +69,7 @@ class LiveFilter(PhotoWidget):
         """What the kernel makes of the lightness, `[H, W]`."""
         kernel = self.taps()
         padding = [side // 2 for side in kernel.shape]
-        y = torch.nn.functional.conv2d(self._pixels(torch.float64)[None, None], kernel[None, None], padding=padding)[
-            0, 0
-        ]
+        y = torch.nn.functional.conv2d(self._pixels()[None, None], kernel[None, None], padding=padding)[0, 0]
         return y.abs() if self.absolute else y
 
     def spectrum(self, n: int = 64) -> torch.Tensor:
@@ -89,7 +88,7 @@ class LiveFilter(PhotoWidget):
     def _picture(self) -> bytes:
         axes = panels(1, 4, (11, 2.9), width_ratios=(1, 1.5, 1.7, 1.2))
         plots.kernel(torch.tensor(self.kernel), axes[0], "kernel")
-        plots.image(self._pixels(torch.float64), axes[1], "input")
+        plots.image(self._pixels(), axes[1], "input")
         plots.signed(self.output(), axes[2], "output")
         gains = self.spectrum()
         logarithm = torch.log10((gains / gains.max().clamp(min=1e-12)).clamp(min=1e-2))

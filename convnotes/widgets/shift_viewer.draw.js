@@ -65,7 +65,9 @@ export function pad({ name, label, get, set }) {
   });
   function refresh() {
     const [dy, dx] = get();
-    const words = `${label} reads ${dy || dx ? `row ${format(dy)}, column ${format(dx)} from its place` : "its own place"}`;
+    const read =
+      dy || dx ? `row ${format(dy)}, column ${format(dx)} from its place` : "its own place";
+    const words = `${label} reads ${read}`;
     const drawing = sparse(oneHot([dy, dx]), words, unit);
     drawing.append(...arrow([dy, dx], unit));
     el.replaceChildren(drawing);

@@ -22,6 +22,7 @@ class TemplateMatch(PhotoWidget):
     """
 
     module = "template_match"
+    precision = torch.float64
 
     start = traitlets.List().tag(sync=True)
     place = traitlets.List().tag(sync=True)
@@ -59,7 +60,7 @@ class TemplateMatch(PhotoWidget):
 
     def responses(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(inner product, negative L1 distance) of the template with every patch: `[H−size+1, W−size+1]` each."""
-        pixels = self._pixels(torch.float64)
+        pixels = self._pixels()
         row, column = self.corner()
         template = pixels[row : row + self.size, column : column + self.size].reshape(-1, 1)
         patches = torch.nn.functional.unfold((pixels + self.light)[None, None], self.size)[0]
@@ -89,7 +90,7 @@ class TemplateMatch(PhotoWidget):
     def _picture(self) -> bytes:
         from matplotlib.patches import Rectangle
 
-        pixels = self._pixels(torch.float64).numpy()
+        pixels = self._pixels().numpy()
         row, column = self.corner()
         axes = panels(1, 3, (9.6, 2.5))
         plots.image(np.clip(pixels + self.light, 0, 1), axes[0], "the template's place")
