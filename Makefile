@@ -5,6 +5,7 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 NOX    := $(VENV)/bin/nox
 HTML   := _build/html
+BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
 .PHONY: help book test serve notebooks bench matrix lint clean
@@ -53,7 +54,13 @@ matrix: $(NOX)  ## test the package on the oldest and the newest Python, torch a
 
 lint: $(READY)  ## check the style of the code, and its types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+	@if ! command -v npm >/dev/null; then echo "No npm here: JavaScript and CSS are not checked."; \
+	elif ! $(MAKE) --silent --no-print-directory $(BIOME) 2>/dev/null; then echo "npm could not install biome: JavaScript and CSS are not checked."; \
+	else $(BIOME) check --error-on-warnings; fi
+
+$(BIOME): package-lock.json
+	@npm ci --silent --no-audit --no-fund && touch $@
 
 clean:  ## remove what was built (not .venv)
-	@rm -rf _build dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@rm -rf _build node_modules dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@echo "Removed what was built; 'rm -r $(VENV)' removes the environment too."

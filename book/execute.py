@@ -93,7 +93,10 @@ def renew_widgets(path: Path) -> None:
         kind = getattr(
             widgets, record["state"]["_anywidget_id"].rsplit(".", 1)[1]
         )
-        record["state"] |= {"_esm": source(kind.module), "_css": style()}
+        record["state"] |= {
+            "_esm": source(kind.module),
+            "_css": style(kind.module),
+        }
     nbformat.write(notebook, path)
 
 

@@ -1,5 +1,6 @@
 """The files that set an environment up agree with each other."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -85,6 +86,16 @@ def test_make_says_what_it_can_make_and_refuses_an_old_python(tmp_path):
     assert "needs Python 3.10 or newer" in refused.stdout
     assert "3.8.1" in refused.stdout
     assert not (tmp_path / "none").exists()
+
+
+def test_the_linter_of_javascript_is_pinned_and_its_lock_file_names_no_address():
+    wanted = json.loads((ROOT / "package.json").read_text())
+    assert wanted["private"] is True
+    locked = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    for name, version in wanted["devDependencies"].items():
+        assert re.fullmatch(r"\d+\.\d+\.\d+", version), f"{name} is not pinned exactly"
+        assert locked[f"node_modules/{name}"]["version"] == version
+    assert not any("resolved" in package for package in locked.values())
 
 
 def test_no_file_names_a_registry_or_a_path_of_somebody_s_machine():

@@ -70,9 +70,7 @@ def active_conv2d(
 
 
 def _check(input: Tensor, weight: Tensor, positions: Tensor, bias: Tensor | None) -> None:
-    given = {"weight": weight, "positions": positions}
-    if bias is not None:
-        given["bias"] = bias
+    given = {"weight": weight, "positions": positions, **({} if bias is None else {"bias": bias})}
     for name, tensor in given.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"active_conv2d needs a tensor as {name}, got {type(tensor).__name__}")

@@ -1,7 +1,15 @@
 """Widgets that live in Jupyter and, with the state stored in a notebook, in a static page without a kernel.
 
-Each is one idea: `name.py` holds the state, `name.js` computes and draws; `kit.js` and `kit.css` are what all of them
-share. Needs pip install "convnotes[viz]".
+Each is one idea in a few files of one name:
+
+    name.py           the state, its checks, and a picture and words for where no script runs
+    name.compute.js   what is computed, as pure functions that the tests run in node
+    name.draw.js      drawings that are worth a file of their own (not every widget has some)
+    name.js           the controls, and what changes with them
+    name.css          the widget's own style, if the kit's is not enough
+
+`kit/` is what all of them share: numbers, elements, the frame, controls and pictures. `base.py` joins the files into
+the one module and the one style sheet that a notebook stores. Needs pip install "convnotes[viz]".
 """
 
 import importlib

@@ -9,14 +9,15 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget, photograph_bytes
+from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.checks import photograph
 
 REACH = 3  # pixels on every side, as the layer's default max_reach
 # The picture and its relief: the weights add to 1, and nine pixels are touched, no more than by a 3×3 kernel.
 RELIEF = ([1, 1, -1], [[0, 0], [0.75, 1.5], [-0.75, -1.5]])
 
 
-class ActiveSynapses(Widget):
+class ActiveSynapses(PhotoWidget):
     """A photograph `[3, H, W]` with values in [0, 1], filtered by synapses that lie between its pixels.
 
     `weights` holds the weight of each synapse, `positions` its (y, x) in pixels, within 3 on every side and the first
@@ -26,17 +27,13 @@ class ActiveSynapses(Widget):
 
     module = "active_synapses"
 
-    image = traitlets.Bytes().tag(sync=True)
-    height = traitlets.Int().tag(sync=True)
-    width = traitlets.Int().tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
     weights: traitlets.List[float] = traitlets.List().tag(sync=True)
     positions: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
     bias = traitlets.Float(0.0).tag(sync=True)
     chosen = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        data, height, width = photograph_bytes(image, "ActiveSynapses")
+        pixels = photograph(image, "ActiveSynapses")
         start: dict[str, Any] = {"weights": RELIEF[0], "positions": RELIEF[1]} | state
         if len(start["weights"]) != len(start["positions"]):
             raise ValueError(
@@ -44,7 +41,7 @@ class ActiveSynapses(Widget):
                 f"{len(start['positions'])}"
             )
         start.setdefault("chosen", 1 if len(start["weights"]) > 1 else 0)
-        super().__init__(image=data, height=height, width=width, alt=alt, **start)
+        super().__init__(pixels, alt, **start)
 
     @traitlets.validate("weights", "positions")
     def _check_numbers(self, proposal: Any) -> list[Any]:
@@ -81,10 +78,6 @@ class ActiveSynapses(Widget):
         kernel = self.kernel().float()[None, None]
         return torch.nn.functional.conv2d(self._pixels()[:, None], kernel, padding=REACH)[:, 0] + self.bias
 
-    def _pixels(self) -> torch.Tensor:
-        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
-        return data.view(3, self.height, self.width) / 255
-
     def _describe(self) -> str:
         return f"image 3×{self.height}×{self.width}, {len(self.weights)} synapses"
 
@@ -95,14 +88,10 @@ class ActiveSynapses(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
-        with plots.style():
-            figure = Figure(figsize=(10, 3.7), layout="constrained")
-            panels = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
-        grid = plots.kernel(self.kernel().round(decimals=2), panels[0], "kernel and synapses")
+        axes = panels(1, 3, (10, 3.7), width_ratios=(1.25, 1, 1))
+        grid = plots.kernel(self.kernel().round(decimals=2), axes[0], "kernel and synapses")
         y, x = np.array(self.positions).T + REACH
         grid.plot(x, y, "o", ms=16, mfc="none", mec=plots.INK["light"]["accent"], mew=2)
-        plots.image(self._pixels(), panels[1], "input")
-        plots.image(self.output().clamp(0, 1), panels[2], "output")
-        return plots.save(panels[0])
+        plots.image(self._pixels(), axes[1], "input")
+        plots.image(self.output().clamp(0, 1), axes[2], "output")
+        return plots.save(axes[0])

@@ -10,7 +10,8 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.checks import as_array, position
 
 
 class AttentionViewer(Widget):
@@ -85,10 +86,7 @@ class AttentionViewer(Widget):
 
     @traitlets.validate("probe")
     def _check_probe(self, proposal: Any) -> list[int]:
-        place = list(proposal["value"])
-        if len(place) != 2 or not (0 <= place[0] < self.rows and 0 <= place[1] < self.columns):
-            raise ValueError(f"probe must be a row and a column inside {self.rows}×{self.columns}, got {place!r}")
-        return place
+        return position("probe", proposal["value"], self.rows, self.columns)
 
     def weights(self) -> torch.Tensor:
         """What the marked place attends to: `[rows, columns]`, sum 1, in float64."""
@@ -120,13 +118,10 @@ class AttentionViewer(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
         shape = (len(self.captions), self.channels, self.height, self.width)
         pixels = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).view(shape)[self.picture] / 255
         tall = 6 * self.height / self.width
-        with plots.style():
-            top, bottom = Figure(figsize=(7, 2 * tall + 1), layout="constrained").subplots(2, 1)
+        top, bottom = panels(2, 1, (7, 2 * tall + 1))
         row, column = self.probe
         plots.image(pixels, top, self.captions[self.picture])
         side = self.height / self.rows
@@ -136,7 +131,7 @@ class AttentionViewer(Widget):
 
 
 def _array(value: Any, name: str) -> np.ndarray:
-    array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    array = as_array(value)
     if array.ndim != 4 or not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite floats of four dimensions, got {array.dtype} {array.shape}")
     return array

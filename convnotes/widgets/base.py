@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
 import torch
+import traitlets
 
+from convnotes import plots
 from convnotes.checks import naming_extras
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("kit/numbers", "kit/dom", "kit/frame", "kit/controls", "kit/pictures")
+_STYLES = ("kit/frame", "kit/controls", "kit/pictures")
+_IMPORT = re.compile(r'^import [^;]+ from "\.[^"]*";\n', re.MULTILINE)
 
 
 class Widget(anywidget.AnyWidget):
-    """An anywidget whose module is `kit.js` followed by the class's own `<module>.js`.
+    """An anywidget whose ES module and style sheet are the kit's files followed by its own.
 
-    A subclass names its module as `module`, gives a short text by `_describe` (its `repr`), a text for those who do
-    not see it by `_alt`, and a picture of its present state by `_picture`.
+    A subclass names its files by `module`: `<module>.compute.js` computes, `<module>.draw.js` draws what is large,
+    `<module>.js` puts them together, `<module>.css` styles; only `<module>.js` must exist. It gives a short text by
+    `_describe` (its `repr`), a text for readers who do not see it by `_alt`, and a picture of its present state by
+    `_picture`.
     """
 
     module: str = ""
 
     def __init_subclass__(cls, **kw: Any) -> None:
-        if "module" in cls.__dict__:  # traitlets makes subclasses of its own at run time
+        if cls.__dict__.get("module"):  # traitlets makes subclasses of its own at run time
             cls._esm = source(cls.module)
-            cls._css = style()
+            cls._css = style(cls.module)
         super().__init_subclass__(**kw)
 
     def _describe(self) -> str:
@@ -56,22 +64,47 @@ class Widget(anywidget.AnyWidget):
         return data, metadata
 
 
+class PhotoWidget(Widget):
+    """A widget with one picture, whose pixels travel as bytes: `[3, H, W]` of 0 to 255, or `[H, W]` in grey.
+
+    `precision` is what Python computes with.
+    """
+
+    precision: torch.dtype = torch.float32
+
+    image = traitlets.Bytes().tag(sync=True)
+    height = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, pixels: np.ndarray, alt: str, **state: Any) -> None:
+        height, width = pixels.shape[-2:]
+        super().__init__(image=pixels.tobytes(), height=height, width=width, alt=alt, **state)
+
+    def _pixels(self) -> torch.Tensor:
+        """The pixels in [0, 1], `[3, H, W]` or `[H, W]`."""
+        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
+        return data.view(-1, self.height, self.width).squeeze(0).to(self.precision) / 255
+
+
+def panels(rows: int, columns: int, size: tuple[float, float], **options: Any) -> Any:
+    """Axes of a new figure in the look of the book."""
+    with naming_extras():
+        from matplotlib.figure import Figure
+    with plots.style():
+        return Figure(figsize=size, layout="constrained").subplots(rows, columns, **options)
+
+
 def source(module: str) -> str:
-    """The ES module of a widget: the kit, then its own file."""
-    return "\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("kit", module))
+    """The ES module of a widget as one text, as a notebook stores it; the imports between its files are left out."""
+    return _IMPORT.sub("", _joined([*_SCRIPTS, f"{module}.compute", f"{module}.draw", module], "js"))
 
 
-def style() -> str:
-    """The style sheet of all widgets."""
-    return (_HERE / "kit.css").read_text(encoding="utf-8")
+def style(module: str) -> str:
+    """The style sheet of a widget: the kit's, then its own."""
+    return _joined([*_STYLES, module], "css")
 
 
-def photograph_bytes(image: Any, widget: str) -> tuple[bytes, int, int]:
-    """A float photograph `[3, H, W]` in [0, 1] as bytes of 0 to 255, its height and its width; `ValueError` else."""
-    pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
-    if pixels.ndim != 3 or pixels.shape[0] != 3 or not np.issubdtype(pixels.dtype, np.floating):
-        raise ValueError(f"{widget} needs a float photograph [3, H, W], got {pixels.dtype} {pixels.shape}")
-    if not (pixels.min() >= 0 and pixels.max() <= 1):
-        raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
-    height, width = pixels.shape[1:]
-    return np.round(pixels * 255).astype(np.uint8).tobytes(), height, width
+def _joined(names: list[str], suffix: str) -> str:
+    paths = [_HERE / f"{name}.{suffix}" for name in names]
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.exists())

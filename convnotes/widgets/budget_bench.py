@@ -8,6 +8,7 @@ import traitlets
 
 from convnotes import plots
 from convnotes.widgets.base import Widget
+from convnotes.widgets.checks import one_of
 
 # A design is a row of kernels, then branches side by side whose outputs are joined. A kernel is
 # [height, width, input channels, output channels, groups] in letters: C and O channels in and out, k the size,
@@ -79,28 +80,28 @@ class BudgetBench(Widget):
 
     @traitlets.validate("in_channels", "out_channels")
     def _check_channels(self, proposal: Any) -> int:
-        return _one_of(proposal, range(32, 513, 32), "a multiple of 32 from 32 to 512")
+        return one_of(proposal["trait"].name, proposal["value"], range(32, 513, 32), "a multiple of 32 from 32 to 512")
 
     @traitlets.validate("kernel_size")
     def _check_kernel_size(self, proposal: Any) -> int:
-        return _one_of(proposal, range(1, 10, 2), "odd, from 1 to 9")
+        return one_of(proposal["trait"].name, proposal["value"], range(1, 10, 2), "odd, from 1 to 9")
 
     @traitlets.validate("groups")
     def _check_groups(self, proposal: Any) -> int:
-        return _one_of(proposal, (1, 2, 4, 8, 16, 32), "a power of two from 1 to 32")
+        return one_of(proposal["trait"].name, proposal["value"], (1, 2, 4, 8, 16, 32), "a power of two from 1 to 32")
 
     @traitlets.validate("squeeze")
     def _check_squeeze(self, proposal: Any) -> int:
-        return _one_of(proposal, (1, 2, 4, 8, 16), "a power of two from 1 to 16")
+        return one_of(proposal["trait"].name, proposal["value"], (1, 2, 4, 8, 16), "a power of two from 1 to 16")
 
     @traitlets.validate("side")
     def _check_side(self, proposal: Any) -> int:
-        return _one_of(proposal, range(7, 57, 7), "a multiple of 7 from 7 to 56")
+        return one_of(proposal["trait"].name, proposal["value"], range(7, 57, 7), "a multiple of 7 from 7 to 56")
 
     @traitlets.validate("highlight")
     def _check_highlight(self, proposal: Any) -> str:
         names = [design["name"] for design in self.designs]
-        return _one_of(proposal, names, f"one of {', '.join(names)}")
+        return one_of(proposal["trait"].name, proposal["value"], names)
 
     def parameters(self) -> dict[str, int]:
         """The weights of every design that is shown, by name."""
@@ -140,10 +141,3 @@ class BudgetBench(Widget):
         k = self.kernel_size
         title = f"one layer, {self.in_channels} → {self.out_channels} channels, kernel {k}×{k}"
         return plots.save(plots.bars(self.parameters(), title=title, label="parameters (weights)"))
-
-
-def _one_of(proposal: Any, allowed: Any, words: str) -> Any:
-    value = proposal["value"]
-    if value not in allowed:
-        raise ValueError(f"{proposal['trait'].name} must be {words}, got {value!r}")
-    return value

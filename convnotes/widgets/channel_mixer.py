@@ -9,13 +9,14 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget, photograph_bytes
+from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.checks import photograph, position
 
 # Lightness, red against green, yellow against blue; the bias puts the zero of the last two in the middle of the scale.
 OPPONENT = ([[1 / 3, 1 / 3, 1 / 3], [0.5, -0.5, 0], [0.25, 0.25, -0.5]], [0, 0.5, 0.5])
 
 
-class ChannelMixer(Widget):
+class ChannelMixer(PhotoWidget):
     """A photograph `[3, H, W]` with values in [0, 1], a 1×1 kernel from its 3 channels to 1 to 4, and what comes out.
 
     `weight` holds a row of three numbers for each output, `bias` one number; `scramble` permutes the places, `probe` is
@@ -24,19 +25,16 @@ class ChannelMixer(Widget):
 
     module = "channel_mixer"
 
-    image = traitlets.Bytes().tag(sync=True)
-    height = traitlets.Int().tag(sync=True)
-    width = traitlets.Int().tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
     weight: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
     bias: traitlets.List[float] = traitlets.List().tag(sync=True)
     scramble = traitlets.Bool(False).tag(sync=True)
     probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        data, height, width = photograph_bytes(image, "ChannelMixer")
+        pixels = photograph(image, "ChannelMixer")
+        height, width = pixels.shape[1:]
         start = {"weight": OPPONENT[0], "bias": OPPONENT[1], "probe": [height // 2, width // 2]} | state
-        super().__init__(image=data, height=height, width=width, alt=alt, **start)
+        super().__init__(pixels, alt, **start)
 
     @traitlets.validate("weight")
     def _check_weight(self, proposal: Any) -> list[list[float]]:
@@ -58,16 +56,12 @@ class ChannelMixer(Widget):
 
     @traitlets.validate("probe")
     def _check_probe(self, proposal: Any) -> list[int]:
-        place = list(proposal["value"])
-        if len(place) != 2 or not (0 <= place[0] < self.height and 0 <= place[1] < self.width):
-            raise ValueError(f"probe must be a row and a column inside {self.height}×{self.width}, got {place!r}")
-        return place
+        return position("probe", proposal["value"], self.height, self.width)
 
     def output(self) -> torch.Tensor:
         """What the kernel makes of the photograph: `[C_out, H, W]`, not scrambled."""
-        pixels = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).float() / 255
         weight, bias = torch.tensor(self.weight), torch.tensor(self.bias)
-        return torch.nn.functional.conv2d(pixels.view(1, 3, self.height, self.width), weight[:, :, None, None], bias)[0]
+        return torch.nn.functional.conv2d(self._pixels()[None], weight[:, :, None, None], bias)[0]
 
     def _describe(self) -> str:
         return f"image 3×{self.height}×{self.width}, kernel {len(self.weight)}×3"
@@ -79,13 +73,9 @@ class ChannelMixer(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
-        pixels = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).view(3, self.height, self.width) / 255
         maps = self.output().clamp(0, 1)
-        with plots.style():
-            panels = Figure(figsize=(1.5 * (1 + len(maps)), 1.4), layout="constrained").subplots(1, 1 + len(maps))
-        plots.image(pixels, panels[0], "input")
-        for number, (ax, channel) in enumerate(zip(panels[1:], maps, strict=True), 1):
+        axes = panels(1, 1 + len(maps), (1.5 * (1 + len(maps)), 1.4))
+        plots.image(self._pixels(), axes[0], "input")
+        for number, (ax, channel) in enumerate(zip(axes[1:], maps, strict=True), 1):
             plots.image(channel, ax, f"output {number}")
-        return plots.save(panels[0])
+        return plots.save(axes[0])

@@ -8,7 +8,8 @@ import numpy as np
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.checks import whole
 
 _LIMITS = {
     "size": (1, 16),
@@ -64,7 +65,7 @@ class ConvArithmetic(Widget):
     def _check_pair(self, proposal: Any) -> list[int]:
         name, values = proposal["trait"].name, list(proposal["value"])
         least, most = _LIMITS[name]
-        if len(values) != 2 or not all(_whole(v) and least <= v <= most for v in values):
+        if len(values) != 2 or not all(whole(v) and least <= v <= most for v in values):
             raise ValueError(f"{name} must be two ints from {least} to {most}, got {values!r}")
         return values
 
@@ -77,7 +78,7 @@ class ConvArithmetic(Widget):
     @traitlets.validate("probe")
     def _check_probe(self, proposal: Any) -> list[int]:
         place = list(proposal["value"])
-        if len(place) != 2 or not all(_whole(v) and v >= 0 for v in place):
+        if len(place) != 2 or not all(whole(v) and v >= 0 for v in place):
             raise ValueError(f"probe must be a row and a column, got {place!r}")
         return place
 
@@ -133,14 +134,11 @@ class ConvArithmetic(Widget):
         out = self.output_size()
         if out is None:
             return None
-        with plots.style():
-            from matplotlib.figure import Figure
-            from matplotlib.patches import Rectangle
+        from matplotlib.patches import Rectangle
 
-            widths = [self.size[1] + 1, out[1] + 1]
-            panels = Figure(figsize=(8, 4.6), layout="constrained").subplots(1, 2, width_ratios=widths)
+        axes = panels(1, 2, (8, 4.6), width_ratios=[self.size[1] + 1, out[1] + 1])
         reach = max(*self.size, *out)
-        for ax, side, (height, width) in zip(panels, ("input", "output"), (self.size, out), strict=True):
+        for ax, side, (height, width) in zip(axes, ("input", "output"), (self.size, out), strict=True):
             ax.set(title=f"{side} {height}×{width}", aspect="equal", xlim=(-0.6, width - 0.4), ylim=(reach - 0.4, -0.6))
             ax.set_axis_off()
             chosen = [tuple(np.minimum(self.probe, (height - 1, width - 1)))] if side == self.side else []
@@ -153,10 +151,6 @@ class ConvArithmetic(Widget):
                 if fine and not (self._joined(side, 0, i) and self._joined(side, 1, j)):
                     ax.plot(j, i, "x", ms=8, mew=2, color=plots.PALETTE["accent"])
             for i, j in chosen:
-                edge = plots.PALETTE["accent"]
-                ax.add_patch(Rectangle((j - 0.42, i - 0.42), 0.84, 0.84, fill=False, ec=edge, lw=4))
-        return plots.save(panels[0])
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+                frame: dict[str, Any] = {"fill": False, "ec": plots.PALETTE["accent"], "lw": 4}
+                ax.add_patch(Rectangle((j - 0.42, i - 0.42), 0.84, 0.84, **frame))
+        return plots.save(axes[0])

@@ -9,14 +9,15 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.checks import as_array, eight_bits, numbers, one_of, position
 
 STEP = 1 / 256  # pixels; offsets are stored as whole numbers of it, in two bytes each
 REACH = 8  # pixels; how far a tap is moved by hand
 SOURCES = ("learned", "grid", "outwards", "hand")
 
 
-class DeformSampler(Widget):
+class DeformSampler(PhotoWidget):
     """A grey picture `[1, H, W]` in [0, 1], and the nine taps of a deformable kernel on it, v1, one input channel.
 
     `offsets` `[18, H_out, W_out]` are what a trained layer predicts, in the order of `convnotes.deform_conv2d`.
@@ -29,10 +30,6 @@ class DeformSampler(Widget):
 
     module = "deform_sampler"
 
-    image = traitlets.Bytes().tag(sync=True)
-    height = traitlets.Int().tag(sync=True)
-    width = traitlets.Int().tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
     offsets = traitlets.Bytes().tag(sync=True)
     rows = traitlets.Int().tag(sync=True)
     columns = traitlets.Int().tag(sync=True)
@@ -47,13 +44,10 @@ class DeformSampler(Widget):
     tap = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, offsets: Any, weight: Any, alt: str = "A grey picture", **state: Any) -> None:
-        pixels, shifts, kernel = (
-            t.detach().cpu().numpy() if isinstance(t, torch.Tensor) else np.asarray(t) for t in (image, offsets, weight)
-        )
+        pixels, shifts, kernel = map(as_array, (image, offsets, weight))
         if pixels.ndim != 3 or pixels.shape[0] != 1 or not np.issubdtype(pixels.dtype, np.floating):
             raise ValueError(f"DeformSampler needs a float picture [1, H, W], got {pixels.dtype} {pixels.shape}")
-        if not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise ValueError(f"the picture's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
+        grey = eight_bits(pixels[0], "picture")
         options = {name: state.get(name, 1) for name in ("stride", "padding", "dilation")}
         stride, padding, dilation = options.values()
         if stride < 1 or padding < 0 or dilation < 1:
@@ -64,10 +58,8 @@ class DeformSampler(Widget):
         if not np.abs(shifts).max() < 2**15 * STEP:
             raise ValueError(f"offsets must be less than {2**15 * STEP:g} pixels, got up to {np.abs(shifts).max():g}")
         super().__init__(
-            image=np.round(pixels * 255).astype(np.uint8).tobytes(),
-            height=pixels.shape[1],
-            width=pixels.shape[2],
-            alt=alt,
+            grey,
+            alt,
             offsets=np.round(shifts / STEP).astype("<i2").tobytes(),
             rows=rows,
             columns=columns,
@@ -79,30 +71,19 @@ class DeformSampler(Widget):
     def _check_numbers(self, proposal: Any) -> list[Any]:
         name = proposal["trait"].name
         shape = {"weight": (3, 3), "moves": (9, 2)}[name]
-        try:
-            values = np.array(proposal["value"], float)
-        except (TypeError, ValueError):
-            raise ValueError(f"{name} must hold numbers of shape {shape}, got {proposal['value']!r}") from None
-        if values.shape != shape or not np.isfinite(values).all():
-            raise ValueError(f"{name} must hold finite numbers of shape {shape}, got {proposal['value']!r}")
+        values = numbers(name, proposal["value"], shape)
         if name == "moves" and np.abs(values).max() > REACH:
             raise ValueError(f"moves must be at most {REACH} pixels, got up to {np.abs(values).max():g}")
         return values.tolist()
 
     @traitlets.validate("place")
     def _check_place(self, proposal: Any) -> list[int]:
-        place = list(proposal["value"])
-        if len(place) != 2 or not (0 <= place[0] < self.rows and 0 <= place[1] < self.columns):
-            raise ValueError(f"place must be a row and a column inside {self.rows}×{self.columns}, got {place!r}")
-        return place
+        return position("place", proposal["value"], self.rows, self.columns)
 
     @traitlets.validate("source", "tap")
     def _check_choice(self, proposal: Any) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
-        allowed = SOURCES if name == "source" else range(9)
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}")
-        return value
+        return one_of(name, value, SOURCES if name == "source" else range(9))
 
     def offset(self) -> torch.Tensor:
         """The offsets that act, `[18, H_out, W_out]` in pixels, as `deform_conv2d` takes them."""
@@ -143,12 +124,8 @@ class DeformSampler(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
-        pixels = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).view(self.height, self.width) / 255
-        with plots.style():
-            ax = Figure(figsize=(3.2 * self.width / self.height, 3.4), layout="constrained").subplots()
-        plots.image(pixels, ax, "plain grid (squares) and taps (circles)")
+        ax = panels(1, 1, (3.2 * self.width / self.height, 3.4))
+        plots.image(self._pixels(), ax, "plain grid (squares) and taps (circles)")
         plain = (torch.tensor(self.place) * self.stride + self._taps()).T
         taps = self.places().T
         ax.plot(plain[1], plain[0], "s", ms=6, mfc="none", mec="white", mew=1.5)

@@ -10,6 +10,7 @@ import traitlets
 
 from convnotes import plots
 from convnotes.widgets.base import Widget
+from convnotes.widgets.checks import one_of
 
 AXES = {
     "macs": "multiply-adds",
@@ -58,11 +59,11 @@ class DesignExplorer(Widget):
 
     @traitlets.validate("x")
     def _check_x(self, proposal: Any) -> str:
-        return _one_of(proposal, AXES)
+        return one_of("x", proposal["value"], AXES)
 
     @traitlets.validate("gain")
     def _check_gain(self, proposal: Any) -> str:
-        return _one_of(proposal, GAINS)
+        return one_of("gain", proposal["value"], GAINS)
 
     def front(self) -> list[str]:
         """The designs at the present budget that no other beats, in order of cost."""
@@ -106,9 +107,3 @@ def _plain(row: Any) -> dict[str, Any]:
         "worst": min(accuracies),
         "operations": row.operations,
     }
-
-
-def _one_of(proposal: Any, allowed: dict[str, str]) -> str:
-    if proposal["value"] not in allowed:
-        raise ValueError(f"{proposal['trait'].name} must be one of {', '.join(allowed)}, got {proposal['value']!r}")
-    return proposal["value"]

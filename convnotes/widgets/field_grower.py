@@ -9,6 +9,7 @@ import traitlets
 
 from convnotes import plots
 from convnotes.widgets.base import Widget
+from convnotes.widgets.checks import whole
 
 GRID = [[3, 1, 2], [3, 1, 2], [3, 1, 2]]  # rates 2, 2, 2: the field is full of holes
 _LIMITS = (("kernel size", 7), ("stride", 2), ("dilation", 8))
@@ -36,7 +37,7 @@ class FieldGrower(Widget):
             raise ValueError(f"layers must be 1 to 4 of [kernel size, stride, dilation], got {layers!r}")
         for number, layer in enumerate(layers, 1):
             for value, (name, most) in zip(layer, _LIMITS, strict=True):
-                if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                if not whole(value) or not 1 <= value <= most:
                     raise ValueError(f"the {name} of layer {number} must be an int from 1 to {most}, got {value!r}")
         return [list(layer) for layer in layers]
 

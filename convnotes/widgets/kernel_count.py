@@ -10,10 +10,11 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget, photograph_bytes
+from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.checks import one_of, photograph
 
 
-class KernelCount(Widget):
+class KernelCount(PhotoWidget):
     """The lightness (mean of the channels) of a photograph `[3, H, W]` with values in [0, 1], encoded by `count`
     kernels of `size`×`size` and decoded by the same kernels.
 
@@ -24,11 +25,8 @@ class KernelCount(Widget):
     """
 
     module = "kernel_count"
+    precision = torch.float64
 
-    image = traitlets.Bytes().tag(sync=True)
-    height = traitlets.Int().tag(sync=True)
-    width = traitlets.Int().tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
     sizes: traitlets.List[int] = traitlets.List().tag(sync=True)
     components = traitlets.Bytes().tag(sync=True)
     powers = traitlets.Bytes().tag(sync=True)
@@ -47,17 +45,15 @@ class KernelCount(Widget):
         alt: str = "A photograph",
         **state: Any,
     ) -> None:
-        data, height, width = photograph_bytes(image, "KernelCount")
+        colours = photograph(image, "KernelCount")
+        height, width = colours.shape[1:]
         if not sizes or any(not 2 <= k <= min(7, height, width) for k in sizes):
             raise ValueError(f"sizes must lie between 2 and 7 and inside {height}×{width} pixels, got {sizes!r}")
-        colours = torch.frombuffer(bytearray(data), dtype=torch.uint8).view(3, height, width).double()
-        grey = colours.mean(0).round()
+        grey = torch.from_numpy(colours).double().mean(0).round()
         found = [patch_components(grey / 255, k) for k in sizes]
         super().__init__(
-            image=grey.to(torch.uint8).numpy().tobytes(),
-            height=height,
-            width=width,
-            alt=alt,
+            grey.to(torch.uint8).numpy(),
+            alt,
             sizes=list(sizes),
             components=b"".join(kernels.numpy().astype("<f4").tobytes() for kernels, _ in found),
             powers=b"".join(powers.numpy().astype("<f4").tobytes() for _, powers in found),
@@ -69,9 +65,7 @@ class KernelCount(Widget):
 
     @traitlets.validate("size")
     def _check_size(self, proposal: Any) -> int:
-        if proposal["value"] not in self.sizes:
-            raise ValueError(f"size must be one of {self.sizes}, got {proposal['value']}")
-        return proposal["value"]
+        return one_of("size", proposal["value"], self.sizes, f"one of {self.sizes}")
 
     @traitlets.validate("count", "shown")
     def _check_number(self, proposal: Any) -> int:
@@ -104,10 +98,6 @@ class KernelCount(Widget):
         x = self._pixels()
         return (1 - (x - self.rebuilt()).square().sum() / (x - x.mean()).square().sum()).item()
 
-    def _pixels(self) -> torch.Tensor:
-        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
-        return data.view(self.height, self.width).double() / 255
-
     def _describe(self) -> str:
         return f"image {self.height}×{self.width}, {len(self.kernels())} kernels of {self.size}×{self.size}"
 
@@ -118,21 +108,16 @@ class KernelCount(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
         kernels = self.kernels()
         shown = min(4, len(kernels))
-        with plots.style():
-            panels = Figure(figsize=(8 + 1.3 * shown, 2.4), layout="constrained").subplots(
-                1, 2 + shown, width_ratios=(2.2, 2.2, *[1] * shown)
-            )
-        plots.image(self._pixels(), panels[0], "photograph")
-        plots.image(self.rebuilt().clamp(0, 1), panels[1], f"{len(kernels)} kernels: {self.share():.1%}")
-        for n, (ax, kernel) in enumerate(zip(panels[2:], kernels, strict=False), 1):
+        axes = panels(1, 2 + shown, (8 + 1.3 * shown, 2.4), width_ratios=(2.2, 2.2, *[1] * shown))
+        plots.image(self._pixels(), axes[0], "photograph")
+        plots.image(self.rebuilt().clamp(0, 1), axes[1], f"{len(kernels)} kernels: {self.share():.1%}")
+        for n, (ax, kernel) in enumerate(zip(axes[2:], kernels, strict=False), 1):
             reach = kernel.abs().max()
             ax.imshow(kernel[0].numpy(), cmap="gray", vmin=-reach, vmax=reach)
             ax.set(title=f"kernel {n}", xticks=[], yticks=[])
-        return plots.save(panels[0])
+        return plots.save(axes[0])
 
 
 def patch_components(image: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:

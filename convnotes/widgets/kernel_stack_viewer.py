@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, panels
 
 BOX = [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
 MOST = 5
@@ -72,13 +72,10 @@ class KernelStackViewer(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
         whole, n = self.composed(), len(self.kernels)
-        with plots.style():
-            figure = Figure(figsize=(1.5 * n + 0.55 * len(whole) + 0.6, 0.55 * len(whole) + 0.6), layout="constrained")
-            panels = figure.subplots(1, n + 1, width_ratios=[3] * n + [len(whole)])
+        size = (1.5 * n + 0.55 * len(whole) + 0.6, 0.55 * len(whole) + 0.6)
+        axes = panels(1, n + 1, size, width_ratios=[3] * n + [len(whole)])
         for number, kernel in enumerate(self.kernels):
-            plots.kernel(kernel, panels[number], f"layer {number + 1}")
-        plots.kernel(whole, panels[n], f"composed, {len(whole)}×{len(whole)}")
-        return plots.save(panels[n])
+            plots.kernel(kernel, axes[number], f"layer {number + 1}")
+        plots.kernel(whole, axes[n], f"composed, {len(whole)}×{len(whole)}")
+        return plots.save(axes[n])

@@ -9,14 +9,15 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget, photograph_bytes
+from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.checks import photograph, position
 
 SOBEL_X = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
 _LIGHTNESS = torch.tensor([0.299, 0.587, 0.114])
 _MOST = 99  # a tap's largest size
 
 
-class LiveFilter(Widget):
+class LiveFilter(PhotoWidget):
     """The lightness of a photograph `[3, H, W]` with values in [0, 1], filtered by a kernel with zero padding.
 
     `kernel` holds 1, 3, 5 or 7 rows of 1, 3, 5 or 7 taps. `normalise` divides them by the sum of their sizes,
@@ -25,11 +26,8 @@ class LiveFilter(Widget):
     """
 
     module = "live_filter"
+    precision = torch.float64
 
-    image = traitlets.Bytes().tag(sync=True)
-    height = traitlets.Int().tag(sync=True)
-    width = traitlets.Int().tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
     kernel: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
     normalise = traitlets.Bool(True).tag(sync=True)
     absolute = traitlets.Bool(False).tag(sync=True)
@@ -37,12 +35,12 @@ class LiveFilter(Widget):
     probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        data, height, width = photograph_bytes(image, "LiveFilter")
-        colours = torch.frombuffer(bytearray(data), dtype=torch.uint8).view(3, -1).float()
-        grey = (_LIGHTNESS @ colours).round().to(torch.uint8)
+        colours = photograph(image, "LiveFilter")
+        height, width = colours.shape[1:]
+        grey = (_LIGHTNESS @ torch.from_numpy(colours).view(3, -1).float()).round().to(torch.uint8)
         place = state.pop("probe", [height // 2, width // 2])
         start = {"kernel": SOBEL_X, "start": list(place), "probe": list(place)} | state
-        super().__init__(image=bytes(grey.tolist()), height=height, width=width, alt=alt, **start)
+        super().__init__(grey.view(height, width).numpy(), alt, **start)
 
     @traitlets.validate("kernel")
     def _check_kernel(self, proposal: Any) -> list[list[float]]:
@@ -59,10 +57,7 @@ class LiveFilter(Widget):
 
     @traitlets.validate("start", "probe")
     def _check_place(self, proposal: Any) -> list[int]:
-        place = list(proposal["value"])
-        if len(place) != 2 or not (0 <= place[0] < self.height and 0 <= place[1] < self.width):
-            raise ValueError(f"probe must be a row and a column inside {self.height}×{self.width}, got {place!r}")
-        return place
+        return position("probe", proposal["value"], self.height, self.width)
 
     def taps(self) -> torch.Tensor:
         """The kernel that is used, `[KH, KW]`, normalised where that is asked for."""
@@ -81,10 +76,6 @@ class LiveFilter(Widget):
         """The size of ŵ at n×n frequencies from −1/2 to 1/2 cycles a pixel, `[n, n]`; 0 lies at n/2."""
         return torch.fft.fftshift(torch.fft.fft2(self.taps(), s=(n, n)).abs())
 
-    def _pixels(self) -> torch.Tensor:
-        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
-        return data.view(self.height, self.width).double() / 255
-
     def _describe(self) -> str:
         return f"image {self.height}×{self.width}, kernel {len(self.kernel)}×{len(self.kernel[0])}"
 
@@ -95,14 +86,11 @@ class LiveFilter(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
-        with plots.style():
-            panels = Figure(figsize=(11, 2.9), layout="constrained").subplots(1, 4, width_ratios=(1, 1.5, 1.7, 1.2))
-        plots.kernel(torch.tensor(self.kernel), panels[0], "kernel")
-        plots.image(self._pixels(), panels[1], "input")
-        plots.signed(self.output(), panels[2], "output")
+        axes = panels(1, 4, (11, 2.9), width_ratios=(1, 1.5, 1.7, 1.2))
+        plots.kernel(torch.tensor(self.kernel), axes[0], "kernel")
+        plots.image(self._pixels(), axes[1], "input")
+        plots.signed(self.output(), axes[2], "output")
         gains = self.spectrum()
         logarithm = torch.log10((gains / gains.max().clamp(min=1e-12)).clamp(min=1e-2))
-        plots.heat(logarithm, panels[3], "spectrum", label="log₁₀ of |ŵ| / largest")
-        return plots.save(panels[0])
+        plots.heat(logarithm, axes[3], "spectrum", label="log₁₀ of |ŵ| / largest")
+        return plots.save(axes[0])

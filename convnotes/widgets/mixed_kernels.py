@@ -9,7 +9,8 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.checks import as_array, eight_bits, odd, position, whole
 
 SIZES = (3, 5, 7)
 WINDOW = 33  # pixels of the enlarged picture that are shown, its middle
@@ -18,7 +19,7 @@ MOST = 4  # parts of one size
 
 
 def centre_surround(size: int) -> torch.Tensor:
-    """The mean of the inner (k − 2)×(k − 2) taps less the mean of the ring around them, as a kernel `[k, k]`."""
+    """The mean of the inner (k − 2)×(k − 2) taps minus the mean of the ring around them, as a kernel `[k, k]`."""
     kernel = torch.full((size, size), -1 / (4 * (size - 1)), dtype=torch.float64)
     kernel[1:-1, 1:-1] = 1 / (size - 2) ** 2
     return kernel
@@ -45,37 +46,30 @@ class MixedKernels(Widget):
     depthwise = traitlets.Bool(True).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", channels: int = 24, **state: Any) -> None:
-        pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+        pixels = as_array(image)
         square = pixels.ndim == 2 and pixels.shape[0] == pixels.shape[1] and pixels.shape[0] % 2
         if not square or not np.issubdtype(pixels.dtype, np.floating):
             raise ValueError(
                 f"MixedKernels needs a square float photograph [S, S], S odd, got {pixels.dtype} {pixels.shape}"
             )
-        if not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
+        data = eight_bits(pixels).tobytes()
         if channels < len(SIZES) * MOST:
             raise ValueError(f"channels must be {len(SIZES) * MOST} at least, one for each part, got {channels}")
         start = {"side": WINDOW, "probe": [WINDOW // 2, WINDOW // 2], "parts": [1, 1, 1], "depthwise": True} | state
-        data = np.round(pixels * 255).astype(np.uint8).tobytes()
         super().__init__(image=data, size=len(pixels), alt=alt, channels=channels, first=start, **start)
 
     @traitlets.validate("side")
     def _check_side(self, proposal: Any) -> int:
-        if not WINDOW <= proposal["value"] <= LARGEST or proposal["value"] % 2 == 0:
-            raise ValueError(f"side must be odd and {WINDOW} to {LARGEST}, got {proposal['value']}")
-        return proposal["value"]
+        return odd("side", proposal["value"], WINDOW, LARGEST)
 
     @traitlets.validate("probe")
     def _check_probe(self, proposal: Any) -> list[int]:
-        place = list(proposal["value"])
-        if len(place) != 2 or any(not isinstance(n, int) or not 0 <= n < WINDOW for n in place):
-            raise ValueError(f"probe must be a row and a column inside {WINDOW}×{WINDOW}, got {place!r}")
-        return place
+        return position("probe", proposal["value"], WINDOW, WINDOW)
 
     @traitlets.validate("parts")
     def _check_parts(self, proposal: Any) -> list[int]:
         parts = list(proposal["value"])
-        counts = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= MOST for n in parts)
+        counts = all(whole(n) and 0 <= n <= MOST for n in parts)
         if len(parts) != len(SIZES) or not counts or not any(parts):
             raise ValueError(f"parts must hold three ints from 0 to {MOST}, not all 0, got {parts!r}")
         return parts
@@ -119,20 +113,18 @@ class MixedKernels(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
 
         (row, column), best = self.probe, self.strongest()
-        with plots.style():
-            panels = Figure(figsize=(9.6, 2.7), layout="constrained").subplots(1, 4)
-        plots.image(self.window(), panels[0], "picture")
+        axes = panels(1, 4, (9.6, 2.7))
+        plots.image(self.window(), axes[0], "picture")
         corner = (column - best / 2, row - best / 2)
-        panels[0].add_patch(Rectangle(corner, best, best, fill=False, ec=plots.PALETTE["input"], lw=2.5))
+        axes[0].add_patch(Rectangle(corner, best, best, fill=False, ec=plots.PALETTE["input"], lw=2.5))
         maps = self.responses()
-        for ax, size, values in zip(panels[1:], SIZES, maps, strict=True):
+        for ax, size, values in zip(axes[1:], SIZES, maps, strict=True):
             reach = maps.abs().max().item()
             ax.imshow(values.numpy(), cmap="gray", vmin=-reach, vmax=reach)
             at = plots.number(round(values[row, column].item(), 3))
             ax.set(title=f"{size}×{size}: {at}{' (strongest)' if size == best else ''}", xticks=[], yticks=[])
             ax.plot(column, row, "o", ms=11, mfc="none", mec=plots.PALETTE["accent"], mew=2.5)
-        return plots.save(panels[0])
+        return plots.save(axes[0])

@@ -1,42 +1,64 @@
 // Questions with options: choosing one shows at once whether it is right, and why.
 
-export function verdict(question, chosen) {
-  if (chosen < 0) return { right: false, text: "" };
-  const right = chosen === question.answer;
-  const first = right ? "✓ Right." : `✗ Not so: the answer is “${question.options[question.answer]}”.`;
-  return { right, text: `${first} ${question.why}` };
-}
+import { h, KEYS, prose } from "./kit/dom.js";
+import { change, follow, frame } from "./kit/frame.js";
+import { score, verdict } from "./quiz.compute.js";
 
-export function score(questions, chosen) {
-  const answered = chosen.filter((c) => c >= 0).length, right = questions.filter((q, n) => chosen[n] === q.answer).length;
-  return answered ? `${right} of ${questions.length} right, ${answered} answered` : `${questions.length} questions`;
-}
-
-let count = 0;  // names of radio groups must differ between two quizzes, and two views of one
+let quizzes = 0; // names of radio groups must differ between two quizzes, and two views of one
 
 function render({ model, el }) {
-  const questions = model.get("questions"), group = `cn-quiz-${count++}`;
-  const ui = frame({ el, model, name: "quiz", label: "Quiz", prompt: "Choose an answer; the reason appears below it.",
-    initial: { chosen: questions.map(() => -1) } });
+  const questions = model.get("questions");
+  const group = `cn-quiz-${quizzes++}`;
+  const ui = frame({
+    el,
+    model,
+    name: "quiz",
+    label: "Quiz",
+    prompt: "Choose an answer; the reason appears below it.",
+    initial: { chosen: questions.map(() => -1) },
+  });
   const blocks = questions.map((question, n) => {
-    const inputs = question.options.map((_, k) => h("input", { type: "radio", name: `${group}-${n}`, value: k, data: { control: `question-${n}` }, ...KEYS,
-      on: { change: () => change(model, { chosen: model.get("chosen").map((c, m) => (m === n ? k : c)) }) } }));
+    const inputs = question.options.map((_, k) =>
+      h("input", {
+        type: "radio",
+        name: `${group}-${n}`,
+        value: k,
+        data: { control: `question-${n}` },
+        ...KEYS,
+        on: { change: () => change(model, { chosen: model.get("chosen").with(n, k) }) },
+      }),
+    );
     const why = h("p", { className: "cn-why", data: { shown: `why-${n}` }, "aria-live": "polite" });
-    const el = h("fieldset", { className: "cn-question" }, h("legend", {}, `${n + 1}. `, prose(question.question)),
-      question.options.map((text, k) => h("label", { className: "cn-option" }, inputs[k], h("span", {}, prose(text)))), why);
+    const el = h(
+      "fieldset",
+      { className: "cn-question" },
+      h("legend", {}, `${n + 1}. `, ...prose(question.question)),
+      question.options.map((text, k) =>
+        h("label", { className: "cn-option" }, inputs[k], h("span", {}, prose(text))),
+      ),
+      why,
+    );
     return { el, inputs, why };
   });
   const total = h("span", { className: "cn-small", data: { shown: "score" } });
-  ui.root.querySelector(".cn-body").replaceChildren(h("div", { className: "cn-wide" }, blocks.map((b) => b.el)));
+  ui.body.replaceChildren(
+    h(
+      "div",
+      { className: "cn-wide" },
+      blocks.map((block) => block.el),
+    ),
+  );
   ui.answer.append(total);
   ui.formula.remove();
   return follow(model, () => {
     const chosen = model.get("chosen");
-    blocks.forEach((block, n) => {
-      block.inputs.forEach((input, k) => { input.checked = chosen[n] === k; });
+    blocks.forEach(({ inputs, why }, n) => {
+      inputs.forEach((input, k) => {
+        input.checked = chosen[n] === k;
+      });
       const { right, text } = verdict(questions[n], chosen[n]);
-      block.why.replaceChildren(...prose(text).filter((part) => part !== ""));
-      block.why.classList.toggle("cn-right", right);
+      why.replaceChildren(...prose(text).filter((part) => part !== ""));
+      why.classList.toggle("cn-right", right);
     });
     total.textContent = score(questions, chosen);
   });

@@ -8,6 +8,7 @@ from typing import Any
 import traitlets
 
 from convnotes.widgets.base import Widget
+from convnotes.widgets.checks import whole
 
 
 class Quiz(Widget):
@@ -56,6 +57,6 @@ def _checked(number: int, question: Mapping[str, Any]) -> dict[str, Any]:
     options, answer = list(question["options"]), question["answer"]
     if len(options) < 2 or len(set(options)) != len(options):
         raise ValueError(f"question {number} needs two different options at least, got {options!r}")
-    if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
+    if not whole(answer) or not 0 <= answer < len(options):
         raise ValueError(f"question {number} has options 0 to {len(options) - 1}, and its answer is {answer!r}")
     return {"question": question["question"], "options": options, "answer": answer, "why": question["why"]}

@@ -9,7 +9,8 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget, photograph_bytes
+from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.checks import numbers, photograph
 
 # Three edge filters of the lightness. Of the pairs with one kernel a channel the diagonal one comes nearest, to 60 %.
 _ACROSS = np.array([[-0.5, 0, 0.5], [-1, 0, 1], [-0.5, 0, 0.5]])
@@ -18,7 +19,7 @@ EDGES = (np.stack([_ACROSS, _ACROSS.T, (_ACROSS + _ACROSS.T) / 2])[:, None] * _L
 NEAREST = ([[[-1, -1, 0], [-1, 0, 1], [0, 1, 1]]] * 3, [[0.1495, 0.2935, 0.057]] * 3)
 
 
-class SeparableViewer(Widget):
+class SeparableViewer(PhotoWidget):
     """A photograph `[3, H, W]` with values in [0, 1] through a separable pair of kernels, and through a target.
 
     `depthwise` `[3, 3, 3]` holds a 3×3 kernel for each colour channel, `pointwise` `[3, 3]` a row of weights for each
@@ -29,10 +30,6 @@ class SeparableViewer(Widget):
 
     module = "separable_viewer"
 
-    image = traitlets.Bytes().tag(sync=True)
-    height = traitlets.Int().tag(sync=True)
-    width = traitlets.Int().tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
     target: traitlets.List[list[list[list[float]]]] = traitlets.List().tag(sync=True)
     bias: traitlets.List[float] = traitlets.List().tag(sync=True)
     depthwise: traitlets.List[list[list[float]]] = traitlets.List().tag(sync=True)
@@ -40,20 +37,14 @@ class SeparableViewer(Widget):
     channel = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        data, height, width = photograph_bytes(image, "SeparableViewer")
         start = {"target": EDGES, "bias": [0.5] * 3, "depthwise": NEAREST[0], "pointwise": NEAREST[1]} | state
-        super().__init__(image=data, height=height, width=width, alt=alt, **start)
+        super().__init__(photograph(image, "SeparableViewer"), alt, **start)
 
     @traitlets.validate("target", "bias", "depthwise", "pointwise")
     def _check_numbers(self, proposal: Any) -> list[Any]:
         name = proposal["trait"].name
         shape = {"target": (3, 3, 3, 3), "bias": (3,), "depthwise": (3, 3, 3), "pointwise": (3, 3)}[name]
-        try:
-            values = np.array(proposal["value"], float)
-        except (TypeError, ValueError):
-            raise ValueError(f"{name} must hold numbers of shape {shape}, got {proposal['value']!r}") from None
-        if values.shape != shape or not np.isfinite(values).all():
-            raise ValueError(f"{name} must hold finite numbers of shape {shape}, got {proposal['value']!r}")
+        values = numbers(name, proposal["value"], shape)
         if name == "target" and not values.any():
             raise ValueError("target must have a tap that is not 0: no share of nothing can be made")
         return values.tolist()
@@ -77,10 +68,6 @@ class SeparableViewer(Widget):
         depthwise, pointwise = (torch.tensor(v, dtype=torch.float64) for v in (self.depthwise, self.pointwise))
         return pointwise[:, :, None, None] * depthwise  # [O, C, 3, 3]
 
-    def _pixels(self) -> torch.Tensor:
-        data = torch.frombuffer(bytearray(self.image), dtype=torch.uint8)
-        return data.view(3, self.height, self.width) / 255
-
     def _through(self, weight: torch.Tensor) -> torch.Tensor:
         bias = torch.tensor(self.bias, dtype=torch.float32)
         return torch.nn.functional.conv2d(self._pixels()[None], weight.float(), bias, padding=1)[0]
@@ -95,11 +82,8 @@ class SeparableViewer(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
-        with plots.style():
-            panels = Figure(figsize=(6.6, 1.7), layout="constrained").subplots(1, 3)
-        plots.image(self._pixels(), panels[0], "input")
-        plots.image(self.output().clamp(0, 1), panels[1], "output of the pair")
-        plots.image(self._through(torch.tensor(self.target)).clamp(0, 1), panels[2], "output of the target")
-        return plots.save(panels[0])
+        axes = panels(1, 3, (6.6, 1.7))
+        plots.image(self._pixels(), axes[0], "input")
+        plots.image(self.output().clamp(0, 1), axes[1], "output of the pair")
+        plots.image(self._through(torch.tensor(self.target)).clamp(0, 1), axes[2], "output of the target")
+        return plots.save(axes[0])

@@ -9,14 +9,15 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget, photograph_bytes
+from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.checks import photograph, position, whole
 
 MAPS = ("red", "green", "blue", "lightness")
 LIGHTNESS = (0.299, 0.587, 0.114)
 REACH = 2  # pixels that an arrow can reach on each axis
 
 
-class ShiftViewer(Widget):
+class ShiftViewer(PhotoWidget):
     """A photograph `[3, H, W]` with values in [0, 1], three channels made of it that move, and their weighted sum.
 
     `sources` says what each channel holds: 0 red, 1 green, 2 blue, 3 lightness. `displacements` holds (dy, dx) of each
@@ -28,25 +29,22 @@ class ShiftViewer(Widget):
 
     module = "shift_viewer"
 
-    image = traitlets.Bytes().tag(sync=True)
-    height = traitlets.Int().tag(sync=True)
-    width = traitlets.Int().tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
     sources: traitlets.List[int] = traitlets.List().tag(sync=True)
     displacements: traitlets.List[list[int]] = traitlets.List().tag(sync=True)
     weight: traitlets.List[float] = traitlets.List().tag(sync=True)
     probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        data, height, width = photograph_bytes(image, "ShiftViewer")
+        pixels = photograph(image, "ShiftViewer")
+        height, width = pixels.shape[1:]
         start = {"sources": [3, 3, 0], "displacements": [[0, -1], [0, 1], [0, 0]], "weight": [-1, 1, 0]}
         start |= {"probe": [height // 2, width // 2]} | state
-        super().__init__(image=data, height=height, width=width, alt=alt, **start)
+        super().__init__(pixels, alt, **start)
 
     @traitlets.validate("sources")
     def _check_sources(self, proposal: Any) -> list[int]:
         values = list(proposal["value"])
-        if len(values) != 3 or any(not _whole(v) or not 0 <= v < len(MAPS) for v in values):
+        if len(values) != 3 or any(not whole(v) or not 0 <= v < len(MAPS) for v in values):
             raise ValueError(f"sources must be three whole numbers from 0 to 3, got {values!r}")
         return values
 
@@ -54,7 +52,7 @@ class ShiftViewer(Widget):
     def _check_displacements(self, proposal: Any) -> list[list[int]]:
         pairs = [list(pair) for pair in proposal["value"]]
         fits = len(pairs) == 3 and all(len(pair) == 2 for pair in pairs)
-        if not fits or any(not _whole(d) or abs(d) > REACH for pair in pairs for d in pair):
+        if not fits or any(not whole(d) or abs(d) > REACH for pair in pairs for d in pair):
             raise ValueError(f"displacements must be three pairs of whole numbers from −2 to 2, got {pairs!r}")
         return pairs
 
@@ -67,15 +65,11 @@ class ShiftViewer(Widget):
 
     @traitlets.validate("probe")
     def _check_probe(self, proposal: Any) -> list[int]:
-        place = list(proposal["value"])
-        if len(place) != 2 or not (0 <= place[0] < self.height and 0 <= place[1] < self.width):
-            raise ValueError(f"probe must be a row and a column inside {self.height}×{self.width}, got {place!r}")
-        return place
+        return position("probe", proposal["value"], self.height, self.width)
 
     def output(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The shifted channels `[3, H, W]` and their weighted sum `[H, W]`."""
-        pixels = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).float() / 255
-        pixels = pixels.view(3, self.height, self.width)
+        pixels = self._pixels()
         lightness = torch.einsum("c,chw->hw", torch.tensor(LIGHTNESS), pixels)
         maps = torch.cat([pixels, lightness[None]])[self.sources]
         kernels = torch.zeros(3, 1, 2 * REACH + 1, 2 * REACH + 1)  # a shift is a depthwise kernel with a single 1
@@ -99,16 +93,9 @@ class ShiftViewer(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
         shifted, mixed = self.output()
-        with plots.style():
-            panels = Figure(figsize=(8.4, 1.9), layout="constrained").subplots(1, 4)
-        for ax, channel, name in zip(panels, shifted, self._names(), strict=False):
+        axes = panels(1, 4, (8.4, 1.9))
+        for ax, channel, name in zip(axes, shifted, self._names(), strict=False):
             plots.image(channel.clamp(0, 1), ax, name)
-        plots.signed(mixed, panels[3], "weighted sum")
-        return plots.save(panels[0])
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+        plots.signed(mixed, axes[3], "weighted sum")
+        return plots.save(axes[0])

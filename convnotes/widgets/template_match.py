@@ -9,10 +9,11 @@ import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.checks import as_array, eight_bits, odd, position
 
 
-class TemplateMatch(Widget):
+class TemplateMatch(PhotoWidget):
     """A grey photograph `[H, W]` with values in [0, 1], and a template of `size`×`size` pixels cut out around `place`.
 
     Both operators look for the template in the photograph plus `light`: the convolution by the inner product, the adder
@@ -21,11 +22,8 @@ class TemplateMatch(Widget):
     """
 
     module = "template_match"
+    precision = torch.float64
 
-    image = traitlets.Bytes().tag(sync=True)
-    height = traitlets.Int().tag(sync=True)
-    width = traitlets.Int().tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
     start: traitlets.List[int] = traitlets.List().tag(sync=True)
     place: traitlets.List[int] = traitlets.List().tag(sync=True)
     size = traitlets.Int(9).tag(sync=True)
@@ -33,29 +31,20 @@ class TemplateMatch(Widget):
     centred = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, image: Any, place: Any, alt: str = "A photograph", **state: Any) -> None:
-        pixels = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+        pixels = as_array(image)
         if pixels.ndim != 2 or min(pixels.shape) < 15 or not np.issubdtype(pixels.dtype, np.floating):
             raise ValueError(
                 f"TemplateMatch needs a float photograph [H, W] of 15×15 at least, got {pixels.dtype} {pixels.shape}"
             )
-        if not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise ValueError(f"the photograph's values must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
-        data = np.round(pixels * 255).astype(np.uint8).tobytes()
-        height, width = pixels.shape
-        super().__init__(image=data, height=height, width=width, alt=alt, start=list(place), place=list(place), **state)
+        super().__init__(eight_bits(pixels), alt, start=list(place), place=list(place), **state)
 
     @traitlets.validate("start", "place")
     def _check_place(self, proposal: Any) -> list[int]:
-        place = list(proposal["value"])
-        if len(place) != 2 or not (0 <= place[0] < self.height and 0 <= place[1] < self.width):
-            raise ValueError(f"place must be a row and a column inside {self.height}×{self.width}, got {place!r}")
-        return place
+        return position("place", proposal["value"], self.height, self.width)
 
     @traitlets.validate("size")
     def _check_size(self, proposal: Any) -> int:
-        if not 5 <= proposal["value"] <= 15 or proposal["value"] % 2 == 0:
-            raise ValueError(f"size must be odd and 5 to 15, got {proposal['value']}")
-        return proposal["value"]
+        return odd("size", proposal["value"], 5, 15)
 
     @traitlets.validate("light")
     def _check_light(self, proposal: Any) -> float:
@@ -71,7 +60,7 @@ class TemplateMatch(Widget):
 
     def responses(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(inner product, negative L1 distance) of the template with every patch: `[H−size+1, W−size+1]` each."""
-        pixels = torch.frombuffer(bytearray(self.image), dtype=torch.uint8).double().view(self.height, self.width) / 255
+        pixels = self._pixels()
         row, column = self.corner()
         template = pixels[row : row + self.size, column : column + self.size].reshape(-1, 1)
         patches = torch.nn.functional.unfold((pixels + self.light)[None, None], self.size)[0]
@@ -99,19 +88,17 @@ class TemplateMatch(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
 
-        pixels = np.frombuffer(self.image, np.uint8).reshape(self.height, self.width) / 255
+        pixels = self._pixels().numpy()
         row, column = self.corner()
-        with plots.style():
-            panels = Figure(figsize=(9.6, 2.5), layout="constrained").subplots(1, 3)
-        plots.image(np.clip(pixels + self.light, 0, 1), panels[0], "the template's place")
+        axes = panels(1, 3, (9.6, 2.5))
+        plots.image(np.clip(pixels + self.light, 0, 1), axes[0], "the template's place")
         marks = [(row, column)]
-        for ax, scores, name in zip(panels[1:], self.responses(), ("inner product", "−L1 distance"), strict=True):
+        for ax, scores, name in zip(axes[1:], self.responses(), ("inner product", "−L1 distance"), strict=True):
             ax.imshow(scores.numpy(), cmap="gray")
             ax.set(title=f"{name}: its best match", xticks=[], yticks=[])
             marks.append(divmod(int(scores.argmax()), scores.shape[1]))
-        for ax, (top, left), shift in zip(panels, marks, (0, self.size // 2, self.size // 2), strict=True):
+        for ax, (top, left), shift in zip(axes, marks, (0, self.size // 2, self.size // 2), strict=True):
             ax.add_patch(Rectangle((left - shift, top - shift), self.size, self.size, fill=False, ec="#D55E00", lw=2.5))
-        return plots.save(panels[0])
+        return plots.save(axes[0])

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 import traitlets
 
 from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.checks import as_array
 
 FREEZE = ("none", "stem", "all")
 SCRATCH = "scratch"
@@ -84,24 +84,21 @@ class TransferViewer(Widget):
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
-        with plots.style():
-            panels = Figure(figsize=(8, 2.8), layout="constrained").subplots(1, 3)
+        axes = panels(1, 3, (8, 2.8))
         before = self.starts[self.start][self.kernel]
         for ax, title, kernel in zip(
-            panels,
+            axes,
             ("pre-trained", "fine-tuned", "from scratch"),
             (before, self.run()["kernels"][self.kernel], self.run(SCRATCH)["kernels"][self.kernel]),
             strict=True,
         ):
             plots.kernel(kernel, ax, title)
-        return plots.save(panels[0])
+        return plots.save(axes[0])
 
 
 def _numbers(kernels: Any, what: str) -> list[list[list[float]]]:
     """Kernels [K, KH, KW] as lists of numbers of three decimals."""
-    array = np.asarray(kernels.detach().cpu() if isinstance(kernels, torch.Tensor) else kernels, float)
+    array = as_array(kernels).astype(float)
     if array.ndim != 3 or not array.size or not np.isfinite(array).all():
         raise ValueError(f"the kernels of {what} must be finite numbers [K, KH, KW], got shape {array.shape}")
     return array.round(3).tolist()

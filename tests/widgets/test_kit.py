@@ -1,12 +1,15 @@
 """What all widgets share: numbers as text, one source for each module, and a picture and words for where none runs."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from widgets.javascript import call
 
 from convnotes import widgets
 from convnotes.designs import Row
-from convnotes.widgets.base import source
+from convnotes.widgets.base import source, style
 
 QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
 ROW = Row(
@@ -68,7 +71,9 @@ def test_what_is_no_number_is_none(typed):
 def test_every_widget_has_an_example_a_module_and_words(name):
     widget = EXAMPLES[name]()
     assert widget._esm == source(widget.module)
+    assert widget._css == style(widget.module)
     assert "export default { render }" in widget._esm
+    assert not re.search(r"^import\b", widget._esm, flags=re.M), "a page cannot load a second file"
     assert repr(widget) == repr(EXAMPLES[name]()), "a repr that changes trips nbval"
     data, _ = widget._repr_mimebundle_()
     assert data["text/plain"].startswith(f"{name}(")
@@ -109,3 +114,19 @@ def test_a_bad_question_is_refused_by_its_number(change, says):
 def test_a_quiz_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one question"):
         widgets.Quiz([])
+
+
+def test_the_files_of_the_widgets_are_short_and_each_says_what_it_is():
+    folder = Path(widgets.__file__).parent
+    files = [path for path in folder.rglob("*") if path.suffix in (".js", ".css")]
+    assert len(files) > 50
+    for path in files:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 300, path.name
+        assert max(map(len, lines)) <= 120, path.name
+        assert path.suffix == ".css" or lines[0].startswith("// "), path.name
+        assert path.parent.name == "kit" or hasattr(widgets, named(path)), f"{path.name} belongs to no widget"
+
+
+def named(path: Path) -> str:
+    return "".join(word.capitalize() for word in path.name.split(".")[0].split("_"))

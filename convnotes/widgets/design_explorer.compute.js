@@ -1,0 +1,108 @@
+// Accuracy against cost of many designs. The rows come from Python.
+
+import { format } from "./kit/numbers.js";
+
+export const AXES = {
+  macs: "multiply-adds",
+  operations: "multiply-adds + adds/2",
+  inference_ms: "inference, ms a batch",
+  step_ms: "training step, ms a batch",
+  step_bytes: "bytes of a training step",
+  params: "parameters",
+};
+
+export const SHORT = {
+  macs: "multiply-adds",
+  operations: "operations",
+  inference_ms: "ms",
+  step_ms: "ms",
+  step_bytes: "bytes",
+  params: "parameters",
+};
+
+export const GAINS = { mean: "mean of the seeds", worst: "worst seed" };
+
+// Does row a cost no more and reach no less than row b, and differ in one of the two?
+export function beats(a, b, x, gain) {
+  return a[x] <= b[x] && a[gain] >= b[gain] && (a[x] < b[x] || a[gain] > b[gain]);
+}
+
+// The rows that beat `row`, the cheapest first.
+export function beaters(rows, row, x, gain) {
+  return rows.filter((other) => beats(other, row, x, gain)).sort((a, b) => a[x] - b[x]);
+}
+
+// The rows that none beats, in order of cost.
+export function front(rows, x, gain) {
+  return rows
+    .filter((row) => !rows.some((other) => beats(other, row, x, gain)))
+    .sort((a, b) => a[x] - b[x] || b[gain] - a[gain]);
+}
+
+// Where values lie on an axis from `low` to `high` of a drawing, with the logarithm: → a function.
+export function scale(values, low, high, log) {
+  const at = log ? Math.log : (v) => v;
+  const ends = [Math.min(...values), Math.max(...values)].map(at);
+  const room = 0.05 * (ends[1] - ends[0] || 1);
+  const from = ends[0] - room;
+  const to = ends[1] + room;
+  return (value) => low + ((high - low) * (at(value) - from)) / (to - from);
+}
+
+// Round values for the ticks of an axis: 1, 2, 5 times powers of ten, within the values.
+export function ticks(values, log) {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  if (!log) {
+    const step = [0.02, 0.05, 0.1, 0.2, 0.5].find((s) => (high - low) / s <= 6) ?? 1;
+    return Array.from({ length: Math.floor(high / step) - Math.ceil(low / step) + 1 }, (_, n) =>
+      Number(((Math.ceil(low / step) + n) * step).toFixed(6)),
+    );
+  }
+  const found = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
+    for (const first of [1, 2, 5]) {
+      const value = first * 10 ** power;
+      if (value >= low && value <= high) found.push(Number(value.toPrecision(6)));
+    }
+  return found.length > 7
+    ? found.filter((value) => String(value).match(/[1-9]/)[0] === "1")
+    : found;
+}
+
+export function short(value) {
+  return value < 1e3
+    ? format(value, value < 10 ? 2 : 1)
+    : value < 1e6
+      ? `${format(value / 1e3, value < 1e4 ? 1 : 0)} k`
+      : `${format(value / 1e6, 1)} M`;
+}
+
+export function torchCode(row, picture) {
+  const [channels, height, width] = picture.split("×").map(Number);
+  const [a, b, c] = row.widths;
+  return [
+    "import torch",
+    "from convnotes.designs import Network",
+    "",
+    `# ${format(row.params)} parameters`,
+    `net = Network("${row.design}", (${a}, ${b}, ${c}), channels=${channels})`,
+    `logits = net(torch.randn(32, ${channels}, ${height}, ${width}))`,
+  ].join("\n");
+}
+
+// An accuracy, always with three digits.
+export function share(value) {
+  return value.toFixed(3);
+}
+
+// In words, whether a row stands on the front and, if not, what beats it.
+export function judged(rows, row, x, gain) {
+  const others = beaters(rows, row, x, gain);
+  if (!others.length) return `${row.design}: no design has fewer ${SHORT[x]} and is as often right`;
+  const best = others.reduce((a, b) => (b[gain] > a[gain] ? b : a));
+  return (
+    `${best.design} beats it: ${short(best[x])} ≤ ${short(row[x])} ${SHORT[x]}, ` +
+    `${share(best[gain])} ≥ ${share(row[gain])}`
+  );
+}

@@ -1,0 +1,107 @@
+// The chart of accuracy over cost.
+
+import { AXES, front, scale, short, ticks } from "./design_explorer.compute.js";
+import { h, KEYS, lineThrough, pointedAt } from "./kit/dom.js";
+import { format } from "./kit/numbers.js";
+
+const W = 440;
+const H = 640;
+const LEFT = 46;
+const RIGHT = 12;
+const TOP = 12;
+const BOTTOM = 50;
+const fixed = (value) => value.toFixed(1);
+
+// Where rows and values lie on the chart. The axes hold all rows, so that budgets can be compared.
+export function axes(all, x, gain) {
+  const across = scale(
+    all.map((row) => row[x]),
+    LEFT,
+    W - RIGHT,
+    true,
+  );
+  const up = scale(
+    all.flatMap((row) => row.accuracies),
+    H - BOTTOM,
+    TOP,
+    false,
+  );
+  return { across, up, at: (row) => [across(row[x]), up(row[gain])] };
+}
+
+export function emptyChart() {
+  return h("svg", {
+    viewBox: `0 0 ${W} ${H}`,
+    class: "cn-trade",
+    role: "application",
+    tabindex: 0,
+    "data-control": "points",
+    ...KEYS,
+  });
+}
+
+// The row nearest to a pointer, and its distance.
+export function nearest(event, chart, rows, { at }) {
+  const [down, right] = pointedAt(event, chart);
+  const far = (row) => Math.hypot(at(row)[0] - right * W, at(row)[1] - down * H);
+  return rows.map((row) => [far(row), row]).sort((a, b) => a[0] - b[0])[0];
+}
+
+export function label(row, [x, y]) {
+  const right = x < W - 130;
+  return h(
+    "text",
+    {
+      x: x + (right ? 10 : -10),
+      y: y - 8,
+      "text-anchor": right ? "start" : "end",
+      class: "cn-trade-name",
+    },
+    row.design,
+  );
+}
+
+function frameOf(all, x, { across, up }) {
+  const tick = (place, text, anchor) =>
+    h("text", { ...place, "text-anchor": anchor, class: "cn-tick" }, text);
+  return [
+    h("path", { d: `M${LEFT} ${TOP}V${H - BOTTOM}H${W - RIGHT}`, class: "cn-trade-axis" }),
+    ...ticks(
+      all.map((row) => row[x]),
+      true,
+    ).map((v) => tick({ x: across(v), y: H - BOTTOM + 18 }, short(v), "middle")),
+    ...ticks(
+      all.flatMap((row) => row.accuracies),
+      false,
+    ).map((v) => tick({ x: LEFT - 6, y: up(v) + 4 }, format(v), "end")),
+    h("text", { x: (LEFT + W) / 2, y: H - 8, "text-anchor": "middle" }, AXES[x]),
+    h("text", { x: LEFT + 8, y: TOP + 12 }, "test accuracy"),
+  ];
+}
+
+// The rows of one budget as points, the front as a line of diamonds; a trail joins the chosen design at all budgets.
+export function points(all, rows, one, x, gain) {
+  const lie = axes(all, x, gain);
+  const { at, up } = lie;
+  const best = front(rows, x, gain);
+  const trail = all.filter((row) => row.design === one.design).sort((a, b) => a.budget - b.budget);
+  const path = (list) => lineThrough(list.map(at));
+  const diamond = (row, r) =>
+    `M${fixed(at(row)[0])} ${fixed(at(row)[1] - r)}l${r} ${r}l${-r} ${r}l${-r} ${-r}z`;
+  const disc = (row, r, className) =>
+    h("circle", { cx: at(row)[0], cy: at(row)[1], r, class: className });
+  const [low, high] = [Math.min(...one.accuracies), Math.max(...one.accuracies)].map((v) =>
+    fixed(up(v)),
+  );
+  return [
+    ...frameOf(all, x, lie),
+    h("path", { d: path(best), class: "cn-trade-front" }),
+    h("path", { d: path(trail), class: "cn-trade-trail" }),
+    ...trail.filter((row) => row !== one).map((row) => disc(row, 3.5, "cn-trade-point")),
+    h("path", { d: `M${fixed(at(one)[0])} ${low}V${high}`, class: "cn-trade-range" }),
+    ...rows.filter((row) => !best.includes(row)).map((row) => disc(row, 5.5, "cn-trade-point")),
+    ...best.map((row) => h("path", { d: diamond(row, 7), class: "cn-trade-best" })),
+    disc(one, 11, "cn-trade-chosen"),
+    label(one, at(one)),
+  ];
+}

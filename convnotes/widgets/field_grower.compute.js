@@ -1,0 +1,119 @@
+// The receptive field of stacked layers: its size, its taps, its holes.
+
+// name → the layers from the input up, each [kernel size, stride, dilation]
+export const PRESETS = {
+  grid: [
+    [3, 1, 2],
+    [3, 1, 2],
+    [3, 1, 2],
+  ],
+  hybrid: [
+    [3, 1, 1],
+    [3, 1, 2],
+    [3, 1, 5],
+  ],
+  doubling: [
+    [3, 1, 1],
+    [3, 1, 2],
+    [3, 1, 4],
+  ],
+  plain: [
+    [3, 1, 1],
+    [3, 1, 1],
+    [3, 1, 1],
+  ],
+  strided: [
+    [3, 2, 1],
+    [3, 2, 1],
+    [3, 1, 1],
+  ],
+  single: [[7, 1, 1]],
+};
+
+// The field after every layer: its size F and S, how many pixels lie between the fields of two neighbouring positions.
+export function grow(layers) {
+  let size = 1;
+  let stride = 1;
+  return layers.map(([k, s, d]) => {
+    const step = (k - 1) * d * stride;
+    size += step;
+    stride *= s;
+    return { size, stride, step };
+  });
+}
+
+// Along one axis: how many paths lead from each of the F pixels of the field to the output position.
+export function pathsAlong(layers) {
+  let line = [1];
+  let stride = 1;
+  for (const [k, s, d] of layers) {
+    const gap = d * stride;
+    const longer = new Array(line.length + (k - 1) * gap).fill(0);
+    for (let u = 0; u < k; u++)
+      line.forEach((paths, n) => {
+        longer[u * gap + n] += paths;
+      });
+    line = longer;
+    stride *= s;
+  }
+  return line;
+}
+
+// What of the field is touched: the paths on the plane are the products of those along the axes.
+export function touched(layers) {
+  const line = pathsAlong(layers);
+  const size = line.length;
+  const along = line.filter((paths) => paths > 0).length;
+  return {
+    size,
+    along,
+    places: along * along,
+    holes: size * size - along * along,
+    share: (along / size) ** 2,
+  };
+}
+
+// The positions that one output position uses, level by level from the output (level 0) down to the input, in pixels of
+// the input counted from the first pixel of the field; `taps` pairs each position with those of the next level that it
+// reads.
+export function levels(layers) {
+  const fields = grow(layers);
+  const below = (n) => (n ? fields[n - 1].stride : 1);
+  let places = [0];
+  const found = [{ places, taps: [] }];
+  for (let n = layers.length - 1; n >= 0; n--) {
+    const [k, , d] = layers[n];
+    const gap = d * below(n);
+    const taps = [];
+    for (const at of places) for (let u = 0; u < k; u++) taps.push([at, at + u * gap]);
+    places = [...new Set(taps.map((pair) => pair[1]))].sort((a, b) => a - b);
+    found.push({ places, taps });
+  }
+  return found;
+}
+
+// Stretches of equal values: [start, length, value].
+export function runs(line) {
+  const found = [];
+  line.forEach((value, n) => {
+    if (found.length && found.at(-1)[2] === value) found.at(-1)[1]++;
+    else found.push([n, 1, value]);
+  });
+  return found;
+}
+
+export function torchCode(layers) {
+  const lines = layers.map(
+    ([k, s, d]) => `    torch.nn.Conv2d(1, 1, ${k}, stride=${s}, dilation=${d}),`,
+  );
+  return ["net = torch.nn.Sequential(", ...lines, ")"].join("\n");
+}
+
+// The side of the input that is drawn: a few fixed sizes, so that the field is seen to grow inside it.
+export function canvasSide(layers) {
+  const { size, stride } = grow(layers).at(-1);
+  return (
+    [17, 21, 25, 33, 49, 81, 129, 257, 513].find((side) => side >= size + 2 * stride) ??
+    size + 2 * stride
+  );
+}

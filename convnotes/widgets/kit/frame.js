@@ -1,0 +1,103 @@
+// The frame of every widget, and its bond to the model that holds the state.
+
+import { h, KEYS } from "./dom.js";
+
+// What to try, the stage with the pictures, the panel with the controls, the answer, the formula, the buttons.
+export function frame({ el, model, name, label, prompt, code, initial }) {
+  const stage = h("div", { className: "cn-stage" });
+  const panel = h("div", { className: "cn-panel" });
+  const body = h("div", { className: "cn-body" }, stage, panel);
+  const answer = h("div", { className: "cn-answer" });
+  const formula = h("div", { className: "cn-formula", data: { shown: "formula" } });
+  const actions = h("div", { className: "cn-actions" });
+  const live = h("p", { className: "cn-live", "aria-live": "polite" });
+  const root = h(
+    "section",
+    { className: "cn-widget", data: { widget: name }, "aria-label": label },
+    h("p", { className: "cn-prompt" }, prompt),
+    ...[body, answer, formula, actions, live],
+  );
+  if (initial)
+    actions.append(button("reset", "Reset", () => change(model, structuredClone(initial))));
+  if (code) actions.append(copyButton(code));
+  el.replaceChildren(root);
+
+  // A large number of the answer and a note below it: a function that takes both texts.
+  function fact(shown, noteShown) {
+    const number = h("span", { className: "cn-big", data: { shown } });
+    const note = h("span", {
+      className: "cn-small",
+      data: noteShown ? { shown: noteShown } : {},
+    });
+    answer.append(h("div", {}, number, note));
+    return (text, words) => {
+      number.textContent = text;
+      note.textContent = words;
+    };
+  }
+
+  // Tell a screen reader what has changed, once the changes pause.
+  let timer;
+  function say(text) {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      live.textContent = text;
+    }, 600);
+  }
+  return { root, body, stage, panel, answer, formula, actions, fact, say };
+}
+
+// Draw now and after each change of the model, whatever made it; returns a function that ends this.
+export function follow(model, draw) {
+  model.on("change", draw);
+  draw();
+  return () => model.off("change", draw);
+}
+
+export function change(model, values) {
+  for (const [key, value] of Object.entries(values)) model.set(key, value);
+  model.save_changes();
+}
+
+// The present values of some traits.
+export function traits(model, names) {
+  return Object.fromEntries(names.map((name) => [name, model.get(name)]));
+}
+
+// What ties a control to one trait; `read` makes a trait's value of what the control gives.
+export function trait(model, name, read = (value) => value) {
+  const set = (value) => change(model, { [name]: read(value) });
+  return { name, get: () => model.get(name), set };
+}
+
+export function button(name, text, action) {
+  const data = { control: name };
+  return h(
+    "button",
+    { type: "button", className: "cn-button", data, on: { click: action }, ...KEYS },
+    text,
+  );
+}
+
+function copyButton(code) {
+  const node = button("copy", "Copy as torch", async () => {
+    const text = code();
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // no permission, or a page opened from a file
+      const area = h("textarea", { value: text, className: "cn-live" });
+      node.after(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+      node.focus();
+    }
+    node.textContent = "Copied";
+    node.dataset.copied = text;
+    setTimeout(() => {
+      node.textContent = "Copy as torch";
+    }, 1500);
+  });
+  return node;
+}

@@ -1,0 +1,76 @@
+// Numbers, and how a page and torch write them.
+
+// A number as a page prints it: thousands apart, a true minus sign, no trailing zeros.
+export function format(value, digits = 2) {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
+  const rounded = Number(value.toFixed(digits));
+  return (Object.is(rounded, -0) ? 0 : rounded)
+    .toLocaleString("en-GB", { maximumFractionDigits: digits })
+    .replace("-", "−");
+}
+
+// The number that a person typed, with a true minus sign or a decimal comma if they like; NaN for any other text.
+export function parse(text) {
+  const plain = text.trim().replace("−", "-").replace(",", ".");
+  return plain === "" ? NaN : Number(plain);
+}
+
+// A number with its sign: "+12.3", "−3.2"; zero has none.
+export function signed(value, digits = 1) {
+  return `${Number(value.toFixed(digits)) > 0 ? "+" : ""}${format(value, digits)}`;
+}
+
+// The next term of a sum: "+ 12.3", "− 3.2".
+export function added(value, digits) {
+  return `${value < 0 ? "−" : "+"} ${format(Math.abs(value), digits)}`;
+}
+
+// A factor of a product: a negative number stands in brackets.
+export function bracketed(value, digits) {
+  return value < 0 ? `(${format(value, digits)})` : format(value, digits);
+}
+
+export function percent(share, digits = 1) {
+  return `${format(100 * share, digits)}\u00a0%`;
+}
+
+// A count with its noun: "1 row", "2 rows".
+export function several(count, one, many = `${one}s`) {
+  return `${format(count)} ${count === 1 ? one : many}`;
+}
+
+// Numbers in nested lists as Python writes them.
+export function torchList(values, digits = 6) {
+  const text = (v) => (typeof v === "number" ? Number(v.toFixed(digits)) : torchList(v, digits));
+  return `[${Array.from(values, text).join(", ")}]`;
+}
+
+export function tensor(values, digits) {
+  return `torch.tensor(${torchList(values, digits)})`;
+}
+
+export function clamp(value, low, high) {
+  return Math.min(high, Math.max(low, value));
+}
+
+export function sum(values, of = (v) => v) {
+  return values.reduce((total, v) => total + of(v), 0);
+}
+
+export function mean(values) {
+  return sum(values) / values.length;
+}
+
+// The largest absolute value, at least 1e-12: it is safe to divide by it.
+export function largest(values) {
+  return values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-12);
+}
+
+// Random numbers in [0, 1), the same ones for the same seed (a linear congruential generator).
+export function randomNumbers(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 4294967296;
+  };
+}

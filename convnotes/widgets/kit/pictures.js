@@ -1,0 +1,183 @@
+// Pictures: bytes from Python, canvases with captions and marks, kernels as grids, colours.
+
+import { arrowStep, caption, h, KEYS, placeAt, pointedAt, pointerMoves, svg } from "./dom.js";
+import { clamp, format, largest } from "./numbers.js";
+
+export const COLOURS = ["red", "green", "blue"];
+export const LIGHTNESS = [0.299, 0.587, 0.114];
+
+// Bytes that Python sent, which may lie anywhere in a larger buffer, in a buffer of their own: numbers lie aligned in
+// it.
+export function ownBuffer(view) {
+  return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
+}
+
+// A photograph of bytes as numbers in [0, 1].
+export function photograph(view, Numbers = Float64Array) {
+  return Numbers.from(new Uint8Array(ownBuffer(view)), (v) => v / 255);
+}
+
+// Add to y what a kernel gives on x, both flat arrays of height × width: Σ_{u,v} kernel[u][v] · x[i + u − ⌊rows/2⌋,
+// j + v − ⌊columns/2⌋], with 0 outside x.
+export function addFiltered(y, x, height, width, kernel) {
+  const top = (kernel.length - 1) / 2;
+  const left = (kernel[0].length - 1) / 2;
+  kernel.forEach((row, u) =>
+    row.forEach((w, v) => {
+      if (w === 0) return;
+      const dy = u - top;
+      const dx = v - left;
+      for (let i = Math.max(0, -dy); i < Math.min(height, height - dy); i++) {
+        const from = (i + dy) * width + dx;
+        for (let j = Math.max(0, -dx); j < Math.min(width, width - dx); j++)
+          y[i * width + j] += w * x[from + j];
+      }
+    }),
+  );
+  return y;
+}
+
+// A signed value as a grey in [0, 1]: 0 lies in the middle, ±most at the ends.
+export function grey(value, most) {
+  return 0.5 + value / most / 2;
+}
+
+// A picture of [C, H, W] values in [0, 1] (C = 1 grey, 3 colour) with its caption; other values are clipped.
+export function picture(height, width, className = "") {
+  const surface = h("canvas", { width, height, role: "img" });
+  const text = h("figcaption");
+  const holder = h("div", { className: "cn-surface" }, surface);
+  const el = h("figure", { className: `cn-picture ${className}`.trim() }, holder, text);
+  function paint(values, channels) {
+    const pen = surface.getContext("2d");
+    const pixels = pen.createImageData(width, height);
+    const count = height * width;
+    for (let n = 0; n < count; n++) {
+      for (let c = 0; c < 3; c++) {
+        const value = values[(channels === 3 ? c : 0) * count + n];
+        pixels.data[4 * n + c] = 255 * clamp(value, 0, 1);
+      }
+      pixels.data[4 * n + 3] = 255;
+    }
+    pen.putImageData(pixels, 0, 0);
+  }
+  // In words: what it shows, and a caption with a bold title.
+  function describe(alt, title, ...words) {
+    surface.setAttribute("aria-label", alt);
+    caption(text, title, ...words);
+  }
+  return { el, holder, surface, text, height, width, paint, describe };
+}
+
+// An outline on a picture: a function that moves it, in shares of the picture.
+export function outline(on, className = "cn-window") {
+  const el = h("div", { className });
+  on.holder.append(el);
+  return (top, left, height, width) => placeAt(el, { top, left, height, width });
+}
+
+// A ring on a picture that a click or the arrow keys move from position to position, with `hover` the mere pointer too.
+// `more` are other pictures of the same positions that can be clicked; those in `echo` show the ring as well.
+export function probe({ name, label, on, get, set, more = [], echo = [], ...rest }) {
+  const { hover = false, height = on.height, width = on.width } = rest;
+  const put = ([row, column]) => {
+    const position = [clamp(row, 0, height - 1), clamp(column, 0, width - 1)];
+    if (String(position) !== String(get())) set(position);
+  };
+  function keydown(event) {
+    const step = arrowStep(event, event.shiftKey ? 10 : 1);
+    if (step) put(get().map((at, n) => at + step[n]));
+  }
+  const ring = h("div", {
+    className: "cn-ring",
+    role: "application",
+    tabIndex: 0,
+    data: { control: name },
+    ...KEYS,
+    on: { keydown },
+  });
+  on.holder.append(ring);
+  const echoes = echo.map(({ holder }) =>
+    holder.appendChild(h("div", { className: "cn-ring", "aria-hidden": "true" })),
+  );
+  for (const { holder, surface } of [on, ...more]) {
+    const pick = (event) => {
+      const pressed = event.type === "pointerdown" || event.buttons;
+      if (!pressed && !(hover && pointerMoves(event))) return;
+      const [down, right] = pointedAt(event, surface);
+      put([Math.floor(down * height), Math.floor(right * width)]);
+    };
+    holder.addEventListener("pointerdown", pick);
+    holder.addEventListener("pointermove", pick);
+  }
+  function refresh() {
+    const [row, column] = get();
+    for (const one of [ring, ...echoes])
+      placeAt(one, { top: (row + 0.5) / height, left: (column + 0.5) / width });
+    ring.setAttribute("aria-label", `${label}: row ${row}, column ${column}`);
+  }
+  return { refresh };
+}
+
+// A kernel as every chapter draws it: a grid, the value of every tap, the centre framed.
+export function kernelGrid(values, label, unit = 44) {
+  const rows = values.length;
+  const columns = values[0].length;
+  const most = largest(values.flat());
+  const odd = rows % 2 && columns % 2;
+  const drawing = svg(columns * unit, rows * unit, { margin: 1, class: "cn-kernelgrid", label });
+  values.forEach((row, i) =>
+    row.forEach((value, j) => {
+      const centre = odd && i === (rows - 1) / 2 && j === (columns - 1) / 2;
+      const x = j * unit;
+      const y = i * unit;
+      drawing.append(
+        h("rect", {
+          ...{ x, y, width: unit, height: unit },
+          class: centre ? "cn-tap cn-centre" : "cn-tap",
+          "fill-opacity": (0.75 * Math.abs(value)) / most,
+        }),
+        h("text", { x: x + unit / 2, y: y + unit / 2, class: "cn-tapvalue" }, format(value)),
+      );
+    }),
+  );
+  return drawing;
+}
+
+// The perceptually uniform map of all heat maps: t in [0, 1] → [red, green, blue] in [0, 1], matplotlib's "viridis".
+export function viridis(t) {
+  const at = clamp(t, 0, 1) * (VIRIDIS.length - 1);
+  const n = Math.min(Math.floor(at), VIRIDIS.length - 2);
+  return VIRIDIS[n].map((low, c) => (low + (at - n) * (VIRIDIS[n + 1][c] - low)) / 255);
+}
+
+// The scale of a heat map, from dark to bright.
+export function scaleBar(className = "") {
+  const bar = picture(1, 128, `cn-scalebar ${className}`);
+  const colours = Array.from({ length: 128 }, (_, n) => viridis(n / 127));
+  bar.paint(
+    COLOURS.flatMap((_, c) => colours.map((colour) => colour[c])),
+    3,
+  );
+  return bar;
+}
+
+const VIRIDIS = [
+  [68, 1, 84],
+  [72, 24, 106],
+  [71, 45, 123],
+  [66, 64, 134],
+  [59, 82, 139],
+  [51, 99, 141],
+  [44, 114, 142],
+  [38, 130, 142],
+  [33, 145, 140],
+  [31, 160, 136],
+  [40, 174, 128],
+  [63, 188, 115],
+  [94, 201, 98],
+  [132, 212, 75],
+  [173, 220, 48],
+  [216, 226, 25],
+  [253, 231, 37],
+];

@@ -1,0 +1,57 @@
+// Accuracy over the number of examples, with one mark per seed.
+
+import { h, lineThrough, rect, svg } from "./kit/dom.js";
+import { format, mean } from "./kit/numbers.js";
+import { find } from "./transfer_viewer.compute.js";
+
+export function plot(runs, sizes, start, freeze, examples) {
+  const width = 340;
+  const height = 230;
+  const left = 44;
+  const right = 8;
+  const top = 12;
+  const bottom = 32;
+  const x = (n) => left + ((width - left - right) * (sizes.indexOf(n) + 0.5)) / sizes.length;
+  const y = (a) => top + (height - top - bottom) * (1 - a);
+  const of = (name) => sizes.map((n) => find(runs, name, freeze, n));
+  const means = (name) =>
+    of(name)
+      .map((run) => format(mean(run.accuracies), 3))
+      .join(", ");
+  const drawing = svg(
+    width,
+    height,
+    {
+      class: "cn-transfer",
+      label:
+        `Mean accuracy with ${sizes.join(", ")} examples per class: ${means(start)} from ` +
+        `${start}, ${means("scratch")} from scratch`,
+    },
+    rect(x(examples) - 44, top, 88, height - top - bottom, "cn-transfer-here"),
+    [0, 0.25, 0.5, 0.75, 1].flatMap((a) => [
+      h("line", { x1: left, x2: width - right, y1: y(a), y2: y(a) }),
+      h("text", { x: left - 8, y: y(a) + 5, "text-anchor": "end" }, format(a)),
+    ]),
+    sizes.map((n) =>
+      h("text", { x: x(n), y: height - bottom + 20, "text-anchor": "middle" }, `${n} per class`),
+    ),
+  );
+  for (const [name, line, shift] of [
+    ["scratch", "cn-transfer-scratch", 12],
+    [start, "cn-transfer-shown", -12],
+  ]) {
+    const group = of(name);
+    const mark = (cx, cy) =>
+      name === "scratch"
+        ? h("rect", { x: cx - 4, y: cy - 4, width: 8, height: 8 })
+        : h("circle", { cx, cy, r: 4.5 });
+    drawing.append(
+      h("path", {
+        class: line,
+        d: lineThrough(group.map((run) => [x(run.examples) + shift, y(mean(run.accuracies))])),
+      }),
+      ...group.flatMap((run) => run.accuracies.map((a) => mark(x(run.examples) + shift, y(a)))),
+    );
+  }
+  return drawing;
+}
