@@ -20,9 +20,10 @@ def leaf(dtype, *shape):
 
 
 def deform(dtype):
-    x, w = leaf(dtype, 2, 4, 9, 7), leaf(dtype, 6, 2, 3, 3)
-    for mask in (None, leaf(dtype, 2, 9, 7, 5)):
-        deform_conv2d(x, leaf(dtype, 2, 18, 7, 5), w, mask=mask).sum().backward()
+    for groups in (1, 2):  # one group is multiplied by loops of the package, several by torch
+        for mask in (None, leaf(dtype, 2, 9, 7, 5)):
+            x, w = leaf(dtype, 2, 4, 9, 7), leaf(dtype, 6, 4 // groups, 3, 3)
+            deform_conv2d(x, leaf(dtype, 2, 18, 7, 5), w, mask=mask).sum().backward()
 
 
 def adder(dtype):

@@ -176,7 +176,8 @@ def test_with_a_reach_it_compiles_and_maps_over_positions_and_without_it_says_wh
     many = torch.stack([p, 0.5 * p])
     mapped = torch.vmap(lambda p: active_conv2d(x, w, p, b, reach=3))(many)
     assert_close(mapped, torch.stack([active_conv2d(x, w, one, b) for one in many]))
-    with pytest.raises(Exception, match="give active_conv2d a reach"):
+    said = "give active_conv2d a reach" if torch.__version__ >= "2.7" else "Observed exception"  # all that 2.6 tells
+    with pytest.raises(Exception, match=said):
         compiled(x, w, p, b)
     with pytest.raises(ValueError, match="give active_conv2d a reach"):
         active_conv2d(*(t.to("meta") for t in (x, w, p, b)))
