@@ -164,7 +164,7 @@ class DeformConv2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size, **kw))
         self.bias = nn.Parameter(torch.empty(out_channels, **kw)) if bias else None
         predicted = (3 if modulated else 2) * offset_groups * math.prod(self.kernel_size)
-        kw["device"] = torch.get_default_device() if device is None else device
+        kw["device"] = self.weight.device  # not None, which skip_init takes for the CPU, whatever the default is
         self.conv_offset = nn.utils.skip_init(  # draws nothing: the weight is then that of a Conv2d of the same seed
             nn.Conv2d, in_channels, predicted, self.kernel_size, self.stride, self.padding, self.dilation, **kw
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import random
@@ -47,6 +48,16 @@ def bar(steps: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
         yield shown.update
 
 
+def _in_a_group() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _leave_group() -> None:
+    """Before Python ends: with torch 2.6, a process that ends inside a group aborts now and then."""
+    if _in_a_group():
+        torch.distributed.destroy_process_group()
+
+
 def make_accelerator(device: str | torch.device | None, mixed_precision: str) -> Any:
     """A fresh Accelerator: it keeps device and precision for the whole process, so an earlier one is forgotten.
 
@@ -58,11 +69,14 @@ def make_accelerator(device: str | torch.device | None, mixed_precision: str) ->
         from accelerate.utils import DataLoaderConfiguration
     wanted = None if device is None else torch.device(device).type
     AcceleratorState._reset_state(reset_partial_state=True)
+    joined = _in_a_group()
     accelerator = Accelerator(
         cpu=wanted == "cpu" or (wanted is None and not torch.accelerator.is_available()),
         mixed_precision=mixed_precision,
         dataloader_config=DataLoaderConfiguration(split_batches=True, use_seedable_sampler=True),
     )
+    if _in_a_group() and not joined:
+        atexit.register(_leave_group)
     if wanted not in (None, accelerator.device.type):
         raise ValueError(f"device {str(device)!r} was asked for, but accelerate finds {accelerator.device}")
     started = int(os.environ.get("WORLD_SIZE", "1"))
