@@ -26,12 +26,16 @@ DECIMAL = re.compile(r"[+−-]?\d[\d,]*\.\d+(?!\d|\.\d)")
 Tolerance = float | list[tuple[str, float]]
 
 
+def rows(tolerance: Tolerance) -> list[tuple[str, float]]:
+    """A tolerance as (expression, number); the empty expression matches everywhere."""
+    return tolerance if isinstance(tolerance, list) else [("", tolerance)]
+
+
 def numbers(text: str, tolerance: Tolerance) -> Iterator[tuple[re.Match[str], Fraction]]:
     """Each decimal fraction of one line with its tolerance, 0 where none is stated for it."""
-    stated = tolerance if isinstance(tolerance, list) else [("", tolerance)]
     for number in DECIMAL.finditer(text):
         before = text[: number.start()]
-        yield number, Fraction(str(next((t for words, t in stated if re.search(words, before)), 0)))
+        yield number, Fraction(str(next((most for words, most in rows(tolerance) if re.search(words, before)), 0)))
 
 
 def value(number: str) -> Fraction:

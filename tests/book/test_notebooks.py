@@ -201,7 +201,7 @@ def test_a_tolerance_is_explained_and_used_and_no_number_has_more_digits_than_it
         texts = [holder[key] for holder, key in printed(cell)]
         assert not [number for text in texts for number in measured.unsupported(text, tolerance)], cell.source
         lines = [line for text in texts for line in text.splitlines()]
-        for words, value in tolerance if isinstance(tolerance, list) else [("", tolerance)]:
+        for words, value in measured.rows(tolerance):
             assert value > 0
             used = any(most for line in lines for _, most in measured.numbers(line, [(words, value)]))
             assert used, f"no number is printed after {words!r}: {cell.source}"
