@@ -21,7 +21,7 @@ from convnotes.bench import rivals
 from convnotes.bench.layers import LAYERS, build_layer
 from convnotes.bench.memory import too_large
 from convnotes.bench.parts import Call, Calls, Make, Shape
-from convnotes.kernels.depthwise import depthwise_conv2d
+from convnotes.kernels.depthwise.operator import depthwise_conv2d
 from convnotes.operations.adder import adder2d
 from convnotes.operations.shift import Shift2d
 from convnotes.receptive_field.deformable import deform_conv2d

@@ -32,7 +32,7 @@ FILE = "start.csv"  # beside the table of times
 _TIMED = "start = time.process_time()\n{}\nprint(time.process_time() - start)"
 _IMPORT = "import time, torch\n" + _TIMED
 _CALL = (
-    "import time, torch, numba, convnotes\nfrom convnotes.kernels.depthwise import depthwise_conv2d\n"
+    "import time, torch, numba, convnotes\nfrom convnotes.kernels.depthwise.operator import depthwise_conv2d\n"
     "torch.set_num_threads({})\n{}\n" + _TIMED
 )
 

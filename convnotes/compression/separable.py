@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from convnotes.fundamentals.depthwise import DepthwiseConv2d
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import (
     Factory,
@@ -28,7 +29,6 @@ from convnotes.geometry import (
     pair,
     weight_of,
 )
-from convnotes.kernels.depthwise import DepthwiseConv2d
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

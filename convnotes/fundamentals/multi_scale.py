@@ -16,9 +16,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from convnotes.fundamentals.depthwise import DepthwiseConv2d
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import IntOrPair, check_channels, check_images, check_least_size, pair, weight_of
-from convnotes.kernels.depthwise import DepthwiseConv2d
 
 
 def split_channels(channels: int, parts: int) -> list[int]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from convnotes.geometry import Reach, check_channels, check_images
-from convnotes.kernels.shift import by_gather
+from convnotes.kernels.shift.operator import by_gather
 from convnotes.operations.shift import check_displacements
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import Factory, IntOrPair, check_channels, check_images, pair
-from convnotes.kernels.attention import attention
+from convnotes.kernels.attention.operator import attention
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
 _MODES = get_args(Mode)
