@@ -38,6 +38,7 @@ def define(
     jvp: Callable[..., Tensor] | None = None,
     gradient: str | None = None,
     in_torch: Callable[..., Tensor] | None = None,
+    saved: Sequence[int] | None = None,
     products: Callable[[Sequence[bool]], int] = sum,
     join: Sequence[int] | None = None,
     joined_options: Callable[[Any, int], Any] = lambda options, size: options,
@@ -61,6 +62,7 @@ def define(
       takes over for forward mode, torch.func and second derivatives. The count of a backward pass is that of
       `products(needed)` forward passes.
 
+    `saved` are the numbers of the tensors that a derivative by operators needs, all by default; the others are None.
     Under vmap the mapped dimension of the n-th tensor is merged into its dimension `join[n]`, and the result's parted
     from `join_result(options)`, with `joined_options(options, size)`; without `join` the calls follow each other.
     `flops(shapes, options, result_shape)` counts two for each multiply-add. With `float32_under_autocast` the operator
@@ -96,16 +98,25 @@ def define(
             return Recorded.apply(*inputs)
         return computed(*inputs)
 
+    def kept(given):
+        return given if saved is None else [given[n] for n in saved]
+
     def keep(ctx, given, chosen) -> None:
-        ctx.save_for_backward(*given)
+        ctx.save_for_backward(*kept(given))
         ctx.options = chosen
         backend.remember(ctx)
 
+    def restored(ctx) -> Sequence[Tensor | None]:
+        if saved is None:
+            return ctx.saved_tensors
+        found = dict(zip(saved, ctx.saved_tensors, strict=True))
+        return [found.get(n) for n in range(count)]
+
     def pull(ctx, grad):
-        needed = tuple(ctx.needs_input_grad[:count])
+        needed = ctx.needs_input_grad[:count]
         if gradient is None:
             with backend.as_remembered(ctx):
-                return backward(ctx.saved_tensors, ctx.options, needed, grad)
+                return backward(restored(ctx), ctx.options, needed, grad)
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # it is to be differentiated again
             return differentiable_gradients(lambda *t: in_torch(*t, ctx.options), ctx.saved_tensors, needed, grad)
         with backend.as_remembered(ctx):
@@ -135,7 +146,7 @@ def define(
         def setup_context(ctx, inputs, output):
             given, chosen = parted(inputs)
             keep(ctx, given, chosen)
-            ctx.save_for_forward(*given)
+            ctx.save_for_forward(*kept(given))
 
         @staticmethod
         def backward(ctx, grad):
@@ -143,7 +154,7 @@ def define(
 
         @staticmethod
         def jvp(ctx, *tangents):
-            return jvp(ctx.saved_tensors, ctx.options, tangents[:count])
+            return jvp(restored(ctx), ctx.options, tangents[:count])
 
         @staticmethod
         def vmap(info, in_dims, *inputs):
@@ -266,9 +277,9 @@ def factors_tangent(call, factors: Tensors, tangents: Tensors) -> Tensor:
 
 def transformed(*tensors: Tensor | None) -> bool:
     """Is torch.func or forward-mode differentiation at work, for which a fused kernel has no rules?"""
-    return private.transforming() or any(
-        t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors
-    )
+    if private.transforming():
+        return True
+    return any(t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors)
 
 
 def watched(*tensors: Tensor | None) -> bool:
@@ -278,8 +289,10 @@ def watched(*tensors: Tensor | None) -> bool:
     """
     if private.dispatching() or private.profiling():
         return True
-    plain = all(t is None or (type(t) in (Tensor, nn.Parameter) and not t.is_meta) for t in tensors)
-    return not plain or transformed(*tensors)
+    for t in tensors:
+        if t is not None and (type(t) not in (Tensor, nn.Parameter) or t.is_meta):
+            return True
+    return transformed(*tensors)
 
 
 def differentiable_gradients(forward, tensors: Tensors, needed, grad: Tensor) -> list[Tensor | None]:

@@ -18,7 +18,6 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from torch import Tensor
 
 from convnotes.kernels.cpu.compile import c_function, once
 from convnotes.kernels.cpu.threads import CWork, thread_number, together
@@ -112,33 +111,35 @@ def run(loop, dtype: torch.dtype, jobs: int, threads: int, *given, first: int = 
     fields = [thread_number(), threads, jobs, share, -(-share // (grain * _PIECES)) * grain, first, 0]
     words = ""
     for one in given:
-        if isinstance(one, Tensor):
+        kind = type(one)
+        if kind is int or kind is bool:
+            fields.append(one)
+            words += " n"
+        elif issubclass(kind, tuple):
+            fields += one
+            words += f" {len(one)}" if kind is tuple else f" {kind.__module__}:{kind.__name__}"
+        else:
             if one.dtype not in (dtype, torch.int64) or not one.is_contiguous():
                 raise ValueError(
                     f"{loop.__name__} needs contiguous tensors of {dtype}, got {one.dtype}, {one.stride()}"
                 )
             fields += one.data_ptr(), one.numel()
             words += " a" if one.dtype == dtype else " i"
-        elif isinstance(one, tuple):
-            fields += one
-            kind = type(one)
-            words += f" {len(one)}" if kind is tuple else f" {kind.__module__}:{kind.__name__}"
-        else:
-            fields.append(one)
-            words += " n"
-    function = loop.py_func
-    given_to = function.__module__, function.__name__, words, _NUMBERS[dtype], len(fields)
-    work = once((loop, words, dtype), lambda: _compiled(*given_to))
+    _, work = once((loop, words, dtype), lambda: _compiled(loop.py_func, words, _NUMBERS[dtype], len(fields)))
     if jobs == 0:
         return
     job = (ctypes.c_int64 * (len(fields) + threads))(*fields)
-    together(CWork(work.address), ctypes.addressof(job), min(threads, -(-jobs // fields[_PIECE])))
+    together(work, ctypes.addressof(job), min(threads, -(-jobs // fields[_PIECE])))
     if job[_DONE] != jobs:
         raise RuntimeError(f"{loop.__name__}: {job[_DONE]} of {jobs} jobs were done; the loop has broken off")
 
 
-def _compiled(module: str, name: str, spec: str, number: type, counters: int):
-    """A loop as a C function of the address of a job. Names stand for it, by which numba's cache knows it again."""
+def _compiled(function, spec: str, number: type, counters: int):
+    """A loop as a C function of the address of a job, twice: for numba, and for ctypes, which does not keep it alive.
+
+    Names stand for the loop, by which numba's cache knows it again.
+    """
+    module, name = function.__module__, function.__name__
 
     @c_function
     def work(job):
@@ -154,4 +155,4 @@ def _compiled(module: str, name: str, spec: str, number: type, counters: int):
                 _add(job, _DONE, stop - start)
                 start = owner * share + _add(job, counters + owner, job[_PIECE])
 
-    return work
+    return work, CWork(work.address)

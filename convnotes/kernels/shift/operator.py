@@ -46,6 +46,7 @@ _move = define(
     lambda input, moves: torch.empty_like(input),
     backward=lambda tensors, moves, needed, grad: [by_slices(grad, moves.back())],
     jvp=lambda tensors, moves, tangents: by_slices(tangents[0], moves),
+    saved=(),
     join=(0,),
     join_result=lambda moves: 0,
     flops=lambda *_: 0,
@@ -59,6 +60,7 @@ _gather = define(
     lambda input, offsets, axis: torch.empty_like(input),
     backward=lambda tensors, axis, needed, grad: [by_gather(grad, -tensors[1], axis.dim), None],
     jvp=lambda tensors, axis, tangents: by_gather(tangents[0], tensors[1], axis.dim),
+    saved=(1,),
     join=(1, 0),
     flops=lambda *_: 0,
 )
