@@ -15,8 +15,8 @@ from packaging.utils import canonicalize_name
 
 from convnotes.checks import EXTRA
 
-TESTS = Path(__file__).parent
-ROOT = TESTS.parent
+ROOT = Path(__file__).parents[1]
+SUPPORT = ROOT / "tests" / "support"
 
 
 def closure(*names: str) -> set[str]:
@@ -67,8 +67,9 @@ def empty(tmp_path_factory, wheel, lent):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    for file in ("layer_cases", "layer_definitions", "public_calls"):
-        (elsewhere / f"{file}.py").write_text((TESTS / f"{file}.py").read_text())
+    (elsewhere / "support").mkdir()
+    for file in ("layer_cases.py", "layer_definitions.py", "public_calls.py"):
+        (elsewhere / "support" / file).write_text((SUPPORT / file).read_text())
     return run
 
 
@@ -93,13 +94,13 @@ def test_the_readme_s_example_runs(empty):
 
 def test_every_public_name_is_called(empty):
     names = empty("-c", "import convnotes; print(*convnotes.__all__)").split()
-    called = set(empty("public_calls.py", "names").split())
+    called = set(empty("-m", "support.public_calls", "names").split())
     assert set(names) - called == set(), "public names without a call in public_calls.py or a case in layer_cases.py"
 
 
 def test_every_missing_extra_is_asked_for(empty, lent):
     there = {path.name for path in lent} & set(EXTRA)  # torch for CUDA brings triton
-    asked = empty("public_calls.py", "extras", *sorted(there)).split()
+    asked = empty("-m", "support.public_calls", "extras", *sorted(there)).split()
     assert {EXTRA[package] for package in (*asked, *there)} == set(EXTRA.values())
 
 

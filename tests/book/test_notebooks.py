@@ -11,11 +11,11 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-import measured
 import nbformat
 import pytest
 import yaml
-from nbval_runs import failed_cells
+from support import measured
+from support.nbval_runs import failed_cells
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"

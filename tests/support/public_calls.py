@@ -1,14 +1,14 @@
 """Calls every public name of the package once, and asks once for every extra.
 
 `test_wheel.py` runs this file where only torch, numpy and the wheel are installed. It imports nothing else but the
-cases of `test_contract.py`. A new public name that is not called here, or is no case there, stops it.
+cases of `tests/contract`. A new public name that is not called here, or is no case there, stops it.
 """
 
 import sys
 from pathlib import Path
 
 import torch
-from layer_cases import ALL
+from support.layer_cases import ALL
 
 import convnotes
 from convnotes import adder2d, data, plots, pretrained, train, widgets

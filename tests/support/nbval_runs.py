@@ -12,8 +12,8 @@ import nbformat
 def failed_cells(folder: Path, made: nbformat.NotebookNode) -> list[int]:
     """The cells of a notebook that nbval refuses, with the comparison of the book."""
     nbformat.write(made, folder / "made.ipynb")
-    (folder / "conftest.py").write_text(f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-                                        "from measured import pytest_itemcollected\n")  # fmt: skip
+    (folder / "conftest.py").write_text(f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+                                        "from support.measured import pytest_itemcollected\n")  # fmt: skip
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
          f"--nbval-sanitize-with={Path(__file__).with_name('nbval_sanitise.cfg')}", "--nbval-cell-timeout=300",

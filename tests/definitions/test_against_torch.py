@@ -3,36 +3,20 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_close
+from support.close import assert_close, assert_same
+from support.conv_cases import every_case, every_kernel
 
 from convnotes import definitions
 
-CASES = {
-    "plain": dict(),
-    "strided": dict(stride=(2, 3)),
-    "padded-rectangular": dict(padding=(0, 2)),
-    "dilated": dict(dilation=(2, 1), padding=2),
-    "grouped": dict(groups=2),
-    "depthwise": dict(groups=4),
-    "everything": dict(stride=(2, 1), padding=(1, 3), dilation=(1, 2), groups=2),
-    "same": dict(padding="same", dilation=(2, 3)),
-}
 
-
-@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5)], ids=str)
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@every_kernel
+@every_case
 def test_the_plain_convolution_is_torch_s_forward_and_gradient(case, kernel):
     groups = case.get("groups", 1)
     x = torch.randn(2, 4, 11, 7, dtype=torch.float64, requires_grad=True)
     w = torch.randn(8, 4 // groups, *kernel, dtype=torch.float64, requires_grad=True)
     b = torch.randn(8, dtype=torch.float64, requires_grad=True)
-    actual, expected = definitions.conv2d(x, w, b, **case), F.conv2d(x, w, b, **case)
-    assert_close(actual, expected)
-    g = torch.randn_like(expected)
-    for ours, torchs in zip(
-        torch.autograd.grad(actual, (x, w, b), g), torch.autograd.grad(expected, (x, w, b), g), strict=True
-    ):
-        assert_close(ours, torchs)
+    assert_same(definitions.conv2d(x, w, b, **case), F.conv2d(x, w, b, **case), (x, w, b))
 
 
 def test_a_kernel_is_not_flipped():
@@ -58,20 +42,14 @@ TRANSPOSED = {
 }
 
 
-@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5)], ids=str)
+@every_kernel
 @pytest.mark.parametrize("case", TRANSPOSED.values(), ids=TRANSPOSED)
 def test_the_transposed_convolution_is_torch_s_forward_and_gradient(case, kernel):
     groups = case.get("groups", 1)
     x = torch.randn(2, 4, 11, 7, dtype=torch.float64, requires_grad=True)
     w = torch.randn(4, 8 // groups, *kernel, dtype=torch.float64, requires_grad=True)
     b = torch.randn(8, dtype=torch.float64, requires_grad=True)
-    actual, expected = definitions.conv_transpose2d(x, w, b, **case), F.conv_transpose2d(x, w, b, **case)
-    assert_close(actual, expected)
-    g = torch.randn_like(expected)
-    for ours, torchs in zip(
-        torch.autograd.grad(actual, (x, w, b), g), torch.autograd.grad(expected, (x, w, b), g), strict=True
-    ):
-        assert_close(ours, torchs)
+    assert_same(definitions.conv_transpose2d(x, w, b, **case), F.conv_transpose2d(x, w, b, **case), (x, w, b))
 
 
 @pytest.mark.parametrize("case", [dict(), dict(stride=2, padding=1), dict(dilation=2, groups=2)], ids=str)
@@ -102,7 +80,7 @@ def test_an_mlpconv_of_one_layer_is_a_convolution_and_relu():
     assert_close(definitions.mlpconv(x, [w], [b], stride=2), F.conv2d(x, w, b, stride=2).relu())
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@every_case
 def test_a_deformable_convolution_that_does_not_move_is_the_plain_one(case):
     groups = case.get("groups", 1)
     options = {name: value for name, value in case.items() if name != "groups"}

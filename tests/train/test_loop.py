@@ -7,19 +7,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from support.data_sets import two_classes
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from convnotes.data import Split
 from convnotes.train import History, Runs, evaluate, fit, over_seeds, set_seed
-
-
-def two_classes(samples: int = 37) -> Split:
-    """Images [N, 1, 5, 4] whose mean tells the class; 37 is no multiple of any batch size used here."""
-    generator = torch.Generator().manual_seed(7)
-    y = torch.arange(samples) % 2
-    x = torch.randn(samples, 1, 5, 4, generator=generator) + 2.0 * y[:, None, None, None]
-    return Split(x, y, x[:11] + 0.1, y[:11], ("low", "high"))
 
 
 def small() -> nn.Module:

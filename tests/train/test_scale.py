@@ -9,14 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_train import two_classes
+from support.data_sets import two_classes
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from convnotes.train import fit, over_seeds
 from convnotes.train.batches import batches
 
-SCRIPT = Path(__file__).parent / "train_script.py"
+SCRIPT = Path(__file__).parents[1] / "support" / "train_script.py"
 RUN = [sys.executable]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 

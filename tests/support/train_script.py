@@ -1,4 +1,4 @@
-"""Trainings as a user's script, for test_train_scale: `torchrun … train_script.py OUT [options as JSON] …`."""
+"""Trainings as a user's script, for tests/train/test_scale.py: `torchrun … train_script.py OUT [options as JSON] …`."""
 
 import json
 import os

@@ -1,14 +1,14 @@
 """Every public layer once, as data: how it is made, what it takes and gives, and its definition.
 
-`test_contract.py` holds each of them to the same promises, and `test_wheel.py` calls them in an environment without
+`tests/contract` holds each of them to the same promises, and `test_wheel.py` calls them in an environment without
 pytest: nothing is imported here but torch and the package. A layer joins by one line of `LAYERS`, a network by one of
 `NETWORKS`. Sizes are small, odd and rectangular.
 """
 
 from dataclasses import replace
 
-import layer_definitions as defined
-from layer_definitions import Layer
+import support.layer_definitions as defined
+from support.layer_definitions import Layer
 
 import convnotes
 from convnotes import definitions
