@@ -53,7 +53,7 @@ GROUND = {"checks"}  # the ground floor: every room may import it
 
 # Inside a part a chapter may import the chapters before it.
 CHAPTERS = {
-    "fundamentals": ["initialisation", "multi_scale", "transfer"],
+    "fundamentals": ["initialisation", "depthwise", "multi_scale", "transfer"],
     "compression": ["pointwise", "inception", "separable", "squeezenet", "residual", "small_kernels"],
     "receptive_field": ["dilated", "active", "deformable", "non_local"],
     "operations": ["cifar_resnet", "shift", "active_shift", "adder"],
@@ -222,9 +222,9 @@ def test_the_compilers_are_imported_by_the_first_call_that_needs_them():
     layers = "import convnotes.operations.adder, convnotes.operations.shift, convnotes.receptive_field.deformable"
     layers += ", convnotes.compression.separable, convnotes.kernels.backend"
     modules = imported_modules(f"import torch\n{layers}")
-    assert "convnotes.kernels.adder" in modules
-    kernels = ("convnotes.kernels.adder_numba", "convnotes.kernels.adder_triton", "convnotes.kernels.shift_triton")
-    for compiler in ("numba", "llvmlite", "triton", *kernels):
+    assert "convnotes.kernels.adder.operator" in modules
+    files = ("adder.in_numba", "adder.in_triton", "shift_pointwise.in_triton", "cpu.jobs", "gpu.launch")
+    for compiler in ("numba", "llvmlite", "triton", *(f"convnotes.kernels.{file}" for file in files)):
         assert compiler not in modules, f"importing the layers imports {compiler}"
 
 

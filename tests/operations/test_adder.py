@@ -7,7 +7,9 @@ from support.largest import Largest
 from torch import nn
 
 from convnotes import Adder2d, AdderResNet, adder2d, adder_resnet20, definitions
-from convnotes.kernels import adder_tiles, backend
+from convnotes.kernels import backend
+from convnotes.kernels.adder import in_torch
+from convnotes.kernels.adder.operator import Contraction
 from convnotes.measure import cost, measured_receptive_field, receptive_field
 from convnotes.operations.cifar_resnet import CifarResNet, resnet20
 
@@ -39,7 +41,7 @@ def test_tiles_of_any_size_give_the_same(monkeypatch, elements, gradient):
     case = CASES["everything"]
     x, w, b = inputs(case, outputs=22)
     whole = adder2d(x, w, b, **case, gradient=gradient)
-    monkeypatch.setattr(adder_tiles, "_TILE", {"cpu": elements})
+    monkeypatch.setattr(in_torch, "_TILE", {"cpu": elements})
     backend.use("torch")
     assert_same(adder2d(x, w, b, **case, gradient=gradient), whole, (x, w, b))
 
@@ -157,9 +159,9 @@ def test_no_tensor_of_outputs_taps_and_places_is_made(slot, slope):
     x, w, g = torch.randn(2, 64, 40, 40), torch.randn(64, 64, 3, 3), torch.randn(2, 64, 40, 40)
     sent = None if slot == "output" else g
     with Largest() as largest:  # a mode does not look into an operator of ours: so without it
-        adder_tiles.contract_in_tiles(x, w, sent, None, None, slot, slope, (1, 1), (1, 1, 1, 1), (1, 1), 1)
-    assert x.numel() < largest.elements <= adder_tiles._TILE["cpu"]
-    assert 50 * adder_tiles._TILE["cpu"] < 64 * (64 * 9) * 3200
+        in_torch.contract(x, w, sent, None, None, Contraction(slot, slope, (1, 1), (1, 1, 1, 1), (1, 1), 1))
+    assert x.numel() < largest.elements <= in_torch._TILE["cpu"]
+    assert 50 * in_torch._TILE["cpu"] < 64 * (64 * 9) * 3200
 
 
 @pytest.mark.parametrize("slope", ["distance", "paper", "difference"])

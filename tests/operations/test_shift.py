@@ -15,7 +15,7 @@ from convnotes import (
     shift2d,
     shiftresnet20,
 )
-from convnotes.kernels.shift import runs
+from convnotes.kernels.shift.moves import moves_of
 from convnotes.measure import cost, measured_receptive_field, receptive_field
 from convnotes.operations.cifar_resnet import CifarResNet, resnet20
 
@@ -73,15 +73,15 @@ def test_both_orders_are_the_published_ones():
 
 @pytest.mark.parametrize("order", ["contiguous", "interleaved"])
 def test_one_pass_takes_one_copy_a_tap_and_one_more_for_what_is_left_over(order):
-    assert len(Shift2d(18, order=order)._moves) == 9
-    assert len(Shift2d(100, 5, order=order)._moves) == 25
-    assert len(Shift2d(20, order=order)._moves) == 10
+    assert len(Shift2d(18, order=order)._moves.runs()) == 9
+    assert len(Shift2d(100, 5, order=order)._moves.runs()) == 25
+    assert len(Shift2d(20, order=order)._moves.runs()) == 10
 
 
 def test_runs_cover_every_channel_once():
     displacements = [tuple(pair) for pair in torch.randint(-1, 2, (64, 2)).tolist()]
     covered = {}
-    for dy, dx, start, stop, step in runs(displacements):
+    for dy, dx, start, stop, step in moves_of(displacements).runs():
         for c in range(start, stop, step):
             assert c not in covered
             covered[c] = (dy, dx)

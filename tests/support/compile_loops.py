@@ -10,7 +10,7 @@ import torch
 
 from convnotes import adder2d, deform_conv2d, shift2d
 from convnotes.kernels import backend
-from convnotes.kernels.depthwise import depthwise_conv2d
+from convnotes.kernels.depthwise.operator import depthwise_conv2d
 
 DTYPES = (torch.float32, torch.float64)
 

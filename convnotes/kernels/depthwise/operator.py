@@ -27,8 +27,6 @@ from convnotes.kernels.operator import define, transformed
 # tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
 _TAPS_PAY_FROM, _COLUMNS_PAY_FROM = 2**15, 2**16
 
-torch.fx.wrap("depthwise_conv2d")  # a symbolic trace keeps it as one node
-
 
 def depthwise_conv2d(
     input: Tensor,

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from conftest import assert_close
+from support.close import assert_close
 
 from convnotes import definitions, non_local2d
-from convnotes.kernels import attention
+from convnotes.kernels.attention import operator as attention
 from convnotes.measure import peak_memory
 
 SIZES = {  # (channels of query and key, channels of value, query's places, key's places)

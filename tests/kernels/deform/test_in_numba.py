@@ -6,11 +6,13 @@ import sys
 
 import pytest
 import torch
-from conftest import assert_close
+from support.close import assert_close
 
 from convnotes import definitions, deform_conv2d
 from convnotes.geometry import output_size
-from convnotes.kernels import backend, deform_plain
+from convnotes.kernels import backend
+from convnotes.kernels.deform import in_torch
+from convnotes.kernels.deform.sampling import Sampling
 from convnotes.measure import peak_memory
 
 pytest.importorskip("numba", reason="numba is not installed")
@@ -95,14 +97,14 @@ def test_float32_errs_at_most_twice_as_much_as_the_definition(case):
 
 
 def test_many_chunks_and_blocks_of_pictures_are_one(monkeypatch):
-    from convnotes.kernels import deform_numba
+    from convnotes.kernels.deform import in_numba
 
     inputs, options = tensors(CASES["tails"], batch=5)
     whole = called(deform_conv2d, inputs, options)
     g = torch.randn_like(whole)
     expected = (whole, *gradients(whole, inputs, g))
-    monkeypatch.setattr(deform_numba, "_COLUMNS", 20_000)
-    monkeypatch.setattr(deform_numba, "_PICTURES", 50_000)
+    monkeypatch.setattr(in_numba, "_COLUMNS", 20_000)
+    monkeypatch.setattr(in_numba, "_PICTURES", 50_000)
     pieces = called(deform_conv2d, inputs, options)
     for a, b in zip((pieces, *gradients(pieces, inputs, g)), expected, strict=True):
         assert_close(a, b)
@@ -215,8 +217,8 @@ def test_the_gradient_written_out_in_torch_is_that_of_autograd(case, modulated):
     y = called(by_torch, inputs, options)
     g = torch.randn_like(y)
     two = {name: (v, v) if isinstance(v, int) else v for name, v in options.items()}
-    geometry = (two.get("stride", (1, 1)), two.get("padding", (0, 0)), two.get("dilation", (1, 1)))
-    found = deform_plain.backward(g, *(None if t is None else t.detach() for t in inputs), *geometry)
+    sampling = Sampling(two.get("stride", (1, 1)), two.get("padding", (0, 0)), two.get("dilation", (1, 1)))
+    found = in_torch.backward(g, *(None if t is None else t.detach() for t in inputs), sampling, (True,) * 4)
     for a, b in zip([t for t in found if t is not None], gradients(y, inputs, g), strict=True):
         assert_close(a, b)
 
@@ -283,7 +285,7 @@ def test_autocast_reads_and_sums_in_float32_and_mixes_dtypes(monkeypatch):
     wide = [t.detach().float().requires_grad_() for t in inputs]
     expected = called(deform_conv2d, wide, options)
     g = torch.randn_like(expected).bfloat16()
-    monkeypatch.setattr(deform_plain, "forward", None)  # the operator alone
+    monkeypatch.setattr(in_torch, "forward", None)  # the operator alone
     with torch.autocast("cpu", torch.bfloat16):
         y = called(deform_conv2d, inputs, options)
         assert torch.equal(torch.ops.convnotes.deform_conv2d(*inputs, [2, 1], [0, 2], [1, 1]), expected)

@@ -2,25 +2,33 @@
 
 import subprocess
 import sys
+from typing import NamedTuple
 
 import pytest
 import torch
 
 pytest.importorskip("numba")
-import numpy as np
+from convnotes.kernels.cpu import threads
+from convnotes.kernels.cpu.compile import loop
+from convnotes.kernels.cpu.jobs import run
 
-from convnotes.kernels import threads
-from convnotes.kernels.compiled import loop
-from convnotes.kernels.jobs import run
+
+class Sizes(NamedTuple):
+    """As those of an operator."""
+
+    first: int
+    second: int
+    third: int
 
 
 @loop
-def marked(start, stop, marks, seen, where, factor, sizes, last):
+def marked(start, stop, marks, seen, where, factor, sizes, named, last):
     """Adds to each job's number in the first tensor, and keeps what came of the other arguments."""
     for n in range(start, stop):
         marks[where[n]] += factor
     for n in range(3):
         seen[n] = sizes[n]
+    seen[6] = named.second
     seen[3], seen[4], seen[5] = last, len(marks), len(where)
 
 
@@ -34,14 +42,14 @@ def broken(start, stop):
 @pytest.mark.parametrize("count", [1, 7, 100])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_every_job_is_done_once_and_the_arguments_arrive(threads, count, grain, dtype):
-    marks, seen = torch.zeros(count, dtype=dtype), torch.zeros(6, dtype=dtype)
-    where = np.random.default_rng(0).permutation(count)
-    given = (marks, seen, where, 3, (4, -5, 2**40), True)
+    marks, seen = torch.zeros(count, dtype=dtype), torch.zeros(7, dtype=dtype)
+    where = torch.randperm(count)
+    given = (marks, seen, where, 3, (4, -5, 2**40), Sizes(6, 7, 8), True)
     run(marked, dtype, count - count // 2, threads, *given, first=count // 2, grain=grain)
     assert sorted(marks.tolist()) == [0] * (count // 2) + [3] * (count - count // 2)
     run(marked, dtype, count // 2, threads, *given, grain=grain)
     assert marks.tolist() == [3] * count
-    assert seen.tolist() == [4, -5, 2**40, 1, count, count]
+    assert seen.tolist() == [4, -5, 2**40, 1, count, count, 7]
 
 
 def test_no_jobs_call_nothing():
@@ -49,10 +57,10 @@ def test_no_jobs_call_nothing():
 
 
 def test_other_tensors_are_refused():
-    seen, where = torch.zeros(6), np.arange(4)
+    seen, where = torch.zeros(7), torch.arange(4)
     for marks in (torch.zeros(8)[::2], torch.zeros(4, dtype=torch.float64)):
         with pytest.raises(ValueError, match="marked needs contiguous tensors of"):
-            run(marked, torch.float32, 4, 1, marks, seen, where, 1, (0, 0, 0), 0)
+            run(marked, torch.float32, 4, 1, marks, seen, where, 1, (0, 0, 0), Sizes(0, 0, 0), 0)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what was raised, to stderr
@@ -66,7 +74,8 @@ import ctypes
 from pathlib import Path
 import torch
 from convnotes import adder2d
-from convnotes.kernels import backend, threads
+from convnotes.kernels import backend
+from convnotes.kernels.cpu import threads
 
 torch.set_num_threads(2)
 x, w = torch.randn(4, 8, 9, 9), torch.randn(8, 8, 3, 3)

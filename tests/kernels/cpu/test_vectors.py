@@ -10,7 +10,12 @@ import pytest
 pytest.importorskip("numba")
 from llvmlite import binding
 
-from convnotes.kernels import adder_loops, compiled, depthwise_loops, product_loops, shift_loops
+from convnotes.kernels.adder import loops as adder
+from convnotes.kernels.cpu import compile
+from convnotes.kernels.deform import loops as deform
+from convnotes.kernels.deform import product
+from convnotes.kernels.depthwise import loops as depthwise
+from convnotes.kernels.shift import loops as shift
 
 # Inputs that end, or begin, where the memory of the process does: one element too far is the end of the process.
 SCRIPT = """
@@ -22,9 +27,10 @@ if sys.argv[1] == "narrow":
     features.update((name, False) for name in features if name.startswith("avx512"))
     llvmlite.binding.get_host_cpu_features = lambda: features
 
-from convnotes.kernels import backend, vectors
-from convnotes.kernels.adder import contract
-from convnotes.kernels.adder_tiles import contract_in_tiles
+from convnotes.kernels import backend
+from convnotes.kernels.adder import in_torch
+from convnotes.kernels.adder.operator import Contraction, contract
+from convnotes.kernels.cpu import vectors
 
 assert vectors.WIDE == (sys.argv[1] == "wide")
 libc = ctypes.CDLL(None, use_errno=True)
@@ -54,13 +60,14 @@ for dtype, shape, stride, padding, dilation in (
         x = at_the_edge(torch.randn(shape, dtype=dtype), end)
         w = torch.randn(10, shape[1], 3, 3, dtype=dtype)
         geometry = (stride, padding, dilation, 1)
-        plain = contract_in_tiles(x, w, None, None, None, "output", "distance", *geometry)
+        distance, clamp = Contraction("output", "distance", *geometry), Contraction("input", "clamp", *geometry)
+        plain = in_torch.contract(x, w, None, None, None, distance)
         g = at_the_edge(torch.randn(plain.shape, dtype=dtype), end)
         with backend.use("numba"):
-            y = contract(x, w, None, None, None, "output", "distance", *geometry)
-            back = contract(x, w, g, None, None, "input", "clamp", *geometry)
+            y = contract(x, w, None, None, None, distance)
+            back = contract(x, w, g, None, None, clamp)
         torch.testing.assert_close(y, plain, rtol=1e-5, atol=1e-4)
-        wanted = contract_in_tiles(x, w, g, None, None, "input", "clamp", *geometry)
+        wanted = in_torch.contract(x, w, g, None, None, clamp)
         torch.testing.assert_close(back, wanted, rtol=1e-5, atol=1e-4)
 print("equal")
 """
@@ -80,17 +87,20 @@ def test_the_adder_reads_nothing_outside_its_inputs(width, tmp_path):
 
 
 def test_what_is_kept_on_the_disk_hangs_on_every_file_of_loops(tmp_path):
-    for file in ("jobs.py", "vectors.py", "a_loops.py", "other.py"):
-        (tmp_path / file).write_text("1")
-    before = compiled._dates.__wrapped__(tmp_path)
-    (tmp_path / "other.py").write_text("1 + 1")
-    assert compiled._dates.__wrapped__(tmp_path) == before
-    for file in ("jobs.py", "vectors.py", "a_loops.py"):
-        (tmp_path / file).write_text("1 + 1")
-        after = compiled._dates.__wrapped__(tmp_path)
+    of_loops = ("cpu/jobs.py", "cpu/vectors.py", "one/loops.py", "other/loops.py", "one/product.py")
+    for name in (*of_loops, "one/other.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    before = compile._dates.__wrapped__(tmp_path)
+    (tmp_path / "one/other.py").write_text("1 + 1")
+    assert compile._dates.__wrapped__(tmp_path) == before
+    for name in of_loops:
+        (tmp_path / name).write_text("1 + 1")
+        after = compile._dates.__wrapped__(tmp_path)
         assert after != before
         before = after
 
-    dates = compiled._dates(Path(compiled.__file__).parent)
-    for loop in (adder_loops.sum_tiles, depthwise_loops.channels, product_loops._rows, shift_loops.planes):
+    dates = compile._dates(Path(compile.__file__).parents[1])
+    loops = (adder.sum_tiles, deform.sample, depthwise.channels, product.multiply_rows, shift.move_planes)
+    for loop in loops:
         assert loop._cache._cache_file._source_stamp[1] == dates

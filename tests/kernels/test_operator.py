@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from convnotes import deform_conv2d, non_local2d
-from convnotes.kernels import attention, backend
-from convnotes.kernels.depthwise import depthwise_conv2d
+from convnotes.kernels import backend
+from convnotes.kernels.attention import operator as attention
+from convnotes.kernels.depthwise.operator import depthwise_conv2d
 
 WEIGHT = torch.linspace(-1, 1, 2 * 2 * 9, dtype=torch.float64).reshape(2, 2, 3, 3)
 CALLS = {
@@ -23,7 +24,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_an_argument_s_share_in_another_is_counted_once(call, name, monkeypatch):
     monkeypatch.setattr(attention, "_queries", lambda q: 10)
-    monkeypatch.setattr("convnotes.kernels.depthwise._TAPS_PAY_FROM", 0)
+    monkeypatch.setattr("convnotes.kernels.depthwise.operator._TAPS_PAY_FROM", 0)
     x = torch.randn(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
     with backend.use(name):
         (once,) = torch.autograd.grad(call(x).sin().sum(), x)

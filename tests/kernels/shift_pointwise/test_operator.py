@@ -1,12 +1,12 @@
-"""The operator in plain torch; its kernels are tested by triton_cases.py."""
+"""The operator in plain torch; its kernels are tested by `gpu/triton_cases.py`."""
 
 import pytest
 import torch
-from conftest import assert_close
+from support.close import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import definitions
-from convnotes.kernels.shift_pointwise import shift_pointwise
+from convnotes.kernels.shift_pointwise.operator import shift_pointwise
 
 MOVES = torch.tensor([[0, 0], [1, 0], [0, -1], [-9, 2]])  # the last one is out of the picture
 operator = torch.ops.convnotes.shift_pointwise

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from conftest import assert_close
+from support.close import assert_close
 
-from convnotes.kernels.deform import weighted_rows
+from convnotes.kernels.deform.rows import weighted_rows
 
 
 def naive(table, weights, index):

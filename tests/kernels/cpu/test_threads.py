@@ -6,8 +6,8 @@ import warnings
 
 import pytest
 
-from convnotes.kernels import threads as module
-from convnotes.kernels.threads import CWork, thread_number, together
+from convnotes.kernels.cpu import threads as module
+from convnotes.kernels.cpu.threads import CWork, thread_number, together
 
 HANGING = 300  # seconds: no measure of speed, only that a test which hangs comes to an end
 

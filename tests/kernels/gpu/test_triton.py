@@ -36,16 +36,23 @@ COMPILE = """
 import torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from convnotes.kernels import adder_triton, deform_triton, shift_triton
+from convnotes.kernels.adder import in_triton as adder
+from convnotes.kernels.adder.operator import Contraction
+from convnotes.kernels.deform import in_triton as deform
+from convnotes.kernels.deform.sampling import Sampling
+from convnotes.kernels.shift_pointwise import in_triton as shift
+from convnotes.kernels.shift_pointwise.operator import Mixing
 
 TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int64: "*i64"}
 seen = set()
 
-def compiled(kernel, programs, where, *arguments, **constants):
-    options = {name: constants.pop(name) for name in ("num_warps",)} | {"enable_fp_fusion": True}
+def compiled(kernel, programs, where, *tensors, **numbers):
+    options = {name: numbers.pop(name) for name in ("num_warps",)} | {"enable_fp_fusion": True}
+    constants = {name: value for name, value in numbers.items() if name.isupper() and len(name) > 2}
     if "FACTOR" in constants:
         constants["FACTOR"] = triton.language.bfloat16
-    values = dict(zip(kernel.arg_names, arguments, strict=False)) | constants
+    values = dict(zip(kernel.arg_names, tensors, strict=False)) | numbers | constants
+    assert values.keys() == set(kernel.arg_names)
     fixed = {name: value for name, value in values.items() if name in constants or type(value) is int and value == 1}
     types = {name: "constexpr" if name in fixed else TYPES[v.dtype] if isinstance(v, torch.Tensor) else "i32"
              for name, v in values.items()}
@@ -58,25 +65,24 @@ def compiled(kernel, programs, where, *arguments, **constants):
     assert code.asm["cubin"]
     seen.add(kernel.fn.__name__)
 
-for module in (adder_triton, deform_triton, shift_triton):
+for module in (adder, deform, shift):
     module.launch = compiled
 b = dict(dtype=torch.bfloat16)
 x, w, g = torch.zeros(2, 4, 7, 6, **b), torch.zeros(6, 2, 3, 3, **b), torch.zeros(2, 6, 5, 4, **b)
 geometry = ((1, 1), (0, 0, 0, 0), (1, 1), 2)
-adder_triton.contract(x, w, None, None, None, "output", "paper", *geometry)
+adder.contract(x, w, None, None, None, Contraction("output", "paper", *geometry))
 for slope in ("clamp", "sign"):
-    adder_triton.contract(x, w, g, None, None, "input", slope, *geometry)
-moves = torch.zeros(4, 2, dtype=torch.int64)
-shift_triton.output(x, torch.zeros(6, 4, **b), moves, 2)
-shift_triton.by_input(torch.zeros(6, 4, **b), torch.zeros(2, 6, 4, 3, **b), moves, (7, 6), 2)
-shift_triton.by_weight(x, torch.zeros(2, 6, 4, 3, **b), moves, 2)
+    adder.contract(x, w, g, None, None, Contraction("input", slope, *geometry))
+moves, weight, sent = torch.zeros(4, 2, dtype=torch.int64), torch.zeros(6, 4, **b), torch.zeros(2, 6, 4, 3, **b)
+for factors in ((x, weight, None), (None, weight, sent), (x, None, sent)):
+    shift.derivative(*factors, moves, Mixing((7, 6), 2))
 offset, mask = torch.zeros(2, 36, 5, 4, **b), torch.zeros(2, 18, 5, 4, **b)
-geometry = ((1, 1), (0, 0), (1, 1))
-deform_triton.forward(x, offset, w, mask, *geometry)
-deform_triton.backward(g, x, offset, w, None, *geometry, [True] * 4)
+sampling = Sampling((1, 1), (0, 0), (1, 1))
+deform.forward(x, offset, w, mask, sampling)
+deform.backward(g, x, offset, w, None, sampling, (True,) * 4)
 torch.use_deterministic_algorithms(True)
-deform_triton.table_gradient = lambda weights, columns, index, rows: torch.zeros(rows, columns.shape[1])
-deform_triton.backward(g, x, offset, w, mask, *geometry, [True, True, False, True])
+deform.table_gradient = lambda weights, columns, index, rows: torch.zeros(rows, columns.shape[1])
+deform.backward(g, x, offset, w, mask, sampling, (True, True, False, True))
 print(*sorted(seen))
 """
 

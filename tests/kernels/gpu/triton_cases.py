@@ -14,8 +14,13 @@ import torch
 
 import convnotes
 from convnotes import adder2d, definitions
-from convnotes.kernels import adder_triton, backend, deform_triton, launching, shift_triton
-from convnotes.kernels.shift_pointwise import shift_pointwise
+from convnotes.kernels import backend
+from convnotes.kernels.adder import in_triton as adder_triton
+from convnotes.kernels.deform import in_triton as deform_triton
+from convnotes.kernels.deform.sampling import Sampling
+from convnotes.kernels.gpu import launch as launching
+from convnotes.kernels.shift_pointwise import in_triton as shift_triton
+from convnotes.kernels.shift_pointwise.operator import shift_pointwise
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -207,10 +212,10 @@ def test_deformable_convolution_and_its_gradients_are_the_definition_s(case, det
     wide = doubled(x, offset, w, mask)
     expected = definitions.deform_conv2d(*wide[:3], None, stride, padding, dilation, wide[3])
     g = torch.randn_like(expected).to(dtype)
-    geometry = (stride, padding, dilation)
+    sampling = Sampling(stride, padding, dilation)
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: deterministic)
-    ours = [deform_triton.forward(x, offset, w, mask, *geometry)]
-    ours += deform_triton.backward(g, x, offset, w, mask, *geometry, [True] * 4)
+    ours = [deform_triton.forward(x, offset, w, mask, sampling)]
+    ours += deform_triton.backward(g, x, offset, w, mask, sampling, (True,) * 4)
     close([t for t in ours if t is not None], pull(expected, wide, g.double()))
 
 
@@ -222,7 +227,7 @@ def test_nan_and_infinite_offsets_act_as_they_do_in_torch():
         torch.inf,
         -1e30,
     )
-    y = deform_triton.forward(x, offset, w, None, (1, 1), (0, 0), (1, 1))
+    y = deform_triton.forward(x, offset, w, None, Sampling((1, 1), (0, 0), (1, 1)))
     with backend.use("torch"):
         torch.testing.assert_close(y, convnotes.deform_conv2d(x, offset, w), equal_nan=True)
     assert y.isnan().sum() == 4
@@ -236,7 +241,7 @@ def test_an_empty_batch_needs_no_kernel():
         assert (y.shape, by_x.shape) == ((0, 2, 5, 4), x.shape)
         assert by_w.abs().max() == 0
     offset = torch.zeros(0, 2, 5, 4, device=DEVICE)
-    assert deform_triton.forward(x, offset, w, None, (1, 1), (0, 0), (1, 1)).shape == (0, 2, 5, 4)
+    assert deform_triton.forward(x, offset, w, None, Sampling((1, 1), (0, 0), (1, 1))).shape == (0, 2, 5, 4)
 
 
 def test_numbers_of_places_may_need_64_bits(monkeypatch):

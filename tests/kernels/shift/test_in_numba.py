@@ -2,17 +2,17 @@ import threading
 
 import pytest
 import torch
-from conftest import assert_close
+from support.close import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import Shift2d, ShiftBlock, definitions, shift2d
 from convnotes.kernels import backend
-from convnotes.kernels import threads as kernel_threads
+from convnotes.kernels.cpu import threads as kernel_threads
 
 if "numba" not in backend.available():
     pytest.skip("numba is not installed", allow_module_level=True)
 
-from convnotes.kernels import shift_numba
+from convnotes.kernels.shift import in_numba
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 SIZES = [(11, 7), (7, 11), (1, 1), (1, 9), (9, 1), (2, 3), (5, 600), (61, 130)]
@@ -27,8 +27,8 @@ def _by_numba():
 @pytest.fixture
 def taken(monkeypatch):
     """One entry for each call of the compiled loop."""
-    calls, real = [], shift_numba.move
-    monkeypatch.setattr(shift_numba, "move", lambda *inputs: calls.append(1) or real(*inputs))
+    calls, real = [], in_numba.run
+    monkeypatch.setattr(in_numba, "run", lambda *inputs: calls.append(1) or real(*inputs))
     return calls
 
 

@@ -1,13 +1,15 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_close
+from support.close import assert_close
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import MixedConv2d, SeparableConv2d
-from convnotes.kernels import backend, depthwise
-from convnotes.kernels.depthwise import DepthwiseConv2d, depthwise_conv2d
+from convnotes.fundamentals.depthwise import DepthwiseConv2d
+from convnotes.kernels import backend
+from convnotes.kernels.depthwise import operator as depthwise
+from convnotes.kernels.depthwise.operator import depthwise_conv2d
 from convnotes.measure import cost, receptive_field
 
 # kernel, padding, dilation; all with a backward of their own
@@ -41,13 +43,13 @@ def _each_backend(request, monkeypatch):
 def taken(monkeypatch):
     """Whether the own backward was taken since this list was last empty."""
     calls = []
-    own = depthwise._forward
+    own = depthwise._operator
 
     def watched(*inputs):
         calls.append(1)
         return own(*inputs)
 
-    monkeypatch.setattr(depthwise, "_forward", watched)
+    monkeypatch.setattr(depthwise, "_operator", watched)
     return calls
 
 
@@ -250,9 +252,9 @@ def test_the_operator_and_its_gradient_keep_torch_s_rules(bias):
     x, weight, b = tensors((3, 5))
     arguments = (x, weight, b if bias else None, [2, 1, 4, 3], [2, 1])
     torch.library.opcheck(torch.ops.convnotes.depthwise_conv2d, arguments)
-    detached = [t.detach() for t in (x, weight)]
-    grad = torch.randn_like(torch.ops.convnotes.depthwise_conv2d(*detached, None, *arguments[3:]))
-    for needed in ([True, True], [True, False], [False, True]):
+    detached = [x.detach(), weight.detach(), b.detach() if bias else None]
+    grad = torch.randn_like(torch.ops.convnotes.depthwise_conv2d(*detached, *arguments[3:]))
+    for needed in ([True, True, bias], [True, False, False], [False, True, bias]):
         torch.library.opcheck(
             torch.ops.convnotes.depthwise_conv2d_backward, (grad, *detached, *arguments[3:], needed)
         )  # fmt: skip
@@ -263,7 +265,7 @@ def test_vmap_of_the_operator_and_of_its_gradient_is_a_loop(mapped):
     values, geometry = [t.detach() for t in tensors((3, 5))], ([2, 1, 4, 3], [2, 1])
     values[mapped] = torch.stack([values[mapped], values[mapped] * 0.5, values[mapped] * 0.7])
     dims = tuple(0 if n == mapped else None for n in range(3))
-    needed = [True, mapped != 1]
+    needed = [True, mapped != 1, mapped != 2]
 
     def slices(n):
         return [v[n] if m == mapped else v for m, v in enumerate(values)]
@@ -274,13 +276,13 @@ def test_vmap_of_the_operator_and_of_its_gradient_is_a_loop(mapped):
     grad = torch.randn_like(forward(*slices(0)))
 
     def backward(*tensors):
-        return torch.ops.convnotes.depthwise_conv2d_backward(grad, *tensors[:2], *geometry, needed)[: sum(needed)]
+        found = torch.ops.convnotes.depthwise_conv2d_backward(grad, *tensors, *geometry, needed)
+        return [t for t, n in zip(found, needed, strict=True) if n]
 
     assert_close(torch.vmap(forward, dims)(*values), torch.stack([forward(*slices(n)) for n in range(3)]))
-    if mapped < 2:
-        found = torch.vmap(backward, dims)(*values)
-        for t, expected in zip(found, zip(*(backward(*slices(n)) for n in range(3)), strict=True), strict=True):
-            assert_close(t, torch.stack(expected))
+    found = torch.vmap(backward, dims)(*values)
+    for t, expected in zip(found, zip(*(backward(*slices(n)) for n in range(3)), strict=True), strict=True):
+        assert_close(t, torch.stack(expected))
 
 
 @pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)], ids=["both", "input", "weight"])

@@ -4,17 +4,19 @@ import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import assert_close
+from support.close import assert_close
 
 from convnotes import adder2d, definitions
 from convnotes.kernels import backend
+from convnotes.kernels.adder import in_torch
 from convnotes.measure import peak_memory
 
 pytest.importorskip("numba", reason="the loops need numba")
-from convnotes.kernels import adder_numba
+from convnotes.kernels.adder import in_numba
 
 gradients = pytest.mark.parametrize("gradient", ["paper", "exact"])
 
@@ -52,13 +54,14 @@ def _numba():
 @pytest.fixture
 def only_loops(monkeypatch):
     """Nothing but the gradient of the weight may go to torch."""
-    real = adder_numba.contract_in_tiles
+    real = in_torch.contract
 
     def refused(*inputs):
-        assert inputs[5] == "weight", f"the slot {inputs[5]} with slope {inputs[6]} went to torch"
+        slot, slope = inputs[5][:2]
+        assert slot == "weight", f"the slot {slot} with slope {slope} went to torch"
         return real(*inputs)
 
-    monkeypatch.setattr(adder_numba, "contract_in_tiles", refused)
+    monkeypatch.setattr(in_numba, "in_torch", SimpleNamespace(contract=refused))
 
 
 def leaves(case, dtype=torch.float64):
