@@ -70,15 +70,8 @@ def conv(kernel_size: int) -> Make:
 def _inception(before: int, after: int, place: int) -> nn.Module:
     """The proportions of block 3a of GoogLeNet: 64, 96 → 128, 16 → 32 and 32 of 256 channels."""
     small, large = after // 4, max(1, after // 8)
-    return Inception(
-        before,
-        small,
-        max(1, 3 * after // 8),
-        after - small - 2 * large,
-        max(1, after // 16),
-        large,
-        large,
-    )
+    narrowed = max(1, 3 * after // 8), max(1, after // 16)
+    return Inception(before, small, narrowed[0], after - small - 2 * large, narrowed[1], large, large)
 
 
 def _separable(before: int, after: int, place: int) -> nn.Module:

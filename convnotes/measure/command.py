@@ -19,9 +19,9 @@ class Options(argparse.ArgumentParser):
     def __init__(self, module: str, about: str | None, *, rounds: int, threads: int | None = None) -> None:
         form = argparse.RawDescriptionHelpFormatter
         super().__init__(prog=f"python -m {module}", description=about, formatter_class=form)
-        add = self.add_argument
+        add, shown = self.add_argument, threads or "torch's own number"
         add("--device", default="cpu", help="cpu, cuda, cuda:1 … (cpu)")
-        add("--threads", type=positive, default=threads, help=f"CPU threads ({threads or 'torch’s own number'})")
+        add("--threads", type=positive, default=threads, help=f"CPU threads ({shown})")
         add("--rounds", type=positive, default=rounds, help=f"rounds of each timing ({rounds})")
         add("--csv", type=Path, metavar="FILE", help="keep the rows here, and do not measure again what it holds")
 
