@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
-_READ: dict[str, Callable[[str], Any]] = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "int | None": lambda text: int(text) if text else None,
-    "float | None": lambda text: float(text) if text else None,
-    "tuple[int, ...]": lambda text: tuple(map(int, text.split())),
-    "tuple[float, ...]": lambda text: tuple(map(float, text.split())),
+_READ: dict[Any, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    float: float,
+    int | None: lambda text: int(text) if text else None,
+    float | None: lambda text: float(text) if text else None,
+    tuple[int, ...]: lambda text: tuple(map(int, text.split())),
+    tuple[float, ...]: lambda text: tuple(map(float, text.split())),
 }
 
 
@@ -66,7 +66,8 @@ class Rows(list[Row]):
         if tuple(lines.fieldnames or ()) != names:
             missing = [name for name in names if name not in (lines.fieldnames or ())]
             raise ValueError(f"{path} is no {kind.TABLE}: it lacks the columns {', '.join(missing) or 'in order'}")
-        reads = {field.name: _READ[str(field.type)] for field in dataclasses.fields(kind)}
+        types = get_type_hints(kind)
+        reads = {name: _READ[types[name]] for name in names}
         rows = Rows(kind)
         try:
             for line in lines:
