@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -56,9 +56,9 @@ CALLS = {
 class Start(Measured):
     """One figure: `what` (see above) of the operator `op`, seconds of the processor over `rounds` fresh processes."""
 
-    TABLE: ClassVar = "table of starts"
-    FILE: ClassVar = "start.csv"
-    KEY: ClassVar = ("what", "op")
+    TABLE = "table of starts"
+    FILE = "start.csv"
+    KEY = ("what", "op")
 
     what: str
     op: str

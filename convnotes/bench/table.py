@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from convnotes.measure.rows import Measured, Rows
 
@@ -33,9 +33,9 @@ class Row(Measured):
     device, threads, allocator, machine, note     where, how and when
     """
 
-    TABLE: ClassVar = "table of times"
-    FILE: ClassVar = "bench.csv"
-    KEY: ClassVar = ("op", "variant", "shape", "mode", "backend", "rival", "device", "threads", "allocator")
+    TABLE = "table of times"
+    FILE = "bench.csv"
+    KEY = ("op", "variant", "shape", "mode", "backend", "rival", "device", "threads", "allocator")
 
     op: str
     variant: str

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from convnotes.designs.blocks import DESIGNS
 from convnotes.measure import Timing
@@ -31,9 +31,9 @@ class Row(Measured):
     trained_on, timed_on where and when
     """
 
-    TABLE: ClassVar = "table of designs"
-    FILE: ClassVar = "designs.csv"
-    KEY: ClassVar = ("data", "budget", "design", "seeds", "epochs", "batch", "dtype", "device")
+    TABLE = "table of designs"
+    FILE = "designs.csv"
+    KEY = ("data", "budget", "design", "seeds", "epochs", "batch", "dtype", "device")
 
     data: str
     budget: int

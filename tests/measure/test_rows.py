@@ -1,7 +1,6 @@
 """Rows and the file that keeps them."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from convnotes.measure.command import positive
 from convnotes.measure.rows import Measured, Rows
@@ -9,8 +8,8 @@ from convnotes.measure.rows import Measured, Rows
 
 @dataclass(frozen=True)
 class Step(Measured):
-    TABLE: ClassVar = "table of steps"
-    KEY: ClassVar = ("name", "size")
+    TABLE = "table of steps"
+    KEY = ("name", "size")
 
     name: str
     size: int
