@@ -17,7 +17,7 @@ from convnotes.bench.parts import Call, Make
 from convnotes.bench.table import MODES, Row
 from convnotes.kernels import backend
 from convnotes.kernels.backend import Name
-from convnotes.measure import Timing, compare, provenance
+from convnotes.measure import compare, provenance
 
 TOLERANCE = 1e-4  # of float32 results: the largest difference over the largest value
 _LEAST_ROUNDS = 3
@@ -133,9 +133,9 @@ def measure(
                 rows.append(
                     Row(
                         case.op, case.variant, case.shape_text, mode, by, name,
-                        *_ms(mine), bytes[f"ours {by}"], made.macs,
-                        *_ms(times[key]), bytes[key],
-                        made.conv_name, *_ms(times["conv"]), bytes["conv"], made.conv_macs,
+                        *mine.ms, bytes[f"ours {by}"], made.macs,
+                        *times[key].ms, bytes[key],
+                        made.conv_name, *times["conv"].ms, bytes["conv"], made.conv_macs,
                         round(times[key].median / mine.median, 4), round(mine.median / times["conv"].median, 4),
                         round(peak, 2), work and round(work / mine.median / 1e9 / peak, 4),
                         differences.get((by, name)), mine.rounds,
@@ -171,8 +171,3 @@ def _job(call: Call, mode: str) -> Callable[[], Any]:
         return call.forward
     cotangent = torch.randn_like(call.forward().detach())
     return lambda: call.gradients(cotangent)
-
-
-def _ms(timing: Timing) -> tuple[float, float, float]:
-    median, p20, p80 = (round(1e3 * t, 4) for t in (timing.median, timing.p20, timing.p80))
-    return median, p20, p80

@@ -80,9 +80,8 @@ class Row(Measured):
         return self.macs + self.adds / 2
 
     def timed(self, inference: Timing, step: Timing, timed_on: str) -> Row:
-        """The same row with these times, in milliseconds to a tenth of a microsecond."""
-        numbers = [round(1e3 * t, 4) for one in (inference, step) for t in (one.median, one.p20, one.p80)]
-        times: dict[str, Any] = dict(zip(TIMES, [*numbers, timed_on], strict=True))
+        """The same row with these times."""
+        times: dict[str, Any] = dict(zip(TIMES, [*inference.ms, *step.ms, timed_on], strict=True))
         return dataclasses.replace(self, **times)
 
 

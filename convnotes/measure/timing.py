@@ -21,6 +21,11 @@ class Timing:
     p80: float
     rounds: int
 
+    @property
+    def ms(self) -> tuple[float, float, float]:
+        """The three in milliseconds, to a tenth of a microsecond."""
+        return round(1e3 * self.median, 4), round(1e3 * self.p20, 4), round(1e3 * self.p80, 4)
+
     def __str__(self) -> str:
         unit, scale = next((u, s) for u, s in (("s", 1), ("ms", 1e3), ("µs", 1e6)) if self.median * s >= 1 or u == "µs")
         return f"{self.median * scale:.3g} {unit} ({self.p20 * scale:.3g} to {self.p80 * scale:.3g})"
