@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -53,9 +54,8 @@ def positive(text: str) -> int:
 
 def progress(jobs: Sequence[Job], name: Callable[[Job], str]) -> Iterator[Job]:
     """The jobs one by one under a bar where somebody watches; without tqdm a line in the place of the bar."""
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError:
+    tqdm = _tqdm()
+    if tqdm is None:
         for number, job in enumerate(jobs, 1):
             if sys.stderr.isatty():
                 print(f"[{number}/{len(jobs)}] {name(job)} …", end="\r", file=sys.stderr, flush=True)
@@ -69,10 +69,15 @@ def progress(jobs: Sequence[Job], name: Callable[[Job], str]) -> Iterator[Job]:
 
 def say(line: object) -> None:
     """Print a line beside the bar of `progress`."""
+    tqdm = _tqdm()
+    with tqdm.external_write_mode(file=sys.stdout) if tqdm else contextlib.nullcontext():
+        print(line, flush=True)
+
+
+def _tqdm() -> Any:
+    """The class of tqdm's bar, or None."""
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
-        print(line, flush=True)
-        return
-    with tqdm.external_write_mode(file=sys.stdout):
-        print(line, flush=True)
+        return None
+    return tqdm
