@@ -54,15 +54,14 @@ class Case:
 
 
 def conv(x: Tensor, weight: Tensor) -> Tensor:
-    return F.conv2d(x, weight, padding=weight.shape[2] // 2)
+    return F.conv2d(x, weight, padding=1)
 
 
-def yardstick(make: Make, shape: Shape, x: Tensor | None = None, size: int = 3) -> tuple[str, Call, int]:
-    """The plain convolution from C channels to C on `shape`: its name, the call and its multiply-adds."""
+def yardstick(make: Make, shape: Shape, x: Tensor) -> tuple[str, Call, int]:
+    """The plain 3×3 convolution of `x` from C channels to C: its name, the call and its multiply-adds."""
     batch, channels, side = shape
-    weight = make(channels, channels, size, size, scale=1 / (size * math.sqrt(channels)))
-    x = make(*_images(shape)) if x is None else x
-    return f"conv2d {size}×{size}", Call(conv, {"x": x, "weight": weight}), batch * side**2 * size**2 * channels**2
+    weight = make(channels, channels, 3, 3, scale=1 / (3 * math.sqrt(channels)))
+    return "conv2d 3×3", Call(conv, {"x": x, "weight": weight}), batch * side**2 * 9 * channels**2
 
 
 def adder(make: Make, shape: Shape) -> Calls:
