@@ -104,14 +104,29 @@ def test_every_missing_extra_is_asked_for(empty, lent):
     assert {EXTRA[package] for package in (*asked, *there)} == set(EXTRA.values())
 
 
+def test_the_stored_rows_are_found_where_the_package_is_installed(empty):
+    code = "from convnotes import bench, designs; from convnotes.bench.start import Start; "
+    code += "from convnotes.measure.rows import Rows; "
+    code += "print(len(bench.read()), len(designs.read()), len(Rows.read(Start)))"
+    names = ("bench/rows/bench.csv", "designs/rows/designs.csv", "bench/rows/start.csv")
+    stored = [len((ROOT / "convnotes" / name).read_text().splitlines()) - 1 for name in names]
+    assert [int(number) for number in empty("-c", code).split()] == stored
+    assert min(stored) > 0
+
+
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {Path(name) for name in archive.namelist() if not name.endswith("/")}
     inside = {path for path in names if path.parts[0] == "convnotes"}
     assert {path.parts[0].split("-")[0] for path in names} == {"convnotes"}, "the package and its metadata"
     assert Path("convnotes/py.typed") in inside
-    here = {path.relative_to(ROOT) for path in (ROOT / "convnotes").rglob("*") if path.suffix in {".py", ".js", ".css"}}
+    kinds = {".py", ".js", ".css", ".csv"}
+    here = {path.relative_to(ROOT) for path in (ROOT / "convnotes").rglob("*") if path.suffix in kinds}
     assert here <= inside
-    assert {path.suffix for path in here} == {".py", ".js", ".css"}
-    assert {path.suffix for path in inside - {Path("convnotes/py.typed")}} <= {".py", ".pyi", ".js", ".css"}, "no data"
+    assert {path.suffix for path in here} == kinds
+    assert {path.suffix for path in inside - {Path("convnotes/py.typed")}} <= {*kinds, ".pyi"}
+    assert {str(path.parent) for path in here if path.suffix == ".csv"} == {
+        "convnotes/bench/rows",
+        "convnotes/designs/rows",
+    }
     assert not [path for path in names if {"tests", "book"} & set(path.parts) or path.name.startswith("test_")]

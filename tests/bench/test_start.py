@@ -8,9 +8,11 @@ import torch
 from convnotes import bench
 from convnotes.bench import __main__ as command
 from convnotes.bench import start
+from convnotes.bench.start import Start
 from convnotes.kernels import backend
+from convnotes.measure.rows import Rows
 
-STORED = Path(__file__).parents[1] / "book" / "measurements" / start.FILE
+STORED = Path(start.__file__).with_name("rows") / Start.FILE
 PLACES = [(what, "") for what in start.IMPORTS] + [
     (what, op) for op in start.CALLS for what in ("first call", "next process")
 ]
@@ -49,7 +51,7 @@ def test_a_program_that_fails_is_reported_by_its_last_line():
 
 def test_a_row_is_the_median_of_fresh_processes_and_a_cache_belongs_to_one_pair(quick):
     pytest.importorskip("numba")
-    rows = [row for found in start.measure_start(3, "shared") for row in found]
+    rows = list(start.measure_start(3, "shared"))
     assert [(row.what, row.op) for row in rows] == PLACES
     imported, first, later = rows[0], rows[2], rows[3]
     assert (imported.seconds, imported.p20, imported.p80) == pytest.approx((2, 1.4, 2.6))
@@ -65,7 +67,7 @@ def test_a_row_is_the_median_of_fresh_processes_and_a_cache_belongs_to_one_pair(
 def test_without_numba_the_first_calls_are_skipped_in_one_line(quick, monkeypatch):
     said = []
     monkeypatch.setattr(backend, "available", lambda: ("torch",))
-    rows = [row for found in start.measure_start(1, say=said.append) for row in found]
+    rows = list(start.measure_start(1, say=said.append))
     assert [row.what for row in rows] == list(start.IMPORTS)
     assert said == ['the first calls are skipped: numba is not installed: pip install "convnotes[fast]"']
 
@@ -74,34 +76,33 @@ def test_the_command_keeps_the_rows_beside_the_table_and_does_not_measure_them_a
     pytest.importorskip("numba")
     words = ["--op", "start", "--rounds", "1", "--csv", str(tmp_path / "bench.csv"), "--note", "shared"]
     assert command.main(words) == 0
-    rows = start.read(tmp_path / start.FILE)
+    rows = Rows.read(Start, tmp_path / Start.FILE)
     assert [(row.what, row.op) for row in rows] == PLACES
     assert str(rows[0]) in capsys.readouterr().out
     assert not (tmp_path / "bench.csv").exists()
     before = len(quick)
     assert command.main(words) == 0
     assert len(quick) == before
-    start.write(tmp_path / start.FILE, [row for row in rows if row.op != "adder"])
+    Rows(Start, (row for row in rows if row.op != "adder")).write(tmp_path / Start.FILE)
     assert command.main(words) == 0
     assert len(quick) == before + 2
-    assert {(row.what, row.op) for row in start.read(tmp_path / start.FILE)} == set(PLACES)
+    assert {(row.what, row.op) for row in Rows.read(Start, tmp_path / Start.FILE)} == set(PLACES)
 
 
 def test_it_is_part_of_what_the_command_does_by_itself():
-    parser = command._parser()
-    assert parser.parse_args([]).op == [*bench.OPS, "start"]
+    assert command._options().parse_args([]).op == [*bench.OPS, "start"]
 
 
 def test_a_row_in_words():
-    row = start.Start("first call", "adder", 5.25, 5.0, 5.5, 3, "here", "")
+    row = Start("first call", "adder", 5.25, 5.0, 5.5, 3, "here", "")
     assert str(row) == "first call adder         5.25 s (5 to 5.5)"
-    assert "12 ms (11 to 13)" in str(start.Start("import convnotes", "", 0.012, 0.011, 0.013, 3, "here", ""))
+    assert "12 ms (11 to 13)" in str(Start("import convnotes", "", 0.012, 0.011, 0.013, 3, "here", ""))
 
 
 def test_the_stored_table_is_whole_and_reads_back_as_it_was_written(tmp_path):
-    rows = start.read(STORED)
-    start.write(tmp_path / start.FILE, rows)
-    assert (tmp_path / start.FILE).read_bytes() == STORED.read_bytes()
+    rows = Rows.read(Start)
+    rows.write(tmp_path / Start.FILE)
+    assert (tmp_path / Start.FILE).read_bytes() == STORED.read_bytes()
     assert [(row.what, row.op) for row in rows] == PLACES
     for row in rows:
         assert 0 < row.p20 <= row.seconds <= row.p80
