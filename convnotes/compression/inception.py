@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from convnotes.fundamentals.initialisation import reset_all
 from convnotes.geometry import Factory, IntOrPair, check_channels, check_images, check_least_size, pair
-from convnotes.kernels.operator import watched
+from convnotes.kernels.transforms import watched
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

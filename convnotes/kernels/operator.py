@@ -1,4 +1,4 @@
-"""The one way to make an operator of torch: `define`. Also what is at work beside plain torch, which decides the way.
+"""The one way to make an operator of torch: `define`.
 
 An operator is a function of tensors and of options, a named tuple of numbers, strings and tuples of numbers. Given are
 what computes it, the shape of its result and its derivative; `define` registers it as `convnotes::name` for
@@ -15,15 +15,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, get_type_hints
 
 import torch
-from torch import Tensor, nn
-from torch.autograd import forward_ad
+from torch import Tensor
 
-from convnotes.kernels import backend, private
+from convnotes.kernels import backend
 from convnotes.kernels.flops import flop_formula
+from convnotes.kernels.transforms import (
+    Tensors,
+    autocast_dtype,
+    differentiable_gradients,
+    in_float32_under_autocast,
+    joined,
+    one_by_one,
+    transformed,
+    watched,
+)
 
-Tensors = Sequence[Tensor | None]
 _KINDS = {int: "int", bool: "bool", str: "str"}  # of options in a schema; all others are "int[]"
-_library = torch.library.Library("convnotes", "FRAGMENT")
 
 
 def define(
@@ -32,12 +39,11 @@ def define(
     tensors: str,
     options: Any,
     compute: str | Callable[..., Tensor],
-    empty: Callable[..., Tensor],
     *,
-    backward: Callable[..., Sequence[Tensor | None]] | None = None,
-    jvp: Callable[..., Tensor] | None = None,
+    backward: Any = None,
+    jvp: Any = None,
     gradient: str | None = None,
-    in_torch: Callable[..., Tensor] | None = None,
+    in_torch: Any = None,
     saved: Sequence[int] | None = None,
     products: Callable[[Sequence[bool]], int] = sum,
     join: Sequence[int] | None = None,
@@ -48,10 +54,10 @@ def define(
 ) -> Callable[..., Tensor]:
     """Register an operator, and return it as a function of `*tensors` and `options`.
 
-    - `tensors`: their part of the schema, as "Tensor input, Tensor? bias"; `options`: the class of the named tuple.
+    - `tensors`: their part of the schema, as "Tensor input, Tensor? bias".
+    - `options`: the class of the named tuple, whose method `empty(*tensors)` makes an unwritten result.
     - `compute(*tensors, options)`: the result, without derivatives. A string names a function of the files `in_torch`,
       `in_numba` and `in_triton` of `package`, of which `backend.chosen(name, tensors)` takes one.
-    - `empty(*tensors, options)`: an unwritten result.
 
     The derivative is given in one of two ways:
 
@@ -78,7 +84,7 @@ def define(
 
     def opaque(*inputs):
         given, chosen = parted(inputs)
-        return _as(empty(*given, chosen), computed(*given, chosen))
+        return _as(chosen.empty(*given), computed(*given, chosen))
 
     schema = f"({tensors}, {fields}) -> Tensor"
     op = torch.library.custom_op(f"convnotes::{name}", opaque, mutates_args=(), schema=schema)
@@ -163,12 +169,12 @@ def define(
     def mapped(apply, info, in_dims, *inputs):
         given, chosen = parted(inputs)
         if join is None:
-            return _one_by_one(lambda *t: apply(*t, *chosen), given, in_dims, info.batch_size)
+            return one_by_one(lambda *t: apply(*t, *chosen), given, in_dims, info.batch_size)
         size, at = info.batch_size, join_result(chosen)
-        result = apply(*_joined(given, in_dims, join, size), *joined_options(chosen, size))
+        result = apply(*joined(given, in_dims, join, size), *joined_options(chosen, size))
         return result.unflatten(at, (size, -1)), at
 
-    op.register_fake(lambda *inputs: empty(*parted(inputs)[0], parted(inputs)[1]))
+    op.register_fake(lambda *inputs: parted(inputs)[1].empty(*inputs[:count]))
     op.register_autograd(
         lambda ctx, grad: (*pull(ctx, grad), *[None] * len(ctx.options)),
         setup_context=lambda ctx, inputs, output: keep(ctx, *parted(inputs)),
@@ -177,7 +183,7 @@ def define(
     if flops is not None:
         flop_formula(packet)(lambda *shapes, out_shape, **_: flops(*parted(shapes), out_shape))
     if float32_under_autocast:
-        _in_float32_under_autocast(name)
+        in_float32_under_autocast(name)
     if gradient is not None:
         gradients = _define_gradient(
             name, package, gradient, tensors, fields, parted, join, join_result, flops, products, float32_under_autocast
@@ -205,25 +211,24 @@ def _define_gradient(
         return tuple(_as(promised, value) if n else promised for promised, value, n in found)
 
     def opaque(grad, *inputs):
-        *inputs, needed = inputs
-        given, chosen = parted(inputs)
-        return computed(grad, *given, chosen, tuple(needed))
+        given, chosen = parted(inputs[:-1])
+        return computed(grad, *given, chosen, tuple(inputs[-1]))
 
     op = torch.library.custom_op(f"convnotes::{name}_backward", opaque, mutates_args=(), schema=schema)
     packet = getattr(torch.ops.convnotes, f"{name}_backward")
 
     def call(grad, *inputs):
         *given, chosen, needed = inputs
-        if torch.compiler.is_compiling() or watched(grad, *given):
+        narrowed = float32_under_autocast and autocast_dtype(grad) is not None
+        if torch.compiler.is_compiling() or narrowed or watched(grad, *given):
             return packet(grad, *given, *chosen, needed)
         return computed(grad, *inputs)
 
     @op.register_vmap
     def _(info, in_dims, *inputs):
-        *inputs, needed = inputs
-        chosen, size = parted(inputs[1:])[1], info.batch_size
-        given = _joined(inputs[: count + 1], in_dims, (join_result(chosen), *join), size)
-        found = zip(op(*given, *inputs[count + 1 :], needed), join, needed, strict=True)
+        size, needed, chosen = info.batch_size, inputs[-1], parted(inputs[1:-1])[1]
+        given = joined(inputs[: count + 1], in_dims, (join_result(chosen), *join), size)
+        found = zip(op(*given, *inputs[count + 1 :]), join, needed, strict=True)
         parts = [t.unflatten(at, (size, -1)) if n else t for t, at, n in found]
         return tuple(parts), tuple(at if n else None for at, n in zip(join, needed, strict=True))
 
@@ -231,7 +236,7 @@ def _define_gradient(
     if flops is not None:
         flop_formula(packet)(lambda grad, *shapes, **_: products(shapes[-1]) * flops(*parted(shapes[:-1]), grad))
     if float32_under_autocast:
-        _in_float32_under_autocast(f"{name}_backward")
+        in_float32_under_autocast(f"{name}_backward")
     return call
 
 
@@ -270,98 +275,3 @@ def factors_tangent(call, factors: Tensors, tangents: Tensors) -> Tensor:
     """The tangent of `call(*factors)`: the sum over the factors, each replaced by its tangent."""
     parts = [call(*factors[:n], t, *factors[n + 1 :]) for n, t in enumerate(tangents) if t is not None]
     return functools.reduce(torch.add, parts)
-
-
-# What is at work beside plain torch
-
-
-def transformed(*tensors: Tensor | None) -> bool:
-    """Is torch.func or forward-mode differentiation at work, for which a fused kernel has no rules?"""
-    if private.transforming():
-        return True
-    return any(t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors)
-
-
-def watched(*tensors: Tensor | None) -> bool:
-    """Is more than autograd's reverse mode at work: a transformation, a dispatch mode, a subclass, the profiler?
-
-    Where not, an operator may be computed without a call through torch's dispatcher.
-    """
-    if private.dispatching() or private.profiling():
-        return True
-    for t in tensors:
-        if t is not None and (type(t) not in (Tensor, nn.Parameter) or t.is_meta):
-            return True
-    return transformed(*tensors)
-
-
-def differentiable_gradients(forward, tensors: Tensors, needed, grad: Tensor) -> list[Tensor | None]:
-    """The gradients of `forward(*tensors)` where `needed`, in a graph that can be differentiated again; else None."""
-    tensors = [None if t is None else t.view_as(t) for t in tensors]  # none comes from another, as an offset may
-    wanted = [t for t, n in zip(tensors, needed, strict=True) if n]
-    gradients = iter(torch.autograd.grad(forward(*tensors), wanted, grad, create_graph=True))
-    return [next(gradients) if n else None for n in needed]
-
-
-def has_memory(tensor: Tensor) -> bool:
-    """Do its numbers lie in memory? Those of a mapped tensor, or of one left over from a transformation, do not."""
-    try:
-        return tensor.data_ptr() != 0  # 0 of one that is known to hold zeros, or nothing
-    except RuntimeError:
-        return False
-
-
-def autocast_dtype(tensor: Tensor) -> torch.dtype | None:
-    """What autocast narrows to on the device of `tensor`; None where it is off, or unknown as on meta."""
-    device = tensor.device.type
-    known = device in ("cpu", "cuda") or torch.amp.is_autocast_available(device)  # torch 2.6 compiles no such question
-    on = known and torch.is_autocast_enabled(device)
-    return torch.get_autocast_dtype(device) if on else None
-
-
-def empty_like_format(like: Tensor, shape: Sequence[int]) -> Tensor:
-    """An unwritten tensor of `shape`, channels last where `like` is."""
-    last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
-    layout = torch.channels_last if last else torch.contiguous_format
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
-
-
-def _in_float32_under_autocast(name: str) -> None:
-    """Make autocast call `convnotes::name` with its 16-bit tensors in float32, and itself off meanwhile."""
-    operator = getattr(torch.ops.convnotes, name)
-
-    def widened(value):
-        return value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
-
-    def call(device, *args):  # what `register_autocast` registers, for torch 2.6, which lacks it
-        with torch.autocast(device, enabled=False):
-            return operator(*map(widened, args))
-
-    for device in ("cpu", "cuda"):
-        if hasattr(torch.library, "register_autocast"):
-            torch.library.register_autocast(f"convnotes::{name}", device, torch.float32)
-        else:
-            _library.impl(name, functools.partial(call, device), f"Autocast{device.upper()}")
-
-
-# What vmap maps
-
-
-def _one_by_one(call, tensors: Tensors, dims: Sequence[int | None], size: int) -> tuple[Tensor, int]:
-    def slice(n: int) -> list[Tensor | None]:
-        pairs = zip(tensors, dims[: len(tensors)], strict=True)
-        return [t if t is None or dim is None else t.select(dim, n) for t, dim in pairs]
-
-    return torch.stack([call(*slice(n)) for n in range(size)]), 0
-
-
-def _joined(tensors: Tensors, dims: Sequence[int | None], join: Sequence[int], size: int) -> list[Tensor | None]:
-    """The tensors, with the dimension that is mapped (None: not mapped) merged into the one in `join`."""
-    found: list[Tensor | None] = []
-    for tensor, dim, at in zip(tensors, dims[: len(tensors)], join, strict=True):
-        if tensor is not None and dim is None:
-            tensor = tensor.unsqueeze(at).expand(*tensor.shape[:at], size, *tensor.shape[at:])
-        elif tensor is not None:
-            tensor = tensor.movedim(dim, at)
-        found.append(None if tensor is None else tensor.flatten(at, at + 1))
-    return found

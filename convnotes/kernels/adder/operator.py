@@ -11,13 +11,15 @@ kernel, and one table of slopes, serve every order.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from convnotes.kernels.operator import Tensors, define, empty_like_format
+from convnotes.kernels.operator import define
+from convnotes.kernels.transforms import empty_like_format
 
 Factor = Tensor | None
 SLOTS = ("output", "input", "weight")
@@ -61,10 +63,10 @@ class Contraction(NamedTuple):
             return weight.new_empty(weight.shape)
         if self.slot == "input":
             return empty_like_format(input, input.shape)
-        return empty_like_format(input, (len(input), len(weight), *self.places(input, weight)))
+        return empty_like_format(input, (input.shape[0], weight.shape[0], *self.places(input, weight)))
 
 
-def _backward(tensors: Tensors, contraction: Contraction, needed: Sequence[bool], grad: Tensor) -> list[Tensor | None]:
+def _backward(tensors: Any, contraction: Contraction, needed: Sequence[bool], grad: Tensor) -> list[Tensor | None]:
     input, weight, *factors = tensors
     factor = dict(zip(SLOTS, factors, strict=True)) | {contraction.slot: grad}  # T with its open slot closed by grad
 
@@ -76,19 +78,16 @@ def _backward(tensors: Tensors, contraction: Contraction, needed: Sequence[bool]
         derived = SLOPES[contraction.slope]
         if derived is None:
             return torch.zeros_like(tensor)
-        slopes = opened(slot, derived[axis], contraction.negative != (slot == "weight"))  # d(x − w)/dw = −1
-        return slopes if factor[slot] is None else slopes * factor[slot]
+        slopes, closed_by = opened(slot, derived[axis], contraction.negative != (slot == "weight")), factor[slot]
+        return slopes if closed_by is None else slopes * closed_by  # the sign is that of d(x − w)/dw
 
     by_input = by_difference(0, "input", input) if needed[0] else None
     by_weight = by_difference(1, "weight", weight) if needed[1] else None
-    return [
-        by_input,
-        by_weight,
-        *(opened(s, contraction.slope) if n else None for s, n in zip(SLOTS, needed[2:], strict=True)),
-    ]
+    rest = [opened(slot, contraction.slope) if n else None for slot, n in zip(SLOTS, needed[2:], strict=True)]
+    return [by_input, by_weight, *rest]
 
 
-def _tangent(tensors: Tensors, contraction: Contraction, tangents: Tensors) -> Tensor:
+def _tangent(tensors: Any, contraction: Contraction, tangents: Any) -> Tensor:
     input, weight, *factors = tensors
 
     def closed(slope: str, n: int | None = None, factor: Tensor | None = None) -> Tensor:
@@ -105,7 +104,7 @@ def _tangent(tensors: Tensors, contraction: Contraction, tangents: Tensors) -> T
         else:
             part = closed(slope, n, tangent if factors[n] is None else tangent * factors[n])
         parts.append(part if n == 1 else -part)
-    return sum(parts) if parts else contraction.empty(input, weight).zero_()
+    return functools.reduce(torch.add, parts) if parts else contraction.empty(input, weight).zero_()
 
 
 contract = define(
@@ -114,7 +113,6 @@ contract = define(
     "Tensor input, Tensor weight, Tensor? at_output, Tensor? at_input, Tensor? at_weight",
     Contraction,
     "contract",
-    lambda *inputs: inputs[-1].empty(*inputs[:-1]),
     backward=_backward,
     jvp=_tangent,
     join=(1, 0, 1, 1, 0),  # maps [B, V·C, H, W], weights [V·O, …]: the mapped dimension joins the groups

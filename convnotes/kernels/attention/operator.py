@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convnotes.kernels import private
-from convnotes.kernels.operator import has_memory, transformed
+from convnotes.kernels.transforms import has_memory, transformed
 
 _KEYS = 256  # in a block
 _PARTS = 8  # of a block of queries of all pictures, for as many threads; fixed, so that their number changes no bit

@@ -90,10 +90,10 @@ def _reads(input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes) -> 
     x, right, inside_x = _split(moves[1], columns, W)
     index = _corners(y, x, inside_y & inside_x, (H, W))  # [B, h, w, K, G, 4]
     strength = None if mask is None else mask.to(dtype).unflatten(1, (G, K)).permute(0, 3, 4, 2, 1)
-    above, under, left = 1 - below, below, 1 - right
+    above, under, beside = 1 - below, below, 1 - right
     if strength is not None:
         above, under = above * strength, under * strength
-    weights = torch.stack([above * left, above * right, under * left, under * right], -1)
+    weights = torch.stack([above * beside, above * right, under * beside, under * right], -1)
     framed = F.pad(input.to(dtype).permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # [B, H+2, W+2, C]
     table = framed.reshape(-1, C // G)
     return _Reads(table, weights.reshape(-1, 4), index.reshape(-1, 4), below, right, strength)

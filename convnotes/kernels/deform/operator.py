@@ -18,7 +18,8 @@ from torch import Tensor
 from convnotes.kernels import backend
 from convnotes.kernels.deform import in_torch
 from convnotes.kernels.deform.sampling import Sampling
-from convnotes.kernels.operator import autocast_dtype, define, transformed
+from convnotes.kernels.operator import define
+from convnotes.kernels.transforms import autocast_dtype, transformed
 
 
 def deform(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> Tensor:
@@ -49,7 +50,6 @@ _operator = define(
     "Tensor input, Tensor offset, Tensor weight, Tensor? mask",
     Sampling,
     "forward",
-    lambda *inputs: inputs[-1].empty(*inputs[:-1]),
     gradient="backward",
     in_torch=in_torch.forward,
     products=lambda needed: (needed[0] or needed[1] or needed[3]) + needed[2],

@@ -51,9 +51,9 @@ class Sampling(NamedTuple):
     dilation: Pair
 
     def sizes(self, input: Tensor, offset: Tensor, weight: Tensor) -> Sizes:
-        KH, KW = weight.shape[2:]
-        G = offset.shape[1] // (2 * KH * KW)
-        return Sizes(*input.shape, *weight.shape, *offset.shape[2:], G, *self.stride, *self.padding, *self.dilation)
+        G = offset.shape[1] // (2 * weight.shape[2:].numel())
+        geometry = (*self.stride, *self.padding, *self.dilation)
+        return Sizes._make((*input.shape, *weight.shape, *offset.shape[2:], G, *geometry))
 
     def empty(self, input: Tensor, offset: Tensor, weight: Tensor, *_: Tensor | None) -> Tensor:
         """An unwritten result, in the memory format of the input."""

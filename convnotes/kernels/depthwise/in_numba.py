@@ -29,6 +29,6 @@ def backward(
     by_weight = torch.empty(weight.shape, dtype=weight.dtype)
     if any(needed[:2]):
         tensors = [t.contiguous() for t in (grad, input, weight, by_input, by_weight)]
-        sizes = Sizes(*input.shape, *grad.shape[2:], *weight.shape[2:], *plane.padding, *plane.dilation)
+        sizes = Sizes._make((*input.shape, *grad.shape[2:], *weight.shape[2:], *plane.padding, *plane.dilation))
         run(loops.channels, input.dtype, input.shape[1], torch.get_num_threads(), *tensors, sizes, *needed[:2])
     return by_input, by_weight, grad.sum((0, 2, 3)) if needed[2] else None

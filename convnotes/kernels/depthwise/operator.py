@@ -21,7 +21,8 @@ from convnotes.geometry import IntOrPair, resolve_padding
 from convnotes.kernels import backend
 from convnotes.kernels.depthwise import in_torch
 from convnotes.kernels.depthwise.plane import Plane
-from convnotes.kernels.operator import define, transformed
+from convnotes.kernels.operator import define
+from convnotes.kernels.transforms import transformed
 
 # Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one picture
 # tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
@@ -76,7 +77,6 @@ _operator = define(
     __package__,
     "Tensor input, Tensor weight, Tensor? bias",
     Plane,
-    in_torch.forward,
     in_torch.forward,
     gradient="backward",
     in_torch=in_torch.forward,

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from torch import Tensor
+
 
 class Plane(NamedTuple):
     """`padding` is (top, bottom, left, right)."""
 
     padding: tuple[int, int, int, int]
     dilation: tuple[int, int]
+
+    def empty(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """An unwritten result."""
+        (top, bottom, left, right), (dy, dx), (KH, KW) = self.padding, self.dilation, weight.shape[2:]
+        height, width = input.shape[2] + top + bottom - dy * (KH - 1), input.shape[3] + left + right - dx * (KW - 1)
+        return input.new_empty(*input.shape[:2], height, width)
 
 
 class Sizes(NamedTuple):

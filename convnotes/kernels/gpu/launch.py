@@ -7,6 +7,8 @@ split (`splits`), and there the number of parts follows from the shapes alone: t
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -21,7 +23,7 @@ _TRITON = {
 }
 
 
-def launch(kernel, programs: int, where: Tensor, *tensors, **numbers) -> None:
+def launch(kernel, programs: int, where: Tensor, /, *tensors: Tensor, **numbers: Any) -> None:
     """Run `programs` instances of `kernel` on the device of `where`; none at all is fine."""
     if programs:
         with torch.cuda.device_of(where):

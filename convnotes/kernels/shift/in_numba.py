@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from convnotes.kernels.cpu.jobs import run
-from convnotes.kernels.operator import has_memory
 from convnotes.kernels.shift import in_torch, loops
 from convnotes.kernels.shift.moves import Moves
+from convnotes.kernels.transforms import has_memory
 
 _GRAIN = 2**17  # bytes that are worth a thread, measured
 _FAR = 2**40  # pixels, beyond any picture

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 Run = tuple[int, int, int, int, int]  # dy, dx, and the channels start:stop:step that move so
 
 
@@ -15,7 +18,11 @@ class Moves(NamedTuple):
     sign: int = 1
 
     def runs(self) -> tuple[Run, ...]:
-        return tuple(zip(*[iter(self.numbers)] * 5, strict=True))  # type: ignore[return-value]
+        return tuple(zip(*[iter(self.numbers)] * 5, strict=True))
+
+    def empty(self, input: Tensor) -> Tensor:
+        """An unwritten result."""
+        return torch.empty_like(input)
 
     def back(self) -> Moves:
         return Moves(self.numbers, -self.sign)

@@ -36,6 +36,9 @@ def by_gather(input: Tensor, offsets: Tensor, dim: int) -> Tensor:
 class _Axis(NamedTuple):
     dim: int
 
+    def empty(self, input: Tensor, offsets: Tensor) -> Tensor:
+        return torch.empty_like(input)
+
 
 _move = define(
     "shift",
@@ -43,7 +46,6 @@ _move = define(
     "Tensor input",
     Moves,
     "move",
-    lambda input, moves: torch.empty_like(input),
     backward=lambda tensors, moves, needed, grad: [by_slices(grad, moves.back())],
     jvp=lambda tensors, moves, tangents: by_slices(tangents[0], moves),
     saved=(),
@@ -57,7 +59,6 @@ _gather = define(
     "Tensor input, Tensor offsets",
     _Axis,
     lambda input, offsets, axis: in_torch.gather(input, offsets, axis.dim),
-    lambda input, offsets, axis: torch.empty_like(input),
     backward=lambda tensors, axis, needed, grad: [by_gather(grad, -tensors[1], axis.dim), None],
     jvp=lambda tensors, axis, tangents: by_gather(tangents[0], tensors[1], axis.dim),
     saved=(1,),

@@ -45,11 +45,11 @@ def derivative(
 ) -> Tensor:
     """That by the factor which is None, at the other two."""
     result = mixing.empty(input, weight, sent, displacements)
-    if input is None:
+    if input is not None and weight is not None:
+        return _tiles(_output, input, weight, displacements, result, mixing)
+    if weight is not None and sent is not None:
         return _tiles(_by_input, sent, weight, displacements, result.zero_(), mixing)
-    if weight is None:
-        return _sums(input, sent, displacements, result, mixing)
-    return _tiles(_output, input, weight, displacements, result, mixing)
+    return _sums(input, sent, displacements, result, mixing)
 
 
 def _sizes(channels: int, outputs: int, mixing: Mixing) -> dict[str, int]:
@@ -73,7 +73,7 @@ def _tiles(kernel, map: Tensor, weight: Tensor, displacements: Tensor, result: T
     return result
 
 
-def _sums(input: Tensor, sent: Tensor, displacements: Tensor, result: Tensor, mixing: Mixing) -> Tensor:
+def _sums(input: Any, sent: Any, displacements: Tensor, result: Tensor, mixing: Mixing) -> Tensor:
     """The gradient of the weight."""
     (O, C), places = result.shape, len(sent) * mixing.places[0] * mixing.places[1]
     rows, columns = block(O, 64, _LEAST), block(C, 64, _LEAST)

@@ -17,15 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from convnotes.kernels import backend, private
-from convnotes.kernels.operator import (
-    Tensors,
-    autocast_dtype,
-    define,
-    empty_like_format,
-    factors_gradients,
-    factors_tangent,
-    transformed,
-)
+from convnotes.kernels.operator import define, factors_gradients, factors_tangent
+from convnotes.kernels.transforms import Tensors, autocast_dtype, empty_like_format, transformed
 
 # Outputs up to which the fused product is taken: one tile of it. Each further tile reads all channels again, and finds
 # their places again, which costs more instructions than the product itself. Compiled for an H100 they are 1,560 a warp
@@ -84,9 +77,9 @@ class Mixing(NamedTuple):
     def empty(self, input: Tensor | None, weight: Tensor | None, sent: Tensor | None, _: Tensor) -> Tensor:
         """An unwritten result: the derivative of T by the factor that is None."""
         if input is not None and weight is not None:
-            return empty_like_format(input, (len(input), len(weight), *self.places))
+            return empty_like_format(input, (input.shape[0], weight.shape[0], *self.places))
         if weight is not None and sent is not None:
-            return empty_like_format(sent, (len(sent), weight.shape[1], *self.size))
+            return empty_like_format(sent, (sent.shape[0], weight.shape[1], *self.size))
         assert input is not None, "one of the three factors is left out"
         assert sent is not None, "one of the three factors is left out"
         return input.new_empty(sent.shape[1], input.shape[1])
@@ -114,7 +107,6 @@ _operator = define(
     "Tensor? input, Tensor? weight, Tensor? sent, Tensor displacements",
     Mixing,
     "derivative",
-    lambda *inputs: inputs[-1].empty(*inputs[:-1]),
     backward=_backward,
     jvp=_tangent,
     flops=_count,
