@@ -1,6 +1,7 @@
 """Who may import whom, read from the syntax tree of every file of the package."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -184,6 +185,21 @@ def test_what_is_private_in_torch_and_numba_is_used_in_one_file(file):
 def test_a_private_name_is_found_wherever_it_stands(line):
     assert private_names(ast.parse(line), {"_ours"})
     assert not private_names(ast.parse("self._ours = row._replace(a=1); super().__init__()"), {"_ours"})
+
+
+def test_no_import_goes_round_in_a_circle():
+    """Every import counts, also one inside a function."""
+    names = {file: ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in FILES}
+    modules = {name.removesuffix(".__init__"): file for file, name in names.items()}
+    needs = {}
+    for name, file in modules.items():
+        tree, found = ast.parse(file.read_text()), set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module in modules:
+                whole = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= whole & modules.keys() or {node.module}
+        needs[name] = found - {name}
+    graphlib.TopologicalSorter(needs).prepare()  # raises CycleError
 
 
 def test_no_file_holds_more_than_one_sitting():

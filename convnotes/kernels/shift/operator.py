@@ -30,10 +30,10 @@ def by_gather(input: Tensor, offsets: Tensor, dim: int) -> Tensor:
     """Move channel c of [B, C, H, W] by `offsets[c]` places along `dim` (2 or 3), 0 from outside; ints `[C]`."""
     if torch.compiler.is_compiling():
         return in_torch.gather(input, offsets, dim)
-    return _gather(input, offsets, _Axis(dim))
+    return _gather(input, offsets, Axis(dim))
 
 
-class _Axis(NamedTuple):
+class Axis(NamedTuple):
     dim: int
 
     def empty(self, input: Tensor, offsets: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ _gather = define(
     "gather_shift",
     __package__,
     "Tensor input, Tensor offsets",
-    _Axis,
+    Axis,
     lambda input, offsets, axis: in_torch.gather(input, offsets, axis.dim),
     backward=lambda tensors, axis, needed, grad: [by_gather(grad, -tensors[1], axis.dim), None],
     jvp=lambda tensors, axis, tangents: by_gather(tangents[0], tensors[1], axis.dim),
