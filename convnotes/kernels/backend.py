@@ -17,11 +17,10 @@ an error. An operator or a dtype for which it has no kernel is computed by torch
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, Literal, get_args
 
@@ -79,15 +78,13 @@ def remember(ctx: Any) -> None:
     ctx.backend = _choice.get()
 
 
-@contextlib.contextmanager
-def as_remembered(ctx: Any) -> Iterator[None]:
-    """Inside: the choice of the forward pass. A backward pass may run in another thread, as it does on CUDA."""
+def as_remembered(ctx: Any, function: Callable[..., Any], *inputs: Any) -> Any:
+    """`function(*inputs)` by the choice of the forward pass. A backward pass may run in another thread, as on CUDA."""
     if ctx.backend is None:
-        yield
-        return
+        return function(*inputs)
     token = _choice.set(ctx.backend)
     try:
-        yield
+        return function(*inputs)
     finally:
         _choice.reset(token)
 

@@ -91,7 +91,7 @@ def define(
     packet = getattr(torch.ops.convnotes, name)
 
     def call(*inputs):
-        *given, chosen = inputs
+        given, chosen = inputs[:-1], inputs[-1]
         if torch.compiler.is_compiling():
             return packet(*given, *chosen)
         if float32_under_autocast and autocast_dtype(given[0]) is not None:
@@ -100,33 +100,34 @@ def define(
             if not transformed(*given):
                 return packet(*given, *chosen)
             return Transformed.apply(*given, *chosen) if in_torch is None else in_torch(*given, chosen)
-        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given):
-            return Recorded.apply(*inputs)
+        if torch.is_grad_enabled():
+            for t in given:
+                if t is not None and t.requires_grad:
+                    return Recorded.apply(*inputs)
         return computed(*inputs)
 
     def kept(given):
         return given if saved is None else [given[n] for n in saved]
 
     def keep(ctx, given, chosen) -> None:
-        ctx.save_for_backward(*kept(given))
+        if saved is None or saved:
+            ctx.save_for_backward(*kept(given))
         ctx.options = chosen
         backend.remember(ctx)
 
     def restored(ctx) -> Sequence[Tensor | None]:
-        if saved is None:
-            return ctx.saved_tensors
+        if not saved:
+            return ctx.saved_tensors if saved is None else [None] * count
         found = dict(zip(saved, ctx.saved_tensors, strict=True))
         return [found.get(n) for n in range(count)]
 
     def pull(ctx, grad):
         needed = ctx.needs_input_grad[:count]
         if gradient is None:
-            with backend.as_remembered(ctx):
-                return backward(restored(ctx), ctx.options, needed, grad)
+            return backend.as_remembered(ctx, backward, restored(ctx), ctx.options, needed, grad)
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # it is to be differentiated again
             return differentiable_gradients(lambda *t: in_torch(*t, ctx.options), ctx.saved_tensors, needed, grad)
-        with backend.as_remembered(ctx):
-            found = gradients(grad, *ctx.saved_tensors, ctx.options, needed)
+        found = backend.as_remembered(ctx, gradients, grad, *ctx.saved_tensors, ctx.options, needed)
         return [t if n else None for t, n in zip(found, needed, strict=True)]
 
     class Recorded(torch.autograd.Function):

@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from convnotes.kernels import private
 
 Tensors = Sequence[Tensor | None]
+_PLAIN = (Tensor, nn.Parameter)
 _library = torch.library.Library("convnotes", "FRAGMENT")
 
 
@@ -30,9 +31,9 @@ def watched(*tensors: Tensor | None) -> bool:
     if private.dispatching() or private.profiling():
         return True
     for t in tensors:
-        if t is not None and (type(t) not in (Tensor, nn.Parameter) or t.is_meta):
+        if t is not None and (type(t) not in _PLAIN or t.is_meta or forward_ad.unpack_dual(t).tangent is not None):
             return True
-    return transformed(*tensors)
+    return private.transforming()
 
 
 def differentiable_gradients(forward, tensors: Tensors, needed, grad: Tensor) -> list[Tensor | None]:
