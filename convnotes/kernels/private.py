@@ -7,6 +7,7 @@ missing, the way around is taken, which gives the same numbers. What it costs st
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import operator
 from collections.abc import Callable
@@ -157,15 +158,30 @@ def of_openmp(name: str) -> Any:
 
 
 def add_to_cache_key(compiled: Any, more: Any) -> bool:
-    """Make what numba keeps of `compiled` on the disk hang on `more` too.
+    """Make what numba keeps of `compiled` on the disk hang on `more` too, and never fail: a bad file is none.
 
     Way around: False, it does not, so nothing may be kept. Costs seconds of compilation in each process.
     """
     try:
-        index = compiled._cache._cache_file
+        cache = compiled._cache
+        load, save, index = cache.load_overload, cache.save_overload, cache._cache_file
         index._source_stamp = (index._source_stamp, more)
     except AttributeError:
         return False
+
+    def load_or_none(*given: Any) -> Any:
+        try:
+            return load(*given)
+        except Exception:  # a file that is cut off, or written by something else: whatever reading it makes of that
+            with contextlib.suppress(Exception):
+                cache.flush()  # the next process finds none
+            return None
+
+    def save_or_not(*given: Any) -> None:
+        with contextlib.suppress(Exception):  # a full disk
+            save(*given)
+
+    cache.load_overload, cache.save_overload = load_or_none, save_or_not
     return True
 
 
