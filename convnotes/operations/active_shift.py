@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from convnotes.geometry import Reach, check_channels, check_images
+from convnotes import checks
+from convnotes.geometry import Reach
 from convnotes.kernels.shift import by_gather
 from convnotes.operations.shift import check_displacements
 
@@ -37,7 +38,7 @@ def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
         got = displacements.dtype if isinstance(displacements, Tensor) else type(displacements).__name__
         raise TypeError(f"displacements must be a tensor of real numbers [C, 2], got {got}")
     check_displacements(input, displacements, "active_shift2d")
-    check_images(input, displacements, displacements.shape[0], "active_shift2d")
+    checks.images("active_shift2d", input, displacements, displacements.shape[0])
     whole = displacements.detach().floor()
     part = (displacements - whole).to(input.dtype)  # [C, 2] in [0, 1)
     moved = input
@@ -70,9 +71,8 @@ class ActiveShift2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(channels=channels)
-        if not radius >= 0:
-            raise ValueError(f"radius must be at least 0 pixels, got {radius}")
+        checks.positive(channels=channels)
+        checks.number("radius", radius, "[0, inf)")
         self.channels, self.radius = channels, radius
         self.displacements = nn.Parameter(torch.empty(channels, 2, device=device, dtype=dtype))
         self.reset_parameters()
@@ -82,7 +82,7 @@ class ActiveShift2d(nn.Module):
         nn.init.uniform_(self.displacements, -self.radius, self.radius)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.displacements, self.channels, "ActiveShift2d")
+        checks.images("ActiveShift2d", input, self.displacements, self.channels)
         return active_shift2d(input, self.displacements)
 
     def extra_cost(self, input: Tensor, output: Tensor) -> dict[str, int]:

@@ -11,25 +11,14 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from convnotes.geometry import (
-    Factory,
-    IntOrPair,
-    Padding,
-    Reach,
-    check_channels,
-    check_fits,
-    check_images,
-    checked_padding,
-    kernel_reach,
-    pair,
-    resolve_padding,
-)
+from convnotes import checks
+from convnotes.geometry import Factory, IntOrPair, Padding, Reach, checked_padding, kernel_reach, pair, resolve_padding
 from convnotes.kernels.adder import contract
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
 
@@ -37,6 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Gradient = Literal["paper", "exact"]
+_GRADIENTS = get_args(Gradient)
 
 
 def adder2d(
@@ -64,27 +54,17 @@ def adder2d(
 
     Raises `TypeError` or `ValueError` for an argument, a shape, a dtype or a device that does not fit.
     """
-    if gradient not in ("paper", "exact"):
-        raise ValueError(f'gradient must be "paper" or "exact", got {gradient!r}')
-    if not isinstance(weight, Tensor):
-        raise TypeError(f"adder2d needs a weight [O, C/groups, KH, KW], got {type(weight).__name__}")
-    if weight.dim() != 4:
-        raise ValueError(f"adder2d needs a weight [O, C/groups, KH, KW], got shape {tuple(weight.shape)}")
+    checks.one_of("gradient", gradient, _GRADIENTS)
+    checks.tensor("weight of adder2d", weight, ("O", "C/groups", "KH", "KW"))
     if not weight.is_floating_point():
-        raise TypeError(f"adder2d needs real numbers, got a weight of {weight.dtype}")
-    check_channels(groups=groups)
+        raise TypeError(f"weight of adder2d must hold real numbers, got {weight.dtype}")
     O, C, KH, KW = weight.shape
-    if O % groups:
-        raise ValueError(f"adder2d has {O} output channels, which {groups} groups do not divide")
-    check_images(input, weight, C * groups, "adder2d")
+    checks.divides("groups", groups, out_channels=O)
+    checks.images("adder2d", input, weight, C * groups)
     stride, dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-    check_fits(input, weight, "adder2d", stride, padding, dilation)
+    checks.fits("adder2d", input, weight, stride, padding, dilation)
     if bias is not None:
-        if tuple(bias.shape) != (O,):
-            raise ValueError(f"adder2d needs a bias [{O}], got shape {tuple(bias.shape)}")
-        if bias.dtype != weight.dtype or bias.device != weight.device:
-            ours, its = (weight.dtype, weight.device), (bias.dtype, bias.device)
-            raise ValueError(f"adder2d has a weight of {ours[0]} on {ours[1]}, but the bias is {its[0]} on {its[1]}")
+        checks.tensor("bias of adder2d", bias, (O,), weight)
     if input.dtype != weight.dtype:  # under autocast
         wider = torch.promote_types(input.dtype, weight.dtype)
         input, weight = input.to(wider), weight.to(wider)
@@ -121,11 +101,9 @@ class Adder2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(f"groups must divide the channels, got {groups} for {in_channels} and {out_channels}")
-        if gradient not in ("paper", "exact"):
-            raise ValueError(f'gradient must be "paper" or "exact", got {gradient!r}')
+        checks.positive(in_channels=in_channels, out_channels=out_channels)
+        checks.divides("groups", groups, in_channels=in_channels, out_channels=out_channels)
+        checks.one_of("gradient", gradient, _GRADIENTS)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
@@ -143,8 +121,8 @@ class Adder2d(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.weight, self.in_channels, "Adder2d")
-        check_fits(input, self.weight, "Adder2d", self.stride, self.padding, self.dilation)
+        checks.images("Adder2d", input, self.weight, self.in_channels)
+        checks.fits("Adder2d", input, self.weight, self.stride, self.padding, self.dilation)
         return adder2d(
             input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.gradient
         )

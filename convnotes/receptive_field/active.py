@@ -23,7 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convnotes.geometry import Factory, IntOrPair, Pair, Reach, check_channels, check_images, output_size, pair
+from convnotes import checks
+from convnotes.geometry import Factory, IntOrPair, Pair, Reach, output_size, pair
 
 
 def active_conv2d(
@@ -70,23 +71,14 @@ def active_conv2d(
 
 
 def _check(input: Tensor, weight: Tensor, positions: Tensor, bias: Tensor | None) -> None:
-    given = {"weight": weight, "positions": positions, **({} if bias is None else {"bias": bias})}
-    for name, tensor in given.items():
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"active_conv2d needs a tensor as {name}, got {type(tensor).__name__}")
-        if tensor.dtype != weight.dtype or tensor.device != weight.device:
-            raise ValueError(
-                f"active_conv2d has a weight of {weight.dtype} on {weight.device}, but {name} of {tensor.dtype} on "
-                f"{tensor.device}"
-            )
-    if weight.dim() != 3 or weight.shape[2] == 0:
-        raise ValueError(f"active_conv2d needs a weight [O, C, K] of one tap at least, got shape {tuple(weight.shape)}")
+    checks.tensor("weight of active_conv2d", weight, "OCK")
     O, C, K = weight.shape
-    for name, shape in (("positions", [K, 2]), ("bias", [O])):
-        got = list(given[name].shape) if name in given else shape
-        if got != shape:
-            raise ValueError(f"active_conv2d needs {name} {shape} for a weight {[O, C, K]}, got {got}")
-    check_images(input, weight, C, "active_conv2d")
+    if K == 0:
+        raise ValueError(f"weight of active_conv2d must hold one tap at least, got shape {tuple(weight.shape)}")
+    checks.tensor("positions of active_conv2d", positions, (K, 2), weight)
+    if bias is not None:
+        checks.tensor("bias of active_conv2d", bias, (O,), weight)
+    checks.images("active_conv2d", input, weight, C)
 
 
 def _confined(positions: Tensor, reach: Pair) -> Tensor:
@@ -145,9 +137,8 @@ def ring(synapses: int, radius: float = 1.0) -> tuple[tuple[float, float], ...]:
     (1, −1), (0, −1), (−1, −1), (−1, 0), (−1, 1), from the right by way of below; in the authors' (x, y) that is (1, 0),
     (1, 1), (0, 1), …. Halves are rounded away from 0. With more synapses than pixels on the circle some coincide.
     """
-    check_channels(synapses=synapses)
-    if not (radius >= 0 and math.isfinite(radius)):
-        raise ValueError(f"radius must be a length in pixels, got {radius!r}")
+    checks.positive(synapses=synapses)
+    checks.number("radius", radius, "[0, inf)")
 
     def rounded(value: float) -> float:
         return float(math.copysign(math.floor(abs(value) + 0.5 + 1e-9), value)) + 0.0  # no −0
@@ -186,7 +177,7 @@ class ActiveConv2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels)
+        checks.positive(in_channels=in_channels, out_channels=out_channels)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.stride, self.padding = pair(stride, "stride", 1), pair(padding, "padding")
         self.max_reach = pair(max_reach, "max_reach", 1)
@@ -224,7 +215,7 @@ class ActiveConv2d(nn.Module):
         return (py + bottom, bottom - py, sy), (px + right, right - px, sx)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.weight, self.in_channels, "ActiveConv2d")
+        checks.images("ActiveConv2d", input, self.weight, self.in_channels)
         return active_conv2d(input, self.weight, self._pinned(), self.bias, self.stride, self.padding, self.max_reach)
 
     def extra_repr(self) -> str:
