@@ -109,7 +109,7 @@ def number(name: str, value: Any, interval: str) -> float:
     found, (low, high) = float(value), map(float, interval[1:-1].split(","))
     above = low <= found if interval[0] == "[" else low < found
     if not above or not (found <= high if interval[-1] == "]" else found < high):
-        raise ValueError(f"{name} must be in {interval}, got {value!r}")
+        raise ValueError(f"{name} must lie in {interval}, got {value!r}")
     return found
 
 
@@ -185,24 +185,25 @@ def as_array(value: Any) -> np.ndarray:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 
-def numbers(name: str, value: Any, shape: Shape) -> np.ndarray:
-    """Finite numbers of a shape, as nested lists, an array or a tensor, in float64."""
+def numbers(name: str, value: Any, shape: Shape, floats: bool = False) -> np.ndarray:
+    """Finite numbers of a shape, as nested lists, an array or a tensor; with `floats` as they are, else in float64."""
     try:
-        values = as_array(value).astype(float)
+        values = as_array(value) if floats else as_array(value).astype(float)
     except (TypeError, ValueError):  # ragged lists, and what is no number
-        values = np.array(np.nan)
-    if not _fits(values.shape, shape) or not values.size or not np.isfinite(values).all():
-        raise ValueError(f"{name} must hold finite numbers {_sides(shape)}, got {_came(value)}")
+        values = np.array(None)
+    finite = np.issubdtype(values.dtype, np.floating) and np.isfinite(values).all()
+    if not finite or not values.size or not _fits(values.shape, shape):
+        kind = "floats" if floats else "numbers"
+        came = f"shape {values.shape}" if finite else _came(value)
+        raise ValueError(f"{name} must hold finite {kind} of shape {_sides(shape)}, got {came}")
     return values
 
 
 def picture(name: str, value: Any, shape: Shape) -> np.ndarray:
     """A float picture in [0, 1] of a shape, as whole numbers from 0 to 255."""
-    pixels = as_array(value)
-    if not _fits(pixels.shape, shape) or not pixels.size or not np.issubdtype(pixels.dtype, np.floating):
-        raise ValueError(f"{name} must hold floats {_sides(shape)}, got {_came(pixels)}")
-    if not (pixels.min() >= 0 and pixels.max() <= 1):
-        raise ValueError(f"{name} must be in [0, 1], got {pixels.min():g} to {pixels.max():g}")
+    pixels = numbers(name, value, shape, floats=True)
+    if pixels.min() < 0 or pixels.max() > 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {pixels.min():g} to {pixels.max():g}")
     return np.round(pixels * 255).astype(np.uint8)
 
 
@@ -225,8 +226,7 @@ def _either(values: Collection[Any]) -> str:
 
 def _sides(shape: Shape) -> str:
     """The shape in words: [3, H, W], [1 to 4, 3]."""
-    several = (_either(n) if isinstance(n, Collection) and not isinstance(n, str) else str(n) for n in shape)
-    return f"[{', '.join(several)}]"
+    return f"[{', '.join(str(n) if isinstance(n, int | str) else _either(n).replace(', ', ' or ') for n in shape)}]"
 
 
 def _fits(found: Sequence[int], shape: Shape) -> bool:

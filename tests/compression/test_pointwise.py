@@ -104,7 +104,7 @@ def test_nin_trains_a_step():
         ),
         (lambda: NIN(variant="mnist"), ValueError, "'mnist'"),
         (lambda: NIN(num_classes=0), ValueError, "num_classes must be at least 1"),
-        (lambda: NIN(dropout=1.5), ValueError, r"dropout must be in \[0, 1\), got 1.5"),
+        (lambda: NIN(dropout=1.5), ValueError, r"dropout must lie in \[0, 1\), got 1.5"),
         (lambda: MLPConv(3, 4, 5)(torch.randn(1, 3, 4, 9)), ValueError, "MLPConv: a kernel of 5×5 .* 4×9"),
     ],
 )

@@ -132,7 +132,7 @@ def test_the_published_networks_give_logits_and_xception_refuses_less_than_7_pix
         (lambda: SeparableConv2d(3, 4, 0), "kernel_size must be at least 1"),
         (lambda: SeparableConv2d(3, 4, 3, padding="same", stride=2)(torch.randn(1, 3, 8, 8)), "same"),
         (lambda: SeparableConv2d(3, 4, 5)(torch.randn(1, 3, 4, 8)), "SeparableConv2d: a kernel of 5×5"),
-        (lambda: MobileNetV1(width_multiplier=0), r"width_multiplier must be in \(0, inf\), got 0"),
+        (lambda: MobileNetV1(width_multiplier=0), r"width_multiplier must lie in \(0, inf\), got 0"),
     ],
 )
 def test_bad_arguments_are_refused(build, says):

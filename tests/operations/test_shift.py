@@ -306,7 +306,7 @@ def test_the_reach_of_an_active_shift_is_that_of_what_it_has_learned():
             ValueError,
             r"must be \[B, 4, H, W\], got shape \(2, 3, 11, 7\)",
         ),
-        (lambda: ActiveShift2d(3, radius=-1), ValueError, r"radius must be in \[0, inf\), got -1"),
+        (lambda: ActiveShift2d(3, radius=-1), ValueError, r"radius must lie in \[0, inf\), got -1"),
         (lambda: active_shift_groups(nn.Conv2d(3, 4, 1), 0.1), ValueError, "Conv2d holds no ActiveShift2d"),
         (lambda: receptive_field(ActiveShift2d(3)), ValueError, "learned"),
     ],

@@ -437,8 +437,8 @@ def test_inputs_of_a_wrong_type_are_refused(changes, says):
             r"start within max_reach=\(2, 1\), got \(0.0, 2.0\)",
         ),
         (lambda: ActiveConv2d(3, 4, max_reach=0), "max_reach must be at least 1, got 0"),
-        (lambda: ring(9, -1.0), r"radius must be in \[0, inf\), got -1.0"),
-        (lambda: ring(9, math.nan), r"radius must be in \[0, inf\), got nan"),
+        (lambda: ring(9, -1.0), r"radius must lie in \[0, inf\), got -1.0"),
+        (lambda: ring(9, math.nan), r"radius must lie in \[0, inf\), got nan"),
     ],
 )
 def test_bad_arguments_are_refused(build, says):
