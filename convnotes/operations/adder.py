@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Padding, Reach, checked_padding, kernel_reach, pair, resolve_padding
 from convnotes.kernels.adder import contract
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
+from convnotes.parameters import Handle, named, scale_steps
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -145,7 +145,7 @@ class Adder2d(nn.Module):
 
 def scale_adder_steps(
     model: nn.Module, optimizer: torch.optim.Optimizer, eta: float = 0.2, when: Literal["step", "backward"] = "step"
-) -> list[RemovableHandle]:
+) -> Handle:
     """Bring the gradient g of every adder's weight to the length η·√k, k the number of its elements (section 3.3).
 
     `when="step"` does it once, right before each step of `optimizer`, on the gradient of the whole batch. So a loss
@@ -155,35 +155,19 @@ def scale_adder_steps(
     `when="backward"` does it inside each backward pass, as the authors' code: the scaled gradients are what accumulates
     and what clipping sees, and a loss scale cancels out of them but not out of the others.
 
-    Returns handles with `remove()`. Raises `ValueError` for a model without `Adder2d`, for one whose adders `optimizer`
-    does not step, and for bad arguments.
+    Returns a handle with `remove()`. Raises `ValueError` for a model without `Adder2d`, for one whose adders
+    `optimizer` does not step, and for bad arguments.
     """
-    if not eta > 0:
-        raise ValueError(f"eta must be above 0, got {eta}")
-    if when not in ("step", "backward"):
-        raise ValueError(f'when must be "step" or "backward", got {when!r}')
-    weights = [layer.weight for layer in model.modules() if isinstance(layer, Adder2d)]
-    if not weights:
-        raise ValueError(f"{type(model).__name__} holds no Adder2d")
+    checks.number("eta", eta, "(0, inf)")
+    checks.one_of("when", when, ("step", "backward"))
+    weights = named(model, Adder2d, "weight")
 
-    def scaled(g: Tensor) -> Tensor:
-        return g * (eta * math.sqrt(g.numel()) / torch.linalg.vector_norm(g).clamp_min(1e-12))
+    def factor(g: Tensor) -> Tensor:
+        return eta * math.sqrt(g.numel()) / torch.linalg.vector_norm(g).clamp_min(1e-12)
 
     if when == "backward":
-        return [weight.register_hook(scaled) for weight in weights if weight.requires_grad]
-
-    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    own = [weight for weight in weights if id(weight) in stepped]
-    if not own:
-        raise ValueError(f"the optimizer steps no adder of {type(model).__name__}")
-
-    @torch.no_grad()
-    def before_step(*_: object) -> None:
-        for weight in own:
-            if weight.grad is not None:
-                weight.grad.copy_(scaled(weight.grad))
-
-    return [optimizer.register_step_pre_hook(before_step)]
+        return Handle(*(weight.register_hook(lambda g: g * factor(g)) for weight in weights if weight.requires_grad))
+    return scale_steps(optimizer, weights, lambda g: g.mul_(factor(g)))
 
 
 class AdderResNet(CifarResNet):

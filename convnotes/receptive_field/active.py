@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Pair, Reach, output_size, pair
+from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
 
 
 def active_conv2d(
@@ -156,7 +157,7 @@ class ActiveConv2d(nn.Module):
 
     `max_reach`, whole pixels, one or (vertical, horizontal), bounds the positions: a synapse beyond acts on the border
     (see `active_conv2d`, `reach`). It fixes the size of the kernel, 2·max_reach + 1, and with it the cost, whatever
-    the positions. `parameter_groups` and `steer_positions` train positions as the paper does, and keep them inside.
+    the positions. `active_groups` and `scale_active_steps` train positions as the paper does, and keep them inside.
 
     Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
     Jeon & Kim 2017, section 3.
@@ -240,51 +241,55 @@ def _checked_start(synapses: int | Sequence[Sequence[float]], reach: Pair) -> tu
     return start
 
 
+def active_groups(
+    model: nn.Module, lr: float, factor: float = 0.01, weight_decay: float | None = None
+) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser: the positions of every `ActiveConv2d` learn at `factor · lr` without decay.
+
+    As in the paper; the others have `lr` and `weight_decay`, which None leaves to the optimiser. For example
+    `SGD(active_groups(model, lr=0.1), momentum=0.9)`. Raises `ValueError` for a model without `ActiveConv2d`.
+    """
+    return groups(model, named(model, ActiveConv2d, "positions"), lr, factor, weight_decay)
+
+
+def scale_active_steps(model: nn.Module, optimizer: torch.optim.Optimizer, normalise: bool = True) -> Handle:
+    """Before each step, bring the gradient of every position to length 1; after it, bring the positions back inside.
+
+    Back inside means onto the border of `max_reach`, where they have a gradient again; without this a position that
+    has left stays out. The layer itself has its true gradient, which is what clipping, accumulation and scaling by a
+    loss expect. `normalise=False` leaves the gradients as they are. Returns a handle with `remove()`. Raises
+    `ValueError` where `optimizer` steps no position of `model`. Jeon & Kim 2017, section 3.
+    """
+    positions = named(model, ActiveConv2d, "positions")
+
+    @torch.no_grad()
+    def back_inside() -> None:
+        for layer in model.modules():
+            if isinstance(layer, ActiveConv2d):
+                layer.positions.copy_(layer.places())
+
+    return scale_steps(optimizer, positions, scale_rows if normalise else lambda gradient: None, back_inside)
+
+
 def parameter_groups(
     model: nn.Module, lr: float, weight_decay: float = 0.0, slower: float = 100.0
 ) -> list[dict[str, Any]]:
-    """The parameters of `model` for an optimiser: the positions of every `ActiveConv2d` in it learn apart.
-
-    They learn `slower` times slower than `lr` and do not decay, as in the paper; all others have `lr` and
-    `weight_decay`. For example `SGD(parameter_groups(model, lr=0.1, weight_decay=1e-4), momentum=0.9)`.
-    """
-    positions = list(dict.fromkeys(module.positions for module in model.modules() if isinstance(module, ActiveConv2d)))
-    apart = set(positions)
-    others = [parameter for parameter in model.parameters() if parameter not in apart]
-    groups = [
-        {"params": others, "lr": lr, "weight_decay": weight_decay},
-        {"params": positions, "lr": lr / slower, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    """The old name of `active_groups`, with `slower` for 1 / `factor`."""
+    renamed("parameter_groups", "active_groups")
+    apart = [layer.positions for layer in model.modules() if isinstance(layer, ActiveConv2d)]
+    return groups(model, apart, lr, 1 / slower, weight_decay)
 
 
 @torch.no_grad()
 def normalise_position_gradients(model: nn.Module) -> None:
-    """Scale the gradient of every synapse's position, in place, to length 1; a gradient of 0 stays 0.
-
-    To be called between backward and step: the layer itself has its true gradient, which is what clipping,
-    accumulation and scaling by a loss expect. Jeon & Kim 2017, section 3.
-    """
-    for module in model.modules():
-        if isinstance(module, ActiveConv2d) and module.positions.grad is not None:
-            gradient = module.positions.grad  # [K, 2]
-            length = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-            gradient.div_(torch.where(length == 0, 1.0, length))
+    """Do once what `scale_active_steps` does before each step."""
+    renamed("normalise_position_gradients", "scale_active_steps")
+    for layer in model.modules():
+        if isinstance(layer, ActiveConv2d) and layer.positions.grad is not None:
+            scale_rows(layer.positions.grad)
 
 
 def steer_positions(optimizer: torch.optim.Optimizer, model: nn.Module, normalise: bool = True) -> None:
-    """Make every step of `optimizer` normalise position gradients before and bring positions back inside after.
-
-    Back inside means onto the border of `max_reach`, where they have a gradient again; without this a position that
-    has left stays out. `normalise=False` leaves the gradients as they are.
-    """
-
-    @torch.no_grad()
-    def back_inside(*_: object) -> None:
-        for module in model.modules():
-            if isinstance(module, ActiveConv2d):
-                module.positions.copy_(module.places())
-
-    if normalise:
-        optimizer.register_step_pre_hook(lambda *_: normalise_position_gradients(model))
-    optimizer.register_step_post_hook(back_inside)
+    """The old name of `scale_active_steps`."""
+    renamed("steer_positions", "scale_active_steps")
+    scale_active_steps(model, optimizer, normalise)

@@ -15,7 +15,7 @@ from convnotes import (
     active_shift2d,
     active_shift_groups,
     definitions,
-    normalise_active_shift_steps,
+    scale_active_shift_steps,
     shift2d,
     shiftresnet20,
 )
@@ -222,7 +222,7 @@ def test_normalised_steps_have_length_one_whatever_the_scale_of_the_loss(scale):
     layer, x = ActiveShift2d(4, dtype=torch.float64), images(4)
     before = layer.displacements.detach().clone()
     optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-    handle = normalise_active_shift_steps(layer, optimizer)
+    handle = scale_active_shift_steps(layer, optimizer)
     (layer(x).square().mean() * scale).backward()
     direction = F.normalize(layer.displacements.grad, dim=1)
     optimizer.step()
