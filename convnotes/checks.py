@@ -22,7 +22,7 @@ from torch import Tensor
 
 from convnotes.geometry import IntOrPair, Padding, is_whole, output_size, pair
 
-Shape = Sequence[int | str | Collection[int]]  # a side is a number, one of several, or a letter: any number
+Shape = Sequence[int | str | tuple[int, ...] | range]  # a side is a number, one of several, or a letter: any number
 
 # What is imported → the extra of pyproject.toml that brings it.
 EXTRA = {
@@ -175,7 +175,8 @@ def fits(layer: str, input: Tensor, weight: Tensor, stride: IntOrPair, padding: 
 
 def divides(name: str, value: int, **channels: int) -> None:
     """A number of groups that divides each of `channels`."""
-    if any(count % whole(name, value) for count in channels.values()):
+    whole(name, value)
+    if any(count % value for count in channels.values()):
         given = " and ".join(f"{other}={count}" for other, count in channels.items())
         raise ValueError(f"{name} must divide {given}, got {value}")
 
@@ -230,10 +231,12 @@ def _sides(shape: Shape) -> str:
 
 
 def _fits(found: Sequence[int], shape: Shape) -> bool:
-    return len(found) == len(shape) and all(
-        isinstance(n, str) or (m in n if isinstance(n, Collection) else m == n)
-        for m, n in zip(found, shape, strict=True)
-    )
+    if len(found) != len(shape):
+        return False
+    for m, n in zip(found, shape, strict=True):
+        if not (isinstance(n, str) or m == n or (isinstance(n, tuple | range) and m in n)):
+            return False
+    return True
 
 
 def _came(value: Any) -> str:
