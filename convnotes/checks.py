@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import numbers as kinds
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Sized
 from types import ModuleType
 from typing import Any
 
@@ -83,23 +83,20 @@ def positive(**values: int) -> None:
         whole(name, value)
 
 
-def wholes(
-    name: str,
-    values: Any,
-    count: int | None = None,
-    at_least: int = 1,
-    *,
-    least: int = 1,
-    most: int | None = None,
-    odd: bool = False,
-) -> tuple[int, ...]:
-    """A sequence of `count` ints, or of `at_least` so many, each as in `whole`."""
+def wholes(name: str, values: Any, count: int | None = None, at_least: int = 1, **limits: Any) -> tuple[int, ...]:
+    """A sequence of `count` ints, or of `at_least` so many, each within the `limits` of `whole`."""
     if not isinstance(values, Sequence) or isinstance(values, str):
-        raise TypeError(f"{name} must be a sequence of {'odd ' if odd else ''}ints, got {values!r}")
+        raise TypeError(f"{name} must be a sequence of {'odd ' if limits.get('odd') else ''}ints, got {values!r}")
     if len(values) != count if count is not None else len(values) < at_least:
         needed = f"{count} ints" if count is not None else f"at least {at_least}"
         raise ValueError(f"{name} must hold {needed}, got {tuple(values)}")
-    return tuple(whole(f"{name}[{n}]", value, least, most, odd) for n, value in enumerate(values))
+    return tuple(whole(f"{name}[{n}]", value, **limits) for n, value in enumerate(values))
+
+
+def some(name: str, values: Sized, what: str) -> None:
+    """At least one of something."""
+    if not len(values):
+        raise ValueError(f"{name} must hold at least one {what}, got none")
 
 
 def number(name: str, value: Any, interval: str) -> float:

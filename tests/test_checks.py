@@ -134,6 +134,7 @@ REFUSED = {  # what came → the check, the error, what it says
     "too few": (lambda: checks.wholes("n", [1], at_least=2), ValueError, "n must hold at least 2, got (1,)"),
     "not as many": (lambda: checks.wholes("n", [1, 2], 3), ValueError, "n must hold 3 ints, got (1, 2)"),
     "the second": (lambda: checks.wholes("n", [1, 9], most=8), ValueError, "n[1] must be from 1 to 8, got 9"),
+    "none": (lambda: checks.some("seeds", (), "seed"), ValueError, "seeds must hold at least one seed, got none"),
     "a text as a number": (lambda: checks.number("p", "1", "[0, 1]"), TypeError, "p must be a number, got '1'"),
     "NaN": (lambda: checks.number("p", math.nan, "[0, 1]"), ValueError, "p must lie in [0, 1], got nan"),
     "an open end": (lambda: checks.number("p", 1, "[0, 1)"), ValueError, "p must lie in [0, 1), got 1"),

@@ -8,7 +8,7 @@ transformations" (ResNeXt), CVPR 2017, arXiv:1611.05431 · chapter compression/r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
@@ -21,6 +21,7 @@ from convnotes.geometry import Factory
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+Make = Callable[..., nn.Module]
 StrideOn = Literal["3x3", "1x1"]
 
 
@@ -66,10 +67,7 @@ class Bottleneck(Composite):
         self.bn2 = nn.BatchNorm2d(width, **kw)
         self.conv3 = nn.Conv2d(width, self.out_channels, 1, bias=False, **kw)
         self.bn3 = nn.BatchNorm2d(self.out_channels, **kw)
-        self.downsample = None
-        if stride != 1 or in_channels != self.out_channels:
-            conv = nn.Conv2d(in_channels, self.out_channels, 1, stride, bias=False, **kw)
-            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(self.out_channels, **kw))
+        self.downsample = shortcut(in_channels, self.out_channels, stride, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Bottleneck", input, self.conv1.weight, self.in_channels)
@@ -83,6 +81,17 @@ class Bottleneck(Composite):
             f"{self.in_channels} → {self.conv2.out_channels} → {self.out_channels}, stride={self.stride} "
             f"on the {self.stride_on}, groups={self.groups}, dilation={self.dilation}"
         )
+
+
+def shortcut(
+    in_channels: int, out_channels: int, stride: int, conv: Make = nn.Conv2d, **kw: Unpack[Factory]
+) -> nn.Sequential | None:
+    """A strided 1×1 kernel and batch norm where a block changes the shape, None where it does not."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return nn.Sequential(
+        conv(in_channels, out_channels, 1, stride, bias=False, **kw), nn.BatchNorm2d(out_channels, **kw)
+    )
 
 
 class ResNet(Composite):

@@ -36,7 +36,7 @@ def segmentation(
 
     Label 0 is the ground, label 1 + n a pixel inked by a digit of `classes[n]`. `scale` is the range of a digit's side
     in units of 8 pixels, `rotation` the largest turn in degrees to either side. A later digit may hide part of an
-    earlier one. Raises `ValueError` for sizes and ranges that make no scene.
+    earlier one. Raises `ValueError` or `TypeError` for what makes no scene.
     """
     _check(size=size, train=train, test=test, digits=digits)
     _check_ranges(scale, rotation, size)

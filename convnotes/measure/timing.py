@@ -59,8 +59,7 @@ def compare(
     device: str = "cpu",
 ) -> Comparison:
     """Time several calls in turn, round by round. Arguments as for `time_call`."""
-    if not calls:
-        raise ValueError("compare needs at least one call, got none")
+    checks.some("calls", calls, "call")
     for name, fn in calls.items():
         checks.instance(name, fn, Callable, "a function without arguments")
     checks.whole("rounds", rounds)

@@ -9,20 +9,18 @@ and operations/adder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.compression.residual import Make, shortcut
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-Make = Callable[..., nn.Module]
 
 
 class BasicBlock(Composite):
@@ -61,17 +59,6 @@ class BasicBlock(Composite):
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
-
-
-def shortcut(
-    in_channels: int, out_channels: int, stride: int, conv: Make = nn.Conv2d, **kw: Unpack[Factory]
-) -> nn.Sequential | None:
-    """A strided 1×1 kernel and batch norm where a block changes the shape, None where it does not."""
-    if stride == 1 and in_channels == out_channels:
-        return None
-    return nn.Sequential(
-        conv(in_channels, out_channels, 1, stride, bias=False, **kw), nn.BatchNorm2d(out_channels, **kw)
-    )
 
 
 class CifarResNet(Composite):

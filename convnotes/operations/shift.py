@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.compression.residual import shortcut
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory, Reach
 from convnotes.kernels.shift import Run, by_gather, by_slices, runs
 from convnotes.kernels.shift_pointwise import fuses, shift_pointwise
-from convnotes.operations.cifar_resnet import CifarResNet, shortcut
+from convnotes.operations.cifar_resnet import CifarResNet
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

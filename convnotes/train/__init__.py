@@ -144,8 +144,7 @@ def over_seeds(
     """
     if isinstance(make_model, nn.Module):
         raise TypeError("make_model must be a function that makes a new model for each seed, got a model")
-    if not len(seeds):
-        raise ValueError("seeds must hold at least one seed, got none")
+    checks.some("seeds", seeds, "seed")
     folder = fit_options.pop("checkpoint", None)
     places = {seed: None if folder is None else Path(folder) / f"seed-{seed}" for seed in seeds}
     fit_options["evaluate_each_epoch"] = evaluate_each_epoch

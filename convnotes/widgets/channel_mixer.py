@@ -42,10 +42,6 @@ class ChannelMixer(PhotoWidget):
     def _check_bias(self, proposal: Any) -> list[float]:
         return checks.numbers("bias", proposal["value"], (range(1, 5),)).tolist()
 
-    @traitlets.validate("probe")
-    def _check_probe(self, proposal: Any) -> list[int]:
-        return checks.position("probe", proposal["value"], self.height, self.width)
-
     def output(self) -> torch.Tensor:
         """What the kernel makes of the photograph: `[C_out, H, W]`, not scrambled."""
         weight, bias = torch.tensor(self.weight), torch.tensor(self.bias)

@@ -29,8 +29,8 @@ class ConvArithmetic(Widget):
     "input" or "output", the chosen place `probe` (row, column) lies; `linked` moves height and width together, and
     `numbers` counts the taps on each place. A layer that torch refuses is a state like others: the page says why.
 
-    Raises `ValueError` for what lies outside of the sliders: sizes from 1 to 16, kernels to 7, strides to 5, paddings
-    to 6, dilations and output paddings to 4, channels and groups to 512.
+    Raises `ValueError` for what lies outside of the sliders, `TypeError` for what is no int: sizes from 1 to 16,
+    kernels to 7, strides to 5, paddings to 6, dilations and output paddings to 4, channels and groups to 512.
     """
 
     module = "conv_arithmetic"

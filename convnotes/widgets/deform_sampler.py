@@ -25,7 +25,7 @@ class DeformSampler(PhotoWidget):
     `dilation` are whole pixels. `place` is the output place (row, column) that is looked from, `tap` the chosen one of
     the nine. `source` says which offsets act: "learned", "grid" (0), "outwards" (each tap one more `dilation` away
     from the middle) or "hand", the nine (Δy, Δx) in `moves`, at most 8 pixels each, at every place the same. Raises
-    `ValueError` for what does not fit together.
+    `TypeError` or `ValueError` for what does not fit together.
     """
 
     module = "deform_sampler"

@@ -20,7 +20,7 @@ class KernelCount(PhotoWidget):
     The kernels are the principal components of all patches of the photograph, the strongest first (the mean of the
     patches is not taken away: the first component holds it); they are computed once, for each of `sizes`. `overlap`
     takes a patch at every place, not side by side, `shown` is the kernel that is drawn with its values. Raises
-    `ValueError` for what is no photograph and for numbers outside their range.
+    `TypeError` or `ValueError` for what is no photograph and for numbers outside their range.
     """
 
     module = "kernel_count"

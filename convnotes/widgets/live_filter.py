@@ -48,10 +48,6 @@ class LiveFilter(PhotoWidget):
             raise ValueError(f"the taps of kernel must lie in [−{_MOST}, {_MOST}], got {rows!r}")
         return [list(row) for row in rows]
 
-    @traitlets.validate("start", "probe")
-    def _check_place(self, proposal: Any) -> list[int]:
-        return checks.position("probe", proposal["value"], self.height, self.width)
-
     def taps(self) -> torch.Tensor:
         """The kernel that is used, `[KH, KW]`, normalised where that is asked for."""
         kernel = torch.tensor(self.kernel, dtype=torch.float64)

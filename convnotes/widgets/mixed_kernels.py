@@ -28,7 +28,7 @@ class MixedKernels(Widget):
 
     `side` is odd, 33 to 129; the middle 33×33 pixels are shown, `probe` (row, column) is a place among them. `parts`
     says how many of the layer's equal parts have kernels of 3, 5 and 7, 0 to 4 each and one in all at least; the layer
-    has `channels` channels, `depthwise` as in `MixedConv2d`. Raises `ValueError` for what is none of this.
+    has `channels` channels, `depthwise` as in `MixedConv2d`. Raises `TypeError` or `ValueError` for all else.
     """
 
     module = "mixed_kernels"

@@ -25,8 +25,7 @@ class Quiz(Widget):
     chosen: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, questions: Sequence[Mapping[str, Any]], **state: Any) -> None:
-        if not questions:
-            raise ValueError("a quiz needs at least one question, got none")
+        checks.some("questions", questions, "question")
         checked = [_checked(number, question) for number, question in enumerate(questions, 1)]
         super().__init__(questions=checked, **({"chosen": [-1] * len(checked)} | state))
 

@@ -57,10 +57,6 @@ class ShiftViewer(PhotoWidget):
         checks.numbers("weight", proposal["value"], (3,))
         return list(proposal["value"])
 
-    @traitlets.validate("probe")
-    def _check_probe(self, proposal: Any) -> list[int]:
-        return checks.position("probe", proposal["value"], self.height, self.width)
-
     def output(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The shifted channels `[3, H, W]` and their weighted sum `[H, W]`."""
         pixels = self._pixels()

@@ -35,10 +35,6 @@ class TemplateMatch(PhotoWidget):
             raise ValueError(f"image must have at least 15×15 pixels, got shape {pixels.shape}")
         super().__init__(pixels, alt, start=list(place), place=list(place), **state)
 
-    @traitlets.validate("start", "place")
-    def _check_place(self, proposal: Any) -> list[int]:
-        return checks.position("place", proposal["value"], self.height, self.width)
-
     @traitlets.validate("size")
     def _check_size(self, proposal: Any) -> int:
         return checks.whole("size", proposal["value"], 5, 15, odd=True)
