@@ -2,7 +2,7 @@
 
 import os
 
-from measured import pytest_itemcollected
+from support.measured import pytest_itemcollected
 
 __all__ = ["pytest_itemcollected"]
 

@@ -1,4 +1,4 @@
-"""What all tests share: fixed seeds and threads, the one table of tolerances, the wheel, and memory given back."""
+"""What all tests share: fixed seeds and threads, both backends, the wheel, and memory given back."""
 
 import ctypes
 import gc
@@ -11,21 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from compile_loops import SHARES
 from filelock import FileLock
+from support.close import assert_close
+from support.compile_loops import SHARES
+from support.publishing import publisher
 
-# (relative, absolute) of a comparison with the definition. Never loosened for one machine or for CI.
-TOLERANCE = {
-    torch.float64: (1e-10, 1e-10),
-    torch.float32: (1e-5, 1e-5),
-}
+from convnotes.kernels import backend
 
-
-def assert_close(actual: torch.Tensor, expected: torch.Tensor) -> None:
-    """Equal within the table's tolerance for the dtype of `actual`; shape and dtype must agree too."""
-    relative, absolute = TOLERANCE[actual.dtype]
-    torch.testing.assert_close(actual, expected, rtol=relative, atol=absolute)
-
+__all__ = ["assert_close", "publisher"]  # the first for what still imports it from here, the second a fixture
 
 GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 _MMAP_THRESHOLD = -3  # of glibc's malloc.h
@@ -54,7 +47,7 @@ def _loops_are_compiled(request, tmp_path_factory):
         with FileLock(folder / f"{share}.lock"):
             done = folder / f"{share}.compiled"
             if not done.exists():
-                script = Path(__file__).with_name("compile_loops.py")
+                script = Path(__file__).parent / "support" / "compile_loops.py"
                 subprocess.run([sys.executable, script, share], capture_output=True)
                 done.touch()
 
@@ -74,6 +67,14 @@ def _memory_goes_back():
 def _same_numbers_every_time():
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["torch", "numba"])
+def each_backend(request):
+    if request.param not in backend.available():
+        pytest.skip(f"{request.param} is not installed")
+    with backend.use(request.param):
+        yield
 
 
 @pytest.fixture(scope="session")

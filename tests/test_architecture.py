@@ -1,6 +1,7 @@
 """Who may import whom, read from the syntax tree of every file of the package."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -39,7 +40,7 @@ GROUND = {"checks", "geometry"}
 
 # Inside a part a chapter may import the chapters before it.
 CHAPTERS = {
-    "fundamentals": ["initialisation", "multi_scale", "transfer"],
+    "fundamentals": ["initialisation", "depthwise", "multi_scale", "transfer"],
     "compression": ["pointwise", "inception", "separable", "squeezenet", "residual", "small_kernels"],
     "receptive_field": ["dilated", "active", "deformable", "non_local"],
     "operations": ["cifar_resnet", "shift", "active_shift", "adder"],
@@ -172,6 +173,21 @@ def test_a_private_name_is_found_wherever_it_stands(line):
     assert not private_names(ast.parse("self._ours = row._replace(a=1); super().__init__()"), {"_ours"})
 
 
+def test_no_import_goes_round_in_a_circle():
+    """Every import counts, also one inside a function."""
+    names = {file: ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in FILES}
+    modules = {name.removesuffix(".__init__"): file for file, name in names.items()}
+    needs = {}
+    for name, file in modules.items():
+        tree, found = ast.parse(file.read_text()), set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module in modules:
+                whole = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= whole & modules.keys() or {node.module}
+        needs[name] = found - {name}
+    graphlib.TopologicalSorter(needs).prepare()  # raises CycleError
+
+
 def test_no_file_holds_more_than_one_sitting():
     for file in FILES:
         assert len(file.read_text().splitlines()) <= 300, f"{file} is longer than one sitting: one idea a file"
@@ -208,9 +224,9 @@ def test_the_compilers_are_imported_by_the_first_call_that_needs_them():
     layers = "import convnotes.operations.adder, convnotes.operations.shift, convnotes.receptive_field.deformable"
     layers += ", convnotes.compression.separable, convnotes.kernels.backend"
     modules = imported_modules(f"import torch\n{layers}")
-    assert "convnotes.kernels.adder" in modules
-    kernels = ("convnotes.kernels.adder_numba", "convnotes.kernels.adder_triton", "convnotes.kernels.shift_triton")
-    for compiler in ("numba", "llvmlite", "triton", *kernels):
+    assert "convnotes.kernels.adder.operator" in modules
+    files = ("adder.in_numba", "adder.in_triton", "shift_pointwise.in_triton", "cpu.jobs", "gpu.launch")
+    for compiler in ("numba", "llvmlite", "triton", *(f"convnotes.kernels.{file}" for file in files)):
         assert compiler not in modules, f"importing the layers imports {compiler}"
 
 

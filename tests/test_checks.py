@@ -115,8 +115,8 @@ def test_every_optional_import_goes_that_way():
         for node in ast.parse(file.read_text()).body:
             if not isinstance(node, (ast.Import, ast.ImportFrom)):  # those at the top: see test_architecture
                 look(node, False, file)
-    # The bench does without tqdm; a part of numba is looked for where numba is at work already.
-    assert sorted(asked) == [("__main__.py", "tqdm"), ("private.py", "numba.core.ccallback")]
+    # The commands do without tqdm; a part of numba is looked for where numba is at work already.
+    assert sorted(asked) == [("command.py", "tqdm"), ("private.py", "numba.core.ccallback")]
 
 
 X, WEIGHT = torch.zeros(2, 3, 8, 7), torch.zeros(4, 3, 1, 1)

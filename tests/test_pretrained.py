@@ -1,53 +1,11 @@
 """The real loading code, on a checkpoint of the published names and shapes that is made on the spot."""
 
-import functools
-import hashlib
-import http.server
-import json
-import threading
-from pathlib import Path
-
 import pytest
 import torch
+from support.publishing import publish
 
 import convnotes
 from convnotes import pretrained
-
-NAMES = {}
-for part in ("compression", "receptive_field"):
-    NAMES |= json.loads((Path(__file__).parent / part / "torchvision_names.json").read_text())
-
-
-@pytest.fixture
-def publisher(tmp_path, monkeypatch):
-    """Serve a folder on this machine in the place of the publisher; gives the folder and the log of requests."""
-    published, asked = tmp_path / "published", []
-    published.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            asked.append(self.path)
-
-    handler = functools.partial(Handler, directory=str(published))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(pretrained, "_AT", f"http://127.0.0.1:{server.server_port}/")
-        yield published, asked
-        server.shutdown()
-
-
-def publish(folder: Path, name: str, monkeypatch, state=None) -> Path:
-    file = folder / pretrained.PUBLISHED[name][0]
-    if state is None:
-        generator = torch.Generator().manual_seed(0)
-        state = {
-            key: torch.rand(shape, generator=generator) if shape else torch.tensor(0)
-            for key, shape in NAMES[name].items()
-        }
-    torch.save(state, file)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    monkeypatch.setitem(pretrained.PUBLISHED, name, (file.name, digest))
-    return file
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "googlenet"])

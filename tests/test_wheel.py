@@ -15,8 +15,8 @@ from packaging.utils import canonicalize_name
 
 from convnotes.checks import EXTRA
 
-TESTS = Path(__file__).parent
-ROOT = TESTS.parent
+ROOT = Path(__file__).parents[1]
+SUPPORT = ROOT / "tests" / "support"
 
 
 def closure(*names: str) -> set[str]:
@@ -67,8 +67,9 @@ def empty(tmp_path_factory, wheel, lent):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    for file in ("layer_cases", "layer_definitions", "public_calls"):
-        (elsewhere / f"{file}.py").write_text((TESTS / f"{file}.py").read_text())
+    (elsewhere / "support").mkdir()
+    for file in ("layer_cases.py", "layer_definitions.py", "public_calls.py"):
+        (elsewhere / "support" / file).write_text((SUPPORT / file).read_text())
     return run
 
 
@@ -93,14 +94,24 @@ def test_the_readme_s_example_runs(empty):
 
 def test_every_public_name_is_called(empty):
     names = empty("-c", "import convnotes; print(*convnotes.__all__)").split()
-    called = set(empty("public_calls.py", "names").split())
+    called = set(empty("-m", "support.public_calls", "names").split())
     assert set(names) - called == set(), "public names without a call in public_calls.py or a case in layer_cases.py"
 
 
 def test_every_missing_extra_is_asked_for(empty, lent):
     there = {path.name for path in lent} & set(EXTRA)  # torch for CUDA brings triton
-    asked = empty("public_calls.py", "extras", *sorted(there)).split()
+    asked = empty("-m", "support.public_calls", "extras", *sorted(there)).split()
     assert {EXTRA[package] for package in (*asked, *there)} == set(EXTRA.values())
+
+
+def test_the_stored_rows_are_found_where_the_package_is_installed(empty):
+    code = "from convnotes import bench, designs; from convnotes.bench.start import Start; "
+    code += "from convnotes.measure.rows import Rows; "
+    code += "print(len(bench.read()), len(designs.read()), len(Rows.read(Start)))"
+    names = ("bench/rows/bench.csv", "designs/rows/designs.csv", "bench/rows/start.csv")
+    stored = [len((ROOT / "convnotes" / name).read_text().splitlines()) - 1 for name in names]
+    assert [int(number) for number in empty("-c", code).split()] == stored
+    assert min(stored) > 0
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
@@ -109,8 +120,13 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     inside = {path for path in names if path.parts[0] == "convnotes"}
     assert {path.parts[0].split("-")[0] for path in names} == {"convnotes"}, "the package and its metadata"
     assert Path("convnotes/py.typed") in inside
-    here = {path.relative_to(ROOT) for path in (ROOT / "convnotes").rglob("*") if path.suffix in {".py", ".js", ".css"}}
+    kinds = {".py", ".js", ".css", ".csv"}
+    here = {path.relative_to(ROOT) for path in (ROOT / "convnotes").rglob("*") if path.suffix in kinds}
     assert here <= inside
-    assert {path.suffix for path in here} == {".py", ".js", ".css"}
-    assert {path.suffix for path in inside - {Path("convnotes/py.typed")}} <= {".py", ".pyi", ".js", ".css"}, "no data"
+    assert {path.suffix for path in here} == kinds
+    assert {path.suffix for path in inside - {Path("convnotes/py.typed")}} <= {*kinds, ".pyi"}
+    assert {str(path.parent) for path in here if path.suffix == ".csv"} == {
+        "convnotes/bench/rows",
+        "convnotes/designs/rows",
+    }
     assert not [path for path in names if {"tests", "book"} & set(path.parts) or path.name.startswith("test_")]

@@ -7,13 +7,13 @@ operators   what is timed: ours, its rivals, and the convolution that is the yar
 layers      designs of the book, which stand in for a plain layer and do not equal it
 run         equal results first, then the times of all calls in turn: the rows
 start       what the import and the first calls cost
-table       rows in a file
+table       the rows; those that come with the package lie in rows/
 memory      the allocator that a time belongs to, and what fits
 """
 
 from convnotes.bench.operators import OPS, SHAPES, cases
 from convnotes.bench.run import Unequal, check_equal, machine_peak, measure, results
-from convnotes.bench.table import Row, pairs, read, select, write
+from convnotes.bench.table import Row, pairs, read
 
 __all__ = [
     "OPS",
@@ -27,6 +27,4 @@ __all__ = [
     "pairs",
     "read",
     "results",
-    "select",
-    "write",
 ]

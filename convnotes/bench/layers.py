@@ -111,10 +111,9 @@ LAYERS: dict[str, dict[str, Pair]] = {
 }
 
 
-def build_layer(name: str, variant: str, make: Make, shape: Shape) -> Calls:
+def build_layer(pair: Pair, make: Make, shape: Shape) -> Calls:
     """The layer and its plain one, on one input `[batch, channels, side, side]`."""
     batch, channels, side = shape
-    pair = LAYERS[name][variant]
     x = make.leaf(make(batch, channels, side, side).detach().to(memory_format=pair.memory_format))
     (ours, macs), (conv, conv_macs) = (
         _call(layer(channels), x, make.device, pair.memory_format) for layer in (pair.own, pair.plain)

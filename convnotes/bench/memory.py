@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,21 +32,6 @@ def allocator(device: str = "cpu") -> str:
         return "steady"
     changed = sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("MALLOC_"))
     return " ".join(changed) or "glibc's default"
-
-
-def start_again(wanted: str, arguments: Sequence[str]) -> None:
-    """Go on in a new process of the same command whose allocator is `wanted`, "steady" or "default"; or return.
-
-    Raises `ValueError` where that setting does nothing.
-    """
-    if platform.libc_ver()[0] != "glibc" or os.environ.get("LD_PRELOAD"):
-        raise ValueError(f"an allocator can be chosen with glibc alone, and this is {allocator()}")
-    if allocator() == {"steady": "steady", "default": "glibc's default"}[wanted]:
-        return
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    sys.stdout.flush()
-    command = [sys.executable, "-m", "convnotes.bench", *arguments]
-    os.execve(sys.executable, command, kept | (STEADY if wanted == "steady" else {}))
 
 
 def too_large(bytes: int, device: str) -> str | None:

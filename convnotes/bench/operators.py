@@ -7,11 +7,10 @@ float32 would choose between two derivatives.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +19,8 @@ from torch import Tensor
 from convnotes.bench import rivals
 from convnotes.bench.layers import LAYERS, build_layer
 from convnotes.bench.memory import too_large
-from convnotes.bench.parts import Call, Calls, Make, Shape
-from convnotes.kernels.depthwise import depthwise_conv2d
+from convnotes.bench.parts import Build, Call, Calls, Make, Shape
+from convnotes.kernels.depthwise.operator import depthwise_conv2d
 from convnotes.operations.adder import adder2d
 from convnotes.operations.shift import Shift2d
 from convnotes.receptive_field.deformable import deform_conv2d
@@ -30,16 +29,20 @@ from convnotes.receptive_field.non_local import Mode, non_local2d
 
 @dataclass(frozen=True)
 class Case:
-    """One operator with its options on one shape (batch, channels, side).
-
-    `build` draws the tensors and gives the calls. `kernel` is the operator's name among the backends.
-    """
+    """One operator with its options on one shape (batch, channels, side)."""
 
     op: str
     variant: str
     shape: Shape
-    build: Callable[[Make], Calls] = field(repr=False)
-    kernel: str | None = None
+
+    def build(self, make: Make) -> Calls:
+        """Draw the tensors; gives the calls on them."""
+        return OPS[self.op][self.variant](make, self.shape)
+
+    @property
+    def kernel(self) -> str:
+        """The operator's name among the backends."""
+        return KERNELS.get(self.op, self.op)
 
     @property
     def name(self) -> str:
@@ -47,20 +50,18 @@ class Case:
 
     @property
     def shape_text(self) -> str:
-        batch, channels, side = self.shape
-        return f"{batch}×{channels}×{side}×{side}"
+        return "×".join(map(str, _images(self.shape)))
 
 
 def conv(x: Tensor, weight: Tensor) -> Tensor:
-    return F.conv2d(x, weight, padding=weight.shape[2] // 2)
+    return F.conv2d(x, weight, padding=1)
 
 
-def yardstick(make: Make, shape: Shape, x: Tensor | None = None, size: int = 3) -> tuple[str, Call, int]:
-    """The plain convolution from C channels to C on `shape`: its name, the call and its multiply-adds."""
+def yardstick(make: Make, shape: Shape, x: Tensor) -> tuple[str, Call, int]:
+    """The plain 3×3 convolution of `x` from C channels to C: its name, the call and its multiply-adds."""
     batch, channels, side = shape
-    weight = make(channels, channels, size, size, scale=1 / (size * math.sqrt(channels)))
-    x = make(*_images(shape)) if x is None else x
-    return f"conv2d {size}×{size}", Call(conv, {"x": x, "weight": weight}), batch * side**2 * size**2 * channels**2
+    weight = make(channels, channels, 3, 3, scale=1 / (3 * math.sqrt(channels)))
+    return "conv2d 3×3", Call(conv, {"x": x, "weight": weight}), batch * side**2 * 9 * channels**2
 
 
 def adder(make: Make, shape: Shape) -> Calls:
@@ -69,17 +70,13 @@ def adder(make: Make, shape: Shape) -> Calls:
     numbers = 9 * channels**2 * side**2 * batch  # one for every tap: all are there three times in training
     obstacle = too_large(3 * 4 * numbers, make.device)
     ours = Call(lambda x, weight: adder2d(x, weight, padding=1), inputs)
-    return Calls(
-        ours,
-        numbers,
-        {"unfold and broadcast": obstacle or Call(rivals.adder2d, inputs)},
-        *yardstick(make, shape, inputs["x"]),
-    )
+    rival = obstacle or Call(rivals.adder2d, inputs)
+    return Calls(ours, numbers, {"unfold and broadcast": rival}, *yardstick(make, shape, inputs["x"]))
 
 
-def deformable(make: Make, shape: Shape, offset_groups: int) -> Calls:
+def deformable(make: Make, shape: Shape, groups: int) -> Calls:
     batch, channels, side = shape
-    taps = 9 * offset_groups
+    taps = 9 * groups
     x = make(*_images(shape))
     inputs = {
         "x": x,
@@ -101,16 +98,16 @@ def non_local(make: Make, shape: Shape, mode: Mode) -> Calls:
         inputs["relation"] = make(2 * channels)
         off_the_kink(inputs)
     pairs = 4 * batch * places**2  # bytes
-    ours = Call(functools.partial(_ours_non_local, mode=mode), inputs)
-    published: dict[str, dict[str, tuple[Callable[..., Tensor], int]]] = {
+
+    def ours(query: Tensor, key: Tensor, value: Tensor, relation: Tensor | None = None) -> Tensor:
+        return non_local2d(query, key, value, mode, relation=relation)
+
+    published: dict[str, dict[str, tuple[Callable[..., Tensor], int]]] = {  # and how often all pairs are there
         "gaussian": {"all pairs": (rivals.non_local_gaussian, 4)},
         "dot": {"all pairs": (rivals.non_local_dot, 4)},
         "concat": {  # the last: [2·C, N, N], its gradient, and a copy of either in blocks
             "all pairs, ReLU(a + b)": (rivals.non_local_concat, 5),
-            "all pairs, cat and 1×1": (
-                rivals.non_local_concat_1x1,
-                12 * channels,
-            ),  # [2·C, N, N], its gradient and their copies in blocks
+            "all pairs, cat and 1×1": (rivals.non_local_concat_1x1, 12 * channels),
         },
     }
     them = {
@@ -118,11 +115,7 @@ def non_local(make: Make, shape: Shape, mode: Mode) -> Calls:
         for name, (run, tensors) in published[mode].items()
     }
     macs = {"gaussian": 2 * batch * places**2 * channels, "dot": 2 * batch * places * channels**2, "concat": None}
-    return Calls(ours, macs[mode], them, *yardstick(make, shape, inputs["query"]))
-
-
-def _ours_non_local(query: Tensor, key: Tensor, value: Tensor, relation: Tensor | None = None, *, mode: Mode) -> Tensor:
-    return non_local2d(query, key, value, mode, relation=relation)
+    return Calls(Call(ours, inputs), macs[mode], them, *yardstick(make, shape, inputs["query"]))
 
 
 @torch.no_grad()
@@ -153,51 +146,37 @@ def shift(make: Make, shape: Shape) -> Calls:
     return Calls(ours, batch * side**2 * channels**2, them, *yardstick(make, shape, x))
 
 
-def depthwise(make: Make, shape: Shape, size: int, dilation: int) -> Calls:
+def depthwise(make: Make, shape: Shape, size: int, dilation: int = 1) -> Calls:
     batch, channels, side = shape
     padding, rates = (dilation * (size // 2),) * 2, (dilation, dilation)
     inputs = {"x": make(*_images(shape)), "weight": make(channels, 1, size, size, scale=1 / size)}
     ours = Call(lambda x, weight: depthwise_conv2d(x, weight, None, (1, 1), padding, rates), inputs)
-    theirs = functools.partial(rivals.depthwise, dilation=dilation)
+    theirs = partial(rivals.depthwise, dilation=dilation)
     last = {name: make.leaf(t.detach().to(memory_format=torch.channels_last)) for name, t in inputs.items()}
     them = {"torch's depthwise": Call(theirs, inputs), "torch's depthwise, channels_last": Call(theirs, last)}
     return Calls(ours, batch * side**2 * channels * size**2, them, *yardstick(make, shape, inputs["x"]))
 
 
 def _images(shape: Shape) -> tuple[int, int, int, int]:
-    batch, channels, side = shape
-    return batch, channels, side, side
+    return (*shape, shape[-1])
 
 
-class Build(Protocol):
-    def __call__(self, make: Make, shape: Shape) -> Calls: ...
-
-
-Variants = dict[str, Build]
 _MODES: tuple[Mode, ...] = ("gaussian", "dot", "concat")
 
-# operator → (its name among the backends, variant → builder)
-OPS: dict[str, tuple[str | None, Variants]] = {
-    "adder": ("adder", {"3×3": adder}),
-    "deformable": (
-        "deform_conv2d",
-        {f"{g} offset group{'s' * (g > 1)}": functools.partial(deformable, offset_groups=g) for g in (1, 4)},
-    ),
-    "non-local": (None, {mode: functools.partial(non_local, mode=mode) for mode in _MODES}),
-    "shift": (None, {"and 1×1": shift}),
-    "depthwise": (
-        "depthwise_conv2d",
-        {
-            "3×3, dilation 2": functools.partial(depthwise, size=3, dilation=2),
-            "5×5": functools.partial(depthwise, size=5, dilation=1),
-            "7×7": functools.partial(depthwise, size=7, dilation=1),
-        },
-    ),
-    **{
-        name: (None, {variant: functools.partial(build_layer, name, variant) for variant in variants})
-        for name, variants in LAYERS.items()
+# operator → variant → builder
+OPS: dict[str, dict[str, Build]] = {
+    "adder": {"3×3": adder},
+    "deformable": {"1 offset group": partial(deformable, groups=1), "4 offset groups": partial(deformable, groups=4)},
+    "non-local": {mode: partial(non_local, mode=mode) for mode in _MODES},
+    "shift": {"and 1×1": shift},
+    "depthwise": {
+        "3×3, dilation 2": partial(depthwise, size=3, dilation=2),
+        "5×5": partial(depthwise, size=5),
+        "7×7": partial(depthwise, size=7),
     },
+    **{op: {variant: partial(build_layer, pair) for variant, pair in pairs.items()} for op, pairs in LAYERS.items()},
 }
+KERNELS = {"deformable": "deform_conv2d", "depthwise": "depthwise_conv2d"}  # named otherwise among the backends
 
 _LARGE_TO_SMALL: tuple[Shape, ...] = ((8, 64, 56), (32, 16, 32), (32, 64, 8), (2, 256, 14))
 SHAPES: dict[str, tuple[Shape, ...]] = dict.fromkeys(LAYERS, _LARGE_TO_SMALL) | {
@@ -219,9 +198,4 @@ def cases(op: str, shapes: tuple[Shape, ...] | None = None) -> list[Case]:
     """The cases of an operator, on its own shapes or on others. Raises `ValueError` for an unknown operator."""
     if op not in OPS:
         raise ValueError(f"there is no operator {op!r}; the names are {', '.join(OPS)}")
-    kernel, variants = OPS[op]
-    return [
-        Case(op, variant, shape, functools.partial(build, shape=shape), kernel)
-        for shape in shapes or SHAPES[op]
-        for variant, build in variants.items()
-    ]
+    return [Case(op, variant, shape) for shape in shapes or SHAPES[op] for variant in OPS[op]]

@@ -70,3 +70,6 @@ class Make:
 
     def leaf(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device).requires_grad_()
+
+
+Build = Callable[[Make, Shape], Calls]

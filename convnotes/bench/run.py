@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from convnotes.bench.parts import Call, Make
 from convnotes.bench.table import MODES, Row
 from convnotes.kernels import backend
 from convnotes.kernels.backend import Name
-from convnotes.measure import Timing, compare, provenance
+from convnotes.measure import compare, provenance
 
 TOLERANCE = 1e-4  # of float32 results: the largest difference over the largest value
 _LEAST_ROUNDS = 3
@@ -106,11 +107,12 @@ def measure(
     run.
     """
     with full_float32():
-        made = case.build(Make(device))
+        made, rivals = case.build(Make(device)), dict[str, Call]()
         for name, rival in made.rivals.items():
-            if isinstance(rival, str):
+            if isinstance(rival, Call):
+                rivals[name] = rival
+            else:
                 say(f"{case.name}: {name} is skipped, {rival}")
-        rivals = {name: rival for name, rival in made.rivals.items() if isinstance(rival, Call)}
         ours = _by_backend(case, made.ours, backends)
         differences = _differences(case, ours, rivals) if made.same else {}
         calls = {"conv": made.conv} | {f"rival {name}": call for name, call in rivals.items()}
@@ -118,29 +120,28 @@ def measure(
         rows = []
         for mode in MODES:
             jobs = {key: _job(call, mode) for key, call in calls.items()}
-            with _mode(mode):
+            with torch.inference_mode(mode == "forward"):
                 start = time.perf_counter()
                 bytes = {key: extra_memory(job, device) for key, job in jobs.items()}
                 once = time.perf_counter() - start + min_seconds * len(jobs)
                 fewer = min(rounds, max(_LEAST_ROUNDS, int(seconds / once)))
                 times = compare(jobs, rounds=fewer, warmup=0, min_seconds=min_seconds, device=device)
+            work = made.macs and made.macs * (1 if mode == "forward" else 3)
             them = {name: f"rival {name}" for name in rivals} or {made.conv_name: "conv"}
-            for by in ours:
-                for rival_name, key in them.items():
-                    mine, conv = times[f"ours {by}"], times["conv"].median
-                    work = None if made.macs is None else made.macs * (1 if mode == "forward" else 3)
-                    rows.append(
-                        Row(
-                            case.op, case.variant, case.shape_text, mode, by, rival_name,
-                            *_ms(mine), bytes[f"ours {by}"], made.macs,
-                            *_ms(times[key]), bytes[key],
-                            made.conv_name, *_ms(times["conv"]), bytes["conv"], made.conv_macs,
-                            round(times[key].median / mine.median, 4), round(mine.median / conv, 4), round(peak, 2),
-                            None if work is None else round(work / mine.median / 1e9 / peak, 4),
-                            differences.get((by, rival_name)), mine.rounds,
-                            device, torch.get_num_threads(), allocator(device), provenance(device), note,
-                        )
-                    )  # fmt: skip
+            for by, (name, key) in itertools.product(ours, them.items()):
+                mine = times[f"ours {by}"]
+                rows.append(
+                    Row(
+                        case.op, case.variant, case.shape_text, mode, by, name,
+                        *mine.ms, bytes[f"ours {by}"], made.macs,
+                        *times[key].ms, bytes[key],
+                        made.conv_name, *times["conv"].ms, bytes["conv"], made.conv_macs,
+                        round(times[key].median / mine.median, 4), round(mine.median / times["conv"].median, 4),
+                        round(peak, 2), work and round(work / mine.median / 1e9 / peak, 4),
+                        differences.get((by, name)), mine.rounds,
+                        device, torch.get_num_threads(), allocator(device), provenance(device), note,
+                    )
+                )  # fmt: skip
         return rows
 
 
@@ -149,7 +150,7 @@ def _by_backend(case: Case, call: Call, backends: Sequence[Name]) -> dict[str, C
     found: dict[str, Call] = {}
     for name in backends:
         with backend.use(name):
-            ran = backend.chosen(case.kernel or case.op, call.inputs.values())
+            ran = backend.chosen(case.kernel, call.inputs.values())
         found.setdefault(ran, Call(call.run, call.inputs, ran))
     return found
 
@@ -165,17 +166,8 @@ def _differences(case: Case, ours: dict[str, Call], rivals: dict[str, Call]) -> 
     return found
 
 
-def _mode(mode: str) -> contextlib.AbstractContextManager[object]:
-    return torch.inference_mode() if mode == "forward" else contextlib.nullcontext()
-
-
 def _job(call: Call, mode: str) -> Callable[[], Any]:
     if mode == "forward":
         return call.forward
     cotangent = torch.randn_like(call.forward().detach())
     return lambda: call.gradients(cotangent)
-
-
-def _ms(timing: Timing) -> tuple[float, float, float]:
-    median, p20, p80 = (round(1e3 * t, 4) for t in (timing.median, timing.p20, timing.p80))
-    return median, p20, p80

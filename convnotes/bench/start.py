@@ -11,28 +11,25 @@ Such figures belong to a machine, so no test asserts them.
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from convnotes.checks import missing
 from convnotes.kernels import backend
-from convnotes.measure import provenance
-from convnotes.measure.rows import read_rows, write_rows
-
-FILE = "start.csv"  # beside the table of times
+from convnotes.measure import Timing, provenance
+from convnotes.measure.rows import Measured
+from convnotes.measure.timing import summarise
 
 _TIMED = "start = time.process_time()\n{}\nprint(time.process_time() - start)"
 _IMPORT = "import time, torch\n" + _TIMED
 _CALL = (
-    "import time, torch, numba, convnotes\nfrom convnotes.kernels.depthwise import depthwise_conv2d\n"
+    "import time, torch, numba, convnotes\nfrom convnotes.kernels.depthwise.operator import depthwise_conv2d\n"
     "torch.set_num_threads({})\n{}\n" + _TIMED
 )
 
@@ -56,8 +53,12 @@ CALLS = {
 
 
 @dataclass(frozen=True)
-class Start:
+class Start(Measured):
     """One figure: `what` (see above) of the operator `op`, seconds of the processor over `rounds` fresh processes."""
+
+    TABLE = "table of starts"
+    FILE = "start.csv"
+    KEY = ("what", "op")
 
     what: str
     op: str
@@ -69,9 +70,7 @@ class Start:
     note: str
 
     def __str__(self) -> str:
-        unit, scale = ("ms", 1e3) if self.seconds < 1 else ("s", 1)
-        low, middle, high = (scale * value for value in (self.p20, self.seconds, self.p80))
-        return f"{' '.join((self.what, self.op)).strip():24} {middle:.3g} {unit} ({low:.3g} to {high:.3g})"
+        return f"{f'{self.what} {self.op}':24} {Timing(self.seconds, self.p20, self.p80, self.rounds)}"
 
 
 def program(what: str, op: str = "") -> str:
@@ -84,22 +83,20 @@ def program(what: str, op: str = "") -> str:
 
 
 def measure_start(
-    rounds: int = 3, note: str = "", known: Iterable[tuple[str, str]] = (), say: Callable[[str], Any] = print
-) -> Iterator[list[Start]]:
-    """The rows that are not `known` as (what, op), those of one operator at a time. What is skipped goes to `say`."""
-    known = set(known)
+    rounds: int = 3, note: str = "", known: Collection[tuple[str, str]] = (), say: Callable[[str], Any] = print
+) -> Iterator[Start]:
+    """The rows that are not `known` as (what, op). What is skipped goes to `say`."""
     for what in IMPORTS:
         if (what, "") not in known:
-            yield [_row(what, "", [_seconds(program(what), {}) for _ in range(rounds)], note)]
+            yield _row(what, "", [_seconds(program(what), {}) for _ in range(rounds)], note)
     if "numba" not in backend.available():
         say(f"the first calls are skipped: {missing('numba')}")
         return
     for op in CALLS:
-        if {("first call", op), ("next process", op)} <= known:
-            continue
-        pairs = [_first_and_next(op) for _ in range(rounds)]
-        first, later = zip(*pairs, strict=True)
-        yield [_row("first call", op, first, note), _row("next process", op, later, note)]
+        if not {("first call", op), ("next process", op)} <= set(known):
+            first, later = zip(*(_first_and_next(op) for _ in range(rounds)), strict=True)
+            yield _row("first call", op, first, note)
+            yield _row("next process", op, later, note)
 
 
 def _first_and_next(op: str) -> tuple[float, float]:
@@ -115,18 +112,7 @@ def _seconds(code: str, settings: dict[str, str]) -> float:
     return float(run.stdout.split()[-1])
 
 
-def _row(what: str, op: str, seconds: Iterable[float], note: str) -> Start:
-    values = sorted(seconds)
-    fifths = statistics.quantiles(values, n=5, method="inclusive") if len(values) > 1 else values
-    middle, low, high = (round(value, 5) for value in (statistics.median(values), fifths[0], fifths[-1]))
-    return Start(what, op, middle, low, high, len(values), provenance(), note)
-
-
-def read(file: str | os.PathLike[str]) -> list[Start]:
-    """The rows of `file`; none where it is not there. Raises `ValueError` for another file than `write` makes."""
-    return read_rows(file, Start, "table of starts") if Path(file).exists() else []
-
-
-def write(file: str | os.PathLike[str], rows: Iterable[Start]) -> None:
-    """Write `rows` in their order. What was there is replaced as a whole, or not at all."""
-    write_rows(file, Start, rows)
+def _row(what: str, op: str, seconds: Sequence[float], note: str) -> Start:
+    timing = summarise(seconds)
+    middle, low, high = (round(value, 5) for value in (timing.median, timing.p20, timing.p80))
+    return Start(what, op, middle, low, high, timing.rounds, provenance(), note)

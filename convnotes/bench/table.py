@@ -1,4 +1,4 @@
-"""The rows of the benchmark, and the file that they are kept in."""
+"""The rows of the benchmark."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from convnotes.measure.rows import columns, read_rows, write_rows
+from convnotes.measure.rows import Measured, Rows
 
-KEY = ("op", "variant", "shape", "mode", "backend", "rival", "device", "threads", "allocator")
 MODES = ("forward", "forward+backward")
-GROUP = ("op", "variant", "shape", "device", "threads", "allocator")
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Measured):
     """One operator of this package against one rival, and against the plain convolution.
 
-        op, variant, shape         what was timed, on an input of batch×channels×height×width
-        mode                       "forward", or "forward+backward": the gradients of all inputs and weights too
-        backend                    the code that computed ours (see `convnotes.kernels.backend`)
-        rival                      what one would use instead
-        conv                       the plain convolution that is the yardstick
-        …ms, …p20, …p80            milliseconds: median, 20th and 80th percentile of `rounds` rounds in turn
-        …bytes                     most bytes of tensors at once, without those that were there before
-        macs, conv_macs            multiply-adds of a forward pass, a tap of an adder as one; None: none to speak of
-        faster                     rival_ms / ms
-        of_conv                    ms / conv_ms
-        peak                       thousand million multiply-adds a second, the most that this machine reached
-        of_peak                    share of `peak` at which ours ran; forward+backward counts as three forwards
-        difference                 largest difference from the rival, over its largest value; None: another function
-        device, threads, allocator, machine, note     where, how and when
-
-    `read` and `write` keep rows in a file, `select` picks some of them.
+    op, variant, shape         what was timed, on an input of batch×channels×height×width
+    mode                       "forward", or "forward+backward": the gradients of all inputs and weights too
+    backend                    the code that computed ours (see `convnotes.kernels.backend`)
+    rival                      what one would use instead
+    conv                       the plain convolution that is the yardstick
+    …ms, …p20, …p80            milliseconds: median, 20th and 80th percentile of `rounds` rounds in turn
+    …bytes                     most bytes of tensors at once, without those that were there before
+    macs, conv_macs            multiply-adds of a forward pass, a tap of an adder as one; None: none to speak of
+    faster                     rival_ms / ms
+    of_conv                    ms / conv_ms
+    peak                       thousand million multiply-adds a second, the most that this machine reached
+    of_peak                    share of `peak` at which ours ran; forward+backward counts as three forwards
+    difference                 largest difference from the rival, over its largest value; None: another function
+    device, threads, allocator, machine, note     where, how and when
     """
+
+    TABLE = "table of times"
+    FILE = "bench.csv"
+    KEY = ("op", "variant", "shape", "mode", "backend", "rival", "device", "threads", "allocator")
 
     op: str
     variant: str
@@ -70,15 +70,6 @@ class Row:
     machine: str
     note: str
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in KEY)
-
-    @property
-    def group(self) -> tuple[Any, ...]:
-        """What rows that are measured together have in common."""
-        return tuple(getattr(self, name) for name in GROUP)
-
     def __str__(self) -> str:
         """One line; the operator and the shape are left out."""
         share = "" if self.of_peak is None else f", {self.of_peak:.0%} of peak"
@@ -90,23 +81,9 @@ class Row:
         )
 
 
-def read(file: str | os.PathLike[str]) -> list[Row]:
-    """The rows of `file`. Raises `ValueError` for another file than `write` makes, naming the line."""
-    return read_rows(file, Row, "table of times")
-
-
-def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
-    """The rows whose fields have the values `wanted`, in their order.
-
-    Raises `TypeError` for a field that rows do not have, and `ValueError` where no row is left.
-    """
-    unknown = wanted.keys() - Row.__dataclass_fields__.keys()
-    if unknown:
-        raise TypeError(f"rows have no {', '.join(sorted(unknown))}; their fields are {', '.join(columns(Row))}")
-    found = [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
-    if not found:
-        raise ValueError(f"no row has {', '.join(f'{name}={value!r}' for name, value in wanted.items())}")
-    return found
+def read(file: str | os.PathLike[str] | None = None) -> Rows[Row]:
+    """The rows of `file`, or those that come with the package; see `Rows.read`."""
+    return Rows.read(Row, file)
 
 
 def pairs(rows: Iterable[Row]) -> list[tuple[Row, Row]]:
@@ -121,8 +98,3 @@ def pairs(rows: Iterable[Row]) -> list[tuple[Row, Row]]:
         if modes.keys() != set(MODES):
             raise ValueError(f"no pair: {' '.join(map(str, next(iter(modes.values())).key))} alone")
     return [(modes[MODES[0]], modes[MODES[1]]) for modes in found.values()]
-
-
-def write(file: str | os.PathLike[str], rows: Iterable[Row]) -> None:
-    """Write `rows` in their order. What was there is replaced as a whole, or not at all."""
-    write_rows(file, Row, rows)

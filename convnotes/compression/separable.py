@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.fundamentals.depthwise import DepthwiseConv2d
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair
-from convnotes.kernels.depthwise import DepthwiseConv2d
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -9,7 +9,7 @@ turn with the others (chapter choosing).
 from convnotes.designs.blocks import DESIGNS, Design
 from convnotes.designs.measured import BATCH, BUDGETS, Counts, count, pictures, time_all, train_all, train_design
 from convnotes.designs.network import TOLERANCE, Fit, Network, fit_budget
-from convnotes.designs.table import Row, Table, front, overview, read, write
+from convnotes.designs.table import Row, front, overview, read
 
 __all__ = [
     "BATCH",
@@ -21,7 +21,6 @@ __all__ = [
     "Fit",
     "Network",
     "Row",
-    "Table",
     "count",
     "fit_budget",
     "front",
@@ -31,5 +30,4 @@ __all__ = [
     "time_all",
     "train_all",
     "train_design",
-    "write",
 ]

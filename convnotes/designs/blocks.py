@@ -37,7 +37,6 @@ class Design:
     """One way to make the spatial block.
 
         make      (in_channels, out_channels, place) → block; `place` is 0, 1 or 2
-        chapter   the page of the book that explains it
         ends_in   what the block brings itself: "kernel" nothing, "relu" no norm, "norm" all
         step      the width is a multiple of it
         least     the least width at which the block is what it is called
@@ -50,7 +49,6 @@ class Design:
     """
 
     make: Make
-    chapter: str
     ends_in: Literal["kernel", "relu", "norm"] = "kernel"
     step: int = 1
     least: int = 2
@@ -70,15 +68,8 @@ def conv(kernel_size: int) -> Make:
 def _inception(before: int, after: int, place: int) -> nn.Module:
     """The proportions of block 3a of GoogLeNet: 64, 96 → 128, 16 → 32 and 32 of 256 channels."""
     small, large = after // 4, max(1, after // 8)
-    return Inception(
-        before,
-        small,
-        max(1, 3 * after // 8),
-        after - small - 2 * large,
-        max(1, after // 16),
-        large,
-        large,
-    )
+    narrowed = max(1, 3 * after // 8), max(1, after // 16)
+    return Inception(before, small, narrowed[0], after - small - 2 * large, narrowed[1], large, large)
 
 
 def _separable(before: int, after: int, place: int) -> nn.Module:
@@ -130,38 +121,34 @@ def _active_shift(before: int, after: int, place: int) -> nn.Module:
 
 
 DESIGNS: dict[str, Design] = {
-    "plain 3×3": Design(conv(3), "compression/small_kernels"),
-    "plain 5×5": Design(conv(5), "compression/small_kernels"),
-    "plain 7×7": Design(conv(7), "compression/small_kernels"),
-    "1×1 only": Design(conv(1), "compression/pointwise"),
-    "Inception": Design(_inception, "compression/inception", "norm", least=8),
-    "separable": Design(_separable, "compression/separable"),
-    "mixed": Design(_mixed, "fundamentals/multi_scale", least=3),
-    "Fire": Design(_fire, "compression/squeezenet", "relu", least=8),
-    "bottleneck": Design(lambda i, o, place: Bottleneck(i, o // 4), "compression/residual", "norm", step=4, least=8),
-    "grouped bottleneck": Design(_grouped, "compression/residual", "norm", step=4, least=8),
-    "kernel stack": Design(lambda i, o, place: KernelStack(i, o, 5), "compression/small_kernels", "relu"),
-    "dilated": Design(_dilated, "receptive_field/dilated"),
+    "plain 3×3": Design(conv(3)),
+    "plain 5×5": Design(conv(5)),
+    "plain 7×7": Design(conv(7)),
+    "1×1 only": Design(conv(1)),
+    "Inception": Design(_inception, "norm", least=8),
+    "separable": Design(_separable),
+    "mixed": Design(_mixed, least=3),
+    "Fire": Design(_fire, "relu", least=8),
+    "bottleneck": Design(lambda i, o, place: Bottleneck(i, o // 4), "norm", step=4, least=8),
+    "grouped bottleneck": Design(_grouped, "norm", step=4, least=8),
+    "kernel stack": Design(lambda i, o, place: KernelStack(i, o, 5), "relu"),
+    "dilated": Design(_dilated),
     "active": Design(
         lambda i, o, place: ActiveConv2d(i, o, bias=False, max_reach=2),
-        "receptive_field/active",
         field="bound",
         groups=lambda model, lr, decay: active_groups(model, lr, 1 / 60, decay),
         steer=scale_active_steps,
     ),
-    "deformable": Design(_last(_deformable), "receptive_field/deformable", field="start", stand_in=conv(3)),
-    "non-local": Design(_non_local, "receptive_field/non_local", "norm"),
-    "shift": Design(lambda i, o, place: ShiftBlock(i, o), "operations/shift", "norm", least=9),
+    "deformable": Design(_last(_deformable), field="start", stand_in=conv(3)),
+    "non-local": Design(_non_local, "norm"),
+    "shift": Design(lambda i, o, place: ShiftBlock(i, o), "norm", least=9),
     "active shift": Design(
         _active_shift,
-        "operations/shift",
         "norm",
         field="start",
         stand_in=conv(3),
         groups=lambda model, lr, decay: active_shift_groups(model, lr, 0.02),
         steer=scale_active_shift_steps,
     ),
-    "adder": Design(
-        lambda i, o, place: Adder2d(i, o, 3, padding=1, bias=False), "operations/adder", steer=scale_adder_steps
-    ),
+    "adder": Design(lambda i, o, place: Adder2d(i, o, 3, padding=1, bias=False), steer=scale_adder_steps),
 }

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ParamSpec, TypedDict, TypeVar
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +20,9 @@ from torch import nn
 from convnotes import data, train
 from convnotes.data import Split
 from convnotes.designs.blocks import DESIGNS
-from convnotes.designs.network import Fit, Network, Widths, fit_budget
+from convnotes.designs.network import Network, Widths, fit_budget
 from convnotes.kernels import backend
 from convnotes.measure import Timing, compare, cost, peak_memory, receptive_field
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 BUDGETS = (1800, 5000, 14000)  # parameters
 RATES = (0.1, 0.3)  # learning rates that seed 0 tries
@@ -37,17 +33,6 @@ BUNDLED: dict[str, Callable[[], Split]] = {
     "textures": lambda: data.textures(crop=24, train_per_class=150, test_per_class=150),
     "scaled_digits": lambda: data.scaled_digits(size=24, train=500, test=400, scale=(1.0, 3.0), rotation=20.0),
 }
-
-
-def in_torch(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, with every operator computed by plain torch."""
-
-    @functools.wraps(function)
-    def call(*arguments: P.args, **options: P.kwargs) -> R:
-        with backend.use("torch"):
-            return function(*arguments, **options)
-
-    return call
 
 
 def pictures(name: str) -> Split:
@@ -79,7 +64,6 @@ class Counts:
     field: str
 
 
-@in_torch
 def count(design: str, budget: int, split: Split) -> Counts:
     """Count the network of `design` that comes nearest to `budget` parameters for the pictures of `split`.
 
@@ -87,30 +71,24 @@ def count(design: str, budget: int, split: Split) -> Counts:
     and gives back inside itself. `receptive_field` is in pixels, and of the map that is averaged; `field` says what it
     means: see `Design`.
     """
-    fit = _fitted(design, budget, split)
+    fit = fit_budget(design, budget, *_sizes(split))
     shape = tuple(split.train_x.shape[1:])
-    made = Network(design, fit.widths, **_sizes(split))
-    costs = cost(made, (1, *shape))
-    seen = receptive_field(Network(design, fit.widths, stand_in=True, **_sizes(split))).size
-    assert not isinstance(seen, tuple), "all designs see squares"
-    step = training_step(made, torch.zeros(BATCH, *shape), torch.zeros(BATCH, dtype=torch.int64))
+    with backend.use("torch"):
+        made = Network(design, fit.widths, *_sizes(split))
+        costs = cost(made, (1, *shape))
+        seen = receptive_field(Network(design, fit.widths, *_sizes(split), stand_in=True)).size
+        assert not isinstance(seen, tuple), "all designs see squares"
+        step = training_step(made, torch.zeros(BATCH, *shape), torch.zeros(BATCH, dtype=torch.int64))
+        step_bytes = peak_memory(step)
     return Counts(
-        fit.widths, fit.params, fit.off, costs.macs, costs.adds, costs.activation_bytes, costs.moved_bytes,
-        peak_memory(step), float(seen), DESIGNS[design].field,
+        *fit, costs.macs, costs.adds, costs.activation_bytes, costs.moved_bytes, step_bytes, float(seen),
+        DESIGNS[design].field,
     )  # fmt: skip
 
 
-def _fitted(design: str, budget: int, split: Split) -> Fit:
-    return fit_budget(design, budget, **_sizes(split))
-
-
-class _Sizes(TypedDict):
-    channels: int
-    num_classes: int
-
-
-def _sizes(split: Split) -> _Sizes:
-    return {"channels": split.train_x.shape[1], "num_classes": len(split.classes)}
+def _sizes(split: Split) -> tuple[int, int]:
+    """Channels of the pictures, and the number of their classes."""
+    return split.train_x.shape[1], len(split.classes)
 
 
 def stepper(model: nn.Module, design: str, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
@@ -123,7 +101,6 @@ def stepper(model: nn.Module, design: str, lr: float, weight_decay: float = 0.0)
     return made
 
 
-@in_torch
 def train_design(
     design: str, widths: Widths, split: Split, *, seed: int, lr: float, epochs: int, device: str = "cpu"
 ) -> train.History:
@@ -134,22 +111,23 @@ def train_design(
     made: list[Network] = []
 
     def model() -> nn.Module:
-        made.append(Network(design, widths, **_sizes(split)).to(split.train_x.dtype))
+        made.append(Network(design, widths, *_sizes(split)).to(split.train_x.dtype))
         return made[-1]
 
-    return train.fit(
-        model,
-        split,
-        epochs=epochs,
-        lr=lr,
-        batch_size=BATCH,
-        optimizer=lambda _, lr, weight_decay: stepper(made[-1], design, lr, weight_decay),
-        schedule="cosine",
-        seed=seed,
-        device=device,
-        progress=False,
-        evaluate_each_epoch=False,
-    )
+    with backend.use("torch"):
+        return train.fit(
+            model,
+            split,
+            epochs=epochs,
+            lr=lr,
+            batch_size=BATCH,
+            optimizer=lambda _, lr, weight_decay: stepper(made[-1], design, lr, weight_decay),
+            schedule="cosine",
+            seed=seed,
+            device=device,
+            progress=False,
+            evaluate_each_epoch=False,
+        )
 
 
 @dataclass(frozen=True)
@@ -158,10 +136,6 @@ class Trained:
 
     lr: float
     accuracies: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        return statistics.fmean(self.accuracies)
 
 
 def train_all(
@@ -197,15 +171,13 @@ def training_step(model: Network, x: torch.Tensor, y: torch.Tensor) -> Callable[
     return step
 
 
-@dataclass(frozen=True)
-class Times:
-    """Milliseconds of a batch of `BATCH` pictures: the median, the 20th and the 80th percentile."""
+class Times(NamedTuple):
+    """Times of a batch of `BATCH` pictures."""
 
     inference: Timing
     step: Timing
 
 
-@in_torch
 def time_all(
     fits: Mapping[str, Sequence[int]], split: Split, *, rounds: int = 9, device: str = "cpu"
 ) -> dict[str, Times]:
@@ -213,12 +185,11 @@ def time_all(
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(BATCH, *split.train_x.shape[1:], generator=generator).to(device)
     y = torch.arange(BATCH, device=device) % len(split.classes)
-    models = {name: Network(name, widths, **_sizes(split)).to(device) for name, widths in fits.items()}
-    with torch.inference_mode():
-        calls = {name: (lambda model=model: model(x)) for name, model in models.items()}
-        for model in models.values():
-            model.eval()
-        inference = compare(calls, rounds=rounds, device=device)
-    steps = {name: training_step(model, x, y) for name, model in models.items()}
-    step = compare(steps, rounds=rounds, device=device)
+    models = {name: Network(name, widths, *_sizes(split)).eval().to(device) for name, widths in fits.items()}
+    with backend.use("torch"):
+        with torch.inference_mode():
+            calls = {name: functools.partial(model, x) for name, model in models.items()}
+            inference = compare(calls, rounds=rounds, device=device)
+        steps = {name: training_step(model, x, y) for name, model in models.items()}
+        step = compare(steps, rounds=rounds, device=device)
     return {name: Times(inference[name], step[name]) for name in fits}

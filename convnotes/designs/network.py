@@ -12,6 +12,7 @@ w₂ = w₃ if it can. Where there are none it takes the nearest to the budget, 
 
 from __future__ import annotations
 
+import bisect
 import functools
 import itertools
 from collections import OrderedDict
@@ -141,13 +142,8 @@ def fit_budget(name: str, budget: int, channels: int = 1, num_classes: int = 10)
         raise BudgetTooSmall(
             f"{name} has {narrowest.params:,} parameters at its narrowest, more than the budget of {budget:,}"
         )
-    first, leap = least, step  # the widest network of the ratio 2 within the budget, by doubling and halving
-    while fit(first + leap, 2 * (first + leap), 2 * (first + leap)).off <= 0:
-        leap *= 2
-    while leap >= step:
-        if fit(first + leap, 2 * (first + leap), 2 * (first + leap)).off <= 0:
-            first += leap
-        leap //= 2
+    wider = range(least + step, budget // (2 * num_classes) + 1, step)  # wider ones have too large a last layer
+    first = least + step * bisect.bisect(wider, budget, key=lambda w: fit(w, 2 * w, 2 * w).params)  # at a ratio of 2
     steps = [n * step for n in range(-_AROUND, _AROUND + 1)]
     firsts = [first + n for n in steps if first + n >= least]
     seconds = {w: [2 * w + n for n in steps if RATIOS[0] * w <= 2 * w + n <= RATIOS[1] * w] for w in firsts}

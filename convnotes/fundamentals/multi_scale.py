@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.fundamentals.depthwise import DepthwiseConv2d
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import IntOrPair, pair
-from convnotes.kernels.depthwise import DepthwiseConv2d
 
 
 def split_channels(channels: int, parts: int) -> list[int]:

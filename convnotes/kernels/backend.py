@@ -103,28 +103,24 @@ def chosen(op: str, tensors: Iterable[Tensor | None]) -> Name:
     Raises `ValueError` for a bad CONVNOTES_BACKEND, `RuntimeError` for a named backend that cannot run here or not for
     the device of the tensors.
     """
-    given = [t for t in tensors if t is not None]
-    name = _choice.get()
-    if name is None:
-        name = _checked(os.environ.get(VARIABLE) or "auto", VARIABLE)
+    name = _choice.get() or _checked(os.environ.get(VARIABLE) or "auto", VARIABLE)
     if name == "torch":
         return name
-    kernels = KERNELS.get(op, {})
-    devices, dtypes = {t.device.type for t in given}, {t.dtype for t in given}
-
-    def has_kernel(backend: Name) -> bool:
-        return len(dtypes) == 1 and dtypes <= set(kernels.get(backend, ()))
-
+    kernels, kinds = KERNELS.get(op, {}), {(t.device.type, t.dtype) for t in tensors if t is not None}
+    device, dtype = next(iter(kinds)) if len(kinds) == 1 else ("", None)  # several: no kernel mixes them
     if name == "auto":
-        fastest = (b for b in MEASURED if devices == {DEVICE[b]} and has_kernel(b) and _obstacle(b) is None)
-        return next(fastest, "torch")
+        for backend in MEASURED:
+            if device == DEVICE[backend] and dtype in kernels.get(backend, ()) and _obstacle(backend) is None:
+                return backend
+        return "torch"
+    devices = {device for device, _ in kinds}
     if devices - {DEVICE[name]}:
         able = [b for b in available() if b == "torch" or devices == {DEVICE[b]}]
         raise RuntimeError(
             f"the backend {name!r} serves {DEVICE[name]}, and {op} got tensors on {', '.join(sorted(devices))}; "
             f"what can run there: {', '.join(able)}"
         )
-    return name if has_kernel(name) else "torch"
+    return name if dtype in kernels.get(name, ()) else "torch"
 
 
 def _checked(given: str, where: str) -> Name:

@@ -1,6 +1,9 @@
-"""What is at work beside plain torch: transformations that only it can follow, autocast, and what a mapping joins."""
+"""What is at work beside plain torch, which decides how an operator is called: transformations, modes, autocast."""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +11,15 @@ from torch.autograd import forward_ad
 
 from convnotes.kernels import private
 
+Tensors = Sequence[Tensor | None]
 _library = torch.library.Library("convnotes", "FRAGMENT")
 
 
 def transformed(*tensors: Tensor | None) -> bool:
     """Is torch.func or forward-mode differentiation at work, for which a fused kernel has no rules?"""
-    return private.transforming() or any(
-        t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors
-    )
+    if private.transforming():
+        return True
+    return any(t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors)
 
 
 def watched(*tensors: Tensor | None) -> bool:
@@ -25,14 +29,16 @@ def watched(*tensors: Tensor | None) -> bool:
     """
     if private.dispatching() or private.profiling():
         return True
-    plain = all(t is None or (type(t) in (Tensor, nn.Parameter) and not t.is_meta) for t in tensors)
-    return not plain or transformed(*tensors)
+    for t in tensors:
+        if t is not None and (type(t) not in (Tensor, nn.Parameter) or t.is_meta):
+            return True
+    return transformed(*tensors)
 
 
-def differentiable_gradients(forward, tensors, needed, grad: Tensor) -> list[Tensor | None]:
+def differentiable_gradients(forward, tensors: Tensors, needed, grad: Tensor) -> list[Tensor | None]:
     """The gradients of `forward(*tensors)` where `needed`, in a graph that can be differentiated again; else None."""
     tensors = [None if t is None else t.view_as(t) for t in tensors]  # none comes from another, as an offset may
-    wanted = [t for t, n in zip(tensors, needed, strict=True) if n]
+    wanted = [t for t, n in zip(tensors, needed, strict=True) if t is not None and n]
     gradients = iter(torch.autograd.grad(forward(*tensors), wanted, grad, create_graph=True))
     return [next(gradients) if n else None for n in needed]
 
@@ -53,27 +59,48 @@ def autocast_dtype(tensor: Tensor) -> torch.dtype | None:
     return torch.get_autocast_dtype(device) if on else None
 
 
-def in_float32_under_autocast(name: str, device: str) -> None:
-    """Make autocast on `device` call `convnotes::name` with its 16-bit tensors in float32, and itself off meanwhile."""
-    if hasattr(torch.library, "register_autocast"):
-        torch.library.register_autocast(f"convnotes::{name}", device, torch.float32)
-        return
+def empty_like_format(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """An unwritten tensor of `shape`, channels last where `like` is."""
+    last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
+    layout = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
+
+
+def in_float32_under_autocast(name: str) -> None:
+    """Make autocast call `convnotes::name` with its 16-bit tensors in float32, and itself off meanwhile."""
     operator = getattr(torch.ops.convnotes, name)
 
     def widened(value):
         return value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
 
-    def call(*args):  # what `register_autocast` registers, for torch 2.6, which lacks it
+    def call(device, *args):  # what `register_autocast` registers, for torch 2.6, which lacks it
         with torch.autocast(device, enabled=False):
             return operator(*map(widened, args))
 
-    _library.impl(name, call, f"Autocast{device.upper()}")
+    for device in ("cpu", "cuda"):
+        if hasattr(torch.library, "register_autocast"):
+            torch.library.register_autocast(f"convnotes::{name}", device, torch.float32)
+        else:
+            _library.impl(name, functools.partial(call, device), f"Autocast{device.upper()}")
 
 
-def joined(tensor: Tensor, dim: int | None, at: int, size: int) -> Tensor:
-    """A tensor whose `dim` is mapped by vmap, `size` times (None: not mapped), with that dimension merged into `at`."""
-    if dim is None:
-        tensor = tensor.unsqueeze(at).expand(*tensor.shape[:at], size, *tensor.shape[at:])
-    else:
-        tensor = tensor.movedim(dim, at)
-    return tensor.flatten(at, at + 1)
+def one_by_one(call, tensors: Tensors, dims: Sequence[int | None], size: int) -> tuple[Tensor, int]:
+    """The calls for the slices of what is mapped, one after the other."""
+    pairs = list(zip(tensors, dims[: len(tensors)], strict=True))
+    slices = ([t if t is None or dim is None else t.select(dim, n) for t, dim in pairs] for n in range(size))
+    return torch.stack([call(*each) for each in slices]), 0
+
+
+def joined(tensors: Tensors, dims: Sequence[int | None], join: Sequence[int], size: int) -> list[Tensor | None]:
+    """The tensors, with the dimension that is mapped (None: not mapped) merged into the one in `join`."""
+    found: list[Tensor | None] = []
+    for tensor, dim, at in zip(tensors, dims[: len(tensors)], join, strict=True):
+        if tensor is None:
+            found.append(None)
+            continue
+        if dim is None:
+            tensor = tensor.unsqueeze(at).expand(*tensor.shape[:at], size, *tensor.shape[at:])
+        else:
+            tensor = tensor.movedim(dim, at)
+        found.append(tensor.flatten(at, at + 1))
+    return found

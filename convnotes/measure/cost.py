@@ -8,7 +8,6 @@ attention. Norms, activations and pooling count none.
 from __future__ import annotations
 
 import copy
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,10 +18,16 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import checks
+from convnotes.measure.table import Table
 from convnotes.measure.trees import found
 
-_COUNTS = ("params", "macs", "adds", "activation_bytes", "moved_bytes")
-_HEADS = ("parameters", "multiply-adds", "adds", "activation bytes", "moved bytes")
+_COUNTS = {  # what is counted → the head of its column
+    "params": "parameters",
+    "macs": "multiply-adds",
+    "adds": "adds",
+    "activation_bytes": "activation bytes",
+    "moved_bytes": "moved bytes",
+}
 
 
 @dataclass(frozen=True)
@@ -57,45 +62,22 @@ class Cost:
     moved_bytes: int
     layers: tuple[LayerCost, ...] = field(repr=False)
 
-    def _table(self) -> tuple[list[str], list[list[str]]]:
-        """Heads and rows as text: columns that are 0 throughout are left out, the last row is the total."""
-        shown = [
-            (count, head)
-            for count, head in zip(_COUNTS, _HEADS, strict=True)
-            if getattr(self, count) or count in ("params", "macs")
-        ]
+    def _table(self) -> Table:
+        """The layers and their total; columns that are 0 throughout are left out."""
+        shown = [count for count in _COUNTS if getattr(self, count) or count in ("params", "macs")]
         rows = [
-            [layer.name, layer.type, _shape(layer.output), *(f"{getattr(layer, count):,}" for count, _ in shown)]
+            [layer.name, layer.type, _shape(layer.output), *(f"{getattr(layer, count):,}" for count in shown)]
             for layer in self.layers
         ]
-        rows.append(["total", "", "", *(f"{getattr(self, count):,}" for count, _ in shown)])
-        return ["layer", "type", "output", *(head for _, head in shown)], rows
+        rows.append(["total", "", "", *(f"{getattr(self, count):,}" for count in shown)])
+        heads = ["layer", "type", "output", *(_COUNTS[count] for count in shown)]
+        return Table("Cost of one forward pass", heads, rows, total=True)
 
     def __str__(self) -> str:
-        heads, rows = self._table()
-        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-        lines = []
-        for row in (heads, *rows):
-            cells = [c.ljust(w) if n < 3 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True))]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+        return repr(self._table())
 
     def _repr_html_(self) -> str:
-        heads, rows = self._table()
-
-        def line(cells: list[str], total: bool = False) -> str:
-            tags = ["th scope='row'" if n == 0 else "td" for n in range(len(cells))]
-            body = "".join(f"<{t}>{html.escape(c)}</{t.split()[0]}>" for t, c in zip(tags, cells, strict=True))
-            return f"<tr class='total'>{body}</tr>" if total else f"<tr>{body}</tr>"
-
-        head = "".join(f"<th scope='col'>{h}</th>" for h in heads)
-        body = "".join(line(row) for row in rows[:-1])
-        return (
-            "<div class='cn-scroll' tabindex='0'>"
-            "<table class='cn-cost'><caption>Cost of one forward pass</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-            f"<tfoot>{line(rows[-1], total=True)}</tfoot></table></div>"
-        )
+        return self._table()._repr_html_()
 
 
 def cost(model: nn.Module, input_or_shape: Tensor | Sequence[int] | Sequence[Tensor]) -> Cost:

@@ -1,70 +1,120 @@
-"""Measured rows in a file of comma-separated values: a frozen dataclass for each, its fields the columns."""
+"""Measured rows: a frozen dataclass for each kind, its fields the columns of a file of comma-separated values."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
-
-class _Dataclass(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-Row = TypeVar("Row", bound=_Dataclass)
-
-_READ: dict[str, Callable[[str], Any]] = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "int | None": lambda text: int(text) if text else None,
-    "float | None": lambda text: float(text) if text else None,
-    "tuple[int, ...]": lambda text: tuple(map(int, text.split())),
-    "tuple[float, ...]": lambda text: tuple(map(float, text.split())),
+_READ: dict[Any, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    float: float,
+    int | None: lambda text: int(text) if text else None,
+    float | None: lambda text: float(text) if text else None,
+    tuple[int, ...]: lambda text: tuple(map(int, text.split())),
+    tuple[float, ...]: lambda text: tuple(map(float, text.split())),
 }
 
 
-def columns(kind: type[_Dataclass]) -> tuple[str, ...]:
-    """The columns of rows of the dataclass `kind`."""
-    return tuple(field.name for field in dataclasses.fields(kind))
+@dataclass(frozen=True)
+class Measured:
+    """The base of every kind of row. Those that come with the package lie in `rows/` beside the kind's module."""
+
+    TABLE: ClassVar[str]  # what many of them are: "table of times"
+    FILE: ClassVar[str]  # name of their file
+    KEY: ClassVar[tuple[str, ...]]  # rows equal in these fields are one row
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.KEY)
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """Rows are written in its order, and as they come where it is the same."""
+        return ()
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in dataclasses.fields(cls))
 
 
-def read_rows(file: str | os.PathLike[str], kind: type[Row], what: str) -> list[Row]:
-    """The rows of `file`, each a `kind`. Raises `ValueError` for another file than `write_rows` makes, naming the line.
+Row = TypeVar("Row", bound=Measured)
 
-    `what` names such a file in the message: "table of designs".
-    """
-    names = columns(kind)
-    with open(file, newline="", encoding="utf-8") as stream:
-        lines = csv.DictReader(stream)
+
+class Rows(list[Row]):
+    """Rows of one kind, and the file that they are kept in (None: nowhere)."""
+
+    def __init__(self, kind: type[Row], rows: Iterable[Row] = (), file: Path | None = None) -> None:
+        super().__init__(rows)
+        self.kind, self.file = kind, file
+
+    @classmethod
+    def read(cls, kind: type[Row], file: str | os.PathLike[str] | None = None) -> Rows[Row]:
+        """The rows of `file`, or those that come with the package.
+
+        Raises `ValueError` for another file than `write` makes, naming the line.
+        """
+        path = resources.files(kind.__module__.rpartition(".")[0]) / "rows" / kind.FILE if file is None else Path(file)
+        names, lines = kind.columns(), csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
         if tuple(lines.fieldnames or ()) != names:
             missing = [name for name in names if name not in (lines.fieldnames or ())]
-            raise ValueError(f"{file} is no {what}: it lacks the columns {', '.join(missing) or 'in order'}")
-        kinds = {field.name: _READ[str(field.type)] for field in dataclasses.fields(kind)}
-        return [_row(kind, line, kinds, f"line {n} of {file}", what) for n, line in enumerate(lines, 2)]
+            raise ValueError(f"{path} is no {kind.TABLE}: it lacks the columns {', '.join(missing) or 'in order'}")
+        types = get_type_hints(kind)
+        reads = {name: _READ[types[name]] for name in names}
+        rows = Rows(kind)
+        try:
+            for line in lines:
+                rows.append(kind(**{name: read(line[name]) for name, read in reads.items()}))
+        except (TypeError, ValueError, AttributeError) as problem:
+            raise ValueError(f"line {len(rows) + 2} of {path} is no row of a {kind.TABLE}: {problem}") from problem
+        return rows
 
+    @classmethod
+    def resume(cls, kind: type[Row], file: Path | None) -> Rows[Row]:
+        """What `file` holds so far, if it is there; `keep` adds to it."""
+        return Rows(kind, Rows.read(kind, file) if file and file.exists() else (), file)
 
-def _row(kind: type[Row], line: dict[str, str], kinds: dict[str, Callable[[str], Any]], where: str, what: str) -> Row:
-    try:
-        return kind(**{name: read(line[name]) for name, read in kinds.items()})
-    except (TypeError, ValueError, AttributeError) as problem:
-        raise ValueError(f"{where} is no row of a {what}: {problem}") from problem
+    def keep(self, *rows: Row) -> None:
+        """Add `rows`, each in the place of one with its key if there is one, and write the file."""
+        self[:] = ({row.key: row for row in self} | {row.key: row for row in rows}).values()
+        if self.file:
+            self.write(self.file)
 
+    def write(self, file: str | os.PathLike[str]) -> None:
+        """Write the rows to `file`. What was there is replaced as a whole, or not at all."""
+        path, names = Path(file), self.kind.columns()
+        staged = path.with_name(path.name + ".part")
+        with open(staged, "w", newline="", encoding="utf-8") as stream:
+            lines = csv.writer(stream, lineterminator="\n")
+            lines.writerow(names)
+            lines.writerows(
+                [_text(getattr(row, name)) for name in names] for row in sorted(self, key=lambda row: row.place)
+            )
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(staged, path)
 
-def write_rows(file: str | os.PathLike[str], kind: type[Row], rows: Iterable[Row]) -> None:
-    """Write `rows` of the dataclass `kind`. What was there is replaced as a whole, or not at all."""
-    path, names = Path(file), columns(kind)
-    staged = path.with_name(path.name + ".part")
-    with open(staged, "w", newline="", encoding="utf-8") as stream:
-        lines = csv.writer(stream, lineterminator="\n")
-        lines.writerow(names)
-        lines.writerows([_text(getattr(row, name)) for name in names] for row in rows)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(staged, path)
+    def where(self, **wanted: Any) -> Rows[Row]:
+        """The rows whose fields have the values `wanted`, in their order. Raises `TypeError` for an unknown field."""
+        unknown = wanted.keys() - set(names := self.kind.columns())
+        if unknown:
+            raise TypeError(f"rows have no {', '.join(sorted(unknown))}; their fields are {', '.join(names)}")
+        rows = (row for row in self if all(getattr(row, name) == value for name, value in wanted.items()))
+        return Rows(self.kind, rows)
+
+    def select(self, **wanted: Any) -> Rows[Row]:
+        """The same as `where`; raises `ValueError` where no row is left."""
+        found = self.where(**wanted)
+        if not found:
+            raise ValueError(f"no row has {', '.join(f'{name}={value!r}' for name, value in wanted.items())}")
+        return found
 
 
 def _text(value: Any) -> str:

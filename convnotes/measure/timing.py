@@ -6,7 +6,7 @@ import datetime
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,11 @@ class Timing:
     p20: float
     p80: float
     rounds: int
+
+    @property
+    def ms(self) -> tuple[float, float, float]:
+        """The three in milliseconds, to a tenth of a microsecond."""
+        return round(1e3 * self.median, 4), round(1e3 * self.p20, 4), round(1e3 * self.p80, 4)
 
     def __str__(self) -> str:
         unit, scale = next((u, s) for u, s in (("s", 1), ("ms", 1e3), ("µs", 1e6)) if self.median * s >= 1 or u == "µs")
@@ -80,7 +85,7 @@ def compare(
     for _ in range(rounds):
         for name, fn in calls.items():
             seconds[name].append(_seconds(fn, loops[name], wait))
-    return Comparison({name: _summary(values) for name, values in seconds.items()})
+    return Comparison({name: summarise(values) for name, values in seconds.items()})
 
 
 def provenance(device: str = "cpu") -> str:
@@ -109,7 +114,8 @@ def _seconds(fn: Callable[[], object], loops: int, wait: Callable[[], None]) -> 
     return (time.perf_counter() - start) / loops
 
 
-def _summary(values: list[float]) -> Timing:
+def summarise(values: Sequence[float]) -> Timing:
+    """The `Timing` of seconds that were measured."""
     if len(values) == 1:
         return Timing(values[0], values[0], values[0], 1)
     fifths = statistics.quantiles(values, n=5, method="inclusive")

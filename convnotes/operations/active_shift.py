@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.geometry import Reach
-from convnotes.kernels.shift import by_gather
+from convnotes.kernels.shift.operator import by_gather
 from convnotes.operations.shift import check_displacements
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Padding, Reach, checked_padding, kernel_reach, pair, resolve_padding
-from convnotes.kernels.adder import contract
+from convnotes.kernels.adder.operator import Contraction, contract
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
 from convnotes.parameters import Handle, named, scale_steps
 
@@ -70,8 +70,8 @@ def adder2d(
         input, weight = input.to(wider), weight.to(wider)
     vertical, horizontal = resolve_padding(padding, (KH, KW), dilation, stride)
     slope = "distance" if gradient == "exact" else "paper"
-    geometry = (stride, (*vertical, *horizontal), dilation, groups)
-    score = contract(input, weight, None, None, None, "output", slope, *geometry, negative=True)
+    scores = Contraction("output", slope, stride, (*vertical, *horizontal), dilation, groups, negative=True)
+    score = contract(input, weight, None, None, None, scores)
     return score if bias is None else score + bias.view(1, O, 1, 1)  # [B, O, H_out, W_out]
 
 

@@ -21,15 +21,16 @@ from convnotes import checks
 from convnotes.compression.residual import shortcut
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory, Reach
-from convnotes.kernels.shift import Run, by_gather, by_slices, runs
-from convnotes.kernels.shift_pointwise import fuses, shift_pointwise
+from convnotes.kernels.shift.moves import Moves, moves_of
+from convnotes.kernels.shift.operator import by_gather, by_slices
+from convnotes.kernels.shift_pointwise.operator import fuses, shift_pointwise
 from convnotes.operations.cifar_resnet import CifarResNet
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Order = Literal["contiguous", "interleaved"]
-_runs = functools.lru_cache(256)(runs)  # of displacements that are given anew with each call
+_kept_moves = functools.lru_cache(256)(moves_of)  # of displacements that are given anew with each call
 
 
 def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> Tensor:
@@ -46,15 +47,14 @@ def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> T
     if not isinstance(displacements, Tensor):
         pairs = _pairs(displacements)
         checks.images("shift2d", input, input, len(pairs))
-        found = runs(pairs) if torch.compiler.is_compiling() else _runs(pairs)
-        return by_slices(input, found)
+        return by_slices(input, moves_of(pairs) if torch.compiler.is_compiling() else _kept_moves(pairs))
     if displacements.is_floating_point() or displacements.is_complex() or displacements.dtype == torch.bool:
         raise TypeError(f"displacements must be whole numbers, got {displacements.dtype}")
     check_displacements(input, displacements, "shift2d")
     if torch.compiler.is_compiling():
         offsets = displacements.to(torch.int64)
         return by_gather(by_gather(input, offsets[:, 0], 2), offsets[:, 1], 3)
-    return by_slices(input, _runs(_pairs(displacements.tolist())))
+    return by_slices(input, _kept_moves(_pairs(displacements.tolist())))
 
 
 def check_displacements(input: Tensor, displacements: Tensor, layer: str) -> None:
@@ -122,13 +122,13 @@ class Shift2d(nn.Module):
     def reset_parameters(self) -> None:
         """Set the displacements to those of the window."""
         displacements = _window(self.channels, self.kernel_size, self.dilation, self.order)
-        self._moves: tuple[Run, ...] = runs(displacements)
+        self._moves: Moves = moves_of(displacements)
         self.displacements.copy_(torch.tensor(displacements))
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         if not self.displacements.is_meta:
-            self._moves = runs(_pairs(self.displacements.tolist()))
+            self._moves = moves_of(_pairs(self.displacements.tolist()))
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Shift2d", input, input, self.channels)
@@ -140,7 +140,7 @@ class Shift2d(nn.Module):
 
     def reach(self) -> Reach:
         """(before, after, stride) of each axis, for `convnotes.measure.receptive_field`."""
-        dy, dx = [move[0] for move in self._moves], [move[1] for move in self._moves]
+        dy, dx = self._moves.numbers[::5], self._moves.numbers[1::5]
         return (-min(dy), max(dy), 1), (-min(dx), max(dx), 1)
 
     def extra_repr(self) -> str:

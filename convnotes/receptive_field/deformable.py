@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, output_size, pair, resolve_padding
-from convnotes.kernels.deform_op import deform
+from convnotes.kernels.deform.operator import deform
+from convnotes.kernels.deform.sampling import Sampling
 
 torch.fx.wrap("deform_conv2d")  # a symbolic trace keeps it as one node
 
@@ -55,7 +56,7 @@ def deform_conv2d(
     (sy, sx), (dy, dx) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
     _check(input, offset, weight, bias, stride, padding, dilation, mask)
     (top, _), (left, _) = resolve_padding(padding, weight.shape[2:], (dy, dx), (sy, sx))
-    out = deform(input, offset, weight, mask, (sy, sx), (top, left), (dy, dx))
+    out = deform(input, offset, weight, mask, Sampling((sy, sx), (top, left), (dy, dx)))
     if bias is not None:
         out = out + bias.to(out.dtype).view(-1, 1, 1)
     channels_last = input.stride(1) == 1 and not input.is_contiguous()

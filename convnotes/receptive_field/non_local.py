@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory, IntOrPair, pair
-from convnotes.kernels.attention import attention
+from convnotes.kernels.attention.operator import attention
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
 _MODES = get_args(Mode)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from visits import CHROMIUM, ROOT
+from support.visits import CHROMIUM, ROOT
 
 
 @pytest.fixture(scope="session")

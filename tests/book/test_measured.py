@@ -2,8 +2,8 @@
 
 import nbformat
 import pytest
-from measured import agree, unsupported
-from nbval_runs import failed_cells
+from support.measured import agree, unsupported
+from support.nbval_runs import failed_cells
 
 STORED = "mean of 3 seeds\naccuracy   0.71, loss 12.50\nparameters 2,702 (x0.25)\n"
 

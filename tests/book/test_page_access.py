@@ -1,7 +1,7 @@
 """The built pages for readers who see little or differently: axe, in both themes."""
 
 import pytest
-from visits import Visit, browser_test, every_page
+from support.visits import Visit, browser_test, every_page
 
 
 @browser_test

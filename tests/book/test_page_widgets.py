@@ -1,6 +1,6 @@
 """The widgets of the built pages: by keyboard, and without scripts."""
 
-from visits import Visit, browser_test, every_widget_page
+from support.visits import Visit, browser_test, every_widget_page
 
 
 def seen(widget) -> str:

@@ -4,7 +4,7 @@ import gzip
 import re
 
 import pytest
-from visits import PAGES, Visit, browser_test, every_page
+from support.visits import PAGES, Visit, browser_test, every_page
 
 
 def test_the_book_builds_without_a_warning(built):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_close
+from support.close import assert_close
 
 from convnotes import GoogLeNet, Inception, googlenet
 from convnotes.compression.inception import FactorisedConv2d

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import assert_close
+from support.close import assert_close, assert_same
 
 from convnotes import NIN, MLPConv, definitions
 
@@ -26,14 +26,8 @@ def test_mlpconv_matches_its_definition_forward_and_gradient(case):
     layer = MLPConv(3, 5, **case, dtype=torch.float64)
     x = torch.randn(2, 3, 11, 7, dtype=torch.float64, requires_grad=True)
     weights, biases = parts(layer)
-    actual = layer(x)
     expected = definitions.mlpconv(x, weights, biases, layer.stride, layer.padding, layer.dilation)
-    assert_close(actual, expected)
-    wanted, g = (x, *weights, *biases), torch.randn_like(expected)
-    for ours, defined in zip(
-        torch.autograd.grad(actual, wanted, g), torch.autograd.grad(expected, wanted, g), strict=True
-    ):
-        assert_close(ours, defined)
+    assert_same(layer(x), expected, (x, *weights, *biases))
 
 
 def test_every_layer_of_the_block_ends_in_a_relu():

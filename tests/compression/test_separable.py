@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_close
+from support.close import assert_close, assert_same
 from torch import nn
 
 from convnotes import MobileNetV1, SeparableConv2d, Xception, definitions, mobilenet_v1
@@ -23,13 +23,7 @@ def test_forward_and_gradient_match_the_definition(case):
     expected = definitions.separable(
         x, depthwise, pointwise[:, :, 0, 0], layer.pointwise.bias, layer.stride, layer.padding, layer.dilation
     )
-    actual = layer(x)
-    assert_close(actual, expected)
-    wanted, g = (x, *layer.parameters()), torch.randn_like(expected)
-    for ours, defined in zip(
-        torch.autograd.grad(actual, wanted, g), torch.autograd.grad(expected, wanted, g), strict=True
-    ):
-        assert_close(ours, defined)
+    assert_same(layer(x), expected, (x, *layer.parameters()))
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_close
+from support.close import assert_close
 
 from convnotes import KernelStack, vgg16
 from convnotes.compression.small_kernels import VGG

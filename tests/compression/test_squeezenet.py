@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import assert_close
+from support.close import assert_close
 
 from convnotes import Fire, SqueezeNet, squeezenet1_0, squeezenet1_1
 from convnotes.measure import cost

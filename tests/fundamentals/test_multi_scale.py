@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_close
+from support.close import assert_close, assert_same
 from torch import nn
 
 from convnotes import MixedConv2d, SeparableConv2d, definitions
@@ -33,13 +33,7 @@ def test_forward_and_gradient_match_the_definition(C, O, options):
     convs = list(layer.children())
     biases = None if convs[0].bias is None else [c.bias for c in convs]
     expected = definitions.mixed_conv2d(x, [c.weight for c in convs], biases, layer.stride, layer.dilation)
-    actual = layer(x)
-    assert_close(actual, expected)
-    wanted, g = (x, *layer.parameters()), torch.randn_like(expected)
-    for ours, defined in zip(
-        torch.autograd.grad(actual, wanted, g), torch.autograd.grad(expected, wanted, g), strict=True
-    ):
-        assert_close(ours, defined)
+    assert_same(layer(x), expected, (x, *layer.parameters()))
 
 
 @every_case

@@ -1,25 +1,22 @@
-"""Transfer: which layer is the head, what is frozen and stays so, and that the rest is the old network to the bit."""
+"""Transfer: which layer is the head, what is frozen, and that the rest is the old network to the bit."""
 
 import copy
-import io
 import json
-import pickle
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from test_pretrained import publish, publisher  # noqa: F401  (a fixture)
+from support.networks import small, trained
+from support.publishing import publish
 from torch import nn
 
 import convnotes
 from convnotes import pretrained, transfer
 from convnotes.compression.pointwise import NIN
-from convnotes.data import Split
-from convnotes.fundamentals.transfer import find_head, hold, release
+from convnotes.fundamentals.transfer import find_head
 from convnotes.measure import cost
 from convnotes.operations.cifar_resnet import resnet20
-from convnotes.train import fit
 
 CHAPTER = Path(__file__).parents[2] / "book" / "fundamentals" / "transfer_learning.ipynb"
 
@@ -45,27 +42,6 @@ NETWORKS = {
 MAKE = {name: getattr(convnotes, name, None) for name in NETWORKS} | {"resnet20": resnet20, "nin": NIN}
 every_network = pytest.mark.parametrize("name", NETWORKS)
 every_freeze = pytest.mark.parametrize("freeze", ["none", "stem", "all"])
-
-
-def small(classes: int = 3) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
-        nn.Conv2d(4, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(6, classes),
-    ).double()  # fmt: skip
-
-
-def trained() -> nn.Module:
-    """A small network whose norms have seen data."""
-    net = small()
-    net(torch.randn(16, 1, 11, 7, dtype=torch.float64))
-    return net
-
-
-def task(classes: int = 4) -> Split:
-    y = torch.arange(24) % classes
-    x = torch.randn(24, 1, 11, 7, dtype=torch.float64) + y.view(-1, 1, 1, 1)
-    return Split(x, y, x, y, tuple(map(str, range(classes))))
 
 
 @every_network
@@ -136,101 +112,6 @@ def test_the_modules_around_the_head_tell_the_new_number():
     assert "num_classes=4" in repr(net)
 
 
-@every_freeze
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-@pytest.mark.parametrize("optimizer", [None, torch.optim.SGD], ids=["AdamW", "SGD"])
-def test_training_moves_what_is_free_and_nothing_that_is_frozen(freeze, weight_decay, optimizer):
-    """Weights and running statistics, with weight decay too, which an optimiser must not apply to the frozen."""
-    net = transfer(trained(), 4, freeze)
-    before = copy.deepcopy(net.state_dict())
-    fit(net, task(), epochs=2, lr=0.05, batch_size=8, weight_decay=weight_decay, optimizer=optimizer)
-    moved = {key for key, value in net.state_dict().items() if not torch.equal(value, before[key])}
-    first, norm = {"0.weight"}, {f"1.{part}" for part in ("weight", "bias", "running_mean", "running_var")}
-    counter = {"1.num_batches_tracked"}
-    stem, head = first | norm | counter, {"9.weight", "9.bias"}
-    assert moved == {"none": set(before), "stem": set(before) - stem, "all": head}[freeze]
-    assert all((p.grad is None) == (not p.requires_grad) for p in net.parameters())
-
-
-def test_a_held_norm_computes_the_same_in_training_and_out_of_it():
-    net = transfer(trained(), 4, "all")
-    x = torch.randn(5, 1, 11, 7, dtype=torch.float64) * 3 + 1
-    trunk = net[:8]
-    assert torch.equal(trunk.train()(x), trunk.eval()(x))
-    free = transfer(trained(), 4, "none")[:8]
-    assert not torch.equal(free.train()(x), free.eval()(x))
-
-
-def test_freezing_the_parameters_alone_would_let_the_statistics_move():
-    net = trained()
-    for parameter in net.parameters():
-        parameter.requires_grad_(False)
-    before = net[1].running_mean.clone()
-    net.train()(torch.randn(4, 1, 11, 7, dtype=torch.float64))
-    assert not torch.equal(net[1].running_mean, before)
-
-
-def remade(net: nn.Module) -> nn.Module:
-    return pickle.loads(pickle.dumps(net))
-
-
-def saved(net: nn.Module) -> nn.Module:
-    file = io.BytesIO()
-    torch.save(net, file)
-    file.seek(0)
-    return torch.load(file, weights_only=False)
-
-
-@pytest.mark.parametrize(
-    "again", [lambda net: net, copy.deepcopy, remade, saved], ids=["self", "copy", "pickle", "save"]
-)
-def test_the_modes_outlive_toggles_copies_and_pickles(again):
-    net = again(transfer(trained(), 4, "stem"))
-    for mode in (True, False, True):
-        assert net.train(mode) is net
-        assert [net[n].training for n in (0, 1, 4, 8, 9)] == [mode, False, mode, mode, mode]
-    assert net[1].train() is net[1], "a copy's norm must hold itself, not the norm that it was copied from"
-    assert not net[1].training
-    assert [p.requires_grad for p in net.parameters()] == [False] * 3 + [True] * 5
-
-
-def test_release_undoes_hold():
-    net = transfer(trained(), 4, "all")
-    net.train()
-    release(net)
-    assert all(module.training for module in net.modules())
-    assert all(parameter.requires_grad for parameter in net.parameters())
-    assert not [module for module in net.modules() if "train" in vars(module)]
-    assert net.eval()[1].training is False
-    hold(net[0])
-    assert [p.requires_grad for p in net.parameters()] == [False] + [True] * 7
-
-
-def test_hold_forgets_a_gradient_that_would_still_move_the_kernels():
-    net = trained()
-    net(torch.randn(2, 1, 11, 7, dtype=torch.float64)).sum().backward()
-    hold(net[0])
-    before = net[0].weight.clone()
-    torch.optim.SGD(net.parameters(), lr=1.0).step()
-    assert torch.equal(net[0].weight, before)
-
-
-def test_a_frozen_network_transfers_again_and_none_frees_all_of_it():
-    again = transfer(transfer(trained(), 4, "all"), 5, "none")
-    assert all(parameter.requires_grad for parameter in again.parameters())
-    assert again.train()[1].training
-    assert again[-1].out_features == 5
-
-
-@every_freeze
-def test_the_state_loads_into_the_plain_network_and_back(freeze):
-    net, plain = transfer(trained(), 4, freeze), small(4)
-    plain.load_state_dict(net.state_dict(), strict=True)
-    x = torch.randn(2, 1, 11, 7, dtype=torch.float64)
-    assert torch.equal(plain.eval()(x), net.eval()(x))
-    net.load_state_dict(plain.state_dict(), strict=True)
-
-
 def test_it_compiles_whole_and_exports():
     net = transfer(trained(), 4, "stem").train()
     net[8] = nn.Identity()
@@ -256,7 +137,7 @@ def test_side_classifiers_are_named_or_refused():
         transfer(convnotes.deeplabv3_resnet50(aux_loss=True, device="meta"), 5)
 
 
-def test_published_weights_get_a_new_head(publisher, tmp_path, monkeypatch):  # noqa: F811
+def test_published_weights_get_a_new_head(publisher, tmp_path, monkeypatch):
     folder, _ = publisher
     state = torch.load(publish(folder, "squeezenet1_1", monkeypatch), weights_only=True)
     net = transfer(pretrained.load_pretrained("squeezenet1_1", root=tmp_path / "cache"), 10, freeze="stem")
@@ -301,7 +182,7 @@ def test_a_named_head_settles_which_of_several_it_is():
     assert [p.requires_grad for p in net.parameters()] == [False, False, True, True]
 
 
-def test_the_block_of_the_chapter_runs_on_a_file_of_the_published_names(publisher, tmp_path, monkeypatch):  # noqa: F811
+def test_the_block_of_the_chapter_runs_on_a_file_of_the_published_names(publisher, tmp_path, monkeypatch):
     """It is not run in the page, for want of a network: here it is, as it stands in the notebook."""
     notebook = json.loads(CHAPTER.read_text(encoding="utf-8"))
     texts = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]

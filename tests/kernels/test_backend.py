@@ -182,10 +182,10 @@ def test_triton_needs_a_gpu():
 
 @needs_numba
 def test_a_traced_model_chooses_when_it_runs(monkeypatch):
-    from convnotes.kernels import adder_numba
+    from convnotes.kernels.adder import in_numba
 
-    calls, real = [], adder_numba.contract
-    monkeypatch.setattr(adder_numba, "contract", lambda *inputs: calls.append(1) or real(*inputs))
+    calls, real = [], in_numba.contract
+    monkeypatch.setattr(in_numba, "contract", lambda *inputs: calls.append(1) or real(*inputs))
     layer, x = Adder2d(2, 3, 3), torch.randn(1, 2, 6, 5)
     torch.compiler.reset()
     with backend.use("torch"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import assert_close
+from support.close import assert_close
 from torch import nn
 
 from convnotes import (
@@ -21,7 +21,9 @@ from convnotes import (
     non_local2d,
     shift2d,
 )
-from convnotes.kernels import attention, private, threads
+from convnotes.kernels import private
+from convnotes.kernels.attention import operator as attention
+from convnotes.kernels.cpu import threads
 from convnotes.measure import effective_receptive_field, memory
 
 HOOKS = ["forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks"]
@@ -228,8 +230,8 @@ with backend.use("torch"):
     expected = adder2d(x, w)
 with backend.use("numba"):
     torch.testing.assert_close(adder2d(x, w), expected)
-from convnotes.kernels import adder_loops
-print(type(adder_loops.sum_tiles._cache).__name__)
+from convnotes.kernels.adder import loops
+print(type(loops.sum_tiles._cache).__name__)
 """
 NUMBA = {
     "the cache's file": "private.add_to_cache_key = lambda compiled, more: own(object(), more)",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_close
+from support.close import assert_close
 from torch import nn
 
 import convnotes

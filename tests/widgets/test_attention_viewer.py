@@ -3,8 +3,8 @@
 import matplotlib
 import pytest
 import torch
-from conftest import assert_close
-from widgets.javascript import call
+from support.close import assert_close
+from support.javascript import call
 
 from convnotes import NonLocal2d, definitions
 from convnotes.widgets import AttentionViewer

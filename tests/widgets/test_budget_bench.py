@@ -4,8 +4,8 @@ import random
 
 import pytest
 import torch
+from support.javascript import call
 from torch import nn
-from widgets.javascript import call
 
 from convnotes import Bottleneck, Fire, Inception, SeparableConv2d
 from convnotes.compression.inception import FactorisedConv2d

@@ -6,8 +6,8 @@ import random
 import pytest
 import torch
 import torch.nn.functional as F
+from support.javascript import call
 from torch import nn
-from widgets.javascript import call
 
 from convnotes.measure import cost
 from convnotes.widgets import ConvArithmetic

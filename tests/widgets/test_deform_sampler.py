@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import assert_close
-from widgets.javascript import call
+from support.close import assert_close
+from support.javascript import call
 
 from convnotes import definitions, deform_conv2d
 from convnotes.widgets import DeformSampler

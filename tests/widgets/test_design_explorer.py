@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from widgets.javascript import call
+from support.javascript import call
 from widgets.test_kit import ROW
 
 from convnotes import designs

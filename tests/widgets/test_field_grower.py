@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from support.javascript import call
 from torch import nn
-from widgets.javascript import call
 
 from convnotes.measure import receptive_field
 from convnotes.receptive_field.dilated import coverage, gridding_holes

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from conftest import assert_close
+from support.close import assert_close
+from support.javascript import call
 from torch import nn
-from widgets.javascript import call
 
 from convnotes import KernelStack
 from convnotes.measure import cost, receptive_field

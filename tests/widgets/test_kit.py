@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from widgets.javascript import call
+from support.javascript import call
 
 from convnotes import widgets
 from convnotes.designs import Row

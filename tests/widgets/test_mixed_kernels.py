@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_close
-from widgets.javascript import call
+from support.close import assert_close
+from support.javascript import call
 
 from convnotes import MixedConv2d, data, definitions
 from convnotes.measure import cost, receptive_field

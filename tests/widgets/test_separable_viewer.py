@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import assert_close
-from widgets.javascript import call
+from support.close import assert_close
+from support.javascript import call
 
 from convnotes import definitions
 from convnotes.widgets import SeparableViewer

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from support.javascript import call
 from torch import nn
-from widgets.javascript import call
 
 from convnotes import initialise
 from convnotes.widgets import SignalDepth

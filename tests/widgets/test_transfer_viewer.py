@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from widgets.javascript import call
+from support.javascript import call
 
 from convnotes.widgets import TransferViewer
 

@@ -1,0 +1,149 @@
+"""Deformable convolution on the CPU, compiled by numba: sampled columns of a few places at a time, and matrix products.
+
+    s[p,k,c] = m[p,k] · x̃[c, place of tap k of p]            y[p,o] = Σ_{k,c} s[p,k,c] · w[k,c,o]
+
+Pictures are copied, a few at a time, into a table with channels last and a frame of zeros, so that a sample is four
+runs of channels. Of their places p a chunk is taken at a time, `_COLUMNS` bytes of columns s, which stay in the cache:
+the columns are filled, places shared among threads, and one product with the weight makes the outputs.
+
+Backwards, chunk by chunk in one buffer: g wᵀ is the gradient of the columns, which is scattered to the table of the
+picture's gradient, threads taking channels; then each column is sampled again in the place of its gradient, which on
+the way gives the gradients of offset and mask, from its products with the four pixels; then sᵀ g is added to the
+gradient of the weight. All sums run in one order: they have the same bits on any number of threads. The products are
+`product`'s; with groups in the weight they are torch's, and the loops stay in one thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convnotes.kernels.cpu.jobs import run
+from convnotes.kernels.cpu.vectors import lanes
+from convnotes.kernels.deform import loops
+from convnotes.kernels.deform.product import packed, product
+from convnotes.kernels.deform.sampling import Sampling
+
+_COLUMNS = 2 * 2**20  # bytes of them at a time
+_PICTURES = 2 * 2**20  # bytes of them at a time
+_TILE = 48  # places whose columns a thread samples before it multiplies them
+
+
+def forward(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> Tensor:
+    """`[B, O, h, w]`, without derivatives."""
+    out = sampling.empty(input, offset, weight)
+    kernel = _matrices(weight, input.shape[1])
+    strips = packed(kernel[0]) if len(kernel) == 1 else kernel
+    for b in _blocks(input):
+        work = _Work(input[b], offset[b], weight, None if mask is None else mask[b], sampling)
+        last = out[b].permute(0, 2, 3, 1)
+        if work.groups == 1:
+            by_place = last.is_contiguous()
+            work.outputs(strips, last if by_place else out[b], by_place)
+            continue
+        y = last.view(work.places, -1) if last.is_contiguous() else out.new_empty(work.places, out.shape[1])
+        for start, stop in work.chunks():
+            work.run(loops.sample, start, stop)
+            outputs = torch.bmm(work.by_group(work.columns[: stop - start]), kernel)
+            y[start:stop].unflatten(1, (work.groups, -1)).copy_(outputs.transpose(0, 1))
+        if not last.is_contiguous():
+            last.copy_(y.view(last.shape))
+    return out
+
+
+def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """The gradients of input, offset, weight and mask; those of input and weight are right only where `needed`."""
+    input, offset, weight, mask, sampling, needed = inputs
+    kernel = _matrices(weight, input.shape[1])
+    transposed, groups = kernel.transpose(1, 2).contiguous(), len(kernel)
+    strips = packed(transposed[0]) if groups == 1 else transposed
+    by_kernel, by_offset = torch.zeros_like(kernel), offset.new_empty(offset.shape)
+    by_mask = offset.new_empty(0) if mask is None else mask.new_empty(mask.shape)
+    by_input = torch.empty_like(input) if needed[0] else input.new_empty(0)
+    for b in _blocks(input):
+        m, by_m = (None, by_mask) if mask is None else (mask[b], by_mask[b])
+        work = _Work(input[b], offset[b], weight, m, sampling)
+        g = grad[b].permute(0, 2, 3, 1).reshape(work.places, -1).contiguous()
+        by_table = torch.zeros_like(work.table) if needed[0] else input.new_empty(0)
+        for start, stop in work.chunks():
+            columns, sent = work.columns[: stop - start], g[start:stop]
+            by_group = sent.unflatten(1, (groups, -1)).transpose(0, 1)
+            if groups == 1:
+                product(sent, strips, columns, work.threads)
+            else:
+                parts = torch.bmm(by_group, transposed).unflatten(2, (work.K, -1))  # [groups, P, K, C/groups]
+                columns.view(-1, work.K, groups, parts.shape[3]).copy_(parts.permute(1, 2, 0, 3))
+            work.run(loops.locate, start, stop)
+            if needed[0]:
+                work.scatter(start, stop, by_table)
+            work.run(loops.compare, start, stop, by_offset[b], by_m)
+            if needed[2] and groups == 1:
+                product(columns.t(), packed(sent), by_kernel[0], work.threads, add=True)
+            elif needed[2]:
+                by_kernel.baddbmm_(work.by_group(columns).transpose(1, 2), by_group)
+        if needed[0]:
+            by_input[b] = by_table[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+    by_weight = by_kernel.unflatten(1, (-1, weight.shape[1])).permute(0, 3, 2, 1).reshape(weight.shape)
+    return by_input, by_offset, by_weight, None if mask is None else by_mask
+
+
+def _blocks(input: Tensor) -> list[slice]:
+    """Pictures at a time, so that what is kept beside them does not grow with the batch."""
+    size = max(1, _PICTURES // max(1, input[:1].numel() * input.element_size()))
+    return [slice(b, b + size) for b in range(0, len(input), size)]
+
+
+def _matrices(weight: Tensor, channels: int) -> Tensor:
+    """`[O, C/groups, KH, KW]` → `[groups, K·C/groups, O/groups]`."""
+    groups = channels // weight.shape[1]
+    return weight.unflatten(0, (groups, -1)).flatten(3).permute(0, 3, 2, 1).flatten(1, 2).contiguous()
+
+
+class _Work:
+    """What a block of pictures works on: the table of framed pixels, and room for a chunk of places."""
+
+    def __init__(self, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> None:
+        self.sizes = sizes = sampling.sizes(input, offset, weight)
+        B, C, H, W, G = sizes.B, sizes.C, sizes.H, sizes.W, sizes.G
+        self.K, self.groups, self.places = sizes.K, sizes.groups, sizes.places
+        self.table = input.new_zeros(B, H + 2, W + 2, C)
+        self.table[:, 1:-1, 1:-1] = input.permute(0, 2, 3, 1)
+        self.offset = offset.contiguous()
+        self.mask = input.new_empty(0) if mask is None else mask.contiguous()
+        pieces = max(1, -(-self.places * self.K * C * input.element_size() // _COLUMNS))
+        self.chunk = max(1, -(-self.places // pieces))  # all of about one size
+        self.columns = input.new_empty(self.chunk, self.K * C)
+        self.first = torch.empty(G * self.K * self.chunk, dtype=torch.int64)
+        self.located = input.new_empty(3, len(self.first))
+        # torch's products spin on after themselves, and keep helpers from the processor
+        self.threads = torch.get_num_threads() if self.groups == 1 else 1
+
+    def chunks(self) -> list[tuple[int, int]]:
+        return [(n, min(n + self.chunk, self.places)) for n in range(0, self.places, self.chunk)]
+
+    def by_group(self, columns: Tensor) -> Tensor:
+        """`[P, K·C]` → `[groups, P, K·C/groups]`."""
+        if self.groups == 1:
+            return columns[None]
+        return columns.unflatten(1, (self.K, self.groups, -1)).permute(2, 0, 1, 3).flatten(2)
+
+    def arguments(self) -> tuple[Any, ...]:
+        return (self.table, self.offset, self.mask, self.columns, self.first, *self.located, self.sizes)
+
+    def run(self, function: Any, start: int, stop: int, *tensors: Tensor) -> None:
+        """Call a loop of `loops` for the places of a chunk."""
+        run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *tensors, first=start)
+
+    def outputs(self, kernel: Tensor, out: Tensor, by_place: bool) -> None:
+        """All at once: a thread samples the columns of a few places and multiplies them, with nobody to wait for."""
+        given = (_TILE, self.table, self.offset, self.mask, kernel, out, by_place, self.sizes)
+        run(loops.sample_and_multiply, out.dtype, self.places, self.threads, *given, grain=_TILE)
+
+    def scatter(self, start: int, stop: int, by_table: Tensor) -> None:
+        """Add the gradients of the columns of a chunk to those of the pixels, channels shared among threads."""
+        C, width = self.table.shape[3] // self.sizes.G, lanes(by_table.element_size())
+        block = -(-C // (width * self.threads)) * width  # whole vectors, which no two threads write to
+        jobs, given = self.sizes.G * -(-C // block), (start, stop, block, *self.arguments(), by_table)
+        run(loops.collect, by_table.dtype, jobs, self.threads, *given)

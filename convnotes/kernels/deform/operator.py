@@ -1,0 +1,59 @@
+"""The deformable convolution as one operator of torch, and what computes it.
+
+An eager call goes to `in_numba` or `in_triton` where that is chosen (`kernels.backend`), and else to `in_torch`, which
+is differentiable in every way that torch knows. A first derivative has kernels of its own; one that is to be
+differentiated again, forward mode and `torch.func` take the plain path. Compiled or exported for the CPU it is one
+operator, `convnotes::deform_conv2d`, which chooses when it runs; for other devices the plain path is traced. Under
+autocast the operator reads and sums in float32, as positions in half precision would miss their pixel; its result has
+autocast's dtype, as that of a convolution has.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from convnotes.kernels import backend
+from convnotes.kernels.deform import in_torch
+from convnotes.kernels.deform.sampling import Sampling
+from convnotes.kernels.operator import define
+from convnotes.kernels.transforms import autocast_dtype, transformed
+
+
+def deform(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> Tensor:
+    """`[B, O, h, w]`, perhaps channels last: `deform_conv2d` without checks and bias."""
+    tensors: tuple[Tensor | None, ...] = (input, offset, weight, mask)
+    narrow = autocast_dtype(input)
+    if input.dtype == torch.float64:
+        narrow = None
+    if narrow is not None:
+        tensors = tuple(None if t is None else t.float() for t in tensors)
+    if not _as_one_operator(input.device.type, tensors):
+        return in_torch.forward(input, offset, weight, mask, sampling)
+    result = _operator(*tensors, sampling)
+    return result if narrow is None else result.to(narrow)
+
+
+def _as_one_operator(device: str, tensors: tuple[Tensor | None, ...]) -> bool:
+    if device == "meta":
+        return False
+    if torch.compiler.is_compiling():
+        return device == "cpu"
+    return backend.chosen("deform_conv2d", tensors) != "torch" and not transformed(*tensors)
+
+
+_operator = define(
+    "deform_conv2d",
+    __package__,
+    "Tensor input, Tensor offset, Tensor weight, Tensor? mask",
+    Sampling,
+    "forward",
+    gradient="backward",
+    in_torch=in_torch.forward,
+    products=lambda needed: (needed[0] or needed[1] or needed[3]) + needed[2],
+    join=(1, 1, 0, 1),  # maps [B, V·C, H, W], the weight [V·O, …]: the mapped dimension makes more groups
+    flops=lambda shapes, _, result: 2 * math.prod(result) * math.prod(shapes[2][1:]),
+    float32_under_autocast=True,
+)

@@ -1,0 +1,77 @@
+"""The gradients of a depthwise convolution of stride 1 in plain torch.
+
+That of the input is one more forward convolution, by the kernel turned round. That of the weight is taken a few columns
+of the kernel at a time, or tap by tap where the kernel is dilated.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.grad import conv2d_weight
+
+from convnotes.kernels.depthwise.plane import Plane
+
+_WIDTH = 3  # of a kernel whose gradient oneDNN takes on its fast path, however high it is
+_CHANNELS = 64  # of all pictures together, from which oneDNN gives no thread a part of a channel (up to 7 threads)
+
+
+def forward(input: Tensor, weight: Tensor, bias: Tensor | None, plane: Plane) -> Tensor:
+    """`[B, C, h, w]`, differentiable any number of times."""
+    (top, bottom, left, right), dilation = plane
+    if top != bottom or left != right:
+        input, top, left = F.pad(input, (left, right, top, bottom)), 0, 0
+    return F.conv2d(input, weight, bias, 1, (top, left), dilation, input.shape[1])
+
+
+def backward(
+    grad: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None, plane: Plane, needed: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of input, weight and bias."""
+    by_input = by_weight = None
+    if needed[0]:
+        (KH, KW), (top, bottom, left, right), (dy, dx) = weight.shape[2:], *plane
+        tall, wide = dy * (KH - 1), dx * (KW - 1)
+        turned = plane._replace(padding=(tall - top, tall - bottom, wide - left, wide - right))
+        by_input = forward(grad, weight.flip(2, 3), None, turned)
+    if needed[1]:
+        weight_gradient = _weight_by_columns if dense_and_many(grad, plane.dilation) else _weight_by_taps
+        by_weight = weight_gradient(grad, input, weight, plane)
+    return by_input, by_weight, grad.sum((0, 2, 3)) if needed[2] else None
+
+
+def dense_and_many(map: Tensor, dilation: tuple[int, int]) -> bool:
+    """Is the gradient of the weight one that oneDNN takes fast, and in an order that no number of threads changes?
+
+    It divides the channels of all pictures among threads, 16 at a time; where they are few, the rows as well.
+    """
+    enough = map.shape[:2].numel() >= _CHANNELS and map.dtype == torch.float32
+    return enough and max(dilation) == 1 and torch.backends.mkldnn.is_available()
+
+
+def _weight_by_columns(grad: Tensor, input: Tensor, weight: Tensor, plane: Plane) -> Tensor:
+    """The gradient of the weight as that of narrow kernels side by side, each of its own window of the picture."""
+    by_weight, (KH, KW), (top, bottom, before, after) = torch.empty_like(weight), weight.shape[2:], plane.padding
+    grad = grad.flatten(0, 1)[None]  # each picture has kernels of its own: [1, B·C, h, w]
+    for left in range(0, KW, _WIDTH):
+        right = min(left + _WIDTH, KW)
+        sides = (before - left, after - (KW - right), top, bottom)  # < 0 cuts columns off
+        window = F.pad(input, sides).flatten(0, 1)[None]
+        size = (len(window[0]), 1, KH, right - left)
+        found = conv2d_weight(window, size, grad, groups=size[0])
+        by_weight[..., left:right] = found.unflatten(0, (-1, len(weight))).sum(0)
+    return by_weight
+
+
+def _weight_by_taps(grad: Tensor, input: Tensor, weight: Tensor, plane: Plane) -> Tensor:
+    (top, bottom, left, right), (dy, dx) = plane
+    padded = F.pad(input, (left, right, top, bottom))
+    by_weight, (KH, KW), (h, w) = torch.zeros_like(weight), weight.shape[2:], grad.shape[2:]
+    product = grad.new_empty(grad.shape[1:])  # of one picture: it stays in the cache
+    for b in range(len(grad)):
+        for u in range(KH):
+            for v in range(KW):
+                torch.mul(padded[b, :, u * dy : u * dy + h, v * dx : v * dx + w], grad[b], out=product)
+                by_weight[:, 0, u, v] += product.sum((1, 2))
+    return by_weight

@@ -1,0 +1,86 @@
+"""Depthwise convolution with a backward of its own, where torch on the CPU leaves its fast path.
+
+    y[b,c,i,j] = Σ_{u,v} w[c,u,v] · x[b, c, i − p + u·d, j − p + v·d]
+
+The forward pass is torch's. Its backward on the CPU is several times as slow from dilation 2 or a kernel side of 5 on.
+There the gradient of the input is taken as one more forward convolution, and that of the weight by loops of our own
+(`in_numba`), or in plain torch (`in_torch`). Second derivatives and `torch.func` are torch's own. Padding is a zero
+like any other: it meets a weight or a gradient that is infinite, and makes NaN of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convnotes.geometry import IntOrPair, resolve_padding
+from convnotes.kernels import backend
+from convnotes.kernels.depthwise import in_torch
+from convnotes.kernels.depthwise.plane import Plane
+from convnotes.kernels.operator import define
+from convnotes.kernels.transforms import transformed
+
+# Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one picture
+# tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
+_TAPS_PAY_FROM, _COLUMNS_PAY_FROM = 2**15, 2**16
+
+
+def depthwise_conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: IntOrPair | str,
+    dilation: Sequence[int],
+) -> Tensor:
+    """`torch.nn.functional.conv2d` with a group for each input channel; `input` `[B, C, H, W]`."""
+    if torch.compiler.is_compiling() or not _is_faster(input, weight, stride, padding, dilation):
+        return F.conv2d(input, weight, bias, stride, padding, dilation, input.shape[-3])
+    vertical, horizontal = resolve_padding(padding, weight.shape[2:], dilation, stride)
+    return _operator(input, weight, bias, Plane((*vertical, *horizontal), (dilation[0], dilation[1])))
+
+
+def _is_faster(
+    input: Tensor, weight: Tensor, stride: Sequence[int], padding: IntOrPair | str, dilation: Sequence[int]
+) -> bool:
+    """In training on the CPU, as measured: see the head of this file. Channels last, torch is fast by itself."""
+    if not (torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)):
+        return False
+    kernel = weight.shape[2:]
+    off_the_fast_path = max(dilation) >= 2 or max(kernel) >= 5
+    if not off_the_fast_path or max(stride) > 1 or input.device.type != "cpu" or input.dim() != 4:
+        return False
+    if input.dtype not in (torch.float32, torch.float64) or input.dtype != weight.dtype:
+        return False
+    channels_last = input.stride(1) == 1 and not input.is_contiguous()
+    if channels_last or len(weight) != input.shape[1]:
+        return False
+    if torch.is_autocast_enabled("cpu") or transformed(input, weight):
+        return False
+    compiled = backend.chosen("depthwise_conv2d", (input, weight)) == "numba"
+    if in_torch.dense_and_many(input, (dilation[0], dilation[1])):
+        pays = input.numel() >= _COLUMNS_PAY_FROM
+    else:
+        pays = input.shape[1:].numel() >= _TAPS_PAY_FROM
+    if not (compiled or pays):
+        return False
+    pads = resolve_padding(padding, kernel, dilation, stride)
+    return all(max(pad) <= d * (k - 1) for pad, k, d in zip(pads, kernel, dilation, strict=True))
+
+
+_operator = define(
+    "depthwise_conv2d",
+    __package__,
+    "Tensor input, Tensor weight, Tensor? bias",
+    Plane,
+    in_torch.forward,
+    gradient="backward",
+    in_torch=in_torch.forward,
+    products=lambda needed: sum(needed[:2]),
+    join=(1, 0, 0),  # the mapped dimension joins the channels
+    flops=lambda shapes, _, result: 2 * math.prod(result) * math.prod(shapes[1][2:]),
+)

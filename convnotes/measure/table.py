@@ -1,0 +1,46 @@
+"""Rows of text under heads: one table for a page, Jupyter and a terminal."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+
+
+class Table:
+    """Rows of text under heads, with a caption: aligned text where it is printed, scrollable HTML on the page.
+
+    With `total=True` the last row is the sum of the others.
+    """
+
+    def __init__(
+        self, caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, total: bool = False
+    ) -> None:
+        self.caption, self.heads, self.rows, self.total = caption, list(heads), [list(row) for row in rows], total
+
+    def _numbers(self) -> list[bool]:
+        """Which columns hold numbers: these stand to the right."""
+        first = (self.rows or [self.heads])[0]
+        return [n > 0 and not re.sub(r"[\d.,≤≥– -]|to|ms", "", cell) for n, cell in enumerate(first)]
+
+    def __repr__(self) -> str:
+        lines = [self.heads, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        put = [str.rjust if right else str.ljust for right in self._numbers()]
+        return "\n".join(
+            "  ".join(side(cell, width) for side, cell, width in zip(put, line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+    def _repr_html_(self) -> str:
+        heads = "".join(f"<th scope='col'>{html.escape(head)}</th>" for head in self.heads)
+        lines = []
+        for row in self.rows:
+            first, *rest = map(html.escape, row)
+            lines.append(f"<th scope='row'>{first}</th>{''.join(f'<td>{cell}</td>' for cell in rest)}</tr>")
+        foot = f"<tfoot><tr class='total'>{lines.pop()}</tfoot>" if self.total else ""
+        return (
+            f"<div class='cn-scroll' tabindex='0'><table class='cn-cost{'' if any(self._numbers()) else ' cn-words'}'>"
+            f"<caption>{html.escape(self.caption)}</caption><thead><tr>{heads}</tr></thead>"
+            f"<tbody>{''.join(f'<tr>{line}' for line in lines)}</tbody>{foot}</table></div>"
+        )

@@ -1,0 +1,58 @@
+"""The rows of the benchmark, and those that come with the package."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from convnotes import bench
+
+STORED = Path(bench.__file__).with_name("rows") / "bench.csv"
+
+
+def test_a_row_in_words_holds_what_was_asked():
+    row = bench.read()[0]
+    text = str(row)
+    for word in (row.mode, row.backend, row.rival, row.conv, "MiB against", "× as fast as"):
+        assert word in text
+
+
+def test_the_stored_table_is_whole_and_reads_back_as_it_was_written(tmp_path):
+    rows = bench.read()
+    rows.write(tmp_path / "copy.csv")
+    assert (tmp_path / "copy.csv").read_bytes() == STORED.read_bytes()
+    assert len({row.key for row in rows}) == len(rows)
+    assert set(bench.Row.KEY) <= {field.name for field in dataclasses.fields(bench.Row)}
+    for row in rows:
+        assert row.op in bench.OPS
+        assert 0 < row.p20 <= row.ms <= row.p80
+        assert 0 < row.rival_p20 <= row.rival_ms <= row.rival_p80
+        assert row.faster == pytest.approx(row.rival_ms / row.ms, rel=0.01, abs=1e-3)
+        assert row.rounds >= 3
+        assert row.allocator in ("steady", "glibc's default")
+        assert "thread" in row.machine
+        assert row.difference is None or row.difference < 1e-4
+
+
+def test_rows_are_picked_by_their_fields():
+    rows = bench.read()
+    adders = rows.select(op="adder", mode="forward")
+    assert adders
+    assert adders == [row for row in rows if (row.op, row.mode) == ("adder", "forward")]
+    with pytest.raises(TypeError, match="rows have no colour; their fields are op, variant"):
+        rows.select(op="adder", colour="red")
+    with pytest.raises(ValueError, match="no row has op='adder', threads=99"):
+        rows.select(op="adder", threads=99)
+    assert rows.where(op="adder", threads=99) == []
+    assert rows.select(op="adder").select(mode="forward") == adders
+
+
+def test_rows_are_paired_by_all_but_the_mode():
+    rows = bench.read()
+    found = bench.pairs(reversed(rows))
+    assert 2 * len(found) == len(rows)
+    for forward, both in found:
+        assert (forward.mode, both.mode) == ("forward", "forward+backward")
+        assert dataclasses.replace(forward, mode=both.mode).key == both.key
+    with pytest.raises(ValueError, match=rf"no pair: {' '.join(map(str, rows[0].key[:3]))} forward\+backward"):
+        bench.pairs(rows[1:])

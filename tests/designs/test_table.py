@@ -1,0 +1,51 @@
+"""The rows of the designs, those that come with the package, and what is made of them."""
+
+import random
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from convnotes import designs
+from convnotes.designs import measured
+from convnotes.measure.rows import Rows
+
+STORED = Path(designs.__file__).with_name("rows") / "designs.csv"
+
+
+def test_rows_read_back_as_they_were_written(tmp_path):
+    rows = designs.read()
+    Rows(designs.Row, random.Random(0).sample(rows, len(rows))).write(tmp_path / "copy.csv")
+    assert designs.read(tmp_path / "copy.csv") == rows
+    assert (tmp_path / "copy.csv").read_bytes() == STORED.read_bytes()
+
+
+def test_the_front_holds_what_no_other_row_beats():
+    rows = [
+        SimpleNamespace(name=name, params=params, accuracy=accuracy)
+        for name, params, accuracy in [("a", 1, 0.5), ("b", 2, 0.4), ("c", 3, 0.7), ("d", 3, 0.6), ("e", 3, 0.7)]
+    ]
+    assert [row.name for row in designs.front(rows, "params")] == ["a", "c", "e"]
+    draw = random.Random(1)
+    many = [SimpleNamespace(cost=draw.random(), gain=draw.random()) for _ in range(40)]
+    kept = designs.front(many, "cost", "gain")
+    for row in many:
+        beaten = any(o.cost < row.cost and o.gain > row.gain for o in many)
+        assert (row in kept) == (not beaten)
+    with pytest.raises(ValueError, match="time the rows first"):
+        designs.front([SimpleNamespace(step_ms=None, accuracy=1.0)], "step_ms")
+
+
+def test_the_stored_table_is_whole():
+    rows = designs.read()
+    there = {(row.budget, row.design) for row in rows if row.data == "scaled_digits"}
+    assert there == {(budget, name) for budget in designs.BUDGETS for name in designs.DESIGNS}
+    assert len({row.key for row in rows}) == len(rows)
+    for row in rows:
+        assert len(row.accuracies) == row.seeds >= 3
+        assert row.dtype == "float64"
+        assert row.lr in measured.RATES
+        assert all(0 < value <= 1 for value in row.accuracies)
+        assert 0 < row.inference_p20 <= row.inference_ms <= row.inference_p80
+        assert 0 < row.step_p20 <= row.step_ms <= row.step_p80
+        assert all("thread" in where and "torch" in where for where in (row.trained_on, row.timed_on))

@@ -1,0 +1,26 @@
+"""The layers under contract as pytest takes them: one parameter for each case of `layer_cases`.
+
+The promises that need derivatives of a tiny function (gradcheck and the like) are not asked of the networks: they are
+left to the layers that those are made of.
+"""
+
+import pytest
+import torch
+from support.layer_cases import ALL, LAYERS
+from support.layer_definitions import Layer
+from torch import Tensor, nn
+
+every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+everything = pytest.mark.parametrize("layer", ALL.values(), ids=ALL)
+
+
+def made(layer: Layer, **kw) -> nn.Module:
+    torch.manual_seed(0)
+    module = layer.make(**kw).eval()
+    layer.wake(module)
+    return module
+
+
+def images(layer: Layer, dtype=torch.float64, **kw) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(layer.input, dtype=dtype, generator=generator, **kw)

@@ -1,0 +1,298 @@
+"""Every public layer once, as data: how it is made, what it takes and gives, and its definition.
+
+`tests/contract` holds each of them to the same promises, and `test_wheel.py` calls them in an environment without
+pytest: nothing is imported here but torch and the package. A layer joins by one line of `LAYERS`, a network by one of
+`NETWORKS`. Sizes are small, odd and rectangular.
+"""
+
+from dataclasses import replace
+
+import support.layer_definitions as defined
+from support.layer_definitions import Layer
+
+import convnotes
+from convnotes import definitions
+from convnotes.compression.inception import FactorisedConv2d
+from convnotes.compression.small_kernels import VGG
+from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
+
+SYNAPSES = ((0.0, 0.0), (0.4, 1.7), (-1.3, 0.8), (1.6, -2.2), (-0.7, -0.3))  # no whole position: it has a kink
+
+
+LAYERS = {
+    "MLPConv": Layer(
+        lambda **kw: convnotes.MLPConv(3, 4, (3, 5), stride=(2, 1), padding=(1, 2), hidden_channels=(6, 5), **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 6, 7),
+        definition=defined.mlpconv_definition,
+        flops=2 * 2 * 6 * 7 * (3 * 5 * 3 * 6 + 6 * 5 + 5 * 4),
+        words=("3 → 6 → 5 → 4", "kernel_size=(3, 5)", "stride=(2, 1)"),
+    ),
+    "MixedConv2d": Layer(
+        lambda **kw: convnotes.MixedConv2d(8, 5, (3, 5, 1), stride=(2, 1), dilation=(1, 2), **kw),
+        input=(2, 8, 11, 7),
+        output=(2, 5, 6, 7),
+        definition=defined.mixed_definition,
+        flops=2 * 2 * 42 * (9 * 4 * 3 + 25 * 2 * 1 + 1 * 2 * 1),
+        words=("8, 5", "kernel_sizes=(3, 5, 1)", "stride=(2, 1)", "dilation=(1, 2)", "depthwise=False"),
+    ),
+    "MixedConv2d, depthwise": Layer(
+        lambda **kw: convnotes.MixedConv2d(4, 8, depthwise=True, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 8, 11, 7),
+        definition=defined.mixed_definition,
+        flops=2 * 2 * 77 * (9 * 4 + 25 * 2 + 49 * 2),
+        words=("4, 8", "kernel_sizes=(3, 5, 7)", "depthwise=True"),
+    ),
+    "Inception": Layer(
+        lambda **kw: convnotes.Inception(3, 2, 3, 4, 2, 3, 2, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 11, 11, 7),
+        definition=defined.inception_definition,
+        flops=2 * 2 * 77 * (3 * 2 + 3 * 3 + 9 * 3 * 4 + 3 * 2 + 25 * 2 * 3 + 3 * 2),
+        words=("3, 11", "true_5x5=True"),
+    ),
+    "FactorisedConv2d": Layer(
+        lambda **kw: FactorisedConv2d(3, 4, 5, hidden_channels=2, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=defined.factorised_definition,
+        flops=2 * 2 * 77 * (5 * 3 * 2 + 5 * 2 * 4),
+        words=("3, 4", "kernel_size=5"),
+    ),
+    "SeparableConv2d": Layer(
+        lambda **kw: convnotes.SeparableConv2d(3, 4, (3, 5), (2, 1), (1, 2), (2, 1), depth_multiplier=2, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 5, 7),
+        definition=defined.separable_definition,
+        flops=2 * 2 * 35 * (15 * 6 + 6 * 4),
+        words=("3, 4", "kernel_size=(3, 5)", "depth_multiplier=2"),
+    ),
+    "Fire": Layer(
+        lambda **kw: convnotes.Fire(3, 2, 4, 5, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 9, 11, 7),
+        definition=defined.fire_definition,
+        flops=2 * 2 * 77 * (3 * 2 + 2 * 4 + 9 * 2 * 5),
+        words=("3 → 2 → 9",),
+    ),
+    "Bottleneck": Layer(
+        lambda **kw: convnotes.Bottleneck(3, 4, stride=2, groups=2, width_per_group=32, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 16, 6, 4),
+        definition=defined.bottleneck_definition,
+        flops=2 * 2 * (77 * 3 * 4 + 24 * (9 * 4 * 2 + 4 * 16 + 3 * 16)),
+        words=("3 → 4 → 16", "stride=2 on the 3x3", "groups=2"),
+    ),
+    "Bottleneck, stride on the 1x1": Layer(
+        lambda **kw: convnotes.Bottleneck(3, 4, stride=2, stride_on="1x1", **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 16, 6, 4),
+        definition=defined.bottleneck_definition,
+        flops=2 * 2 * 24 * (3 * 4 + 9 * 4 * 4 + 4 * 16 + 3 * 16),
+        words=("stride=2 on the 1x1",),
+    ),
+    "KernelStack": Layer(
+        lambda **kw: convnotes.KernelStack(3, 4, 5, padding="valid", **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 7, 3),
+        definition=defined.stack_definition,
+        flops=2 * 2 * (9 * 5 * 9 * 3 * 4 + 7 * 3 * 9 * 4 * 4),
+        words=("3, 4", "kernel_size=5", "padding='valid'"),
+    ),
+    "ASPP": Layer(
+        lambda **kw: convnotes.ASPP(3, 4, rates=(1, 3, 8), **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=defined.aspp_definition,
+        flops=2 * 2 * (77 * (3 * 4 + 3 * 9 * 3 * 4 + 5 * 4 * 4) + 3 * 4),
+        words=("3, 4", "rates=(1, 3, 8)", "image_pooling=True"),
+    ),
+    "AtrousCascade": Layer(
+        # wide enough that no place has all its units off: there the ReLU after the sum would sit on its kink
+        lambda **kw: convnotes.AtrousCascade(3, 8, blocks=2, multi_grid=(1,), **kw),
+        input=(2, 3, 7, 5),
+        output=(2, 32, 7, 5),
+        definition=defined.cascade_definition,
+        flops=2 * 2 * 35 * (3 * 8 + 32 * 8 + 2 * (9 * 8 * 8 + 8 * 32) + 3 * 32),
+        words=("3, 32", "rates=((2,), (4,))"),
+    ),
+    "ActiveConv2d": Layer(
+        lambda **kw: convnotes.ActiveConv2d(3, 4, SYNAPSES, stride=(2, 1), padding=(1, 2), max_reach=(2, 3), **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 7, 11),
+        definition=defined.active_definition,
+        flops=2 * 4 * 3 * 5 * 7 * (5 + 2 * 77),  # the kernel is splatted once a call
+        words=("3, 4", "synapses=5", "stride=(2, 1)", "padding=(1, 2)", "max_reach=(2, 3)"),
+    ),
+    "NonLocal2d": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, scale=0.7, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=defined.non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 4 + 77 * 77 * (3 + 3)),
+        words=("4, inner_channels=3", "mode='embedded'", "subsample=(1, 1)", "scale=0.7"),
+        wake=defined.wake_non_local,
+    ),
+    "NonLocal2d, Gaussian": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, "gaussian", subsample=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=defined.non_local_definition,
+        flops=2 * 2 * (15 * 4 * 3 + 77 * 3 * 4 + 77 * 15 * (4 + 3)),
+        words=("mode='gaussian'", "subsample=(2, 2)", "scale=None"),
+        wake=defined.wake_non_local,
+    ),
+    "NonLocal2d, dot product": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, "dot", norm=False, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=defined.non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 4 + (77 + 77) * 3 * 3),
+        words=("mode='dot'", "norm=False"),
+        wake=defined.wake_non_local,
+    ),
+    "NonLocal2d, concatenation": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, "concat", subsample=(2, 1), **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=defined.non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 2 + 35 * 4 * 3 * 2 + (77 + 35) * 3),
+        words=("mode='concat'", "subsample=(2, 1)", "norm=True"),
+        wake=defined.wake_non_local,
+    ),
+    "DeformConv2d": Layer(
+        lambda **kw: convnotes.DeformConv2d(4, 6, (3, 2), (2, 1), (1, 2), (1, 2), 2, offset_groups=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 6, 6, 9),
+        definition=defined.deform_definition,
+        flops=2 * 2 * 54 * (6 * 4 * 36 + 6 * 2 * 6),
+        words=("4, 6", "kernel_size=(3, 2)", "stride=(2, 1)", "groups=2", "offset_groups=2", "modulated=True"),
+        wake=defined.let_it_move,
+    ),
+    "DeformConv2d, v1": Layer(
+        lambda **kw: convnotes.DeformConv2d(3, 4, 3, padding="same", bias=False, modulated=False, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=defined.deform_definition,
+        flops=2 * 2 * 77 * (9 * 3 * 18 + 9 * 3 * 4),
+        words=("3, 4", "padding=same", "modulated=False"),
+        wake=defined.let_it_move,
+    ),
+    "Shift2d": Layer(
+        lambda **kw: convnotes.Shift2d(11, dilation=2, **kw),
+        input=(2, 11, 11, 7),
+        output=(2, 11, 11, 7),
+        definition=lambda layer, x: definitions.shift2d(x, layer.displacements),
+        flops=0,
+        words=("11, kernel_size=3, dilation=2", "order='contiguous'"),
+    ),
+    "ActiveShift2d": Layer(
+        lambda **kw: convnotes.ActiveShift2d(3, radius=4.5, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 3, 11, 7),
+        definition=lambda layer, x: definitions.active_shift2d(x, layer.displacements),
+        flops=0,
+        words=("3, radius=4.5",),
+    ),
+    "ShiftBlock": Layer(
+        lambda **kw: convnotes.ShiftBlock(3, 5, stride=2, expansion=4, order="interleaved", **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 5, 6, 4),
+        definition=defined.shift_block_definition,
+        flops=2 * 2 * (77 * 3 * 20 + 24 * (20 * 5 + 3 * 5)),
+        words=("3, 5, stride=2, expansion=4",),
+    ),
+    "BasicBlock": Layer(
+        lambda **kw: BasicBlock(3, 5, stride=2, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 5, 6, 4),
+        definition=defined.basic_block_definition,
+        flops=2 * 2 * 24 * (9 * 3 * 5 + 9 * 5 * 5 + 3 * 5),
+        words=("3, 5, stride=2",),
+    ),
+    "Adder2d": Layer(
+        lambda **kw: convnotes.Adder2d(4, 6, (3, 5), (2, 1), (1, 2), (2, 1), groups=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 6, 5, 7),
+        definition=defined.paper_adder_definition,
+        flops=0,
+        words=("4, 6, kernel_size=(3, 5)", "groups=2", "gradient='paper'"),
+        backend="torch",
+        surrogate=True,
+    ),
+    "Adder2d, exact gradient": Layer(
+        lambda **kw: convnotes.Adder2d(4, 6, (3, 5), (2, 1), (1, 2), (2, 1), groups=2, gradient="exact", **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 6, 5, 7),
+        definition=defined.adder_definition,
+        flops=0,
+        words=("4, 6, kernel_size=(3, 5)", "stride=(2, 1)", "dilation=(2, 1)", "gradient='exact'"),
+        backend="torch",
+    ),
+}
+
+NETWORKS = {
+    "NIN": Layer(
+        lambda **kw: convnotes.NIN(num_classes=7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("num_classes=7",),
+    ),
+    "GoogLeNet": Layer(
+        lambda **kw: convnotes.GoogLeNet(7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("num_classes=7",)
+    ),
+    "MobileNetV1": Layer(
+        lambda **kw: convnotes.MobileNetV1(7, width_multiplier=0.1, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("num_classes=7", "width_multiplier=0.1"),
+    ),
+    "Xception": Layer(
+        lambda **kw: convnotes.Xception(7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("num_classes=7",)
+    ),
+    "SqueezeNet": Layer(
+        lambda **kw: convnotes.SqueezeNet("1_1", 7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("version='1_1'", "num_classes=7"),
+    ),
+    "ResNet": Layer(
+        lambda **kw: convnotes.ResNet((1, 1, 1, 1), groups=2, width_per_group=16, num_classes=7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("num_classes=7",),
+    ),
+    "VGG": Layer(
+        lambda **kw: VGG([(4, 5), (6, 7)], num_classes=7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("num_classes=7",),
+    ),
+    "DeepLabV3": Layer(
+        lambda **kw: convnotes.DeepLabV3((1, 1, 1, 1), 7, aspp_channels=4, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7, 33, 18),
+        words=("num_classes=7", "output_stride=8"),
+    ),
+    "CifarResNet": Layer(
+        lambda **kw: CifarResNet(8, 7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("depth=8, num_classes=7",)
+    ),
+    "ShiftResNet": Layer(
+        lambda **kw: convnotes.ShiftResNet(8, expansion=2, num_classes=7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("depth=8, expansion=2, num_classes=7",),
+    ),
+    "AdderResNet": Layer(
+        lambda **kw: convnotes.AdderResNet(8, 7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("depth=8, num_classes=7",),
+    ),
+}
+
+for name in ("Adder2d", "Adder2d, exact gradient"):
+    LAYERS[f"{name}, in numba"] = replace(LAYERS[name], backend="numba")
+
+ALL = LAYERS | NETWORKS

@@ -1,0 +1,48 @@
+"""Trainings as a user's script, for tests/train/test_scale.py: `torchrun … train_script.py OUT [options as JSON] …`."""
+
+import json
+import os
+import signal
+import sys
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from convnotes.data import Split
+from convnotes.train import fit
+
+torch.set_num_threads(1)
+generator = torch.Generator().manual_seed(7)
+y = torch.arange(53) % 2
+x = torch.randn(53, 1, 5, 4, generator=generator, dtype=torch.float64) + y.double()[:, None, None, None]
+split = Split(x, y, x[:21] + 0.1, y[:21], ("low", "high"))
+parts = TensorDataset(split.train_x, split.train_y), TensorDataset(split.test_x, split.test_y)
+
+
+class Net(nn.Sequential):
+    """Counts its training steps, and dies without a word at the step `kill_at`."""
+
+    def __init__(self, dropout: float, kill_at: int | None) -> None:
+        super().__init__(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Dropout(dropout), nn.Flatten(), nn.Linear(18, 2))
+        self.steps, self.kill_at = 0, kill_at
+
+    def forward(self, x):
+        self.steps += self.training
+        if self.training and self.steps == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x)
+
+
+def train(loaders=False, dropout=0.0, kill_at=None, **options) -> dict:
+    data = tuple(DataLoader(part, batch_size=10, shuffle=part is parts[0]) for part in parts) if loaders else split
+    options = {"epochs": 3, "batch_size": 10, "lr": 1e-2} | options
+    history = fit(lambda: Net(dropout, kill_at).double(), data, device="cpu", schedule="cosine", **options)
+    kept = {name: value for name, value in vars(history).items() if name not in ("model", "seconds")}
+    weights = {name: value.tolist() for name, value in history.model.state_dict().items()}
+    return {"history": kept, "weights": weights, "steps": history.model.steps}
+
+
+results = [train(**json.loads(options)) for options in sys.argv[2:]]
+with open(f"{sys.argv[1]}.{os.environ.get('RANK', '0')}.json", "w", encoding="utf-8") as file:
+    json.dump(results, file)

@@ -1,0 +1,71 @@
+"""A page of the built book, open in a browser: what the tests of the pages share."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+FILES = [TOC["root"]] + [chapter["file"] for part in TOC["parts"] for chapter in part["chapters"]]
+PAGES = [f"{file}.html" for file in FILES]
+WITH_WIDGETS = [
+    f"{file}.html"
+    for file in FILES
+    if (ROOT / f"{file}.ipynb").exists() and "widgets" in json.loads((ROOT / f"{file}.ipynb").read_text())["metadata"]
+]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+browser_test = pytest.mark.browser
+every_page = pytest.mark.parametrize("name", PAGES)
+every_widget_page = pytest.mark.parametrize("name", WITH_WIDGETS)
+
+
+class Visit:
+    """A page open in the browser, and whatever went wrong on the way: outside requests, errors, failures."""
+
+    def __init__(self, chromium, base: str, name: str, width: int = 1280, theme: str = "light", scripts: bool = True):
+        self.base, self.wrong, self.requested = base, [], []
+        self.context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=scripts
+        )
+        self.page = self.context.new_page()
+        self.page.route("**/*", self._route)
+        self.page.on("console", lambda m: m.type == "error" and self.wrong.append(f"console: {m.text}"))
+        self.page.on("pageerror", lambda e: self.wrong.append(f"error: {e}"))
+        self.page.on("requestfailed", lambda r: self.wrong.append(f"failed: {r.url}"))
+        self.page.on("response", lambda r: r.status >= 400 and self.wrong.append(f"{r.status}: {r.url}"))
+        self.page.goto(base + name, wait_until="load")
+
+    def _route(self, route):
+        url = route.request.url
+        if url.startswith(self.base) or url.startswith(("data:", "blob:")):
+            self.requested.append(url)
+            route.continue_()
+        else:
+            self.wrong.append(f"outside: {url}")
+            route.abort()
+
+    def settle(self) -> None:
+        """Wait until the maths is set and the widgets are drawn."""
+        if self.page.locator(".math").count():
+            self.page.wait_for_function("() => window.MathJax?.startup?.promise && true", timeout=120_000)
+            self.page.evaluate("() => MathJax.startup.promise.then(() => new Promise(done => setTimeout(done, 0)))")
+            self.page.keyboard.press("Shift")  # the reader's first move sets all that is not in sight
+            self.page.wait_for_function(
+                """() => document.querySelector('mjx-container') && !document.querySelector('mjx-lazy')""",
+                timeout=120_000,
+            )
+        self.page.wait_for_function(
+            """() => document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length
+                <= document.querySelectorAll('[data-widget], .widget-failed, .widget-needs-kernel').length""",
+            timeout=120_000,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *problem):
+        self.context.close()
