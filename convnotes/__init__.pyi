@@ -28,6 +28,7 @@ from convnotes.operations.active_shift import ActiveShift2d as ActiveShift2d
 from convnotes.operations.active_shift import active_shift2d as active_shift2d
 from convnotes.operations.active_shift import active_shift_groups as active_shift_groups
 from convnotes.operations.active_shift import normalise_active_shift_steps as normalise_active_shift_steps
+from convnotes.operations.active_shift import scale_active_shift_steps as scale_active_shift_steps
 from convnotes.operations.adder import Adder2d as Adder2d
 from convnotes.operations.adder import AdderResNet as AdderResNet
 from convnotes.operations.adder import adder2d as adder2d
@@ -40,6 +41,8 @@ from convnotes.operations.shift import shift2d as shift2d
 from convnotes.operations.shift import shiftresnet20 as shiftresnet20
 from convnotes.receptive_field.active import ActiveConv2d as ActiveConv2d
 from convnotes.receptive_field.active import active_conv2d as active_conv2d
+from convnotes.receptive_field.active import active_groups as active_groups
+from convnotes.receptive_field.active import scale_active_steps as scale_active_steps
 from convnotes.receptive_field.deformable import DeformConv2d as DeformConv2d
 from convnotes.receptive_field.deformable import deform_conv2d as deform_conv2d
 from convnotes.receptive_field.dilated import ASPP as ASPP
@@ -77,6 +80,7 @@ __all__ = [
     "Xception",
     "__version__",
     "active_conv2d",
+    "active_groups",
     "active_shift2d",
     "active_shift_groups",
     "adder2d",
@@ -90,6 +94,8 @@ __all__ = [
     "normalise_active_shift_steps",
     "resnet50",
     "resnext50_32x4d",
+    "scale_active_shift_steps",
+    "scale_active_steps",
     "scale_adder_steps",
     "shift2d",
     "shiftresnet20",

@@ -1,4 +1,4 @@
-"""The arithmetic that all layers share: pairs of sizes, the size of what comes out, and checks of what comes in.
+"""The arithmetic that all layers share: pairs of sizes, padding, and the size of what comes out.
 
     H_out = ⌊(H + 2·p − d·(k − 1) − 1) / s⌋ + 1
 
@@ -8,17 +8,15 @@ Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict, cast
+from typing import Literal, TypedDict, TypeGuard
 
 import torch
-from torch import Tensor, nn
 
 Pair = tuple[int, int]
 IntOrPair = int | Sequence[int]
 PaddingMode = Literal["same", "valid"]
 Padding = IntOrPair | PaddingMode
 Reach = tuple[tuple[int, int, int], tuple[int, int, int]]  # (before, after, stride) of each axis
-_INTS = (int, torch.SymInt)  # a SymInt is a size that torch.export has left open
 
 
 class Factory(TypedDict, total=False):
@@ -28,19 +26,24 @@ class Factory(TypedDict, total=False):
     dtype: torch.dtype | None
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is an int, or a size that torch.export has left open; a bool is none."""
+    return isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool)
+
+
 def pair(value: IntOrPair, name: str = "value", minimum: int = 0) -> Pair:
     """`value` as (vertical, horizontal): an int stands for both.
 
     Raises `TypeError` for anything that is not an int or two ints, and `ValueError` for a number below `minimum`
     or a sequence that does not hold exactly two.
     """
-    if isinstance(value, _INTS) and not isinstance(value, bool):
+    if is_whole(value):
         both: tuple[int, ...] = (value, value)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         both = tuple(value)
         if len(both) != 2:
             raise ValueError(f"{name} must be an int or two ints (vertical, horizontal), got {len(both)}: {value!r}")
-        if any(not isinstance(v, _INTS) or isinstance(v, bool) for v in both):
+        if not all(is_whole(v) for v in both):
             raise TypeError(f"{name} must hold ints, got {value!r}")
     else:
         raise TypeError(f"{name} must be an int or two ints (vertical, horizontal), got {value!r}")
@@ -112,58 +115,3 @@ def kernel_reach(
     (top, _), (left, _) = resolve_padding(padding, kernel_size, dilation, stride)
     rows, columns = (d * (k - 1) for k, d in zip(kernel_size, dilation, strict=True))
     return (top, rows - top, stride[0]), (left, columns - left, stride[1])
-
-
-def check_images(input: Tensor, weight: Tensor, in_channels: int, layer: str) -> None:
-    """Refuse an input that a layer with `in_channels` and `weight` cannot take, before any kernel runs.
-
-    Raises `TypeError` for what is not a tensor and `ValueError` for a wrong number of dimensions, channels, a dtype
-    or a device that does not fit the weight; each says what came and what was needed. Under autocast the dtype is
-    autocast's business. Inside a `torch.fx` trace there is nothing to check yet.
-    """
-    if isinstance(input, torch.fx.Proxy):
-        return
-    if not isinstance(input, Tensor):
-        raise TypeError(f"{layer} needs a tensor of images [B, {in_channels}, H, W], got {type(input).__name__}")
-    if input.dim() != 4:
-        raise ValueError(f"{layer} needs images [B, {in_channels}, H, W], got shape {tuple(input.shape)}")
-    if input.shape[1] != in_channels:
-        raise ValueError(
-            f"{layer} needs {in_channels} channels in dimension 1, got {input.shape[1]} (shape {tuple(input.shape)})"
-        )
-    if input.device != weight.device:
-        raise ValueError(f"{layer} has its weights on {weight.device}, but the input is on {input.device}")
-    if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
-        raise ValueError(f"{layer} has weights of {weight.dtype}, but the input is {input.dtype}")
-
-
-def weight_of(layer: nn.Module) -> Tensor:
-    """The weight of a layer inside another, for `check_images`; torch leaves open that it is a tensor."""
-    return cast(Tensor, layer.weight)
-
-
-def check_fits(
-    input: Tensor, weight: Tensor, layer: str, stride: IntOrPair, padding: Padding, dilation: IntOrPair
-) -> None:
-    """Refuse images [B, C, H, W] into which the kernel of `weight` [O, C, KH, KW] does not fit, with `ValueError`."""
-    if not isinstance(input, torch.fx.Proxy):
-        try:
-            output_size(input.shape[2:], weight.shape[2:], stride, padding, dilation)
-        except ValueError as problem:
-            raise ValueError(f"{layer}: {problem}") from None
-
-
-def check_least_size(input: Tensor, least: int, layer: str) -> None:
-    """Refuse images [B, C, H, W] with a side shorter than `least` pixels, with `ValueError`."""
-    if not isinstance(input, torch.fx.Proxy) and min(input.shape[2:]) < least:
-        height, width = input.shape[2:]
-        raise ValueError(f"{layer} needs images of at least {least}×{least} pixels, got {height}×{width}")
-
-
-def check_channels(**channels: int) -> None:
-    """Refuse channel counts that are not positive ints, by name."""
-    for name, value in channels.items():
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be an int, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")

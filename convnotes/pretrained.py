@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from convnotes import checks
 from convnotes.checks import optional
 from convnotes.data import download
 
@@ -52,8 +53,7 @@ def load_pretrained(name: str, root: str | os.PathLike[str] | None = None) -> nn
     """
     import convnotes
 
-    if name not in PUBLISHED:
-        raise ValueError(f"there are no published weights {name!r}; the names are {', '.join(PUBLISHED)}")
+    checks.one_of("name", name, PUBLISHED)
     file_name, sha256 = PUBLISHED[name]
     file = _folder(root) / name / file_name
     by_hand = f"put {file_name} into {file.parent}"

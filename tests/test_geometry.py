@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convnotes.geometry import check_channels, check_images, output_size, pair, resolve_padding
+from convnotes.geometry import output_size, pair, resolve_padding
 
 
 def test_an_int_stands_for_both_axes_and_two_ints_for_vertical_and_horizontal():
@@ -69,29 +69,3 @@ def test_same_padding_with_a_stride_is_refused():
 def test_an_unknown_padding_is_refused():
     with pytest.raises(ValueError, match="'reflect'"):
         output_size(8, 3, 1, "reflect")
-
-
-def test_an_input_that_does_not_fit_says_what_came_and_what_was_needed():
-    weight = torch.zeros(4, 3, 1, 1)
-    with pytest.raises(TypeError, match=r"needs a tensor of images \[B, 3, H, W\], got list"):
-        check_images([1], weight, 3, "Layer")
-    with pytest.raises(ValueError, match=r"needs images \[B, 3, H, W\], got shape \(3, 8, 8\)"):
-        check_images(torch.zeros(3, 8, 8), weight, 3, "Layer")
-    with pytest.raises(ValueError, match="needs 3 channels in dimension 1, got 1"):
-        check_images(torch.zeros(2, 1, 8, 8), weight, 3, "Layer")
-    with pytest.raises(ValueError, match=r"weights on cpu, but the input is on meta"):
-        check_images(torch.zeros(2, 3, 8, 8, device="meta"), weight, 3, "Layer")
-    with pytest.raises(ValueError, match=r"weights of torch.float32, but the input is torch.float64"):
-        check_images(torch.zeros(2, 3, 8, 8, dtype=torch.float64), weight, 3, "Layer")
-
-
-def test_under_autocast_the_dtype_is_left_to_autocast():
-    with torch.autocast("cpu", torch.bfloat16):
-        check_images(torch.zeros(2, 3, 8, 8, dtype=torch.bfloat16), torch.zeros(4, 3, 1, 1), 3, "Layer")
-
-
-def test_channel_counts_are_positive_ints():
-    with pytest.raises(ValueError, match="out_channels must be at least 1, got 0"):
-        check_channels(in_channels=3, out_channels=0)
-    with pytest.raises(TypeError, match=r"in_channels must be an int, got 3\.0"):
-        check_channels(in_channels=3.0)

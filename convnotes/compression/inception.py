@@ -17,8 +17,9 @@ import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import Factory, IntOrPair, check_channels, check_images, check_least_size, pair
+from convnotes import checks
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import Factory, IntOrPair, pair
 from convnotes.kernels.transforms import watched
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class ConvNormReLU(nn.Module):
         return torch.relu(self.bn(self.conv(input)))
 
 
-class FactorisedConv2d(nn.Module):
+class FactorisedConv2d(Composite):
     """An n×1 kernel, then a 1×n kernel, size-keeping: `[B, C, H, W]` → `[B, O, H, W]`, n odd.
 
     Without a non-linearity between them it is an n×n convolution whose every kernel is a sum of at most
@@ -72,21 +73,15 @@ class FactorisedConv2d(nn.Module):
     ) -> None:
         super().__init__()
         hidden = out_channels if hidden_channels is None else hidden_channels
-        check_channels(in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden)
-        check_channels(kernel_size=kernel_size)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, so that the size is kept, got {kernel_size}")
+        checks.positive(in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden)
+        checks.whole("kernel_size", kernel_size, odd=True)  # so that the size is kept
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
         n, kw = kernel_size, Factory(device=device, dtype=dtype)
         self.vertical = nn.Conv2d(in_channels, hidden, (n, 1), padding=(n // 2, 0), bias=False, **kw)
         self.horizontal = nn.Conv2d(hidden, out_channels, (1, n), padding=(0, n // 2), bias=bias, **kw)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.vertical.weight, self.in_channels, "FactorisedConv2d")
+        checks.images("FactorisedConv2d", input, self.vertical.weight, self.in_channels)
         return self.horizontal(self.vertical(input))
 
     def extra_repr(self) -> str:
@@ -119,7 +114,7 @@ class MaxPool2d(nn.MaxPool2d):
         return _max_pool2d(input, self.kernel_size, self.stride, self.padding)
 
 
-class Inception(nn.Module):
+class Inception(Composite):
     """Four branches, joined by channels: `[B, C, H, W]` → `[B, ch1x1 + ch3x3 + ch5x5 + pool_proj, H, W]`.
 
     `ch3x3red` and `ch5x5red` are the widths of the 1×1 kernels before the large ones. `true_5x5=True` has the paper's
@@ -141,8 +136,8 @@ class Inception(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, ch1x1=ch1x1, ch3x3red=ch3x3red, ch3x3=ch3x3)
-        check_channels(ch5x5red=ch5x5red, ch5x5=ch5x5, pool_proj=pool_proj)
+        checks.positive(in_channels=in_channels, ch1x1=ch1x1, ch3x3red=ch3x3red, ch3x3=ch3x3)
+        checks.positive(ch5x5red=ch5x5red, ch5x5=ch5x5, pool_proj=pool_proj)
         self.in_channels, self.true_5x5 = in_channels, true_5x5
         self.out_channels = ch1x1 + ch3x3 + ch5x5 + pool_proj
         large, kw = (5 if true_5x5 else 3), Factory(device=device, dtype=dtype)
@@ -156,12 +151,8 @@ class Inception(nn.Module):
         )
         self.branch4 = nn.Sequential(MaxPool2d(3, stride=1, padding=1), ConvNormReLU(in_channels, pool_proj, 1, **kw))
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as torch's layers do."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.branch1.conv.weight, self.in_channels, "Inception")
+        checks.images("Inception", input, self.branch1.conv.weight, self.in_channels)
         branches = (self.branch1, self.branch2, self.branch3, self.branch4)
         return torch.cat([branch(input) for branch in branches], dim=1)  # one field a branch, side by side
 
@@ -198,7 +189,7 @@ _BLOCKS = {
 }
 
 
-class GoogLeNet(nn.Module):
+class GoogLeNet(Composite):
     """Nine inception blocks: `[B, 3, H, W]`, 15×15 pixels at least, 224×224 in the paper → logits `[B, num_classes]`.
 
     `aux_logits=True` adds the two side classifiers; in training it then returns (logits, side logits 2, side logits 1),
@@ -228,7 +219,7 @@ class GoogLeNet(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(num_classes=num_classes)
+        checks.positive(num_classes=num_classes)
         self.num_classes, self.true_5x5, self.transform_input = num_classes, true_5x5, transform_input
         kw = Factory(device=device, dtype=dtype)
         self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3, **kw)
@@ -249,13 +240,8 @@ class GoogLeNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes, **kw)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as torch's layers do."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-        check_images(input, self.conv1.conv.weight, 3, "GoogLeNet")
-        check_least_size(input, _LEAST_SIZE, "GoogLeNet")
+        checks.images("GoogLeNet", input, self.conv1.conv.weight, 3, least=_LEAST_SIZE)
         x = _to_caffe_range(input) if self.transform_input else input
         x = self.maxpool2(self.conv3(self.conv2(self.maxpool1(self.conv1(x)))))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))

@@ -16,23 +16,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import (
-    Factory,
-    IntOrPair,
-    Padding,
-    check_channels,
-    check_fits,
-    check_images,
-    check_least_size,
-    checked_padding,
-    pair,
-)
+from convnotes import checks
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair
 
 _LEAST_SIZE = {"cifar10": 4, "imagenet": 39}  # pixels: below, the last pooling has nothing to pool
 
 
-class MLPConv(nn.Module):
+class MLPConv(Composite):
     """A convolution followed by 1×1 convolutions, each with ReLU: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     `hidden_channels` are the widths before the last layer: the first is the width of the k×k convolution, the others
@@ -56,11 +47,9 @@ class MLPConv(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels)
-        hidden = (out_channels, out_channels) if hidden_channels is None else tuple(hidden_channels)
-        if not hidden:
-            raise ValueError("hidden_channels must hold at least the width of the first convolution, got none")
-        check_channels(**{f"hidden_channels[{n}]": width for n, width in enumerate(hidden)})
+        checks.positive(in_channels=in_channels, out_channels=out_channels)
+        hidden = (out_channels, out_channels) if hidden_channels is None else hidden_channels
+        hidden = checks.wholes("hidden_channels", hidden)
         self.in_channels, self.out_channels, self.hidden_channels = in_channels, out_channels, hidden
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
@@ -75,13 +64,9 @@ class MLPConv(nn.Module):
             nn.Conv2d(before, after, 1, device=device, dtype=dtype) for before, after in itertools.pairwise(widths)
         )
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.conv.weight, self.in_channels, "MLPConv")
-        check_fits(input, self.conv.weight, "MLPConv", self.stride, self.padding, self.dilation)
+        checks.images("MLPConv", input, self.conv.weight, self.in_channels)
+        checks.fits("MLPConv", input, self.conv.weight, self.stride, self.padding, self.dilation)
         z = torch.relu(self.conv(input))  # [B, hidden[0], H_out, W_out]
         for layer in self.mlp:
             z = torch.relu(layer(z))  # the same places, other channels
@@ -92,7 +77,7 @@ class MLPConv(nn.Module):
         return f"{widths}, kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class NIN(nn.Module):
+class NIN(Composite):
     """Network in Network: blocks of `MLPConv`, the last of which has a channel a class, averaged over the picture.
 
     `variant="cifar10"` is made for `[B, 3, 32, 32]` (4×4 at least) and has 966,986 parameters for 10 classes;
@@ -113,13 +98,11 @@ class NIN(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if variant not in ("cifar10", "imagenet"):
-            raise ValueError(f'variant must be "cifar10" or "imagenet", got {variant!r}')
+        checks.one_of("variant", variant, _LEAST_SIZE)
         if num_classes is None:
             num_classes = 10 if variant == "cifar10" else 1000
-        check_channels(num_classes=num_classes, in_channels=in_channels)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
+        checks.positive(num_classes=num_classes, in_channels=in_channels)
+        checks.number("dropout", dropout, "[0, 1)")
         self.in_channels, self.num_classes, self.variant = in_channels, num_classes, variant
         kw = Factory(device=device, dtype=dtype)
         if variant == "cifar10":
@@ -144,14 +127,9 @@ class NIN(nn.Module):
                 MLPConv(384, num_classes, 3, padding=1, hidden_channels=(1024, 1024), **kw),
             )
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
         first: Any = self.features[0]
-        check_images(input, first.conv.weight, self.in_channels, "NIN")
-        check_least_size(input, _LEAST_SIZE[self.variant], "NIN")
+        checks.images("NIN", input, first.conv.weight, self.in_channels, least=_LEAST_SIZE[self.variant])
         return self.features(input).mean(dim=(2, 3))  # [B, num_classes, H', W'] → [B, num_classes]
 
     def extra_repr(self) -> str:

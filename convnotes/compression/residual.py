@@ -8,22 +8,24 @@ transformations" (ResNeXt), CVPR 2017, arXiv:1611.05431 · chapter compression/r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import Factory, check_channels, check_images
+from convnotes import checks
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+Make = Callable[..., nn.Module]
 StrideOn = Literal["3x3", "1x1"]
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Composite):
     """1×1, 3×3, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, 4·channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
 
     The 3×3 kernel works on `channels · width_per_group/64 · groups` channels in `groups` groups. `stride_on` says which
@@ -49,10 +51,9 @@ class Bottleneck(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, channels=channels, stride=stride, groups=groups)
-        check_channels(width_per_group=width_per_group, dilation=dilation)
-        if stride_on not in ("3x3", "1x1"):
-            raise ValueError(f'stride_on must be "3x3" or "1x1", got {stride_on!r}')
+        checks.positive(in_channels=in_channels, channels=channels, stride=stride, groups=groups)
+        checks.positive(width_per_group=width_per_group, dilation=dilation)
+        checks.one_of("stride_on", stride_on, get_args(StrideOn))
         self.in_channels, self.out_channels, self.stride_on = in_channels, channels * self.expansion, stride_on
         self.stride, self.groups, self.dilation = stride, groups, dilation
         kw = Factory(device=device, dtype=dtype)
@@ -66,17 +67,10 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width, **kw)
         self.conv3 = nn.Conv2d(width, self.out_channels, 1, bias=False, **kw)
         self.bn3 = nn.BatchNorm2d(self.out_channels, **kw)
-        self.downsample = None
-        if stride != 1 or in_channels != self.out_channels:
-            conv = nn.Conv2d(in_channels, self.out_channels, 1, stride, bias=False, **kw)
-            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(self.out_channels, **kw))
-
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as torch's layers do."""
-        reset_all(self)
+        self.downsample = shortcut(in_channels, self.out_channels, stride, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.conv1.weight, self.in_channels, "Bottleneck")
+        checks.images("Bottleneck", input, self.conv1.weight, self.in_channels)
         y = torch.relu(self.bn1(self.conv1(input)))
         y = torch.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
@@ -89,7 +83,18 @@ class Bottleneck(nn.Module):
         )
 
 
-class ResNet(nn.Module):
+def shortcut(
+    in_channels: int, out_channels: int, stride: int, conv: Make = nn.Conv2d, **kw: Unpack[Factory]
+) -> nn.Sequential | None:
+    """A strided 1×1 kernel and batch norm where a block changes the shape, None where it does not."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return nn.Sequential(
+        conv(in_channels, out_channels, 1, stride, bias=False, **kw), nn.BatchNorm2d(out_channels, **kw)
+    )
+
+
+class ResNet(Composite):
     """Four stages of bottlenecks: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
     `layers` holds the number of blocks of each stage, (3, 4, 6, 3) for 50 layers. `groups` and `width_per_group` make
@@ -119,10 +124,8 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         if num_classes is not None:
-            check_channels(num_classes=num_classes)
-        if len(layers) != 4:
-            raise ValueError(f"layers must hold the blocks of four stages, got {len(layers)}: {tuple(layers)}")
-        check_channels(**{f"layers[{n}]": count for n, count in enumerate(layers)})
+            checks.positive(num_classes=num_classes)
+        checks.wholes("layers", layers, 4)
         dilate = (False, *replace_stride_with_dilation)
         if len(dilate) != 4 or not all(isinstance(d, bool) for d in dilate):
             raise ValueError(f"replace_stride_with_dilation must hold three bools, for stages 2 to 4, got {dilate[1:]}")
@@ -148,20 +151,16 @@ class ResNet(nn.Module):
         if num_classes is not None:
             self.avgpool = nn.AdaptiveAvgPool2d(1)
             self.fc = nn.Linear(channels, num_classes, **kw)
-        self._initialise()
+        self._start()
 
-    def _initialise(self) -> None:
+    def _start(self) -> None:
+        """He's normal on the fan-out for convolutions."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew: He's normal on the fan-out for convolutions, torch's own for the rest."""
-        reset_all(self)
-        self._initialise()
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.conv1.weight, 3, "ResNet")
+        checks.images("ResNet", input, self.conv1.weight, 3)
         x = self.maxpool(self.relu(self.bn1(self.conv1(input))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return x if self.num_classes is None else self.fc(self.avgpool(x).flatten(1))

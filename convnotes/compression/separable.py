@@ -15,26 +15,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from convnotes import checks
 from convnotes.fundamentals.depthwise import DepthwiseConv2d
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import (
-    Factory,
-    IntOrPair,
-    Padding,
-    check_channels,
-    check_fits,
-    check_images,
-    check_least_size,
-    checked_padding,
-    pair,
-    weight_of,
-)
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class SeparableConv2d(nn.Module):
+class SeparableConv2d(Composite):
     """A depthwise and a pointwise convolution: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     Arguments as in `torch.nn.Conv2d`; stride, padding and dilation are the depthwise kernel's, the bias is the
@@ -59,7 +49,7 @@ class SeparableConv2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels, depth_multiplier=depth_multiplier)
+        checks.positive(in_channels=in_channels, out_channels=out_channels, depth_multiplier=depth_multiplier)
         self.in_channels, self.out_channels, self.depth_multiplier = in_channels, out_channels, depth_multiplier
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
@@ -72,13 +62,9 @@ class SeparableConv2d(nn.Module):
         self.between = nn.Identity() if between is None else between
         self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias, **kw)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.depthwise.weight, self.in_channels, "SeparableConv2d")
-        check_fits(input, self.depthwise.weight, "SeparableConv2d", self.stride, self.padding, self.dilation)
+        checks.images("SeparableConv2d", input, self.depthwise.weight, self.in_channels)
+        checks.fits("SeparableConv2d", input, self.depthwise.weight, self.stride, self.padding, self.dilation)
         return self.pointwise(self.between(self.depthwise(input)))  # [B, C·m, H_out, W_out] → [B, O, …]
 
     def full_weight(self) -> Tensor:
@@ -100,8 +86,7 @@ class SeparableConv2d(nn.Module):
 
         Raises `TypeError` for what is no `nn.Conv2d`, `ValueError` for groups and for padding other than by zeros.
         """
-        if not isinstance(conv, nn.Conv2d):
-            raise TypeError(f"nearest needs an nn.Conv2d, got {type(conv).__name__}")
+        checks.instance("conv", conv, nn.Conv2d, "a torch.nn.Conv2d")
         if conv.groups != 1 or conv.padding_mode != "zeros":
             raise ValueError(
                 f'nearest needs groups=1 and padding_mode="zeros", got {conv.groups} and "{conv.padding_mode}"'
@@ -136,7 +121,7 @@ def _norm_relu(channels: int, **kw: Unpack[Factory]) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm2d(channels, **kw), nn.ReLU(inplace=True))
 
 
-class MobileNetV1(nn.Module):
+class MobileNetV1(Composite):
     """Thirteen separable convolutions: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
     `width_multiplier` scales every width, as the paper's α. Parameters at 1.0 for 1000 classes: 4,231,976.
@@ -158,9 +143,8 @@ class MobileNetV1(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(num_classes=num_classes)
-        if not width_multiplier > 0:
-            raise ValueError(f"width_multiplier must be above 0, got {width_multiplier}")
+        checks.positive(num_classes=num_classes)
+        checks.number("width_multiplier", width_multiplier, "(0, inf)")
         self.num_classes, self.width_multiplier = num_classes, width_multiplier
         kw = Factory(device=device, dtype=dtype)
 
@@ -183,12 +167,8 @@ class MobileNetV1(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes, **kw)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as torch's layers do."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, weight_of(self.stem[0]), 3, "MobileNetV1")
+        checks.images("MobileNetV1", input, self.stem[0].weight, 3)
         x = self.avgpool(self.blocks(self.stem(input)))
         return self.fc(self.dropout(x.flatten(1)))
 
@@ -223,7 +203,7 @@ class _XceptionBlock(nn.Module):
         return self.body(input) + self.shortcut(input)
 
 
-class Xception(nn.Module):
+class Xception(Composite):
     """Separable convolutions with shortcuts: `[B, 3, H, W]`, 7×7 pixels at least, 299×299 in the paper → logits.
 
     Parameters for 1000 classes: 22,855,952. Chollet 2017, figure 5.
@@ -237,7 +217,7 @@ class Xception(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(num_classes=num_classes)
+        checks.positive(num_classes=num_classes)
         self.num_classes, kw = num_classes, Factory(device=device, dtype=dtype)
         self.stem = nn.Sequential(
             nn.Conv2d(3, 32, 3, stride=2, bias=False, **kw), _norm_relu(32, **kw),
@@ -258,13 +238,8 @@ class Xception(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(2048, num_classes, **kw)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as torch's layers do."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, weight_of(self.stem[0]), 3, "Xception")
-        check_least_size(input, 7, "Xception")
+        checks.images("Xception", input, self.stem[0].weight, 3, least=7)
         x = self.avgpool(self.tail(self.blocks(self.stem(input))))
         return self.fc(self.dropout(x.flatten(1)))
 

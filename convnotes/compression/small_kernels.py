@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import Factory, check_channels, check_images, check_least_size, weight_of
+from convnotes import checks
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class KernelStack(nn.Sequential):
+class KernelStack(Composite, nn.Sequential):
     """3×3 convolutions, each with ReLU, that see what one `kernel_size` kernel sees: `[B, C, H, W]` → `[B, O, …]`.
 
     `kernel_size` is odd and 3 at least; there are (kernel_size − 1)/2 convolutions, the first from `in_channels`, the
@@ -43,11 +44,9 @@ class KernelStack(nn.Sequential):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_channels(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
-        if kernel_size % 2 == 0 or kernel_size < 3:
-            raise ValueError(f"kernel_size must be odd and 3 at least, got {kernel_size}")
-        if padding not in ("same", "valid"):
-            raise ValueError(f'padding must be "same" or "valid", got {padding!r}')
+        checks.positive(in_channels=in_channels, out_channels=out_channels)
+        checks.whole("kernel_size", kernel_size, 3, odd=True)
+        checks.one_of("padding", padding, ("same", "valid"))
         layers: list[nn.Module] = []
         for n in range((kernel_size - 1) // 2):
             before = out_channels if n else in_channels
@@ -59,13 +58,9 @@ class KernelStack(nn.Sequential):
         self.in_channels, self.out_channels, self.padding = in_channels, out_channels, padding
         self.stands_for = kernel_size
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, weight_of(self[0]), self.in_channels, "KernelStack")
-        check_least_size(input, self.stands_for if self.padding == "valid" else 1, "KernelStack")
+        least = self.stands_for if self.padding == "valid" else 1
+        checks.images("KernelStack", input, self[0].weight, self.in_channels, least)
         for layer in self:
             input = layer(input)
         return input
@@ -74,7 +69,7 @@ class KernelStack(nn.Sequential):
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.stands_for}, padding={self.padding!r}"
 
 
-class VGG(nn.Module):
+class VGG(Composite):
     """Kernel stacks with pooling between them, then three linear layers: `[B, 3, H, W]` → logits `[B, num_classes]`.
 
     `stacks` holds (channels, kernel size that the stack stands for) of each stage. Maps are averaged to 7×7 before the
@@ -91,7 +86,7 @@ class VGG(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(num_classes=num_classes)
+        checks.positive(num_classes=num_classes)
         self.num_classes, self.least, kw = num_classes, 2 ** len(stacks), Factory(device=device, dtype=dtype)
         layers, channels = [], 3
         for width, kernel_size in stacks:
@@ -104,9 +99,10 @@ class VGG(nn.Module):
             nn.Linear(4096, 4096, **kw), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(4096, num_classes, **kw),
         )  # fmt: skip
-        self._initialise()
+        self._start()
 
-    def _initialise(self) -> None:
+    def _start(self) -> None:
+        """He's normal on the fan-out, linear layers normal with deviation 0.01, biases 0."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -115,14 +111,8 @@ class VGG(nn.Module):
             if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew: He's normal on the fan-out, linear layers normal with deviation 0.01, biases 0."""
-        reset_all(self)
-        self._initialise()
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, weight_of(self.features[0]), 3, "VGG")
-        check_least_size(input, self.least, "VGG")
+        checks.images("VGG", input, self.features[0].weight, 3, least=self.least)
         return self.classifier(self.avgpool(self.features(input)).flatten(1))
 
     def extra_repr(self) -> str:

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import Factory, check_channels, check_images, check_least_size, weight_of
+from convnotes import checks
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Fire(nn.Module):
+class Fire(Composite):
     """Squeeze and expand: `[B, C, H, W]` → `[B, expand1x1_channels + expand3x3_channels, H, W]`.
 
     Raises `ValueError` or `TypeError` for bad channel counts and for an input whose shape, dtype or device does not
@@ -38,20 +39,16 @@ class Fire(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, squeeze_channels=squeeze_channels)
-        check_channels(expand1x1_channels=expand1x1_channels, expand3x3_channels=expand3x3_channels)
+        checks.positive(in_channels=in_channels, squeeze_channels=squeeze_channels)
+        checks.positive(expand1x1_channels=expand1x1_channels, expand3x3_channels=expand3x3_channels)
         self.in_channels, kw = in_channels, Factory(device=device, dtype=dtype)
         self.out_channels = expand1x1_channels + expand3x3_channels
         self.squeeze = nn.Conv2d(in_channels, squeeze_channels, 1, **kw)
         self.expand1x1 = nn.Conv2d(squeeze_channels, expand1x1_channels, 1, **kw)
         self.expand3x3 = nn.Conv2d(squeeze_channels, expand3x3_channels, 3, padding=1, **kw)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.squeeze.weight, self.in_channels, "Fire")
+        checks.images("Fire", input, self.squeeze.weight, self.in_channels)
         s = torch.relu(self.squeeze(input))  # [B, squeeze, H, W]
         return torch.relu(torch.cat([self.expand1x1(s), self.expand3x3(s)], dim=1))
 
@@ -63,7 +60,7 @@ def _pool() -> nn.MaxPool2d:
     return nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
 
-class SqueezeNet(nn.Module):
+class SqueezeNet(Composite):
     """Eight fire blocks and a 1×1 classifier averaged over the picture: `[B, 3, H, W]` → logits `[B, num_classes]`.
 
     `version` is "1_0", the paper's, or "1_1", the authors' later one with 2.4 times fewer multiply-adds. Made for
@@ -80,7 +77,8 @@ class SqueezeNet(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(num_classes=num_classes)
+        checks.positive(num_classes=num_classes)
+        checks.one_of("version", version, ("1_0", "1_1"))
         self.version, self.num_classes, kw = version, num_classes, Factory(device=device, dtype=dtype)
         if version == "1_0":
             layers = [
@@ -90,7 +88,7 @@ class SqueezeNet(nn.Module):
                 Fire(384, 64, 256, 256, **kw), _pool(),
                 Fire(512, 64, 256, 256, **kw),
             ]  # fmt: skip
-        elif version == "1_1":
+        else:
             layers = [
                 nn.Conv2d(3, 64, 3, stride=2, **kw), nn.ReLU(), _pool(),
                 Fire(64, 16, 64, 64, **kw), Fire(128, 16, 64, 64, **kw), _pool(),
@@ -98,14 +96,13 @@ class SqueezeNet(nn.Module):
                 Fire(256, 48, 192, 192, **kw), Fire(384, 48, 192, 192, **kw),
                 Fire(384, 64, 256, 256, **kw), Fire(512, 64, 256, 256, **kw),
             ]  # fmt: skip
-        else:
-            raise ValueError(f'version must be "1_0" or "1_1", got {version!r}')
         self.features = nn.Sequential(*layers)
         last = nn.Conv2d(512, num_classes, 1, **kw)
         self.classifier = nn.Sequential(nn.Dropout(dropout), last, nn.ReLU(), nn.AdaptiveAvgPool2d(1))
-        self._initialise()
+        self._start()
 
-    def _initialise(self) -> None:
+    def _start(self) -> None:
+        """He's uniform, the classifier normal with deviation 0.01, biases 0."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 if layer is self.classifier[1]:
@@ -115,14 +112,8 @@ class SqueezeNet(nn.Module):
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew: He's uniform, the classifier normal with deviation 0.01, biases 0."""
-        reset_all(self)
-        self._initialise()
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, weight_of(self.features[0]), 3, "SqueezeNet")
-        check_least_size(input, 21 if self.version == "1_0" else 17, "SqueezeNet")
+        checks.images("SqueezeNet", input, self.features[0].weight, 3, least=21 if self.version == "1_0" else 17)
         return self.classifier(self.features(input)).flatten(1)
 
     def extra_repr(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convnotes import checks
 from convnotes.checks import optional
-from convnotes.data.files import is_count, read_picture
+from convnotes.data.files import read_picture
+from convnotes.geometry import is_whole, pair
 
 PHOTOGRAPHS = {
     "astronaut": ("skimage", "data/astronaut.png"),
@@ -35,25 +36,22 @@ def photograph(name: str, size: int | tuple[int, int] | None = None) -> Tensor:
     `size` shrinks or enlarges it without aliasing: an int is the length in pixels of the shorter side, the aspect
     kept; a pair is (height, width). Nothing is downloaded: the file comes out of the installed wheel.
     """
-    if name not in PHOTOGRAPHS:
-        raise ValueError(f"there is no photograph {name!r}; the names are {', '.join(PHOTOGRAPHS)}")
+    checks.one_of("photograph", name, PHOTOGRAPHS)
     picture = read_picture(_bundled(*PHOTOGRAPHS[name]), "RGB").float() / 255
     if size is None:
         return picture
-    height, width = picture.shape[1:]
-    if is_count(size):
+    sides = pair(size, "size", 1)
+    if is_whole(size):
+        height, width = picture.shape[1:]
         scale = size / min(height, width)
-        size = max(1, round(height * scale)), max(1, round(width * scale))
-    elif not (isinstance(size, Sequence) and len(size) == 2 and all(is_count(side) for side in size)):
-        raise ValueError(f"size must be a positive int (shorter side) or (height, width), got {size!r}")
+        sides = max(1, round(height * scale)), max(1, round(width * scale))
     resize = torch.nn.functional.interpolate
-    return resize(picture[None], tuple(size), mode="bilinear", antialias=True)[0].clamp_(0, 1)
+    return resize(picture[None], sides, mode="bilinear", antialias=True)[0].clamp_(0, 1)
 
 
 def texture(name: str) -> Tensor:
     """The grey texture `name` [1, 512, 512]: brick, grass or gravel, photographs in the wheel of scikit-image."""
-    if name not in TEXTURES:
-        raise ValueError(f"there is no texture {name!r}; the names are {', '.join(TEXTURES)}")
+    checks.one_of("texture", name, TEXTURES)
     return read_picture(_bundled("skimage", f"data/{name}.png"), "L").float() / 255
 
 
@@ -79,8 +77,7 @@ class Split(NamedTuple):
 
 def digits(test_fraction: float = 0.25, seed: int = 0) -> Split:
     """scikit-learn's 1,797 handwritten digits [N, 1, 8, 8]; every class gives `test_fraction` of itself to the test."""
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}")
+    checks.number("test_fraction", test_fraction, "(0, 1)")
     bunch = optional("sklearn.datasets").load_digits()
     every, y = np.arange(len(bunch.target)), torch.as_tensor(bunch.target, dtype=torch.int64)
     x = torch.as_tensor(bunch.images, dtype=torch.float32)[:, None] / 16  # stored as 0 to 16
@@ -104,13 +101,9 @@ def textures(
     mean away, "contrast" also divides by its standard deviation, so that neither tells the texture; "none" leaves
     [0, 1]. The crops of one half may overlap each other; `seed` fixes where they lie.
     """
-    if not is_count(crop) or crop > 256:
-        raise ValueError(f"crop must be an int from 1 to 256 (half a texture is 512×256 pixels), got {crop!r}")
-    for name, count in (("train_per_class", train_per_class), ("test_per_class", test_per_class)):
-        if not is_count(count):
-            raise ValueError(f"{name} must be a positive int, got {count!r}")
-    if normalise not in ("none", "brightness", "contrast"):
-        raise ValueError(f'normalise must be "none", "brightness" or "contrast", got {normalise!r}')
+    checks.whole("crop", crop, most=256)  # half a texture is 512×256 pixels
+    checks.positive(train_per_class=train_per_class, test_per_class=test_per_class)
+    checks.one_of("normalise", normalise, ("none", "brightness", "contrast"))
     generator = torch.Generator().manual_seed(seed)
     halves = []
     for columns, count in ((slice(None, 256), train_per_class), (slice(256, None), test_per_class)):

@@ -1,20 +1,14 @@
-"""What both halves of `convnotes.data` share: a count, and one image file read to bytes."""
+"""What both halves of `convnotes.data` share: one image file read to bytes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeGuard
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from convnotes.checks import optional
-
-
-def is_count(value: object) -> TypeGuard[int]:
-    """A positive int, and not a bool."""
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def read_picture(file: Path, mode: str) -> Tensor:

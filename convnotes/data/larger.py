@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convnotes import checks
 from convnotes.checks import optional
 from convnotes.data.download import fetch
 from convnotes.data.files import read_picture
@@ -136,8 +137,7 @@ def load(
     Raises `FileNotFoundError` for what is not there, `ValueError` for files that are not what they should be, and
     `ConnectionError` where a download does not get through.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f'split must be "train" or "test", got {split!r}')
+    checks.one_of("split", split, ("train", "test"))
     if name in ("", ".", "..") or Path(name).name != name:
         raise ValueError(f"name must be the name of a data set or of one folder, got {name!r}")
     base = Path(root or os.environ.get("CONVNOTES_DATA") or optional("pooch").os_cache("convnotes"))

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convnotes import checks
 from convnotes.data.embedded import TEXTURES, Split, texture
 from convnotes.data.embedded import digits as handwritten
-from convnotes.data.files import is_count
 
 
 def segmentation(
@@ -36,7 +36,7 @@ def segmentation(
 
     Label 0 is the ground, label 1 + n a pixel inked by a digit of `classes[n]`. `scale` is the range of a digit's side
     in units of 8 pixels, `rotation` the largest turn in degrees to either side. A later digit may hide part of an
-    earlier one. Raises `ValueError` for sizes and ranges that make no scene.
+    earlier one. Raises `ValueError` or `TypeError` for what makes no scene.
     """
     _check(size=size, train=train, test=test, digits=digits)
     _check_ranges(scale, rotation, size)
@@ -170,19 +170,15 @@ def _placed(
 
 
 def _check(**counts: int) -> None:
-    for name, value in counts.items():
-        if not is_count(value):
-            raise ValueError(f"{name} must be a positive int, got {value!r}")
-        if name in ("size", "height", "width") and value > 256:
-            raise ValueError(f"{name} must be 256 at most (half a texture is 512×256 pixels), got {value}")
+    for name, value in counts.items():  # half a texture is 512×256 pixels
+        checks.whole(name, value, most=256 if name in ("size", "height", "width") else None)
 
 
 def _check_ranges(scale: tuple[float, float], rotation: float, size: int) -> None:
     low, high = scale
     if not 0 < low <= high or 8 * high > size:
         raise ValueError(f"scale must be (low, high) with 0 < low ≤ high and 8·high ≤ {size} pixels, got {scale!r}")
-    if not 0 <= rotation <= 180:
-        raise ValueError(f"rotation must lie between 0 and 180 degrees, got {rotation!r}")
+    checks.number("rotation", rotation, "[0, 180]")
 
 
 def _check_classes(classes: Sequence[int]) -> list[int]:

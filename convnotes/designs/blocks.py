@@ -19,10 +19,10 @@ from convnotes.compression.separable import SeparableConv2d
 from convnotes.compression.small_kernels import KernelStack
 from convnotes.compression.squeezenet import Fire
 from convnotes.fundamentals.multi_scale import MixedConv2d
-from convnotes.operations.active_shift import ActiveShift2d, active_shift_groups, normalise_active_shift_steps
+from convnotes.operations.active_shift import ActiveShift2d, active_shift_groups, scale_active_shift_steps
 from convnotes.operations.adder import Adder2d, scale_adder_steps
 from convnotes.operations.shift import ShiftBlock
-from convnotes.receptive_field.active import ActiveConv2d, parameter_groups, steer_positions
+from convnotes.receptive_field.active import ActiveConv2d, active_groups, scale_active_steps
 from convnotes.receptive_field.deformable import DeformConv2d
 from convnotes.receptive_field.non_local import NonLocal2d
 
@@ -136,8 +136,8 @@ DESIGNS: dict[str, Design] = {
     "active": Design(
         lambda i, o, place: ActiveConv2d(i, o, bias=False, max_reach=2),
         field="bound",
-        groups=lambda model, lr, decay: parameter_groups(model, lr, decay, slower=60),
-        steer=lambda model, optimizer: steer_positions(optimizer, model),
+        groups=lambda model, lr, decay: active_groups(model, lr, 1 / 60, decay),
+        steer=scale_active_steps,
     ),
     "deformable": Design(_last(_deformable), field="start", stand_in=conv(3)),
     "non-local": Design(_non_local, "norm"),
@@ -148,7 +148,7 @@ DESIGNS: dict[str, Design] = {
         field="start",
         stand_in=conv(3),
         groups=lambda model, lr, decay: active_shift_groups(model, lr, 0.02),
-        steer=normalise_active_shift_steps,
+        steer=scale_active_shift_steps,
     ),
     "adder": Design(lambda i, o, place: Adder2d(i, o, 3, padding=1, bias=False), steer=scale_adder_steps),
 }

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from convnotes import checks
 from convnotes.designs.blocks import DESIGNS, PLACES, Design
-from convnotes.geometry import check_channels
 
 STEM = 8  # channels of the stem
 TOLERANCE = 0.02  # a budget is met when the parameters lie within this share of it
@@ -66,8 +66,8 @@ class Network(nn.Module):
         known = design_named(design)
         if len(widths) != PLACES:
             raise ValueError(f"widths must be those of the {PLACES} blocks, got {tuple(widths)}")
-        check_channels(**{f"widths[{n}]": width for n, width in enumerate(widths)}, channels=channels)
-        check_channels(num_classes=num_classes)
+        checks.positive(**{f"widths[{n}]": width for n, width in enumerate(widths)}, channels=channels)
+        checks.positive(num_classes=num_classes)
         if min(widths) < known.least or any(width % known.step for width in widths):
             raise ValueError(
                 f"{design} needs widths of {known.least} at least in multiples of {known.step}, got {tuple(widths)}"
@@ -128,7 +128,7 @@ def fit_budget(name: str, budget: int, channels: int = 1, num_classes: int = 10)
     network, naming that.
     """
     design = design_named(name)
-    check_channels(budget=budget)
+    checks.positive(budget=budget)
     step, least = design.step, -(-design.least // design.step) * design.step
 
     def fit(first: int, second: int, third: int) -> Fit:

@@ -10,19 +10,19 @@ so that a signal keeps its size through many layers where n · Var[w] makes up f
     xavier  Var[w] = g² · 2 / (n + n')       Glorot & Bengio, AISTATS 2010, section 4.2.1
     n, n'   fan-in and fan-out (`fans`);     g = √2 for ReLU, 1 for none (`torch.nn.init.calculate_gain`)
 
-Chapter fundamentals/initialisation. `reset_all` is what networks draw their weights anew with.
+Chapter fundamentals/initialisation. `Composite` is what draws its weights anew part by part.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from convnotes.geometry import weight_of
+from convnotes import checks
 from convnotes.kernels import private
 
 Scheme = Literal["he", "xavier", "normal", "orthogonal", "lsuv"]
@@ -79,8 +79,7 @@ def initialise(
     `meta` or computed by a parametrisation, all before anything is changed; and with "lsuv" where a layer's output is
     constant or not finite.
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"initialise needs a module, got {type(module).__name__}")
+    checks.module("module", module)
     given = {"mode": mode, "nonlinearity": nonlinearity, "std": std, "input": input}
     options = _checked(scheme, {name: value for name, value in given.items() if value is not None})
     zeros = [p for part in module.modules() for p in _starting_at_zero(part)]
@@ -101,6 +100,11 @@ def initialise(
         if scheme == "lsuv":
             _scale_by_layer(module, once, options["input"])
     return module
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """The weight of a layer; torch leaves open that it is a tensor."""
+    return cast(Tensor, layer.weight)
 
 
 def fans(layer: nn.Module) -> tuple[float, float]:
@@ -132,23 +136,32 @@ def reset_all(module: nn.Module) -> None:
             reset_all(child)
 
 
+class Composite(nn.Module):
+    """A module whose parts draw their own weights."""
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew: each part as it does, then what this module does otherwise."""
+        reset_all(self)
+        self._start()
+
+    def _start(self) -> None:
+        """What the module does otherwise than its parts."""
+
+
 def _checked(scheme: str, given: dict[str, Any]) -> dict[str, Any]:
     """The options of a scheme, with those that were given."""
-    if scheme not in _OPTIONS:
-        raise ValueError(f"scheme must be one of {', '.join(map(repr, _OPTIONS))}, got {scheme!r}")
+    checks.one_of("scheme", scheme, _OPTIONS)
     for name, value in given.items():
         if name not in _OPTIONS[scheme]:
             known = ", ".join(_OPTIONS[scheme])
             raise ValueError(f"scheme {scheme!r} takes {known} and a generator, but {name} was given")
-        if name == "input" and not isinstance(value, Tensor):
-            raise TypeError(f"input must be a batch, a tensor, got {type(value).__name__}")
+        if name == "input":
+            checks.instance("input", value, Tensor, "a batch, a tensor")
     options = _OPTIONS[scheme] | given
     if scheme == "lsuv" and options["input"] is None:
         raise ValueError('scheme "lsuv" measures the layers on a batch: give it as input=')
-    if options.get("mode", "fan_in") not in ("fan_in", "fan_out"):
-        raise ValueError(f'mode must be "fan_in" or "fan_out", got {options["mode"]!r}')
-    if not (options.get("std", 1) > 0 and math.isfinite(options.get("std", 1))):
-        raise ValueError(f"std must be positive and finite, got {options['std']!r}")
+    checks.one_of("mode", options.get("mode", "fan_in"), ("fan_in", "fan_out"))
+    checks.number("std", options.get("std", 1), "(0, inf)")
     if "nonlinearity" in options:
         nn.init.calculate_gain(options["nonlinearity"])  # refuses a name that it does not know
     return options

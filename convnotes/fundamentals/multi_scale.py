@@ -16,20 +16,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from convnotes import checks
 from convnotes.fundamentals.depthwise import DepthwiseConv2d
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import IntOrPair, check_channels, check_images, check_least_size, pair, weight_of
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import IntOrPair, pair
 
 
 def split_channels(channels: int, parts: int) -> list[int]:
     """`channels` in `parts` equal parts; what is left over goes to the first: 8 in 3 parts are 4, 2, 2."""
-    check_channels(channels=channels, parts=parts)
+    checks.positive(channels=channels, parts=parts)
     if channels < parts:
         raise ValueError(f"{channels} channels cannot be cut into {parts} parts: each needs one at least")
     return [channels // parts + channels % parts, *[channels // parts] * (parts - 1)]
 
 
-class MixedConv2d(nn.Module):
+class MixedConv2d(Composite):
     """Kernels of several sizes side by side: `[B, C, H, W]` → `[B, O, ⌈H/s⌉, ⌈W/s⌉]`.
 
     `kernel_sizes` holds an odd side for each part of the channels, all parts equal (`split_channels`); a size may stand
@@ -56,16 +57,16 @@ class MixedConv2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels)
+        checks.positive(in_channels=in_channels, out_channels=out_channels)
         self.in_channels, self.out_channels, self.depthwise = in_channels, out_channels, depthwise
-        self.kernel_sizes = _odd_sizes(kernel_sizes)
-        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+        self.kernel_sizes = checks.wholes("kernel_sizes", kernel_sizes, odd=True)  # so that all keep the same places
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels < len(self.kernel_sizes):
                 raise ValueError(
                     f"{name} must be at least {len(self.kernel_sizes)}, one for each of the kernel sizes "
                     f"{self.kernel_sizes}, got {channels}"
                 )
+        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
         self.in_splits = split_channels(in_channels, len(self.kernel_sizes))
         self.out_splits = split_channels(out_channels, len(self.kernel_sizes))
         for n, (size, C, O) in enumerate(zip(self.kernel_sizes, self.in_splits, self.out_splits, strict=True)):
@@ -81,14 +82,9 @@ class MixedConv2d(nn.Module):
             )  # fmt: skip
             self.add_module(str(n), conv)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
         convs = list(self.children())
-        check_images(input, weight_of(convs[0]), self.in_channels, "MixedConv2d")
-        check_least_size(input, 1, "MixedConv2d")
+        checks.images("MixedConv2d", input, convs[0].weight, self.in_channels, least=1)
         parts = input.split(self.in_splits, dim=1)
         return torch.cat([conv(parts[n]) for n, conv in enumerate(convs)], dim=1)  # [B, O_m, H_out, W_out] each
 
@@ -97,15 +93,3 @@ class MixedConv2d(nn.Module):
             f"{self.in_channels}, {self.out_channels}, kernel_sizes={self.kernel_sizes}, stride={self.stride}, "
             f"dilation={self.dilation}, depthwise={self.depthwise}"
         )
-
-
-def _odd_sizes(kernel_sizes: Sequence[int]) -> tuple[int, ...]:
-    if not isinstance(kernel_sizes, Sequence) or isinstance(kernel_sizes, str):
-        raise TypeError(f"kernel_sizes must be a sequence of odd ints, such as (3, 5, 7), got {kernel_sizes!r}")
-    sizes = tuple(kernel_sizes)
-    if not sizes:
-        raise ValueError("kernel_sizes must hold one size at least, got none")
-    check_channels(**{f"kernel_sizes[{n}]": size for n, size in enumerate(sizes)})
-    if any(size % 2 == 0 for size in sizes):
-        raise ValueError(f"kernel_sizes must be odd, so that all sizes keep the same places, got {sizes}")
-    return sizes

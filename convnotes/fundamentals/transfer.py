@@ -12,11 +12,12 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Sequence
-from typing import Literal, TypeGuard
+from typing import Literal, TypeGuard, get_args
 
 from torch import nn
 
-from convnotes.geometry import Factory, check_channels, checked_padding, pair
+from convnotes import checks
+from convnotes.geometry import Factory, checked_padding, pair
 
 Freeze = Literal["none", "stem", "all"]
 
@@ -44,11 +45,9 @@ def transfer(
     Raises `TypeError` for what is no module and `ValueError` for an unknown `freeze`, for a network without a head or
     with several layers that may be it, and for a `head` that is not there or no classifier.
     """
-    if not isinstance(backbone, nn.Module):
-        raise TypeError(f"backbone must be a torch.nn.Module, got {type(backbone).__name__}")
-    check_channels(num_classes=num_classes)
-    if freeze not in ("none", "stem", "all"):
-        raise ValueError(f'freeze must be "none", "stem" or "all", got {freeze!r}')
+    checks.module("backbone", backbone)
+    checks.positive(num_classes=num_classes)
+    checks.one_of("freeze", freeze, get_args(Freeze))
     names = [find_head(backbone)] if head is None else [head] if isinstance(head, str) else list(head)
     layers = dict(backbone.named_modules())
     for name in names:

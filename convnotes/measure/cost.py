@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
+from convnotes import checks
 from convnotes.measure.table import Table
 from convnotes.measure.trees import found
 
@@ -92,8 +93,7 @@ def cost(model: nn.Module, input_or_shape: Tensor | Sequence[int] | Sequence[Ten
     Raises `TypeError` for what is no module or no input, and `ValueError` for a bad shape and for a model that cannot
     take the input, naming the layer that failed.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"cost needs an nn.Module, got {type(model).__name__}")
+    checks.module("model", model)
     copied = on_meta(model)
     inputs = _inputs(copied, input_or_shape)
     rows: dict[str, dict[str, Any]] = {
@@ -133,12 +133,8 @@ def _inputs(model: nn.Module, given: Any) -> tuple[Tensor, ...]:
         raise TypeError(f"the input must be a tensor, a shape such as (1, 3, 224, 224) or tensors, got {given!r}")
     if all(isinstance(part, Tensor) for part in given):
         return tuple(torch.empty_like(part, device="meta") for part in given)
-    if any(isinstance(n, bool) or not isinstance(n, int) for n in given):
-        raise TypeError(f"a shape holds ints, the batch first, got {tuple(given)!r}")
-    if min(given) < 1:
-        raise ValueError(f"a shape holds sizes of 1 at least, the batch first, got {tuple(given)}")
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    return (torch.empty(tuple(given), dtype=dtype, device="meta"),)
+    return (torch.empty(checks.wholes("shape", given), dtype=dtype, device="meta"),)
 
 
 def _count_parameters(model: nn.Module, rows: dict[str, dict[str, Any]]) -> None:
@@ -182,8 +178,7 @@ def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str,
             extra_cost = getattr(module, "extra_cost", None)
             if callable(extra_cost):
                 for count, value in extra_cost(*args, output).items():
-                    if count not in ("adds", "moved_bytes"):
-                        raise ValueError(f"extra_cost of {name} may tell of adds and moved_bytes, got {count!r}")
+                    checks.one_of(f"each key of extra_cost of {name}", count, ("adds", "moved_bytes"))
                     row[count] = row.get(count, 0) + value
 
         return hook

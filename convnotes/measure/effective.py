@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from convnotes import checks
 from convnotes.kernels import private
 
 
@@ -64,10 +65,8 @@ def measured_receptive_field(
 
 
 def _check(model: nn.Module, input_shape: Sequence[int], at: str | None) -> None:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"an nn.Module is needed, got {type(model).__name__}")
-    if len(input_shape) != 4 or any(not isinstance(n, int) or n < 1 for n in input_shape):
-        raise ValueError(f"input_shape must be [B, C, H, W] of sizes of 1 at least, got {tuple(input_shape)}")
+    checks.module("model", model)
+    checks.wholes("input_shape [B, C, H, W]", input_shape, 4)
     names = dict(model.named_modules())
     if at is not None and at not in names:
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from convnotes import checks
 from convnotes.kernels import private
 from convnotes.measure.trees import found
 
@@ -19,8 +20,7 @@ def peak_memory(call: Callable[[], Any]) -> int:
     share counts once. The scratch memory that one operation takes and gives back inside itself is not seen. Raises
     `TypeError` for what cannot be called.
     """
-    if not callable(call):
-        raise TypeError(f"peak_memory needs something to call, got {type(call).__name__}")
+    checks.instance("call", call, Callable, "something to call")
     with _Record() as record:
         call()
     return record.peak

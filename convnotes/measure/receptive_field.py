@@ -20,12 +20,12 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
+from convnotes import checks
+from convnotes.geometry import Reach, kernel_reach, pair
 from convnotes.measure.cost import on_meta
 from convnotes.measure.trees import found
 
 Length = TypeVar("Length", int, float)
-Pair = tuple[int, int]
-Window = tuple[Pair, Pair, Pair, Pair]  # kernel, stride, padding before and dilation
 
 
 class ReceptiveField(NamedTuple):
@@ -48,8 +48,9 @@ class _Reach(NamedTuple):
     after: float = 0
     stride: int = 1
 
-    def through(self, k: int, s: int, p: int, d: int) -> _Reach:
-        return _Reach(self.before + p * self.stride, self.after + (d * (k - 1) - p) * self.stride, self.stride * s)
+    def through(self, before: float, after: float, stride: int) -> _Reach:
+        """After a layer that sees as far on this axis."""
+        return _Reach(self.before + before * self.stride, self.after + after * self.stride, self.stride * stride)
 
 
 class _Map(NamedTuple):
@@ -58,6 +59,11 @@ class _Map(NamedTuple):
     vertical: _Reach = _Reach()
     horizontal: _Reach = _Reach()
     ended: bool = False
+
+    def through(self, reach: Reach) -> _Map:
+        """After a layer that sees as far."""
+        vertical, horizontal = reach
+        return self._replace(vertical=self.vertical.through(*vertical), horizontal=self.horizontal.through(*horizontal))
 
 
 # What changes each place by itself. Norms over a whole map take its mean and deviation as constants.
@@ -74,7 +80,7 @@ _POINTWISE_NAMES = {
     "hardsigmoid", "hardtanh", "softplus", "softmax", "log_softmax", "dropout", "dropout2d", "batch_norm",
     "clamp", "abs", "neg", "exp", "sqrt", "square", "pow", "add", "sub", "mul", "div", "truediv", "add_",
     "mul_", "iadd", "imul", "cat", "maximum", "minimum", "contiguous", "clone", "to", "float", "double",
-    "detach", "type_as", "chunk", "split", "getitem", "check_images",
+    "detach", "type_as", "chunk", "split", "getitem",
 }  # fmt: skip
 _END_NAMES = {
     "mean",
@@ -104,8 +110,7 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) 
     Raises `TypeError` for what is no module, and `ValueError` where the graph cannot be followed or branches of
     different strides meet, naming the place; `measured_receptive_field` then answers from gradients.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"receptive_field needs an nn.Module, got {type(model).__name__}")
+    checks.module("model", model)
     graph = _trace(on_meta(model))
     if input_shape is not None:
         ShapeProp(graph).propagate(torch.empty(tuple(input_shape), device="meta", dtype=_dtype(model)))
@@ -163,7 +168,7 @@ def _follow(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, Any]) -> 
     if all(m.ended for m in maps):
         return _meet(maps, node.name)
     if name in ("conv2d", "max_pool2d", "avg_pool2d"):
-        return _windowed(maps[0], *_functional_window(graph, node, name))
+        return maps[0].through(_functional_window(graph, node, name))
     if name in _END_NAMES:
         return maps[0]._replace(ended=True)
     if name in _POINTWISE_NAMES:
@@ -175,19 +180,14 @@ def _module(module: nn.Module, node: fx.Node, maps: list[_Map]) -> _Map:
     first = maps[0]
     reach = getattr(module, "reach", None)
     if callable(reach):
-        (top, bottom, sy), (left, right, sx) = reach()
-        v, h = first.vertical, first.horizontal
-        return first._replace(
-            vertical=_Reach(v.before + top * v.stride, v.after + bottom * v.stride, v.stride * sy),
-            horizontal=_Reach(h.before + left * h.stride, h.after + right * h.stride, h.stride * sx),
-        )
+        return first.through(reach())
     if first.ended or isinstance(module, _POINTWISE_MODULES):
         return _meet(maps, node.name)
     if isinstance(module, _CONVS):
-        return _windowed(first, *_window(module))
+        return first.through(_window(module))
     if isinstance(module, _ENDS):
         equal = _equal_windows(module, node)
-        return first._replace(ended=True) if equal is None else _windowed(first, equal, equal, (0, 0), (1, 1))
+        return first._replace(ended=True) if equal is None else first.through(kernel_reach(equal, equal, 0, (1, 1)))
     raise _unknown(node, type(module).__name__)
 
 
@@ -198,17 +198,10 @@ def _unknown(node: fx.Node, name: str) -> ValueError:
     )
 
 
-def _both(value: Any) -> Pair:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[-1]))
-
-
-def _window(module: Any) -> Window:
-    """That of a convolution or a pooling, or of what has such attributes."""
-    kernel, dilation = _both(module.kernel_size), _both(getattr(module, "dilation", 1))
-    stride, padding = _both(module.stride), getattr(module, "padding", 0)
-    if padding == "same":
-        padding = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
-    return kernel, stride, _both(0 if padding == "valid" else padding), dilation
+def _window(module: Any) -> Reach:
+    """How far a convolution or a pooling sees, or what has such attributes."""
+    kernel, dilation = pair(module.kernel_size), pair(getattr(module, "dilation", 1))
+    return kernel_reach(kernel, pair(module.stride or kernel), getattr(module, "padding", 0), dilation)
 
 
 _SIGNATURES: dict[str, tuple[str, ...]] = {
@@ -218,26 +211,16 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
 }
 
 
-def _functional_window(graph: fx.GraphModule, node: fx.Node, name: str) -> Window:
+def _functional_window(graph: fx.GraphModule, node: fx.Node, name: str) -> Reach:
     given = dict(zip(_SIGNATURES[name], node.args, strict=False)) | dict(node.kwargs)
     if name == "conv2d":
         weight = given["weight"]
         if not isinstance(weight, fx.Node) or weight.op != "get_attr":
             raise ValueError(f"the weight of conv2d (node {node.name!r}) is computed: ask measured_receptive_field")
-        kernel = tuple(operator.attrgetter(str(weight.target))(graph).shape[2:])
-        stride = given.get("stride", 1)
-    else:
-        kernel = _both(given["kernel_size"])
-        stride = given.get("stride") or kernel
-    options = {name: given[name] for name in ("padding", "dilation") if name in given}
-    return _window(SimpleNamespace(kernel_size=kernel, stride=_both(stride), **options))
-
-
-def _windowed(reach: _Map, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> _Map:
-    return reach._replace(
-        vertical=reach.vertical.through(kernel[0], stride[0], padding[0], dilation[0]),
-        horizontal=reach.horizontal.through(kernel[1], stride[1], padding[1], dilation[1]),
-    )
+        given = {"stride": 1} | given | {"kernel_size": operator.attrgetter(str(weight.target))(graph).shape[2:]}
+    options = {name: given.get(name) for name in ("kernel_size", "stride")}
+    options |= {name: given[name] for name in ("padding", "dilation") if name in given}
+    return _window(SimpleNamespace(**options))
 
 
 def _equal_windows(module: nn.Module, node: fx.Node) -> tuple[int, int] | None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from convnotes import checks
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -62,15 +64,12 @@ def compare(
     device: str = "cpu",
 ) -> Comparison:
     """Time several calls in turn, round by round. Arguments as for `time_call`."""
-    if not calls:
-        raise ValueError("compare needs at least one call, got none")
+    checks.some("calls", calls, "call")
     for name, fn in calls.items():
-        if not callable(fn):
-            raise TypeError(f"{name} must be a function without arguments, got {type(fn).__name__}")
-    if rounds < 1 or warmup < 0 or min_seconds < 0:
-        raise ValueError(
-            f"rounds must be 1 at least, warmup and min_seconds 0 at least, got {rounds}, {warmup}, {min_seconds}"
-        )
+        checks.instance(name, fn, Callable, "a function without arguments")
+    checks.whole("rounds", rounds)
+    checks.whole("warmup", warmup, 0)
+    checks.number("min_seconds", min_seconds, "[0, inf)")
     wait: Callable[[], None] = torch.cuda.synchronize if torch.device(device).type == "cuda" else (lambda: None)
     loops = dict.fromkeys(calls, 0)
     for name, fn in calls.items():

@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from convnotes.geometry import Reach, check_channels, check_images
+from convnotes import checks
+from convnotes.geometry import Reach
 from convnotes.kernels.shift.operator import by_gather
 from convnotes.operations.shift import check_displacements
+from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
 
 
 def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
@@ -37,7 +38,7 @@ def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
         got = displacements.dtype if isinstance(displacements, Tensor) else type(displacements).__name__
         raise TypeError(f"displacements must be a tensor of real numbers [C, 2], got {got}")
     check_displacements(input, displacements, "active_shift2d")
-    check_images(input, displacements, displacements.shape[0], "active_shift2d")
+    checks.images("active_shift2d", input, displacements, displacements.shape[0])
     whole = displacements.detach().floor()
     part = (displacements - whole).to(input.dtype)  # [C, 2] in [0, 1)
     moved = input
@@ -55,7 +56,7 @@ class ActiveShift2d(nn.Module):
 
     The displacements start uniformly in (−`radius`, `radius`) pixels. The paper learns them with 0.001 of the learning
     rate of the rest (`active_shift_groups`) and uses the direction of their gradients only
-    (`normalise_active_shift_steps`).
+    (`scale_active_shift_steps`).
 
     Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
     """
@@ -70,9 +71,8 @@ class ActiveShift2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(channels=channels)
-        if not radius >= 0:
-            raise ValueError(f"radius must be at least 0 pixels, got {radius}")
+        checks.positive(channels=channels)
+        checks.number("radius", radius, "[0, inf)")
         self.channels, self.radius = channels, radius
         self.displacements = nn.Parameter(torch.empty(channels, 2, device=device, dtype=dtype))
         self.reset_parameters()
@@ -82,7 +82,7 @@ class ActiveShift2d(nn.Module):
         nn.init.uniform_(self.displacements, -self.radius, self.radius)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.displacements, self.channels, "ActiveShift2d")
+        checks.images("ActiveShift2d", input, self.displacements, self.channels)
         return active_shift2d(input, self.displacements)
 
     def extra_cost(self, input: Tensor, output: Tensor) -> dict[str, int]:
@@ -101,35 +101,28 @@ class ActiveShift2d(nn.Module):
         return f"{self.channels}, radius={self.radius}"
 
 
-def active_shift_groups(model: nn.Module, lr: float, factor: float = 1e-3) -> list[dict[str, Any]]:
+def active_shift_groups(
+    model: nn.Module, lr: float, factor: float = 1e-3, weight_decay: float | None = None
+) -> list[dict[str, Any]]:
     """Parameter groups for an optimiser: the displacements of every `ActiveShift2d` at `factor · lr` without decay.
 
-    Raises `ValueError` for a model without `ActiveShift2d`.
+    The others have `lr` and `weight_decay`, which None leaves to the optimiser. Raises `ValueError` for a model without
+    `ActiveShift2d`.
     """
-    slow = _displacements(model)
-    rest = [p for p in model.parameters() if all(p is not d for d in slow)]
-    return [{"params": rest, "lr": lr}, {"params": slow, "lr": factor * lr, "weight_decay": 0.0}]
+    return groups(model, named(model, ActiveShift2d, "displacements"), lr, factor, weight_decay)
 
 
-def normalise_active_shift_steps(model: nn.Module, optimizer: torch.optim.Optimizer) -> RemovableHandle:
+def scale_active_shift_steps(model: nn.Module, optimizer: torch.optim.Optimizer) -> Handle:
     """Before each step of `optimizer`, bring the gradient of every displacement (dy, dx) to length 1.
 
     The paper does so in each backward pass. Here it happens once a step, so that loss scaling and the accumulation over
-    several batches keep their meaning. Returns a handle with `remove()`.
+    several batches keep their meaning. Returns a handle with `remove()`. Raises `ValueError` where `optimizer` steps no
+    displacement of `model`.
     """
-    displacements = _displacements(model)
-
-    @torch.no_grad()
-    def normalise(*_: object) -> None:
-        for d in displacements:
-            if d.grad is not None:
-                d.grad.div_(torch.linalg.vector_norm(d.grad, dim=1, keepdim=True).clamp_min(1e-12))
-
-    return optimizer.register_step_pre_hook(normalise)
+    return scale_steps(optimizer, named(model, ActiveShift2d, "displacements"), scale_rows)
 
 
-def _displacements(model: nn.Module) -> list[nn.Parameter]:
-    found = [layer.displacements for layer in model.modules() if isinstance(layer, ActiveShift2d)]
-    if not found:
-        raise ValueError(f"{type(model).__name__} holds no ActiveShift2d")
-    return found
+def normalise_active_shift_steps(model: nn.Module, optimizer: torch.optim.Optimizer) -> Handle:
+    """The old name of `scale_active_shift_steps`."""
+    renamed("normalise_active_shift_steps", "scale_active_shift_steps")
+    return scale_active_shift_steps(model, optimizer)

@@ -11,32 +11,22 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from convnotes.geometry import (
-    Factory,
-    IntOrPair,
-    Padding,
-    Reach,
-    check_channels,
-    check_fits,
-    check_images,
-    checked_padding,
-    kernel_reach,
-    pair,
-    resolve_padding,
-)
+from convnotes import checks
+from convnotes.geometry import Factory, IntOrPair, Padding, Reach, checked_padding, kernel_reach, pair, resolve_padding
 from convnotes.kernels.adder.operator import Contraction, contract
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
+from convnotes.parameters import Handle, named, scale_steps
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Gradient = Literal["paper", "exact"]
+_GRADIENTS = get_args(Gradient)
 
 
 def adder2d(
@@ -64,27 +54,17 @@ def adder2d(
 
     Raises `TypeError` or `ValueError` for an argument, a shape, a dtype or a device that does not fit.
     """
-    if gradient not in ("paper", "exact"):
-        raise ValueError(f'gradient must be "paper" or "exact", got {gradient!r}')
-    if not isinstance(weight, Tensor):
-        raise TypeError(f"adder2d needs a weight [O, C/groups, KH, KW], got {type(weight).__name__}")
-    if weight.dim() != 4:
-        raise ValueError(f"adder2d needs a weight [O, C/groups, KH, KW], got shape {tuple(weight.shape)}")
+    checks.one_of("gradient", gradient, _GRADIENTS)
+    checks.tensor("weight of adder2d", weight, ("O", "C/groups", "KH", "KW"))
     if not weight.is_floating_point():
-        raise TypeError(f"adder2d needs real numbers, got a weight of {weight.dtype}")
-    check_channels(groups=groups)
+        raise TypeError(f"weight of adder2d must hold real numbers, got {weight.dtype}")
     O, C, KH, KW = weight.shape
-    if O % groups:
-        raise ValueError(f"adder2d has {O} output channels, which {groups} groups do not divide")
-    check_images(input, weight, C * groups, "adder2d")
+    checks.divides("groups", groups, out_channels=O)
+    checks.images("adder2d", input, weight, C * groups)
     stride, dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-    check_fits(input, weight, "adder2d", stride, padding, dilation)
+    checks.fits("adder2d", input, weight, stride, padding, dilation)
     if bias is not None:
-        if tuple(bias.shape) != (O,):
-            raise ValueError(f"adder2d needs a bias [{O}], got shape {tuple(bias.shape)}")
-        if bias.dtype != weight.dtype or bias.device != weight.device:
-            ours, its = (weight.dtype, weight.device), (bias.dtype, bias.device)
-            raise ValueError(f"adder2d has a weight of {ours[0]} on {ours[1]}, but the bias is {its[0]} on {its[1]}")
+        checks.tensor("bias of adder2d", bias, (O,), weight)
     if input.dtype != weight.dtype:  # under autocast
         wider = torch.promote_types(input.dtype, weight.dtype)
         input, weight = input.to(wider), weight.to(wider)
@@ -121,11 +101,9 @@ class Adder2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(f"groups must divide the channels, got {groups} for {in_channels} and {out_channels}")
-        if gradient not in ("paper", "exact"):
-            raise ValueError(f'gradient must be "paper" or "exact", got {gradient!r}')
+        checks.positive(in_channels=in_channels, out_channels=out_channels)
+        checks.divides("groups", groups, in_channels=in_channels, out_channels=out_channels)
+        checks.one_of("gradient", gradient, _GRADIENTS)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
@@ -143,8 +121,8 @@ class Adder2d(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.weight, self.in_channels, "Adder2d")
-        check_fits(input, self.weight, "Adder2d", self.stride, self.padding, self.dilation)
+        checks.images("Adder2d", input, self.weight, self.in_channels)
+        checks.fits("Adder2d", input, self.weight, self.stride, self.padding, self.dilation)
         return adder2d(
             input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.gradient
         )
@@ -167,7 +145,7 @@ class Adder2d(nn.Module):
 
 def scale_adder_steps(
     model: nn.Module, optimizer: torch.optim.Optimizer, eta: float = 0.2, when: Literal["step", "backward"] = "step"
-) -> list[RemovableHandle]:
+) -> Handle:
     """Bring the gradient g of every adder's weight to the length η·√k, k the number of its elements (section 3.3).
 
     `when="step"` does it once, right before each step of `optimizer`, on the gradient of the whole batch. So a loss
@@ -177,35 +155,19 @@ def scale_adder_steps(
     `when="backward"` does it inside each backward pass, as the authors' code: the scaled gradients are what accumulates
     and what clipping sees, and a loss scale cancels out of them but not out of the others.
 
-    Returns handles with `remove()`. Raises `ValueError` for a model without `Adder2d`, for one whose adders `optimizer`
-    does not step, and for bad arguments.
+    Returns a handle with `remove()`. Raises `ValueError` for a model without `Adder2d`, for one whose adders
+    `optimizer` does not step, and for bad arguments.
     """
-    if not eta > 0:
-        raise ValueError(f"eta must be above 0, got {eta}")
-    if when not in ("step", "backward"):
-        raise ValueError(f'when must be "step" or "backward", got {when!r}')
-    weights = [layer.weight for layer in model.modules() if isinstance(layer, Adder2d)]
-    if not weights:
-        raise ValueError(f"{type(model).__name__} holds no Adder2d")
+    checks.number("eta", eta, "(0, inf)")
+    checks.one_of("when", when, ("step", "backward"))
+    weights = named(model, Adder2d, "weight")
 
-    def scaled(g: Tensor) -> Tensor:
-        return g * (eta * math.sqrt(g.numel()) / torch.linalg.vector_norm(g).clamp_min(1e-12))
+    def factor(g: Tensor) -> Tensor:
+        return eta * math.sqrt(g.numel()) / torch.linalg.vector_norm(g).clamp_min(1e-12)
 
     if when == "backward":
-        return [weight.register_hook(scaled) for weight in weights if weight.requires_grad]
-
-    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    own = [weight for weight in weights if id(weight) in stepped]
-    if not own:
-        raise ValueError(f"the optimizer steps no adder of {type(model).__name__}")
-
-    @torch.no_grad()
-    def before_step(*_: object) -> None:
-        for weight in own:
-            if weight.grad is not None:
-                weight.grad.copy_(scaled(weight.grad))
-
-    return [optimizer.register_step_pre_hook(before_step)]
+        return Handle(*(weight.register_hook(lambda g: g * factor(g)) for weight in weights if weight.requires_grad))
+    return scale_steps(optimizer, weights, lambda g: g.mul_(factor(g)))
 
 
 class AdderResNet(CifarResNet):

@@ -9,22 +9,21 @@ and operations/adder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import Factory, check_channels, check_images, weight_of
+from convnotes import checks
+from convnotes.compression.residual import Make, shortcut
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Make = Callable[..., nn.Module]
 
-
-class BasicBlock(nn.Module):
+class BasicBlock(Composite):
     """Two 3×3 kernels beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
 
     `conv` makes the kernels; it takes the arguments of `torch.nn.Conv2d`. Where shape changes the shortcut is a strided
@@ -43,7 +42,7 @@ class BasicBlock(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels, stride=stride)
+        checks.positive(in_channels=in_channels, out_channels=out_channels, stride=stride)
         self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
         kw = Factory(device=device, dtype=dtype)
         self.conv1 = conv(in_channels, out_channels, 3, stride, padding=1, bias=False, **kw)
@@ -52,12 +51,8 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels, **kw)
         self.downsample = shortcut(in_channels, out_channels, stride, conv, **kw)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as the layers inside do."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, weight_of(self.conv1), self.in_channels, "BasicBlock")
+        checks.images("BasicBlock", input, self.conv1.weight, self.in_channels)
         y = torch.relu(self.bn1(self.conv1(input)))
         y = self.bn2(self.conv2(y))
         return torch.relu(y + (input if self.downsample is None else self.downsample(input)))
@@ -66,18 +61,7 @@ class BasicBlock(nn.Module):
         return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
 
 
-def shortcut(
-    in_channels: int, out_channels: int, stride: int, conv: Make = nn.Conv2d, **kw: Unpack[Factory]
-) -> nn.Sequential | None:
-    """A strided 1×1 kernel and batch norm where a block changes the shape, None where it does not."""
-    if stride == 1 and in_channels == out_channels:
-        return None
-    return nn.Sequential(
-        conv(in_channels, out_channels, 1, stride, bias=False, **kw), nn.BatchNorm2d(out_channels, **kw)
-    )
-
-
-class CifarResNet(nn.Module):
+class CifarResNet(Composite):
     """Three stages of residual blocks: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
 
     `depth` is 6n + 2. `block(in_channels, out_channels, stride, device=, dtype=)` makes each of the 3n blocks; the
@@ -100,7 +84,7 @@ class CifarResNet(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(depth=depth, num_classes=num_classes)
+        checks.positive(depth=depth, num_classes=num_classes)
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"depth must be 6n + 2 with n at least 1 (8, 14, 20, …), got {depth}")
         self.depth, self.num_classes, kw = depth, num_classes, Factory(device=device, dtype=dtype)
@@ -116,12 +100,8 @@ class CifarResNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes, **kw)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as the layers inside do."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.conv1.weight, 3, type(self).__name__)
+        checks.images(type(self).__name__, input, self.conv1.weight, 3)
         x = torch.relu(self.bn1(self.conv1(input)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(self.avgpool(x).flatten(1))

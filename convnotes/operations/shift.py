@@ -12,17 +12,19 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import Factory, Reach, check_channels, check_images
+from convnotes import checks
+from convnotes.compression.residual import shortcut
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import Factory, Reach
 from convnotes.kernels.shift.moves import Moves, moves_of
 from convnotes.kernels.shift.operator import by_gather, by_slices
 from convnotes.kernels.shift_pointwise.operator import fuses, shift_pointwise
-from convnotes.operations.cifar_resnet import CifarResNet, shortcut
+from convnotes.operations.cifar_resnet import CifarResNet
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -44,7 +46,7 @@ def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> T
     """
     if not isinstance(displacements, Tensor):
         pairs = _pairs(displacements)
-        check_images(input, input, len(pairs), "shift2d")
+        checks.images("shift2d", input, input, len(pairs))
         return by_slices(input, moves_of(pairs) if torch.compiler.is_compiling() else _kept_moves(pairs))
     if displacements.is_floating_point() or displacements.is_complex() or displacements.dtype == torch.bool:
         raise TypeError(f"displacements must be whole numbers, got {displacements.dtype}")
@@ -57,11 +59,10 @@ def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> T
 
 def check_displacements(input: Tensor, displacements: Tensor, layer: str) -> None:
     """Refuse displacements that are not [C, 2], images that have not C channels, and devices that differ."""
-    if displacements.dim() != 2 or displacements.shape[1] != 2:
-        raise ValueError(f"displacements must be [C, 2], (dy, dx) a channel, got {tuple(displacements.shape)}")
-    check_images(input, input, displacements.shape[0], layer)
+    checks.tensor(f"displacements of {layer}", displacements, ("C", 2))
+    checks.images(layer, input, input, displacements.shape[0])
     if displacements.device != input.device:
-        raise ValueError(f"{layer} has displacements on {displacements.device}, but the input is on {input.device}")
+        raise ValueError(f"displacements of {layer} must be on {input.device}, got {displacements.device}")
 
 
 def _pairs(displacements: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
@@ -111,11 +112,9 @@ class Shift2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(channels=channels, kernel_size=kernel_size, dilation=dilation)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, got {kernel_size}: an even window has no centre")
-        if order not in ("contiguous", "interleaved"):
-            raise ValueError(f'order must be "contiguous" or "interleaved", got {order!r}')
+        checks.positive(channels=channels, dilation=dilation)
+        checks.whole("kernel_size", kernel_size, odd=True)  # an even window has no centre
+        checks.one_of("order", order, get_args(Order))
         self.channels, self.kernel_size, self.dilation, self.order = channels, kernel_size, dilation, order
         self.register_buffer("displacements", torch.empty(channels, 2, dtype=torch.int64, device=device))
         self.reset_parameters()
@@ -132,7 +131,7 @@ class Shift2d(nn.Module):
             self._moves = moves_of(_pairs(self.displacements.tolist()))
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, input, self.channels, "Shift2d")
+        checks.images("Shift2d", input, input, self.channels)
         return by_slices(input, self._moves)
 
     def extra_cost(self, input: Tensor, output: Tensor) -> dict[str, int]:
@@ -148,7 +147,7 @@ class Shift2d(nn.Module):
         return f"{self.channels}, kernel_size={self.kernel_size}, dilation={self.dilation}, order={self.order!r}"
 
 
-class ShiftBlock(nn.Module):
+class ShiftBlock(Composite):
     """1×1, shift, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
 
         y = shortcut(x) + ReLU( B2(w2 · shift(ReLU(B1(w1 · x)))) )      B: batch norm
@@ -174,7 +173,7 @@ class ShiftBlock(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels, stride=stride, expansion=expansion)
+        checks.positive(in_channels=in_channels, out_channels=out_channels, stride=stride, expansion=expansion)
         self.in_channels, self.out_channels, self.stride, self.expansion = in_channels, out_channels, stride, expansion
         middle, kw = expansion * out_channels, Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(in_channels, middle, 1, bias=False, **kw)
@@ -184,12 +183,8 @@ class ShiftBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels, **kw)
         self.downsample = shortcut(in_channels, out_channels, stride, **kw)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as torch's layers do."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.conv1.weight, self.in_channels, "ShiftBlock")
+        checks.images("ShiftBlock", input, self.conv1.weight, self.in_channels)
         y = torch.relu(self.bn1(self.conv1(input)))  # [B, expansion·O, H, W]
         shift = self.shift
         if isinstance(shift, Shift2d) and fuses(y, shift, self.conv2):

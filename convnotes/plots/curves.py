@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convnotes import checks
 from convnotes.checks import optional
 from convnotes.plots.look import INK, MARKS, PALETTE, axes, number, theme, titled
 
@@ -20,8 +21,7 @@ def history(runs: Any, ax: Axes | None = None, title: str | None = None) -> Axes
     Test accuracy is solid with a marker, training accuracy dashed; several seeds are thin lines below their mean.
     """
     groups = runs if isinstance(runs, Mapping) else {"": runs}
-    if not groups:
-        raise ValueError("history needs at least one training, got none")
+    checks.some("runs", groups, "training")
     with axes(ax, 6.2, 3.6) as ax:
         for (colour, marker), (name, group) in zip(MARKS * len(groups), groups.items(), strict=False):
             histories = getattr(group, "histories", [group])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from convnotes import checks
 from convnotes.checks import optional
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def theme() -> Theme:
 @contextlib.contextmanager
 def style(theme: Theme = "light") -> Iterator[None]:
     """The look, for figures made and saved inside; every function below uses it by itself."""
-    if theme not in INK:
-        raise ValueError(f'theme must be "light" or "dark", got {theme!r}')
+    checks.one_of("theme", theme, INK)
     text = INK[theme]["text"]
     look = {
         "figure.facecolor": "none",
@@ -119,7 +119,7 @@ def number(value: float) -> str:
 def as_array(values: Any, dimensions: tuple[int, ...], what: str) -> np.ndarray:
     array = values.detach().cpu().double().numpy() if isinstance(values, torch.Tensor) else np.asarray(values, float)
     if array.ndim not in dimensions or not array.size:
-        raise ValueError(f"this needs {what}, got shape {array.shape}")
+        raise ValueError(f"tensor must be {what}, got shape {array.shape}")
     return array
 
 

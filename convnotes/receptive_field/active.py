@@ -23,7 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convnotes.geometry import Factory, IntOrPair, Pair, Reach, check_channels, check_images, output_size, pair
+from convnotes import checks
+from convnotes.geometry import Factory, IntOrPair, Pair, Reach, output_size, pair
+from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
 
 
 def active_conv2d(
@@ -70,23 +72,14 @@ def active_conv2d(
 
 
 def _check(input: Tensor, weight: Tensor, positions: Tensor, bias: Tensor | None) -> None:
-    given = {"weight": weight, "positions": positions, **({} if bias is None else {"bias": bias})}
-    for name, tensor in given.items():
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"active_conv2d needs a tensor as {name}, got {type(tensor).__name__}")
-        if tensor.dtype != weight.dtype or tensor.device != weight.device:
-            raise ValueError(
-                f"active_conv2d has a weight of {weight.dtype} on {weight.device}, but {name} of {tensor.dtype} on "
-                f"{tensor.device}"
-            )
-    if weight.dim() != 3 or weight.shape[2] == 0:
-        raise ValueError(f"active_conv2d needs a weight [O, C, K] of one tap at least, got shape {tuple(weight.shape)}")
+    checks.tensor("weight of active_conv2d", weight, "OCK")
     O, C, K = weight.shape
-    for name, shape in (("positions", [K, 2]), ("bias", [O])):
-        got = list(given[name].shape) if name in given else shape
-        if got != shape:
-            raise ValueError(f"active_conv2d needs {name} {shape} for a weight {[O, C, K]}, got {got}")
-    check_images(input, weight, C, "active_conv2d")
+    if K == 0:
+        raise ValueError(f"weight of active_conv2d must hold one tap at least, got shape {tuple(weight.shape)}")
+    checks.tensor("positions of active_conv2d", positions, (K, 2), weight)
+    if bias is not None:
+        checks.tensor("bias of active_conv2d", bias, (O,), weight)
+    checks.images("active_conv2d", input, weight, C)
 
 
 def _confined(positions: Tensor, reach: Pair) -> Tensor:
@@ -145,9 +138,8 @@ def ring(synapses: int, radius: float = 1.0) -> tuple[tuple[float, float], ...]:
     (1, −1), (0, −1), (−1, −1), (−1, 0), (−1, 1), from the right by way of below; in the authors' (x, y) that is (1, 0),
     (1, 1), (0, 1), …. Halves are rounded away from 0. With more synapses than pixels on the circle some coincide.
     """
-    check_channels(synapses=synapses)
-    if not (radius >= 0 and math.isfinite(radius)):
-        raise ValueError(f"radius must be a length in pixels, got {radius!r}")
+    checks.positive(synapses=synapses)
+    checks.number("radius", radius, "[0, inf)")
 
     def rounded(value: float) -> float:
         return float(math.copysign(math.floor(abs(value) + 0.5 + 1e-9), value)) + 0.0  # no −0
@@ -165,7 +157,7 @@ class ActiveConv2d(nn.Module):
 
     `max_reach`, whole pixels, one or (vertical, horizontal), bounds the positions: a synapse beyond acts on the border
     (see `active_conv2d`, `reach`). It fixes the size of the kernel, 2·max_reach + 1, and with it the cost, whatever
-    the positions. `parameter_groups` and `steer_positions` train positions as the paper does, and keep them inside.
+    the positions. `active_groups` and `scale_active_steps` train positions as the paper does, and keep them inside.
 
     Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
     Jeon & Kim 2017, section 3.
@@ -186,7 +178,7 @@ class ActiveConv2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels)
+        checks.positive(in_channels=in_channels, out_channels=out_channels)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.stride, self.padding = pair(stride, "stride", 1), pair(padding, "padding")
         self.max_reach = pair(max_reach, "max_reach", 1)
@@ -224,7 +216,7 @@ class ActiveConv2d(nn.Module):
         return (py + bottom, bottom - py, sy), (px + right, right - px, sx)
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.weight, self.in_channels, "ActiveConv2d")
+        checks.images("ActiveConv2d", input, self.weight, self.in_channels)
         return active_conv2d(input, self.weight, self._pinned(), self.bias, self.stride, self.padding, self.max_reach)
 
     def extra_repr(self) -> str:
@@ -249,51 +241,55 @@ def _checked_start(synapses: int | Sequence[Sequence[float]], reach: Pair) -> tu
     return start
 
 
+def active_groups(
+    model: nn.Module, lr: float, factor: float = 0.01, weight_decay: float | None = None
+) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser: the positions of every `ActiveConv2d` learn at `factor · lr` without decay.
+
+    As in the paper; the others have `lr` and `weight_decay`, which None leaves to the optimiser. For example
+    `SGD(active_groups(model, lr=0.1), momentum=0.9)`. Raises `ValueError` for a model without `ActiveConv2d`.
+    """
+    return groups(model, named(model, ActiveConv2d, "positions"), lr, factor, weight_decay)
+
+
+def scale_active_steps(model: nn.Module, optimizer: torch.optim.Optimizer, normalise: bool = True) -> Handle:
+    """Before each step, bring the gradient of every position to length 1; after it, bring the positions back inside.
+
+    Back inside means onto the border of `max_reach`, where they have a gradient again; without this a position that
+    has left stays out. The layer itself has its true gradient, which is what clipping, accumulation and scaling by a
+    loss expect. `normalise=False` leaves the gradients as they are. Returns a handle with `remove()`. Raises
+    `ValueError` where `optimizer` steps no position of `model`. Jeon & Kim 2017, section 3.
+    """
+    positions = named(model, ActiveConv2d, "positions")
+
+    @torch.no_grad()
+    def back_inside() -> None:
+        for layer in model.modules():
+            if isinstance(layer, ActiveConv2d):
+                layer.positions.copy_(layer.places())
+
+    return scale_steps(optimizer, positions, scale_rows if normalise else lambda gradient: None, back_inside)
+
+
 def parameter_groups(
     model: nn.Module, lr: float, weight_decay: float = 0.0, slower: float = 100.0
 ) -> list[dict[str, Any]]:
-    """The parameters of `model` for an optimiser: the positions of every `ActiveConv2d` in it learn apart.
-
-    They learn `slower` times slower than `lr` and do not decay, as in the paper; all others have `lr` and
-    `weight_decay`. For example `SGD(parameter_groups(model, lr=0.1, weight_decay=1e-4), momentum=0.9)`.
-    """
-    positions = list(dict.fromkeys(module.positions for module in model.modules() if isinstance(module, ActiveConv2d)))
-    apart = set(positions)
-    others = [parameter for parameter in model.parameters() if parameter not in apart]
-    groups = [
-        {"params": others, "lr": lr, "weight_decay": weight_decay},
-        {"params": positions, "lr": lr / slower, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    """The old name of `active_groups`, with `slower` for 1 / `factor`."""
+    renamed("parameter_groups", "active_groups")
+    apart = [layer.positions for layer in model.modules() if isinstance(layer, ActiveConv2d)]
+    return groups(model, apart, lr, 1 / slower, weight_decay)
 
 
 @torch.no_grad()
 def normalise_position_gradients(model: nn.Module) -> None:
-    """Scale the gradient of every synapse's position, in place, to length 1; a gradient of 0 stays 0.
-
-    To be called between backward and step: the layer itself has its true gradient, which is what clipping,
-    accumulation and scaling by a loss expect. Jeon & Kim 2017, section 3.
-    """
-    for module in model.modules():
-        if isinstance(module, ActiveConv2d) and module.positions.grad is not None:
-            gradient = module.positions.grad  # [K, 2]
-            length = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-            gradient.div_(torch.where(length == 0, 1.0, length))
+    """Do once what `scale_active_steps` does before each step."""
+    renamed("normalise_position_gradients", "scale_active_steps")
+    for layer in model.modules():
+        if isinstance(layer, ActiveConv2d) and layer.positions.grad is not None:
+            scale_rows(layer.positions.grad)
 
 
 def steer_positions(optimizer: torch.optim.Optimizer, model: nn.Module, normalise: bool = True) -> None:
-    """Make every step of `optimizer` normalise position gradients before and bring positions back inside after.
-
-    Back inside means onto the border of `max_reach`, where they have a gradient again; without this a position that
-    has left stays out. `normalise=False` leaves the gradients as they are.
-    """
-
-    @torch.no_grad()
-    def back_inside(*_: object) -> None:
-        for module in model.modules():
-            if isinstance(module, ActiveConv2d):
-                module.positions.copy_(module.places())
-
-    if normalise:
-        optimizer.register_step_pre_hook(lambda *_: normalise_position_gradients(model))
-    optimizer.register_step_post_hook(back_inside)
+    """The old name of `scale_active_steps`."""
+    renamed("steer_positions", "scale_active_steps")
+    scale_active_steps(model, optimizer, normalise)

@@ -16,18 +16,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from convnotes.geometry import (
-    Factory,
-    IntOrPair,
-    Padding,
-    check_channels,
-    check_fits,
-    check_images,
-    checked_padding,
-    output_size,
-    pair,
-    resolve_padding,
-)
+from convnotes import checks
+from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, output_size, pair, resolve_padding
 from convnotes.kernels.deform.operator import deform
 from convnotes.kernels.deform.sampling import Sampling
 
@@ -83,18 +73,8 @@ def _check(
     dilation: IntOrPair,
     mask: Tensor | None,
 ) -> None:
-    named = {"input": input, "offset": offset, "weight": weight, "bias": bias, "mask": mask}
-    for name, tensor in named.items():
-        if tensor is None and name in ("bias", "mask"):
-            continue
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"deform_conv2d: {name} must be a tensor, got {type(tensor).__name__}")
-        if name != "bias" and tensor.dim() != 4:
-            raise ValueError(f"deform_conv2d: {name} must have 4 dimensions, got shape {tuple(tensor.shape)}")
-        if tensor.device != input.device:
-            raise ValueError(f"deform_conv2d: {name} is on {tensor.device}, but the input is on {input.device}")
-        if tensor.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
-            raise ValueError(f"deform_conv2d: {name} is {tensor.dtype}, but the input is {input.dtype}")
+    checks.tensor("input of deform_conv2d", input, "BCHW")
+    checks.tensor("weight of deform_conv2d", weight, ("O", "C/groups", "KH", "KW"), input)
     B, C = input.shape[:2]
     O, c, KH, KW = weight.shape
     K = KH * KW
@@ -103,21 +83,19 @@ def _check(
             f"deform_conv2d: a weight of shape {tuple(weight.shape)} has {O} outputs and takes {c} channels a group, "
             f"which do not make whole groups of the {C} channels of the input"
         )
-    if bias is not None and bias.shape != (O,):
-        raise ValueError(f"deform_conv2d: bias must be [{O}], one an output, got shape {tuple(bias.shape)}")
-    check_fits(input, weight, "deform_conv2d", stride, padding, dilation)
+    if bias is not None:
+        checks.tensor("bias of deform_conv2d", bias, (O,), input)
+    checks.fits("deform_conv2d", input, weight, stride, padding, dilation)
     h, w = output_size(input.shape[2:], (KH, KW), stride, padding, dilation)
+    checks.tensor("offset of deform_conv2d", offset, (B, f"{2 * K}·G", h, w), input)  # G offset groups
     G = offset.shape[1] // (2 * K)
-    if not G or tuple(offset.shape) != (B, 2 * K * G, h, w) or C % G:
+    if not G or offset.shape[1] != 2 * K * G or C % G:
         raise ValueError(
-            f"deform_conv2d: offset must be [{B}, {2 * K}·G, {h}, {w}], two channels for each of {K} taps, with a "
+            f"offset of deform_conv2d must be [{B}, {2 * K}·G, {h}, {w}], two channels for each of {K} taps, with a "
             f"number G of offset groups that divides the {C} channels, got shape {tuple(offset.shape)}"
         )
-    if mask is not None and tuple(mask.shape) != (B, K * G, h, w):
-        raise ValueError(
-            f"deform_conv2d: mask must be [{B}, {K * G}, {h}, {w}], a channel for each of {K} taps in each of {G} "
-            f"offset groups, got shape {tuple(mask.shape)}"
-        )
+    if mask is not None:  # a channel for each of K taps in each of G offset groups
+        checks.tensor("mask of deform_conv2d", mask, (B, K * G, h, w), input)
 
 
 class DeformConv2d(nn.Module):
@@ -150,12 +128,9 @@ class DeformConv2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups, offset_groups=offset_groups)
-        if in_channels % groups or out_channels % groups or in_channels % offset_groups:
-            raise ValueError(
-                f"groups must divide in_channels and out_channels, offset_groups in_channels; got {in_channels} and "
-                f"{out_channels} channels, groups={groups}, offset_groups={offset_groups}"
-            )
+        checks.positive(in_channels=in_channels, out_channels=out_channels)
+        checks.divides("groups", groups, in_channels=in_channels, out_channels=out_channels)
+        checks.divides("offset_groups", offset_groups, in_channels=in_channels)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.groups, self.offset_groups, self.modulated = groups, offset_groups, modulated
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
@@ -189,8 +164,8 @@ class DeformConv2d(nn.Module):
         return predicted[:, :offsets], predicted[:, offsets:].sigmoid()
 
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.weight, self.in_channels, "DeformConv2d")
-        check_fits(input, self.weight, "DeformConv2d", self.stride, self.padding, self.dilation)
+        checks.images("DeformConv2d", input, self.weight, self.in_channels)
+        checks.fits("DeformConv2d", input, self.weight, self.stride, self.padding, self.dilation)
         offset, mask = self.predict(input)
         return deform_conv2d(input, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask)
 

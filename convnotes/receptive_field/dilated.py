@@ -18,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convnotes import checks
 from convnotes.compression.residual import Bottleneck, ResNet
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import Factory, check_channels, check_images
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,15 +31,6 @@ _DILATE = {8: (False, True, True), 16: (False, False, True)}  # output stride �
 _RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
 
 
-def _check_rates(rates: Sequence[int], name: str = "rates", least: int = 1) -> tuple[int, ...]:
-    if not isinstance(rates, Sequence) or isinstance(rates, str):
-        raise TypeError(f"{name} must be a sequence of ints, got {rates!r}")
-    if len(rates) < least:
-        raise ValueError(f"{name} must hold at least {least}, got {tuple(rates)}")
-    check_channels(**{f"{name}[{n}]": rate for n, rate in enumerate(rates)})
-    return tuple(rates)
-
-
 def coverage(rates: Sequence[int], kernel_size: int = 3) -> Tensor:
     """How many paths lead from each input place to one output place through a stack of dilated kernels.
 
@@ -46,8 +38,8 @@ def coverage(rates: Sequence[int], kernel_size: int = 3) -> Tensor:
     never looks at every other row and column (gridding). `rates` are in the order of the layers, which does not
     matter. Raises `ValueError` where the number of paths does not fit into an int64.
     """
-    rates = _check_rates(rates)
-    check_channels(kernel_size=kernel_size)
+    rates = checks.wholes("rates", rates)
+    checks.positive(kernel_size=kernel_size)
     if kernel_size ** (2 * len(rates)) >= 2**63:
         raise ValueError(f"{len(rates)} layers of {kernel_size}×{kernel_size} have more paths than an int64 can count")
     line = torch.ones(1, dtype=torch.int64)  # both axes alike: a path is a vertical and a horizontal one
@@ -72,7 +64,7 @@ def hdc_distance(rates: Sequence[int]) -> int:
     The paper asks for M₂ ≤ k. With r₁ = 1 that leaves no holes; with another r₁ it does not tell (2, 2, 2 passes and
     is full of holes), and some stacks without holes fail it (1, 1, 8 with k = 5): `gridding_holes` is exact.
     """
-    rates = _check_rates(rates, least=2)
+    rates = checks.wholes("rates", rates, at_least=2)
     distance = rates[-1]
     for rate in reversed(rates[1:-1]):
         distance = max(distance - 2 * rate, 2 * rate - distance, rate)
@@ -97,7 +89,7 @@ class _ImagePooling(nn.Sequential):
         return mean.expand(-1, -1, input.shape[2], input.shape[3])
 
 
-class ASPP(nn.Module):
+class ASPP(Composite):
     """Atrous spatial pyramid pooling, rates in parallel: `[B, C, H, W]` → `[B, out_channels, H, W]`.
 
         y = D( f( concat( f_1(x), f_{r₁}(x), …, f_{r_n}(x), f_p(mean x) ) ) )      f: convolution, batch norm, ReLU
@@ -124,10 +116,9 @@ class ASPP(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, out_channels=out_channels)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
-        self.in_channels, self.out_channels, self.rates = in_channels, out_channels, _check_rates(rates)
+        checks.positive(in_channels=in_channels, out_channels=out_channels)
+        checks.number("dropout", dropout, "[0, 1)")
+        self.in_channels, self.out_channels, self.rates = in_channels, out_channels, checks.wholes("rates", rates)
         self.image_pooling, kw = image_pooling, Factory(device=device, dtype=dtype)
         branches = [nn.Sequential(*_conv_norm_relu(in_channels, out_channels, **kw))]
         branches += [nn.Sequential(*_conv_norm_relu(in_channels, out_channels, 3, rate, **kw)) for rate in self.rates]
@@ -139,13 +130,9 @@ class ASPP(nn.Module):
             *_conv_norm_relu(len(branches) * out_channels, out_channels, **kw), nn.Dropout(dropout)
         )
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
         first: Any = self.convs[0]
-        check_images(input, first[0].weight, self.in_channels, "ASPP")
+        checks.images("ASPP", input, first[0].weight, self.in_channels)
         if self.training and self.image_pooling and input.shape[0] == 1:
             raise ValueError(
                 "ASPP in training needs a batch of at least 2, got 1: image pooling leaves batch norm one value a "
@@ -157,7 +144,7 @@ class ASPP(nn.Module):
         return f"{self.in_channels}, {self.out_channels}, rates={self.rates}, image_pooling={self.image_pooling}"
 
 
-class AtrousCascade(nn.Module):
+class AtrousCascade(Composite):
     """Rates in series, blocks of bottlenecks without stride: `[B, C, H, W]` → `[B, 4·channels, H, W]`.
 
     A ResNet that went on would halve the map with each block; here block n (from 0) keeps it and doubles the rate
@@ -182,10 +169,9 @@ class AtrousCascade(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(in_channels=in_channels, channels=channels, blocks=blocks)
-        grid = _check_rates(multi_grid, "multi_grid")
-        if output_stride not in _DILATE:
-            raise ValueError(f"output_stride must be 8 or 16, got {output_stride!r}")
+        checks.positive(in_channels=in_channels, channels=channels, blocks=blocks)
+        grid = checks.wholes("multi_grid", multi_grid)
+        checks.one_of("output_stride", output_stride, _DILATE)
         self.in_channels, self.out_channels = in_channels, channels * Bottleneck.expansion
         self.rates = tuple(tuple(32 // output_stride * 2**n * unit for unit in grid) for n in range(blocks))
         stack = []
@@ -197,13 +183,9 @@ class AtrousCascade(nn.Module):
             stack.append(nn.Sequential(*block))
         self.blocks = nn.Sequential(*stack)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as `torch.nn.Conv2d` does."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor:
         first: Any = self.blocks[0]
-        check_images(input, first[0].conv1.weight, self.in_channels, "AtrousCascade")
+        checks.images("AtrousCascade", input, first[0].conv1.weight, self.in_channels)
         return self.blocks(input)
 
     def extra_repr(self) -> str:
@@ -220,7 +202,7 @@ class _Backbone(ResNet):
         return third, self.layer4(third)
 
 
-class DeepLabV3(nn.Module):
+class DeepLabV3(Composite):
     """A dilated ResNet, `ASPP`, a classifier of places: `[B, 3, H, W]` → logits `[B, num_classes, H, W]`.
 
     The map of logits, a place every `output_stride` (8 or 16) pixels, is enlarged bilinearly to the size of the input.
@@ -246,9 +228,8 @@ class DeepLabV3(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_channels(num_classes=num_classes)
-        if output_stride not in _DILATE:
-            raise ValueError(f"output_stride must be 8 or 16, got {output_stride!r}")
+        checks.positive(num_classes=num_classes)
+        checks.one_of("output_stride", output_stride, _DILATE)
         self.num_classes, self.output_stride, kw = num_classes, output_stride, Factory(device=device, dtype=dtype)
         rates, n = _RATES[output_stride] if rates is None else rates, aspp_channels
         dilate = _DILATE[output_stride]
@@ -263,12 +244,8 @@ class DeepLabV3(nn.Module):
             side = _conv_norm_relu(1024, 256, 3, **kw)
             self.aux_classifier = nn.Sequential(*side, nn.Dropout(0.1), nn.Conv2d(256, num_classes, 1, **kw))
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew: the backbone as `ResNet`, the rest as torch's layers do."""
-        reset_all(self)
-
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        check_images(input, self.backbone.conv1.weight, 3, "DeepLabV3")
+        checks.images("DeepLabV3", input, self.backbone.conv1.weight, 3)
         third, fourth = self.backbone(input)
         logits = self._enlarged(self.classifier(fourth), input)
         if self.training and self.aux_classifier is not None:

@@ -21,8 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convnotes.fundamentals.initialisation import reset_all
-from convnotes.geometry import Factory, IntOrPair, check_channels, check_images, pair
+from convnotes import checks
+from convnotes.fundamentals.initialisation import Composite
+from convnotes.geometry import Factory, IntOrPair, pair
 from convnotes.kernels.attention.operator import attention
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
@@ -105,7 +106,7 @@ def _concat(q: Tensor, k: Tensor, g: Tensor, relation: Tensor) -> Tensor:
     return torch.addcmul(S1, a, S0).to(g.dtype)
 
 
-class NonLocal2d(nn.Module):
+class NonLocal2d(Composite):
     """The non-local block: z = W y + x, `[B, C, H, W]` → the same, and at the start z = x.
 
     y is `non_local2d` of three 1×1 convolutions of x: `theta` for the query, `phi` for the key and `g` for the value,
@@ -137,7 +138,7 @@ class NonLocal2d(nn.Module):
     ) -> None:
         super().__init__()
         inner_channels = inner_channels if inner_channels is not None else max(1, channels // 2)
-        check_channels(channels=channels, inner_channels=inner_channels)
+        checks.positive(channels=channels, inner_channels=inner_channels)
         _check_mode(mode, scale)
         self.channels, self.inner_channels, self.mode, self.scale = channels, inner_channels, mode, scale
         self.subsample = pair(subsample, "subsample", 1)
@@ -163,16 +164,8 @@ class NonLocal2d(nn.Module):
             bound = self.relation.numel() ** -0.5  # as a torch.nn.Linear to one number draws its weight
             nn.init.uniform_(self.relation, -bound, bound)
 
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as `torch.nn.Conv2d` does, and make the block the identity again."""
-        reset_all(self)
-        self._start()
-
     def forward(self, input: Tensor) -> Tensor:
-        check_images(input, self.g.weight, self.channels, "NonLocal2d")
-        (height, width), (down, across) = input.shape[2:], self.subsample
-        if height < down or width < across:
-            raise ValueError(f"NonLocal2d needs images of at least {down}×{across} pixels, got {height}×{width}")
+        checks.images("NonLocal2d", input, self.g.weight, self.channels, least=self.subsample)
         source = input if self.subsample == (1, 1) else F.max_pool2d(input, self.subsample)
         query, key = (input, source) if self.mode == "gaussian" else (self.theta(input), self.phi(source))
         y = non_local2d(query, key, self.g(source), self.mode, scale=self.scale, relation=self.relation)
@@ -190,8 +183,7 @@ class NonLocal2d(nn.Module):
 
 
 def _check_mode(mode: str, scale: float | None) -> None:
-    if mode not in _MODES:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, _MODES))}, got {mode!r}")
+    checks.one_of("mode", mode, _MODES)
     if scale is None:
         return
     if mode not in ("gaussian", "embedded"):
@@ -205,8 +197,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float | 
     maps = {"query": query, "key": key, "value": value}
     given = maps if relation is None else {**maps, "relation": relation}
     for name, tensor in given.items():
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"non_local2d needs a tensor as {name}, got {type(tensor).__name__}")
+        checks.instance(f"{name} of non_local2d", tensor, Tensor, "a tensor")
     dtypes = {tensor.dtype for tensor in given.values()}
     needed = None
     if any(tensor.dim() != 4 for tensor in maps.values()):

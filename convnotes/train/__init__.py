@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from convnotes import checks
 from convnotes.train.batches import batches, check_tensors
 from convnotes.train.checkpoint import Checkpoints
 from convnotes.train.history import History, Runs
@@ -74,20 +75,18 @@ def fit(
     what cannot be trained on and for a checkpoint of another training, and `FloatingPointError` with epoch and step
     once the loss is not finite.
     """
-    _check_options(epochs=epochs, batch_size=batch_size)
+    checks.positive(epochs=epochs, batch_size=batch_size)
     if checkpoint_every is not None:
-        _check_options(checkpoint_every=checkpoint_every)
+        checks.positive(checkpoint_every=checkpoint_every)
         if checkpoint is None:
             raise ValueError(f"checkpoint_every={checkpoint_every} needs a folder: give checkpoint too")
-    if not (lr > 0 and math.isfinite(lr)) or weight_decay < 0:
-        raise ValueError(f"lr must be positive and weight_decay not negative, got {lr!r} and {weight_decay!r}")
-    if schedule not in ("constant", "cosine"):
-        raise ValueError(f'schedule must be "constant" or "cosine", got {schedule!r}')
+    checks.number("lr", lr, "(0, inf)")
+    checks.number("weight_decay", weight_decay, "[0, inf)")
+    checks.one_of("schedule", schedule, ("constant", "cosine"))
     with seeded(seed):
         accelerator = make_accelerator(device, mixed_precision)
         bare = model if isinstance(model, nn.Module) else model()
-        if not isinstance(bare, nn.Module):
-            raise TypeError(f"model must be a module or a function that makes one, got {type(bare).__name__}")
+        checks.instance("model", bare, nn.Module, "a module or a function that makes one")
         train, test = batches(data, batch_size, seed, accelerator)
         make = optimizer or torch.optim.AdamW
         stepper = make(bare.parameters(), lr=lr, weight_decay=weight_decay)
@@ -121,7 +120,7 @@ def fit(
 
 def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256) -> float:
     """Share of the labels `y` [N] or [N, H, W] that the logits of the images `x` [N, C, H, W] get right (eval mode)."""
-    _check_options(batch_size=batch_size)
+    checks.positive(batch_size=batch_size)
     check_tensors(x, y, "x", "y")
     device = next((p.device for p in model.parameters()), x.device)
     pieces = math.ceil(len(x) / max(batch_size, 256))
@@ -145,15 +144,8 @@ def over_seeds(
     """
     if isinstance(make_model, nn.Module):
         raise TypeError("make_model must be a function that makes a new model for each seed, got a model")
-    if not len(seeds):
-        raise ValueError("seeds must hold at least one seed, got none")
+    checks.some("seeds", seeds, "seed")
     folder = fit_options.pop("checkpoint", None)
     places = {seed: None if folder is None else Path(folder) / f"seed-{seed}" for seed in seeds}
     fit_options["evaluate_each_epoch"] = evaluate_each_epoch
     return Runs([fit(make_model, data, seed=seed, checkpoint=places[seed], **fit_options) for seed in seeds])
-
-
-def _check_options(**counts: int) -> None:
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a positive int, got {value!r}")

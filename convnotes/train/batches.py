@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convnotes import checks
+
 
 class Tensors:
     """Batches of tensors that lie on the device whole: cut by index, without the workers of a DataLoader."""
@@ -106,8 +108,8 @@ def batches(data: Any, batch_size: int, seed: int, accelerator: Any) -> tuple[So
 
 
 def check_tensors(x: Tensor, y: Tensor, x_name: str, y_name: str) -> None:
-    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
-        raise TypeError(f"{x_name} and {y_name} must be tensors, got {type(x).__name__} and {type(y).__name__}")
+    for name, tensor in ((x_name, x), (y_name, y)):
+        checks.instance(name, tensor, Tensor, "a tensor")
     if y.dim() not in (1, 3) or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"{y_name} must hold integer labels [N] or [N, H, W], got {y.dtype} of shape {tuple(y.shape)}")
     if len(x) != len(y):

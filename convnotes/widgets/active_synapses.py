@@ -8,9 +8,8 @@ import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import PhotoWidget, panels
-from convnotes.widgets.checks import photograph
 
 REACH = 3  # pixels on every side, as the layer's default max_reach
 # The picture and its relief: the weights add to 1, and nine pixels are touched, no more than by a 3×3 kernel.
@@ -33,7 +32,7 @@ class ActiveSynapses(PhotoWidget):
     chosen = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        pixels = photograph(image, "ActiveSynapses")
+        pixels = checks.picture("image", image, (3, "H", "W"))
         start: dict[str, Any] = {"weights": RELIEF[0], "positions": RELIEF[1]} | state
         if len(start["weights"]) != len(start["positions"]):
             raise ValueError(
@@ -46,23 +45,14 @@ class ActiveSynapses(PhotoWidget):
     @traitlets.validate("weights", "positions")
     def _check_numbers(self, proposal: Any) -> list[Any]:
         name, rows = proposal["trait"].name, proposal["value"]
-        try:
-            values = np.array(rows, float)
-        except (TypeError, ValueError):
-            values = np.array(np.nan)
-        shape = (len(rows), 2) if name == "positions" else (len(rows),)
-        if not 1 <= len(rows) <= 16 or values.shape != shape or not np.isfinite(values).all():
-            what = "pairs (y, x) of finite numbers" if name == "positions" else "finite numbers"
-            raise ValueError(f"{name} must hold 1 to 16 {what}, got {rows!r}")
+        values = checks.numbers(name, rows, (range(1, 17), 2) if name == "positions" else (range(1, 17),))
         if name == "positions" and (values[0].any() or np.abs(values).max() > REACH):
             raise ValueError(f"positions must lie within {REACH} pixels, the first at (0, 0), got {rows!r}")
         return values.tolist()
 
     @traitlets.validate("chosen")
     def _check_chosen(self, proposal: Any) -> int:
-        if not 0 <= proposal["value"] < 16:
-            raise ValueError(f"chosen must be the number of a synapse, from 0, got {proposal['value']!r}")
-        return proposal["value"]
+        return checks.whole("chosen", proposal["value"], 0, 15)
 
     def kernel(self) -> torch.Tensor:
         """The ordinary kernel `[7, 7]` that the synapses make."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import Widget, panels
-from convnotes.widgets.checks import as_array, position
 
 
 class AttentionViewer(Widget):
@@ -45,22 +43,19 @@ class AttentionViewer(Widget):
     def __init__(
         self, images: Any, query: Any, key: Any, captions: Sequence[str], scale: float = 1.0, **state: Any
     ) -> None:
-        pixels, q, k = (_array(value, name) for value, name in ((images, "images"), (query, "query"), (key, "key")))
-        if pixels.shape[1] not in (1, 3) or not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise ValueError(f"images must be [P, 1 or 3, H, W] in [0, 1], got {pixels.shape}")
+        pixels = checks.picture("images", images, ("P", (1, 3), "H", "W"))
+        q, k = (checks.numbers(name, maps, "PDHW", floats=True) for name, maps in (("query", query), ("key", key)))
         if q.shape != k.shape or len(q) != len(pixels) or len(captions) != len(pixels):
             raise ValueError(
                 "query and key must have one shape and one map a picture, as captions one text, "
                 f"got {pixels.shape}, {q.shape}, {k.shape} and {len(captions)} captions"
             )
-        (count, channels, height, width), (_, depth, rows, columns) = pixels.shape, q.shape
-        if count == 0 or height % rows or width % columns:
-            raise ValueError(
-                f"{height}×{width} pixels must be whole multiples of {rows}×{columns} places, {count} pictures"
-            )
+        (_, channels, height, width), (_, depth, rows, columns) = pixels.shape, q.shape
+        if height % rows or width % columns:
+            raise ValueError(f"{height}×{width} pixels must be whole multiples of {rows}×{columns} places")
         start = {"picture": 0, "factor": 1.0, "window": 5, "probe": [rows // 2, columns // 2]} | state
         super().__init__(
-            image=np.round(pixels * 255).astype(np.uint8).tobytes(),
+            image=pixels.tobytes(),
             channels=channels, height=height, width=width,
             query=q.astype("<f4").tobytes(), key=k.astype("<f4").tobytes(),
             depth=depth, rows=rows, columns=columns, captions=list(captions), first=start, scale=scale, **start,
@@ -68,25 +63,19 @@ class AttentionViewer(Widget):
 
     @traitlets.validate("picture")
     def _check_picture(self, proposal: Any) -> int:
-        if not 0 <= proposal["value"] < len(self.captions):
-            raise ValueError(f"picture must be 0 to {len(self.captions) - 1}, got {proposal['value']!r}")
-        return proposal["value"]
+        return checks.whole("picture", proposal["value"], 0, len(self.captions) - 1)
 
     @traitlets.validate("factor")
     def _check_factor(self, proposal: Any) -> float:
-        if not 0 <= proposal["value"] <= 4:
-            raise ValueError(f"factor must lie between 0 and 4, got {proposal['value']!r}")
-        return proposal["value"]
+        return checks.number("factor", proposal["value"], "[0, 4]")
 
     @traitlets.validate("window")
     def _check_window(self, proposal: Any) -> int:
-        if proposal["value"] < 1 or proposal["value"] % 2 == 0:
-            raise ValueError(f"window must be odd and positive, got {proposal['value']!r}")
-        return proposal["value"]
+        return checks.whole("window", proposal["value"], odd=True)
 
     @traitlets.validate("probe")
     def _check_probe(self, proposal: Any) -> list[int]:
-        return position("probe", proposal["value"], self.rows, self.columns)
+        return checks.position("probe", proposal["value"], self.rows, self.columns)
 
     def weights(self) -> torch.Tensor:
         """What the marked place attends to: `[rows, columns]`, sum 1, in float64."""
@@ -128,10 +117,3 @@ class AttentionViewer(Widget):
         top.plot((column + 0.5) * side - 0.5, (row + 0.5) * side - 0.5, "o", ms=12, mfc="none", mec="white", mew=3)
         plots.heat(self.weights(), bottom, "what the marked place attends to", "weight")
         return plots.save(bottom)
-
-
-def _array(value: Any, name: str) -> np.ndarray:
-    array = as_array(value)
-    if array.ndim != 4 or not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite floats of four dimensions, got {array.dtype} {array.shape}")
-    return array

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.checks import naming_extras
 
 _HERE = Path(__file__).parent
@@ -67,7 +67,7 @@ class Widget(anywidget.AnyWidget):
 class PhotoWidget(Widget):
     """A widget with one picture, whose pixels travel as bytes: `[3, H, W]` of 0 to 255, or `[H, W]` in grey.
 
-    `precision` is what Python computes with.
+    `precision` is what Python computes with. A `probe`, `place` or `start` is the row and column of a pixel.
     """
 
     precision: torch.dtype = torch.float32
@@ -80,6 +80,10 @@ class PhotoWidget(Widget):
     def __init__(self, pixels: np.ndarray, alt: str, **state: Any) -> None:
         height, width = pixels.shape[-2:]
         super().__init__(image=pixels.tobytes(), height=height, width=width, alt=alt, **state)
+
+    @traitlets.validate("probe", "place", "start")
+    def _check_place(self, proposal: Any) -> list[int]:
+        return checks.position(proposal["trait"].name, proposal["value"], self.height, self.width)
 
     def _pixels(self) -> torch.Tensor:
         """The pixels in [0, 1], `[3, H, W]` or `[H, W]`."""

@@ -6,9 +6,8 @@ from typing import Any
 
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import Widget
-from convnotes.widgets.checks import one_of
 
 # A design is a row of kernels, then branches side by side whose outputs are joined. A kernel is
 # [height, width, input channels, output channels, groups] in letters: C and O channels in and out, k the size,
@@ -39,6 +38,16 @@ DESIGNS: dict[str, dict[str, list[Any]]] = {
             [["3", "3", "C", "C", "pool"], ["1", "1", "C", "O/8", "1"]],
         ],
     },
+}
+
+_CHANNELS = range(32, 513, 32), "a multiple of 32 from 32 to 512"
+_STEPS = {  # what each size may be, and that in words
+    "in_channels": _CHANNELS,
+    "out_channels": _CHANNELS,
+    "kernel_size": (range(1, 10, 2), "odd, from 1 to 9"),
+    "groups": ((1, 2, 4, 8, 16, 32), "a power of two from 1 to 32"),
+    "squeeze": ((1, 2, 4, 8, 16), "a power of two from 1 to 16"),
+    "side": (range(7, 57, 7), "a multiple of 7 from 7 to 56"),
 }
 
 
@@ -78,30 +87,15 @@ class BudgetBench(Widget):
         controls = ("in_channels", "out_channels", "kernel_size", "groups", "squeeze", "side", "highlight")
         self.first = {name: getattr(self, name) for name in controls}
 
-    @traitlets.validate("in_channels", "out_channels")
-    def _check_channels(self, proposal: Any) -> int:
-        return one_of(proposal["trait"].name, proposal["value"], range(32, 513, 32), "a multiple of 32 from 32 to 512")
-
-    @traitlets.validate("kernel_size")
-    def _check_kernel_size(self, proposal: Any) -> int:
-        return one_of(proposal["trait"].name, proposal["value"], range(1, 10, 2), "odd, from 1 to 9")
-
-    @traitlets.validate("groups")
-    def _check_groups(self, proposal: Any) -> int:
-        return one_of(proposal["trait"].name, proposal["value"], (1, 2, 4, 8, 16, 32), "a power of two from 1 to 32")
-
-    @traitlets.validate("squeeze")
-    def _check_squeeze(self, proposal: Any) -> int:
-        return one_of(proposal["trait"].name, proposal["value"], (1, 2, 4, 8, 16), "a power of two from 1 to 16")
-
-    @traitlets.validate("side")
-    def _check_side(self, proposal: Any) -> int:
-        return one_of(proposal["trait"].name, proposal["value"], range(7, 57, 7), "a multiple of 7 from 7 to 56")
+    @traitlets.validate(*_STEPS)
+    def _check_step(self, proposal: Any) -> int:
+        name = proposal["trait"].name
+        return checks.one_of(name, proposal["value"], *_STEPS[name])
 
     @traitlets.validate("highlight")
     def _check_highlight(self, proposal: Any) -> str:
         names = [design["name"] for design in self.designs]
-        return one_of(proposal["trait"].name, proposal["value"], names)
+        return checks.one_of(proposal["trait"].name, proposal["value"], names)
 
     def parameters(self) -> dict[str, int]:
         """The weights of every design that is shown, by name."""

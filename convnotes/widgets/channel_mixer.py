@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import PhotoWidget, panels
-from convnotes.widgets.checks import photograph, position
 
 # Lightness, red against green, yellow against blue; the bias puts the zero of the last two in the middle of the scale.
 OPPONENT = ([[1 / 3, 1 / 3, 1 / 3], [0.5, -0.5, 0], [0.25, 0.25, -0.5]], [0, 0.5, 0.5])
@@ -31,32 +29,18 @@ class ChannelMixer(PhotoWidget):
     probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        pixels = photograph(image, "ChannelMixer")
+        pixels = checks.picture("image", image, (3, "H", "W"))
         height, width = pixels.shape[1:]
         start = {"weight": OPPONENT[0], "bias": OPPONENT[1], "probe": [height // 2, width // 2]} | state
         super().__init__(pixels, alt, **start)
 
     @traitlets.validate("weight")
     def _check_weight(self, proposal: Any) -> list[list[float]]:
-        rows = proposal["value"]
-        if (
-            not 1 <= len(rows) <= 4
-            or any(len(row) != 3 for row in rows)
-            or not np.isfinite(np.array(rows, float)).all()
-        ):
-            raise ValueError(f"weight must be 1 to 4 rows of three finite numbers, got {rows!r}")
-        return [[float(v) for v in row] for row in rows]
+        return checks.numbers("weight", proposal["value"], (range(1, 5), 3)).tolist()
 
     @traitlets.validate("bias")
     def _check_bias(self, proposal: Any) -> list[float]:
-        values = proposal["value"]
-        if not 1 <= len(values) <= 4 or not np.isfinite(np.array(values, float)).all():
-            raise ValueError(f"bias must be 1 to 4 finite numbers, got {values!r}")
-        return [float(v) for v in values]
-
-    @traitlets.validate("probe")
-    def _check_probe(self, proposal: Any) -> list[int]:
-        return position("probe", proposal["value"], self.height, self.width)
+        return checks.numbers("bias", proposal["value"], (range(1, 5),)).tolist()
 
     def output(self) -> torch.Tensor:
         """What the kernel makes of the photograph: `[C_out, H, W]`, not scrambled."""

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, geometry, plots
 from convnotes.widgets.base import Widget, panels
-from convnotes.widgets.checks import whole
 
 _LIMITS = {
     "size": (1, 16),
@@ -30,8 +29,8 @@ class ConvArithmetic(Widget):
     "input" or "output", the chosen place `probe` (row, column) lies; `linked` moves height and width together, and
     `numbers` counts the taps on each place. A layer that torch refuses is a state like others: the page says why.
 
-    Raises `ValueError` for what lies outside of the sliders: sizes from 1 to 16, kernels to 7, strides to 5, paddings
-    to 6, dilations and output paddings to 4, channels and groups to 512.
+    Raises `ValueError` for what lies outside of the sliders, `TypeError` for what is no int: sizes from 1 to 16,
+    kernels to 7, strides to 5, paddings to 6, dilations and output paddings to 4, channels and groups to 512.
     """
 
     module = "conv_arithmetic"
@@ -63,34 +62,32 @@ class ConvArithmetic(Widget):
 
     @traitlets.validate(*_LIMITS)
     def _check_pair(self, proposal: Any) -> list[int]:
-        name, values = proposal["trait"].name, list(proposal["value"])
+        name = proposal["trait"].name
         least, most = _LIMITS[name]
-        if len(values) != 2 or not all(whole(v) and least <= v <= most for v in values):
-            raise ValueError(f"{name} must be two ints from {least} to {most}, got {values!r}")
-        return values
+        return list(checks.wholes(name, proposal["value"], 2, least=least, most=most))
 
     @traitlets.validate("groups")
     def _check_groups(self, proposal: Any) -> int:
-        if not 1 <= proposal["value"] <= _LIMITS["channels"][1]:
-            raise ValueError(f"groups must be an int from 1 to {_LIMITS['channels'][1]}, got {proposal['value']!r}")
-        return proposal["value"]
+        return checks.whole("groups", proposal["value"], *_LIMITS["channels"])
 
     @traitlets.validate("probe")
     def _check_probe(self, proposal: Any) -> list[int]:
-        place = list(proposal["value"])
-        if len(place) != 2 or not all(whole(v) and v >= 0 for v in place):
-            raise ValueError(f"probe must be a row and a column, got {place!r}")
-        return place
+        return list(checks.wholes("probe", proposal["value"], 2, least=0))
 
     def output_size(self) -> tuple[int, int] | None:
         """Height and width of what comes out; None where torch refuses the layer."""
         if any(count % self.groups for count in self.channels):
             return None
-        sizes = [self._length(a) for a in (0, 1)]
-        too_long = self.transposed and any(
-            e >= max(s, d) for e, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)
-        )
-        return None if too_long or min(sizes) < 1 else (sizes[0], sizes[1])
+        given = self.size, self.kernel, self.stride, self.padding, self.dilation
+        if not self.transposed:
+            try:
+                return geometry.output_size(*given)
+            except ValueError:
+                return None
+        axes = list(zip(*given, self.output_padding, strict=True))
+        height, width = ((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, k, s, p, d, e in axes)
+        too_long = any(e >= max(s, d) for _, _, s, _, d, e in axes)
+        return None if too_long or min(height, width) < 1 else (height, width)
 
     def taps(self) -> list[tuple[int, int]]:
         """The places of the other grid that the chosen place is joined to; some may lie in the padding."""
@@ -102,18 +99,12 @@ class ConvArithmetic(Widget):
         rows, columns = (self._joined(self.side, a, place[a]) for a in (0, 1))
         return [(i, j) for i in rows for j in columns]
 
-    def _length(self, a: int) -> int:
-        reach = self.dilation[a] * (self.kernel[a] - 1) + 1
-        if self.transposed:
-            return (self.size[a] - 1) * self.stride[a] - 2 * self.padding[a] + reach + self.output_padding[a]
-        return (self.size[a] + 2 * self.padding[a] - reach) // self.stride[a] + 1
-
     def _joined(self, side: str, a: int, at: int) -> list[int]:
         """Along axis a: the places of the other grid that place `at` of the grid `side` is joined to."""
         s, p, d = self.stride[a], self.padding[a], self.dilation[a]
         if (side == "output") != self.transposed:
             return [at * s + u * d - p for u in range(self.kernel[a])]
-        coarse = self.size[a] if self.transposed else self._length(a)
+        coarse = (self.size if self.transposed else self.output_size() or (0, 0))[a]
         found = [(at + p - u * d) / s for u in range(self.kernel[a])]
         return [int(place) for place in found if place.is_integer() and 0 <= place < coarse]
 

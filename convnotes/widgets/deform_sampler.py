@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
+from convnotes.geometry import output_size
 from convnotes.widgets.base import PhotoWidget, panels
-from convnotes.widgets.checks import as_array, eight_bits, numbers, one_of, position
 
 STEP = 1 / 256  # pixels; offsets are stored as whole numbers of it, in two bytes each
 REACH = 8  # pixels; how far a tap is moved by hand
@@ -25,7 +25,7 @@ class DeformSampler(PhotoWidget):
     `dilation` are whole pixels. `place` is the output place (row, column) that is looked from, `tap` the chosen one of
     the nine. `source` says which offsets act: "learned", "grid" (0), "outwards" (each tap one more `dilation` away
     from the middle) or "hand", the nine (Δy, Δx) in `moves`, at most 8 pixels each, at every place the same. Raises
-    `ValueError` for what does not fit together.
+    `TypeError` or `ValueError` for what does not fit together.
     """
 
     module = "deform_sampler"
@@ -44,17 +44,10 @@ class DeformSampler(PhotoWidget):
     tap = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, offsets: Any, weight: Any, alt: str = "A grey picture", **state: Any) -> None:
-        pixels, shifts, kernel = map(as_array, (image, offsets, weight))
-        if pixels.ndim != 3 or pixels.shape[0] != 1 or not np.issubdtype(pixels.dtype, np.floating):
-            raise ValueError(f"DeformSampler needs a float picture [1, H, W], got {pixels.dtype} {pixels.shape}")
-        grey = eight_bits(pixels[0], "picture")
-        options = {name: state.get(name, 1) for name in ("stride", "padding", "dilation")}
-        stride, padding, dilation = options.values()
-        if stride < 1 or padding < 0 or dilation < 1:
-            raise ValueError(f"stride and dilation must be at least 1 and padding at least 0, got {options}")
-        rows, columns = ((side + 2 * padding - 2 * dilation - 1) // stride + 1 for side in pixels.shape[1:])
-        if min(rows, columns) < 1 or shifts.shape != (18, rows, columns):
-            raise ValueError(f"offsets must be [18, {rows}, {columns}] for this picture, got {shifts.shape}")
+        grey = checks.picture("image", image, (1, "H", "W"))[0]
+        kernel = checks.as_array(weight)
+        rows, columns = output_size(grey.shape, 3, *(state.get(name, 1) for name in ("stride", "padding", "dilation")))
+        shifts = checks.numbers("offsets", offsets, (18, rows, columns))
         if not np.abs(shifts).max() < 2**15 * STEP:
             raise ValueError(f"offsets must be less than {2**15 * STEP:g} pixels, got up to {np.abs(shifts).max():g}")
         super().__init__(
@@ -71,19 +64,19 @@ class DeformSampler(PhotoWidget):
     def _check_numbers(self, proposal: Any) -> list[Any]:
         name = proposal["trait"].name
         shape = {"weight": (3, 3), "moves": (9, 2)}[name]
-        values = numbers(name, proposal["value"], shape)
+        values = checks.numbers(name, proposal["value"], shape)
         if name == "moves" and np.abs(values).max() > REACH:
             raise ValueError(f"moves must be at most {REACH} pixels, got up to {np.abs(values).max():g}")
         return values.tolist()
 
     @traitlets.validate("place")
     def _check_place(self, proposal: Any) -> list[int]:
-        return position("place", proposal["value"], self.rows, self.columns)
+        return checks.position("place", proposal["value"], self.rows, self.columns)
 
     @traitlets.validate("source", "tap")
     def _check_choice(self, proposal: Any) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
-        return one_of(name, value, SOURCES if name == "source" else range(9))
+        return checks.one_of(name, value, SOURCES if name == "source" else range(9))
 
     def offset(self) -> torch.Tensor:
         """The offsets that act, `[18, H_out, W_out]` in pixels, as `deform_conv2d` takes them."""

@@ -8,9 +8,8 @@ from typing import Any
 
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import Widget
-from convnotes.widgets.checks import one_of
 
 AXES = {
     "macs": "multiply-adds",
@@ -59,11 +58,11 @@ class DesignExplorer(Widget):
 
     @traitlets.validate("x")
     def _check_x(self, proposal: Any) -> str:
-        return one_of("x", proposal["value"], AXES)
+        return checks.one_of("x", proposal["value"], AXES)
 
     @traitlets.validate("gain")
     def _check_gain(self, proposal: Any) -> str:
-        return one_of("gain", proposal["value"], GAINS)
+        return checks.one_of("gain", proposal["value"], GAINS)
 
     def front(self) -> list[str]:
         """The designs at the present budget that no other beats, in order of cost."""

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import Widget
-from convnotes.widgets.checks import whole
 
 GRID = [[3, 1, 2], [3, 1, 2], [3, 1, 2]]  # rates 2, 2, 2: the field is full of holes
 _LIMITS = (("kernel size", 7), ("stride", 2), ("dilation", 8))
@@ -37,8 +36,7 @@ class FieldGrower(Widget):
             raise ValueError(f"layers must be 1 to 4 of [kernel size, stride, dilation], got {layers!r}")
         for number, layer in enumerate(layers, 1):
             for value, (name, most) in zip(layer, _LIMITS, strict=True):
-                if not whole(value) or not 1 <= value <= most:
-                    raise ValueError(f"the {name} of layer {number} must be an int from 1 to {most}, got {value!r}")
+                checks.whole(f"the {name} of layer {number}", value, most=most)
         return [list(layer) for layer in layers]
 
     def paths(self) -> np.ndarray:

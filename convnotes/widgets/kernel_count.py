@@ -9,9 +9,8 @@ import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import PhotoWidget, panels
-from convnotes.widgets.checks import one_of, photograph
 
 
 class KernelCount(PhotoWidget):
@@ -21,7 +20,7 @@ class KernelCount(PhotoWidget):
     The kernels are the principal components of all patches of the photograph, the strongest first (the mean of the
     patches is not taken away: the first component holds it); they are computed once, for each of `sizes`. `overlap`
     takes a patch at every place, not side by side, `shown` is the kernel that is drawn with its values. Raises
-    `ValueError` for what is no photograph and for numbers outside their range.
+    `TypeError` or `ValueError` for what is no photograph and for numbers outside their range.
     """
 
     module = "kernel_count"
@@ -45,10 +44,8 @@ class KernelCount(PhotoWidget):
         alt: str = "A photograph",
         **state: Any,
     ) -> None:
-        colours = photograph(image, "KernelCount")
-        height, width = colours.shape[1:]
-        if not sizes or any(not 2 <= k <= min(7, height, width) for k in sizes):
-            raise ValueError(f"sizes must lie between 2 and 7 and inside {height}×{width} pixels, got {sizes!r}")
+        colours = checks.picture("image", image, (3, "H", "W"))
+        checks.wholes("sizes", sizes, least=2, most=min(7, *colours.shape[1:]))
         grey = torch.from_numpy(colours).double().mean(0).round()
         found = [patch_components(grey / 255, k) for k in sizes]
         super().__init__(
@@ -65,14 +62,11 @@ class KernelCount(PhotoWidget):
 
     @traitlets.validate("size")
     def _check_size(self, proposal: Any) -> int:
-        return one_of("size", proposal["value"], self.sizes, f"one of {self.sizes}")
+        return checks.one_of("size", proposal["value"], self.sizes)
 
     @traitlets.validate("count", "shown")
     def _check_number(self, proposal: Any) -> int:
-        if not 1 <= proposal["value"] <= max(self.sizes) ** 2:
-            name, most = proposal["trait"].name, max(self.sizes) ** 2
-            raise ValueError(f"{name} must lie between 1 and {most}, got {proposal['value']}")
-        return proposal["value"]
+        return checks.whole(proposal["trait"].name, proposal["value"], most=max(self.sizes) ** 2)
 
     def kernels(self) -> torch.Tensor:
         """The kernels that are used, `[N, 1, K, K]`."""

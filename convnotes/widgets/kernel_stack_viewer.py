@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import Widget, panels
 
 BOX = [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
@@ -35,17 +35,7 @@ class KernelStackViewer(Widget):
 
     @traitlets.validate("kernels")
     def _check_kernels(self, proposal: Any) -> list[list[list[float]]]:
-        stack = proposal["value"]
-        if not 1 <= len(stack) <= MOST:
-            raise ValueError(f"kernels must be 1 to {MOST} kernels, got {len(stack)}")
-        for number, kernel in enumerate(stack, 1):
-            if (
-                len(kernel) != 3
-                or any(len(row) != 3 for row in kernel)
-                or not np.isfinite(np.array(kernel, float)).all()
-            ):
-                raise ValueError(f"kernel {number} must be 3 rows of three finite numbers, got {kernel!r}")
-        return [[[float(v) for v in row] for row in kernel] for kernel in stack]
+        return checks.numbers("kernels", proposal["value"], (range(1, MOST + 1), 3, 3)).tolist()
 
     def composed(self) -> torch.Tensor:
         """The one kernel `[2n+1, 2n+1]` that the n kernels make together, float64."""

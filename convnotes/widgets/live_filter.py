@@ -8,9 +8,8 @@ import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import PhotoWidget, panels
-from convnotes.widgets.checks import photograph, position
 
 SOBEL_X = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
 _LIGHTNESS = torch.tensor([0.299, 0.587, 0.114])
@@ -35,7 +34,7 @@ class LiveFilter(PhotoWidget):
     probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        colours = photograph(image, "LiveFilter")
+        colours = checks.picture("image", image, (3, "H", "W"))
         height, width = colours.shape[1:]
         grey = (_LIGHTNESS @ torch.from_numpy(colours).view(3, -1).float()).round().to(torch.uint8)
         place = state.pop("probe", [height // 2, width // 2])
@@ -45,19 +44,9 @@ class LiveFilter(PhotoWidget):
     @traitlets.validate("kernel")
     def _check_kernel(self, proposal: Any) -> list[list[float]]:
         rows, sides = proposal["value"], (1, 3, 5, 7)
-        try:
-            taps = np.array(rows, float)
-        except (TypeError, ValueError):
-            taps = np.array(np.nan)
-        if taps.ndim != 2 or taps.shape[0] not in sides or taps.shape[1] not in sides:
-            raise ValueError(f"kernel must be 1, 3, 5 or 7 rows of 1, 3, 5 or 7 taps, got {rows!r}")
-        if not np.abs(taps).max() <= _MOST:  # NaN is refused as well
+        if not np.abs(checks.numbers("kernel", rows, (sides, sides))).max() <= _MOST:
             raise ValueError(f"the taps of kernel must lie in [−{_MOST}, {_MOST}], got {rows!r}")
         return [list(row) for row in rows]
-
-    @traitlets.validate("start", "probe")
-    def _check_place(self, proposal: Any) -> list[int]:
-        return position("probe", proposal["value"], self.height, self.width)
 
     def taps(self) -> torch.Tensor:
         """The kernel that is used, `[KH, KW]`, normalised where that is asked for."""

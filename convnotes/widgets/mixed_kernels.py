@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import Widget, panels
-from convnotes.widgets.checks import as_array, eight_bits, odd, position, whole
 
 SIZES = (3, 5, 7)
 WINDOW = 33  # pixels of the enlarged picture that are shown, its middle
@@ -30,7 +28,7 @@ class MixedKernels(Widget):
 
     `side` is odd, 33 to 129; the middle 33×33 pixels are shown, `probe` (row, column) is a place among them. `parts`
     says how many of the layer's equal parts have kernels of 3, 5 and 7, 0 to 4 each and one in all at least; the layer
-    has `channels` channels, `depthwise` as in `MixedConv2d`. Raises `ValueError` for what is none of this.
+    has `channels` channels, `depthwise` as in `MixedConv2d`. Raises `TypeError` or `ValueError` for all else.
     """
 
     module = "mixed_kernels"
@@ -46,32 +44,26 @@ class MixedKernels(Widget):
     depthwise = traitlets.Bool(True).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", channels: int = 24, **state: Any) -> None:
-        pixels = as_array(image)
-        square = pixels.ndim == 2 and pixels.shape[0] == pixels.shape[1] and pixels.shape[0] % 2
-        if not square or not np.issubdtype(pixels.dtype, np.floating):
-            raise ValueError(
-                f"MixedKernels needs a square float photograph [S, S], S odd, got {pixels.dtype} {pixels.shape}"
-            )
-        data = eight_bits(pixels).tobytes()
-        if channels < len(SIZES) * MOST:
-            raise ValueError(f"channels must be {len(SIZES) * MOST} at least, one for each part, got {channels}")
+        pixels = checks.picture("image", image, "SS")
+        if pixels.shape[0] != pixels.shape[1] or len(pixels) % 2 == 0:
+            raise ValueError(f"image must be a square [S, S], S odd, got shape {pixels.shape}")
+        checks.whole("channels", channels, len(SIZES) * MOST)  # one for each part
         start = {"side": WINDOW, "probe": [WINDOW // 2, WINDOW // 2], "parts": [1, 1, 1], "depthwise": True} | state
-        super().__init__(image=data, size=len(pixels), alt=alt, channels=channels, first=start, **start)
+        super().__init__(image=pixels.tobytes(), size=len(pixels), alt=alt, channels=channels, first=start, **start)
 
     @traitlets.validate("side")
     def _check_side(self, proposal: Any) -> int:
-        return odd("side", proposal["value"], WINDOW, LARGEST)
+        return checks.whole("side", proposal["value"], WINDOW, LARGEST, odd=True)
 
     @traitlets.validate("probe")
     def _check_probe(self, proposal: Any) -> list[int]:
-        return position("probe", proposal["value"], WINDOW, WINDOW)
+        return checks.position("probe", proposal["value"], WINDOW, WINDOW)
 
     @traitlets.validate("parts")
     def _check_parts(self, proposal: Any) -> list[int]:
-        parts = list(proposal["value"])
-        counts = all(whole(n) and 0 <= n <= MOST for n in parts)
-        if len(parts) != len(SIZES) or not counts or not any(parts):
-            raise ValueError(f"parts must hold three ints from 0 to {MOST}, not all 0, got {parts!r}")
+        parts = list(checks.wholes("parts", proposal["value"], len(SIZES), least=0, most=MOST))
+        if not any(parts):
+            raise ValueError(f"parts must not all be 0, got {parts!r}")
         return parts
 
     def kernel_sizes(self) -> tuple[int, ...]:

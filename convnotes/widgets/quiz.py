@@ -7,8 +7,8 @@ from typing import Any
 
 import traitlets
 
+from convnotes import checks
 from convnotes.widgets.base import Widget
-from convnotes.widgets.checks import whole
 
 
 class Quiz(Widget):
@@ -25,8 +25,7 @@ class Quiz(Widget):
     chosen: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, questions: Sequence[Mapping[str, Any]], **state: Any) -> None:
-        if not questions:
-            raise ValueError("a quiz needs at least one question, got none")
+        checks.some("questions", questions, "question")
         checked = [_checked(number, question) for number, question in enumerate(questions, 1)]
         super().__init__(questions=checked, **({"chosen": [-1] * len(checked)} | state))
 
@@ -57,6 +56,5 @@ def _checked(number: int, question: Mapping[str, Any]) -> dict[str, Any]:
     options, answer = list(question["options"]), question["answer"]
     if len(options) < 2 or len(set(options)) != len(options):
         raise ValueError(f"question {number} needs two different options at least, got {options!r}")
-    if not whole(answer) or not 0 <= answer < len(options):
-        raise ValueError(f"question {number} has options 0 to {len(options) - 1}, and its answer is {answer!r}")
+    checks.whole(f"question {number} has {len(options)} options: its answer", answer, 0, len(options) - 1)
     return {"question": question["question"], "options": options, "answer": answer, "why": question["why"]}

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import PhotoWidget, panels
-from convnotes.widgets.checks import numbers, photograph
 
 # Three edge filters of the lightness. Of the pairs with one kernel a channel the diagonal one comes nearest, to 60 %.
 _ACROSS = np.array([[-0.5, 0, 0.5], [-1, 0, 1], [-0.5, 0, 0.5]])
@@ -38,22 +37,20 @@ class SeparableViewer(PhotoWidget):
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
         start = {"target": EDGES, "bias": [0.5] * 3, "depthwise": NEAREST[0], "pointwise": NEAREST[1]} | state
-        super().__init__(photograph(image, "SeparableViewer"), alt, **start)
+        super().__init__(checks.picture("image", image, (3, "H", "W")), alt, **start)
 
     @traitlets.validate("target", "bias", "depthwise", "pointwise")
     def _check_numbers(self, proposal: Any) -> list[Any]:
         name = proposal["trait"].name
         shape = {"target": (3, 3, 3, 3), "bias": (3,), "depthwise": (3, 3, 3), "pointwise": (3, 3)}[name]
-        values = numbers(name, proposal["value"], shape)
+        values = checks.numbers(name, proposal["value"], shape)
         if name == "target" and not values.any():
             raise ValueError("target must have a tap that is not 0: no share of nothing can be made")
         return values.tolist()
 
     @traitlets.validate("channel")
     def _check_channel(self, proposal: Any) -> int:
-        if not 0 <= proposal["value"] <= 2:
-            raise ValueError(f"channel must be 0, 1 or 2, got {proposal['value']!r}")
-        return proposal["value"]
+        return checks.whole("channel", proposal["value"], 0, 2)
 
     def output(self) -> torch.Tensor:
         """What the pair gives, `[3, H, W]`."""

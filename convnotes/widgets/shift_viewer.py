@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
+from convnotes.operations.shift import shift2d
 from convnotes.widgets.base import PhotoWidget, panels
-from convnotes.widgets.checks import photograph, position, whole
 
 MAPS = ("red", "green", "blue", "lightness")
 LIGHTNESS = (0.299, 0.587, 0.114)
@@ -35,7 +34,7 @@ class ShiftViewer(PhotoWidget):
     probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
-        pixels = photograph(image, "ShiftViewer")
+        pixels = checks.picture("image", image, (3, "H", "W"))
         height, width = pixels.shape[1:]
         start = {"sources": [3, 3, 0], "displacements": [[0, -1], [0, 1], [0, 0]], "weight": [-1, 1, 0]}
         start |= {"probe": [height // 2, width // 2]} | state
@@ -43,39 +42,27 @@ class ShiftViewer(PhotoWidget):
 
     @traitlets.validate("sources")
     def _check_sources(self, proposal: Any) -> list[int]:
-        values = list(proposal["value"])
-        if len(values) != 3 or any(not whole(v) or not 0 <= v < len(MAPS) for v in values):
-            raise ValueError(f"sources must be three whole numbers from 0 to 3, got {values!r}")
-        return values
+        return list(checks.wholes("sources", proposal["value"], 3, least=0, most=len(MAPS) - 1))
 
     @traitlets.validate("displacements")
     def _check_displacements(self, proposal: Any) -> list[list[int]]:
-        pairs = [list(pair) for pair in proposal["value"]]
-        fits = len(pairs) == 3 and all(len(pair) == 2 for pair in pairs)
-        if not fits or any(not whole(d) or abs(d) > REACH for pair in pairs for d in pair):
-            raise ValueError(f"displacements must be three pairs of whole numbers from −2 to 2, got {pairs!r}")
-        return pairs
+        pairs = proposal["value"]
+        if len(pairs) != 3:
+            raise ValueError(f"displacements must hold 3 pairs, got {pairs!r}")
+        named = ((f"displacements[{n}]", pair) for n, pair in enumerate(pairs))
+        return [list(checks.wholes(name, pair, 2, least=-REACH, most=REACH)) for name, pair in named]
 
     @traitlets.validate("weight")
     def _check_weight(self, proposal: Any) -> list[float]:
-        values = list(proposal["value"])
-        if len(values) != 3 or not np.isfinite(np.array(values, float)).all():
-            raise ValueError(f"weight must be three finite numbers, got {values!r}")
-        return values
-
-    @traitlets.validate("probe")
-    def _check_probe(self, proposal: Any) -> list[int]:
-        return position("probe", proposal["value"], self.height, self.width)
+        checks.numbers("weight", proposal["value"], (3,))
+        return list(proposal["value"])
 
     def output(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The shifted channels `[3, H, W]` and their weighted sum `[H, W]`."""
         pixels = self._pixels()
         lightness = torch.einsum("c,chw->hw", torch.tensor(LIGHTNESS), pixels)
         maps = torch.cat([pixels, lightness[None]])[self.sources]
-        kernels = torch.zeros(3, 1, 2 * REACH + 1, 2 * REACH + 1)  # a shift is a depthwise kernel with a single 1
-        for channel, (dy, dx) in enumerate(self.displacements):
-            kernels[channel, 0, dy + REACH, dx + REACH] = 1
-        shifted = torch.nn.functional.conv2d(maps[None], kernels, padding=REACH, groups=3)[0]
+        shifted = shift2d(maps[None], self.displacements)[0]
         return shifted, torch.einsum("c,chw->hw", torch.tensor(self.weight, dtype=torch.float32), shifted)
 
     def _names(self) -> list[str]:

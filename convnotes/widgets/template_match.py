@@ -8,9 +8,8 @@ import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import PhotoWidget, panels
-from convnotes.widgets.checks import as_array, eight_bits, odd, position
 
 
 class TemplateMatch(PhotoWidget):
@@ -31,26 +30,18 @@ class TemplateMatch(PhotoWidget):
     centred = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, image: Any, place: Any, alt: str = "A photograph", **state: Any) -> None:
-        pixels = as_array(image)
-        if pixels.ndim != 2 or min(pixels.shape) < 15 or not np.issubdtype(pixels.dtype, np.floating):
-            raise ValueError(
-                f"TemplateMatch needs a float photograph [H, W] of 15×15 at least, got {pixels.dtype} {pixels.shape}"
-            )
-        super().__init__(eight_bits(pixels), alt, start=list(place), place=list(place), **state)
-
-    @traitlets.validate("start", "place")
-    def _check_place(self, proposal: Any) -> list[int]:
-        return position("place", proposal["value"], self.height, self.width)
+        pixels = checks.picture("image", image, "HW")
+        if min(pixels.shape) < 15:
+            raise ValueError(f"image must have at least 15×15 pixels, got shape {pixels.shape}")
+        super().__init__(pixels, alt, start=list(place), place=list(place), **state)
 
     @traitlets.validate("size")
     def _check_size(self, proposal: Any) -> int:
-        return odd("size", proposal["value"], 5, 15)
+        return checks.whole("size", proposal["value"], 5, 15, odd=True)
 
     @traitlets.validate("light")
     def _check_light(self, proposal: Any) -> float:
-        if not -0.4 <= proposal["value"] <= 0.4:
-            raise ValueError(f"light must lie in [−0.4, 0.4], got {proposal['value']}")
-        return proposal["value"]
+        return checks.number("light", proposal["value"], "[-0.4, 0.4]")
 
     def corner(self) -> tuple[int, int]:
         """The template's first row and column; a place too near to the border is moved inside."""

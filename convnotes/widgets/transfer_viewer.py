@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from convnotes import plots
+from convnotes import checks, plots
 from convnotes.widgets.base import Widget, panels
-from convnotes.widgets.checks import as_array
 
 FREEZE = ("none", "stem", "all")
 SCRATCH = "scratch"
@@ -42,12 +41,9 @@ class TransferViewer(Widget):
         _check(plain, kept)
         names = [name for name in plain if name != SCRATCH]
         state = {"start": names[0], "examples": min(run["examples"] for run in kept)} | state
-        if state["start"] not in names:
-            raise ValueError(f"start must be one of {', '.join(names)}, got {state['start']!r}")
-        if state["examples"] not in {run["examples"] for run in kept}:
-            raise ValueError(f"there is no run with {state['examples']} examples")
-        if not 0 <= state.get("kernel", 0) < len(plain[SCRATCH]):
-            raise ValueError(f"kernel must lie in 0…{len(plain[SCRATCH]) - 1}, got {state['kernel']}")
+        checks.one_of("start", state["start"], names)
+        checks.one_of("examples", state["examples"], sorted({run["examples"] for run in kept}))
+        checks.whole("kernel", state.get("kernel", 0), 0, len(plain[SCRATCH]) - 1)
         super().__init__(starts=plain, runs=kept, **state)
 
     def run(self, start: str | None = None, freeze: str | None = None) -> dict[str, Any]:
@@ -98,10 +94,7 @@ class TransferViewer(Widget):
 
 def _numbers(kernels: Any, what: str) -> list[list[list[float]]]:
     """Kernels [K, KH, KW] as lists of numbers of three decimals."""
-    array = as_array(kernels).astype(float)
-    if array.ndim != 3 or not array.size or not np.isfinite(array).all():
-        raise ValueError(f"the kernels of {what} must be finite numbers [K, KH, KW], got shape {array.shape}")
-    return array.round(3).tolist()
+    return checks.numbers(f"the kernels of {what}", kernels, ("K", "KH", "KW")).round(3).tolist()
 
 
 def _check(starts: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:

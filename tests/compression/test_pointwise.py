@@ -90,7 +90,7 @@ def test_nin_trains_a_step():
         (lambda: MLPConv(3, 4, 0), ValueError, "kernel_size must be at least 1, got 0"),
         (lambda: MLPConv(3, 4, 3, stride=0), ValueError, "stride must be at least 1"),
         (lambda: MLPConv(3, 4, 3, padding=-1), ValueError, "padding must be at least 0, got -1"),
-        (lambda: MLPConv(3, 4, 3, hidden_channels=()), ValueError, "at least the width of the first"),
+        (lambda: MLPConv(3, 4, 3, hidden_channels=()), ValueError, r"hidden_channels must hold at least 1, got \(\)"),
         (
             lambda: MLPConv(3, 4, 3, hidden_channels=(4, -1)),
             ValueError,
@@ -98,7 +98,7 @@ def test_nin_trains_a_step():
         ),
         (lambda: NIN(variant="mnist"), ValueError, "'mnist'"),
         (lambda: NIN(num_classes=0), ValueError, "num_classes must be at least 1"),
-        (lambda: NIN(dropout=1.5), ValueError, r"probability in \[0, 1\), got 1.5"),
+        (lambda: NIN(dropout=1.5), ValueError, r"dropout must lie in \[0, 1\), got 1.5"),
         (lambda: MLPConv(3, 4, 5)(torch.randn(1, 3, 4, 9)), ValueError, "MLPConv: a kernel of 5×5 .* 4×9"),
     ],
 )

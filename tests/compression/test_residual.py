@@ -92,7 +92,7 @@ def test_any_size_runs():
         (lambda: Bottleneck(3, 4, stride=0), "stride must be at least 1, got 0"),
         (lambda: Bottleneck(3, 4, stride_on="7x7"), "'7x7'"),
         (lambda: Bottleneck(3, 4, groups=2, width_per_group=4), "leaves a group no channel"),
-        (lambda: ResNet((3, 4, 6)), "blocks of four stages, got 3"),
+        (lambda: ResNet((3, 4, 6)), r"layers must hold 4 ints, got \(3, 4, 6\)"),
         (lambda: ResNet((3, 4, 0, 3)), r"layers\[2\] must be at least 1, got 0"),
         (lambda: resnet50(0), "num_classes must be at least 1"),
         (lambda: Bottleneck(3, 4, dilation=0), "dilation must be at least 1, got 0"),

@@ -89,7 +89,7 @@ def test_the_nearest_layer_keeps_dtype_device_and_the_convolution(dtype):
 @pytest.mark.parametrize(
     ("conv", "error", "says"),
     [
-        (nn.Linear(2, 2), TypeError, "nearest needs an nn.Conv2d, got Linear"),
+        (nn.Linear(2, 2), TypeError, "conv must be a torch.nn.Conv2d, got Linear"),
         (nn.Conv2d(2, 2, 3, groups=2), ValueError, 'got 2 and "zeros"'),
         (nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), ValueError, 'got 1 and "circular"'),
     ],
@@ -115,7 +115,7 @@ def test_the_published_networks_give_logits_and_xception_refuses_less_than_7_pix
     assert MobileNetV1(5, 0.1).eval()(torch.randn(1, 3, 1, 1)).shape == (1, 5)
     net = Xception(5).eval()
     assert net(torch.randn(1, 3, 7, 9)).shape == (1, 5)
-    with pytest.raises(ValueError, match="Xception needs images of at least 7×7 pixels, got 6×9"):
+    with pytest.raises(ValueError, match="input of Xception must have at least 7×7 pixels, got 6×9"):
         net(torch.randn(1, 3, 6, 9))
 
 
@@ -126,7 +126,7 @@ def test_the_published_networks_give_logits_and_xception_refuses_less_than_7_pix
         (lambda: SeparableConv2d(3, 4, 0), "kernel_size must be at least 1"),
         (lambda: SeparableConv2d(3, 4, 3, padding="same", stride=2)(torch.randn(1, 3, 8, 8)), "same"),
         (lambda: SeparableConv2d(3, 4, 5)(torch.randn(1, 3, 4, 8)), "SeparableConv2d: a kernel of 5×5"),
-        (lambda: MobileNetV1(width_multiplier=0), "width_multiplier must be above 0, got 0"),
+        (lambda: MobileNetV1(width_multiplier=0), r"width_multiplier must lie in \(0, inf\), got 0"),
     ],
 )
 def test_bad_arguments_are_refused(build, says):

@@ -43,17 +43,17 @@ def test_vgg16_is_thirteen_convolutions_in_stacks_of_5x5_and_7x7_reach():
 
 
 def test_too_small_an_image_is_refused():
-    with pytest.raises(ValueError, match="KernelStack needs images of at least 5×5 pixels, got 4×9"):
+    with pytest.raises(ValueError, match="input of KernelStack must have at least 5×5 pixels, got 4×9"):
         KernelStack(2, 3, 5, padding="valid")(torch.randn(1, 2, 4, 9))
-    with pytest.raises(ValueError, match="VGG needs images of at least 4×4 pixels, got 3×8"):
+    with pytest.raises(ValueError, match="input of VGG must have at least 4×4 pixels, got 3×8"):
         VGG([(4, 3), (4, 3)])(torch.randn(1, 3, 3, 8))
 
 
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: KernelStack(2, 3, 4), "odd and 3 at least, got 4"),
-        (lambda: KernelStack(2, 3, 1), "odd and 3 at least, got 1"),
+        (lambda: KernelStack(2, 3, 4), "odd and at least 3, got 4"),
+        (lambda: KernelStack(2, 3, 1), "odd and at least 3, got 1"),
         (lambda: KernelStack(2, 3, 5, padding=1), '"same" or "valid", got 1'),
         (lambda: KernelStack(0, 3, 5), "in_channels must be at least 1"),
     ],

@@ -60,16 +60,18 @@ def test_torch_counts_its_flops(name):
 def test_bad_inputs_are_refused_in_words(layer):
     module, x = made(layer, dtype=torch.float32), images(layer, torch.float32)
     name = re.escape(type(module).__name__)
-    with pytest.raises(ValueError, match=rf"{name} needs images \[B, {x.shape[1]}, H, W\], got shape"):
+    with pytest.raises(ValueError, match=rf"input of {name} must be \[B, {x.shape[1]}, H, W\], got shape"):
         module(x[0])
-    with pytest.raises(ValueError, match=rf"{name} needs {x.shape[1]} channels .* got {x.shape[1] + 1}"):
+    with pytest.raises(
+        ValueError, match=rf"input of {name} must be \[B, {x.shape[1]}, .* got shape \(\d+, {x.shape[1] + 1}, "
+    ):
         module(torch.cat([x, x[:, :1]], 1))
     if any(True for _ in module.parameters()):  # without weights every dtype and device fits
-        with pytest.raises(ValueError, match=rf"{name} has weights of torch.float32, but the input is torch.float64"):
+        with pytest.raises(ValueError, match=rf"input of {name} must be of torch.float32 like .* got torch.float64"):
             module(x.double())
-        with pytest.raises(ValueError, match=rf"{name} has its weights on cpu, but the input is on meta"):
+        with pytest.raises(ValueError, match=rf"input of {name} must be on cpu like the rest, got a tensor on meta"):
             module(x.to("meta"))
-    with pytest.raises(TypeError, match=rf"{name} needs a tensor of images .* got ndarray"):
+    with pytest.raises(TypeError, match=rf"input of {name} must be a tensor \[B, {x.shape[1]}, H, W\], got ndarray"):
         module(x.numpy())
 
 

@@ -53,14 +53,14 @@ def test_half_of_the_pairs_are_the_same_and_the_middle_is_ground():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: data.segmentation(size=0), "size must be a positive int, got 0"),
-        (lambda: data.segmentation(size=300), "256 at most"),
+        (lambda: data.segmentation(size=0), "size must be from 1 to 256, got 0"),
+        (lambda: data.segmentation(size=300), "size must be from 1 to 256, got 300"),
         (lambda: data.segmentation(size=16, scale=(1, 3)), r"8·high ≤ 16 pixels, got \(1, 3\)"),
-        (lambda: data.scaled_digits(rotation=200), "between 0 and 180"),
+        (lambda: data.scaled_digits(rotation=200), r"rotation must lie in \[0, 180\], got 200"),
         (lambda: data.scaled_digits(classes=(1, 1)), "different digits"),
         (lambda: data.pairs(height=16, width=20), "twice the height"),
         (lambda: data.pairs(classes=(1,)), "two classes at least"),
-        (lambda: data.pairs(train=-1), "train must be a positive int"),
+        (lambda: data.pairs(train=-1), "train must be at least 1, got -1"),
     ],
 )
 def test_what_makes_no_scene_is_refused(build, says):

@@ -135,11 +135,11 @@ def test_it_agrees_with_timm(stride, depthwise):
 @pytest.mark.parametrize(
     ("build", "error", "says"),
     [
-        (lambda: MixedConv2d(6, 6, (3, 4)), ValueError, r"kernel_sizes must be odd, .* got \(3, 4\)"),
-        (lambda: MixedConv2d(6, 6, ()), ValueError, "kernel_sizes must hold one size at least, got none"),
-        (lambda: MixedConv2d(6, 6, (3, 0)), ValueError, r"kernel_sizes\[1\] must be at least 1, got 0"),
+        (lambda: MixedConv2d(6, 6, (3, 4)), ValueError, r"kernel_sizes\[1\] must be odd and at least 1, got 4"),
+        (lambda: MixedConv2d(6, 6, ()), ValueError, r"kernel_sizes must hold at least 1, got \(\)"),
+        (lambda: MixedConv2d(6, 6, (3, 0)), ValueError, r"kernel_sizes\[1\] must be odd and at least 1, got 0"),
         (lambda: MixedConv2d(6, 6, (3, 5.0)), TypeError, r"kernel_sizes\[1\] must be an int, got 5\.0"),
-        (lambda: MixedConv2d(6, 6, 3), TypeError, "kernel_sizes must be a sequence of odd ints, .* got 3"),
+        (lambda: MixedConv2d(6, 6, 3), TypeError, "kernel_sizes must be a sequence of odd ints, got 3"),
         (lambda: MixedConv2d(6, 6, "357"), TypeError, "kernel_sizes must be a sequence of odd ints"),
         (lambda: MixedConv2d(2, 6), ValueError, r"in_channels must be at least 3, .* \(3, 5, 7\), got 2"),
         (lambda: MixedConv2d(6, 2), ValueError, r"out_channels must be at least 3, .* \(3, 5, 7\), got 2"),

@@ -48,5 +48,5 @@ def test_a_training_step_holds_its_activations_and_gradients():
 
 
 def test_what_cannot_be_called_is_refused():
-    with pytest.raises(TypeError, match="needs something to call, got Tensor"):
+    with pytest.raises(TypeError, match="call must be something to call, got Tensor"):
         peak_memory(torch.zeros(1))

@@ -135,7 +135,7 @@ def test_what_fx_cannot_follow_is_named():
 
     with pytest.raises(ValueError, match=r"cannot follow Branching: .*measured_receptive_field"):
         receptive_field(Branching())
-    with pytest.raises(TypeError, match=r"needs an nn.Module, got str"):
+    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, got str"):
         receptive_field("resnet")
 
 
@@ -192,7 +192,7 @@ def test_a_layer_inside_can_be_asked():
 def test_a_picture_that_is_too_small_and_a_bad_shape_are_refused():
     with pytest.raises(ValueError, match="reaches the border of a picture of 4×4"):
         measured_receptive_field(nn.Conv2d(1, 1, 3), (1, 1, 4, 4))
-    with pytest.raises(ValueError, match=r"input_shape must be \[B, C, H, W\]"):
+    with pytest.raises(ValueError, match=r"input_shape \[B, C, H, W\] must hold 4 ints, got \(1, 4, 4\)"):
         measured_receptive_field(nn.Conv2d(1, 1, 3), (1, 4, 4))
     dead = nn.Conv2d(1, 1, 3)
     nn.init.zeros_(dead.weight)

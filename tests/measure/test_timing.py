@@ -35,7 +35,7 @@ def test_a_timing_is_printed_in_its_own_unit(seconds, text):
     ("call", "problem", "says"),
     [
         (lambda: time_call(3), TypeError, "must be a function without arguments, got int"),
-        (lambda: time_call(lambda: 1, rounds=0), ValueError, "rounds must be 1 at least"),
+        (lambda: time_call(lambda: 1, rounds=0), ValueError, "rounds must be at least 1, got 0"),
         (lambda: compare({}), ValueError, "at least one call"),
     ],
 )

@@ -9,7 +9,7 @@ from convnotes import (
     active_shift2d,
     active_shift_groups,
     definitions,
-    normalise_active_shift_steps,
+    scale_active_shift_steps,
     shift2d,
 )
 from convnotes.measure import measured_receptive_field, receptive_field
@@ -79,7 +79,7 @@ def test_normalised_steps_have_length_one_whatever_the_scale_of_the_loss(scale):
     layer, x = ActiveShift2d(4, dtype=torch.float64), images(4)
     before = layer.displacements.detach().clone()
     optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-    handle = normalise_active_shift_steps(layer, optimizer)
+    handle = scale_active_shift_steps(layer, optimizer)
     (layer(x).square().mean() * scale).backward()
     direction = F.normalize(layer.displacements.grad, dim=1)
     optimizer.step()
@@ -109,9 +109,17 @@ def test_the_measured_field_of_active_shift_is_where_its_displacements_reach():
     [
         (lambda: active_shift2d(images(3), torch.zeros(3, 2).long()), TypeError, "real numbers .* got torch.int64"),
         (lambda: active_shift2d(images(3), [[0.0, 1.0]] * 3), TypeError, "real numbers .* got list"),
-        (lambda: active_shift2d(images(3), torch.zeros(3, 2)), ValueError, "weights of torch.float32, but the input"),
-        (lambda: active_shift2d(images(3), torch.zeros(4, 2).double()), ValueError, "needs 4 channels .* got 3"),
-        (lambda: ActiveShift2d(3, radius=-1), ValueError, "radius must be at least 0 pixels, got -1"),
+        (
+            lambda: active_shift2d(images(3), torch.zeros(3, 2)),
+            ValueError,
+            r"input of active_shift2d must be of torch\.float32 like the rest, got torch\.float64",
+        ),
+        (
+            lambda: active_shift2d(images(3), torch.zeros(4, 2).double()),
+            ValueError,
+            r"input of active_shift2d must be \[B, 4, H, W\], got shape \(2, 3, 11, 7\)",
+        ),
+        (lambda: ActiveShift2d(3, radius=-1), ValueError, r"radius must lie in \[0, inf\), got -1"),
         (lambda: active_shift_groups(nn.Conv2d(3, 4, 1), 0.1), ValueError, "Conv2d holds no ActiveShift2d"),
         (lambda: receptive_field(ActiveShift2d(3)), ValueError, "learned"),
     ],

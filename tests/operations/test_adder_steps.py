@@ -102,15 +102,14 @@ def test_inside_backward_the_scale_the_parts_and_clipping_all_change_the_step():
 
 
 @pytest.mark.parametrize("when", ["step", "backward"])
-def test_scaling_ends_when_its_handles_are_removed_and_a_zero_gradient_stays_zero(when):
+def test_scaling_ends_when_its_handle_is_removed_and_a_zero_gradient_stays_zero(when):
     model, (x, _) = Small(), batch()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    handles = scale_adder_steps(model, optimizer, eta=0.5, when=when)
+    handle = scale_adder_steps(model, optimizer, eta=0.5, when=when)
     (model(x).sum() * 0).backward()
     optimizer.step()
     assert model.adder.weight.grad.abs().max() == 0
-    for handle in handles:
-        handle.remove()
+    handle.remove()
     optimizer.zero_grad()
     model(x).sum().backward()
     g = model.adder.weight.grad.clone()
@@ -122,12 +121,12 @@ def test_scaling_ends_when_its_handles_are_removed_and_a_zero_gradient_stays_zer
     ("build", "problem", "says"),
     [
         (lambda: scale_adder_steps(nn.Linear(2, 3), None), ValueError, "Linear holds no Adder2d"),
-        (lambda: scale_adder_steps(Adder2d(3, 4, 3), None, eta=0), ValueError, "eta must be above 0"),
+        (lambda: scale_adder_steps(Adder2d(3, 4, 3), None, eta=0), ValueError, r"eta must lie in \(0, inf\), got 0"),
         (lambda: scale_adder_steps(Adder2d(3, 4, 3), None, when="never"), ValueError, "when must be"),
         (
             lambda: scale_adder_steps(Adder2d(3, 4, 3), torch.optim.SGD(nn.Linear(2, 3).parameters(), lr=1.0)),
             ValueError,
-            "steps no adder of Adder2d",
+            "the optimizer must step the parameters that are scaled",
         ),
     ],
 )

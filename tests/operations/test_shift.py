@@ -180,21 +180,33 @@ def test_the_receptive_field_is_the_window_of_the_displacements():
 @pytest.mark.parametrize(
     ("build", "problem", "says"),
     [
-        (lambda: Shift2d(9, 2), ValueError, "kernel_size must be odd, got 2"),
+        (lambda: Shift2d(9, 2), ValueError, "kernel_size must be odd and at least 1, got 2"),
         (lambda: Shift2d(0), ValueError, "channels must be at least 1, got 0"),
         (lambda: Shift2d(9, dilation=0), ValueError, "dilation must be at least 1"),
         (lambda: Shift2d(9, order="random"), ValueError, "order must be .* got 'random'"),
         (lambda: ShiftBlock(3, 4, expansion=0), ValueError, "expansion must be at least 1"),
         (lambda: ShiftResNet(19), ValueError, r"depth must be 6n \+ 2 .* got 19"),
         (lambda: CifarResNet(2), ValueError, "depth must be 6n"),
-        (lambda: shift2d(images(3), [(0, 1)]), ValueError, "shift2d needs 1 channels .* got 3"),
+        (
+            lambda: shift2d(images(3), [(0, 1)]),
+            ValueError,
+            r"input of shift2d must be \[B, 1, H, W\], got shape \(2, 3, 11, 7\)",
+        ),
         (lambda: shift2d(images(3), [(0, 1, 2)] * 3), ValueError, r"pairs \(dy, dx\)"),
         (lambda: shift2d(images(3), [(0, 1.5)] * 3), TypeError, "whole numbers"),
         (lambda: shift2d(images(3), 1), TypeError, "a tensor or pairs .* got int"),
         (lambda: shift2d(images(3), torch.zeros(3, 2)), TypeError, "whole numbers, got torch.float32"),
-        (lambda: shift2d(images(3), torch.zeros(2, 3).long()), ValueError, r"must be \[C, 2\].* got \(2, 3\)"),
-        (lambda: shift2d(images(3), torch.zeros(3, 2, device="meta").long()), ValueError, "displacements on meta"),
-        (lambda: shift2d([1], [(0, 1)]), TypeError, "needs a tensor of images .* got list"),
+        (
+            lambda: shift2d(images(3), torch.zeros(2, 3).long()),
+            ValueError,
+            r"displacements of shift2d must be \[C, 2\], got shape \(2, 3\)",
+        ),
+        (
+            lambda: shift2d(images(3), torch.zeros(3, 2, device="meta").long()),
+            ValueError,
+            "displacements of shift2d must be on cpu, got meta",
+        ),
+        (lambda: shift2d([1], [(0, 1)]), TypeError, r"input of shift2d must be a tensor \[B, 1, H, W\], got list"),
     ],
 )
 def test_bad_arguments_are_refused(build, problem, says):

@@ -201,21 +201,39 @@ def good(**changes):
     [
         (
             dict(input=torch.zeros(3, 11, 7).double()),
-            r"active_conv2d needs images \[B, 3, H, W\], got shape \(3, 11, 7\)",
+            r"input of active_conv2d must be \[B, 3, H, W\], got shape \(3, 11, 7\)",
         ),
-        (dict(input=torch.zeros(1, 2, 11, 7).double()), "needs 3 channels in dimension 1, got 2"),
-        (dict(input=torch.zeros(1, 3, 11, 7)), "weights of torch.float64, but the input is torch.float32"),
+        (
+            dict(input=torch.zeros(1, 2, 11, 7).double()),
+            r"input of active_conv2d must be \[B, 3, H, W\], got shape \(1, 2, 11, 7\)",
+        ),
+        (
+            dict(input=torch.zeros(1, 3, 11, 7)),
+            r"input of active_conv2d must be of torch\.float64 like the rest, got torch\.float32",
+        ),
         (dict(input=torch.zeros(1, 3, 0, 7).double()), "does not fit into the padded input of 0×7"),
-        (dict(weight=torch.zeros(4, 3, 5, 1).double()), r"needs a weight \[O, C, K\] .* got shape \(4, 3, 5, 1\)"),
+        (
+            dict(weight=torch.zeros(4, 3, 5, 1).double()),
+            r"weight of active_conv2d must be \[O, C, K\], got shape \(4, 3, 5, 1\)",
+        ),
         (dict(weight=torch.zeros(4, 3, 0).double()), r"one tap at least, got shape \(4, 3, 0\)"),
         (
             dict(positions=torch.zeros(4, 2).double()),
-            r"needs positions \[5, 2\] for a weight \[4, 3, 5\], got \[4, 2\]",
+            r"positions of active_conv2d must be \[5, 2\], got shape \(4, 2\)",
         ),
-        (dict(positions=torch.zeros(5, 2)), "weight of torch.float64 on cpu, but positions of torch.float32 on cpu"),
-        (dict(positions=torch.zeros(5, 2).double().to("meta")), "but positions of torch.float64 on meta"),
-        (dict(bias=torch.zeros(3).double()), r"needs bias \[4\] for a weight \[4, 3, 5\], got \[3\]"),
-        (dict(bias=torch.zeros(4)), "but bias of torch.float32 on cpu"),
+        (
+            dict(positions=torch.zeros(5, 2)),
+            r"positions of active_conv2d must be of torch\.float64 like the rest, got torch\.float32",
+        ),
+        (
+            dict(positions=torch.zeros(5, 2).double().to("meta")),
+            "positions of active_conv2d must be on cpu like the rest, got a tensor on meta",
+        ),
+        (dict(bias=torch.zeros(3).double()), r"bias of active_conv2d must be \[4\], got shape \(3,\)"),
+        (
+            dict(bias=torch.zeros(4)),
+            r"bias of active_conv2d must be of torch\.float64 like the rest, got torch\.float32",
+        ),
         (dict(stride=0), "stride must be at least 1, got 0"),
         (dict(padding=-1), "padding must be at least 0, got -1"),
         (dict(reach=0), "reach must be at least 1, got 0"),
@@ -229,8 +247,8 @@ def test_inputs_that_do_not_fit_are_refused(changes, says):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        (dict(weight=[1.0]), "needs a tensor as weight, got list"),
-        (dict(positions=[(0, 0)]), "needs a tensor as positions, got list"),
+        (dict(weight=[1.0]), r"weight of active_conv2d must be a tensor \[O, C, K\], got list"),
+        (dict(positions=[(0, 0)]), r"positions of active_conv2d must be a tensor \[5, 2\], got list"),
         (dict(padding="same"), "padding must be an int or two ints"),
         (dict(reach=1.5), "reach must be an int or two ints"),
     ],

@@ -10,7 +10,7 @@ from torch import nn
 
 from convnotes import ActiveConv2d, definitions
 from convnotes.measure import cost, measured_receptive_field, receptive_field
-from convnotes.receptive_field.active import normalise_position_gradients, parameter_groups, ring, steer_positions
+from convnotes.receptive_field.active import active_groups, ring, scale_active_steps
 
 
 def test_the_ring_starts_on_the_right_and_goes_on_by_way_of_below():
@@ -89,8 +89,8 @@ def test_a_position_beyond_the_reach_acts_on_the_border():
 
 def test_steered_steps_have_the_length_of_the_rate_and_end_inside():
     layer = ActiveConv2d(3, 4, max_reach=1, dtype=torch.float64)
-    optimizer = torch.optim.SGD(parameter_groups(layer, lr=10.0), lr=10.0)
-    steer_positions(optimizer, layer)
+    optimizer = torch.optim.SGD(active_groups(layer, lr=10.0), lr=10.0)
+    scale_active_steps(layer, optimizer)
     x, before = torch.randn(2, 3, 11, 7, dtype=torch.float64), layer.positions.detach().clone()
     (-layer(x).square().sum()).backward()
     optimizer.step()
@@ -106,8 +106,8 @@ def test_steered_steps_have_the_length_of_the_rate_and_end_inside():
 
 def test_a_step_without_normalisation_is_the_gradient_s():
     layer = ActiveConv2d(3, 4, dtype=torch.float64)
-    optimizer = torch.optim.SGD(parameter_groups(layer, lr=1e-3), lr=1e-3)
-    steer_positions(optimizer, layer, normalise=False)
+    optimizer = torch.optim.SGD(active_groups(layer, lr=1e-3), lr=1e-3)
+    scale_active_steps(layer, optimizer, normalise=False)
     before = layer.positions.detach().clone()
     layer(torch.randn(2, 3, 11, 7, dtype=torch.float64)).sum().backward()
     optimizer.step()
@@ -117,24 +117,28 @@ def test_a_step_without_normalisation_is_the_gradient_s():
 def test_normalised_gradients_keep_their_direction_and_a_zero_stays():
     net = nn.Sequential(ActiveConv2d(1, 1, 4, dtype=torch.float64), nn.Conv2d(1, 1, 1))
     net[0].positions.grad = torch.tensor([[0, 0], [3.0, -4.0], [1e-12, 0], [torch.nan, 1]], dtype=torch.float64)
-    normalise_position_gradients(net)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    scale_active_steps(net, optimizer)
+    optimizer.step()
     expected = [[0, 0], [0.6, -0.8], [1, 0]]
     assert_close(net[0].positions.grad[:3], torch.tensor(expected, dtype=torch.float64))
     assert net[0].positions.grad[3].isnan().all()
-    normalise_position_gradients(ActiveConv2d(1, 1))  # without gradients there is nothing to do
+    optimizer.zero_grad()
+    optimizer.step()  # without gradients there is nothing to do
 
 
 def test_positions_learn_a_hundred_times_slower_and_do_not_decay():
     net = nn.Sequential(ActiveConv2d(3, 4), nn.BatchNorm2d(4), ActiveConv2d(4, 2, 5))
-    others, positions = parameter_groups(net, lr=0.5, weight_decay=1e-4)
+    others, positions = active_groups(net, lr=0.5, weight_decay=1e-4)
     assert (others["lr"], others["weight_decay"]) == (0.5, 1e-4)
     assert (positions["lr"], positions["weight_decay"]) == (0.005, 0.0)
     assert [id(p) for p in positions["params"]] == [id(net[0].positions), id(net[2].positions)]
     assert {*map(id, others["params"]), *map(id, positions["params"])} == {*map(id, net.parameters())}
     assert len(others["params"]) == 6
-    (only,) = parameter_groups(nn.Conv2d(3, 4, 3), lr=0.1)
-    assert only["lr"] == 0.1
-    assert parameter_groups(net, lr=0.5, slower=10)[1]["lr"] == 0.05
+    assert active_groups(net, lr=0.5, factor=0.1)[1]["lr"] == 0.05
+    assert "weight_decay" not in active_groups(net, lr=0.5)[0]  # which leaves it to the optimiser
+    with pytest.raises(ValueError, match="Conv2d holds no ActiveConv2d"):
+        active_groups(nn.Conv2d(3, 4, 3), lr=0.1)
 
 
 def test_learning_positions_finds_a_shift():
@@ -149,7 +153,7 @@ def test_learning_positions_finds_a_shift():
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[[0.0, 1.0]]]))
     optimizer = torch.optim.SGD([layer.positions], lr=0.1)
-    steer_positions(optimizer, layer)
+    scale_active_steps(layer, optimizer)
     for step in range(120):
         optimizer.param_groups[0]["lr"] = 0.1 * (1 - step / 120)
         optimizer.zero_grad()
@@ -189,8 +193,8 @@ def test_the_cost_is_that_of_the_kernel_that_is_computed():
             r"start within max_reach=\(2, 1\), got \(0.0, 2.0\)",
         ),
         (lambda: ActiveConv2d(3, 4, max_reach=0), "max_reach must be at least 1, got 0"),
-        (lambda: ring(9, -1.0), "radius must be a length in pixels, got -1.0"),
-        (lambda: ring(9, math.nan), "radius must be a length in pixels, got nan"),
+        (lambda: ring(9, -1.0), r"radius must lie in \[0, inf\), got -1\.0"),
+        (lambda: ring(9, math.nan), r"radius must lie in \[0, inf\), got nan"),
     ],
 )
 def test_bad_arguments_are_refused(build, says):

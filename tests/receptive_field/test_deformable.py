@@ -206,19 +206,25 @@ x, offset, weight = torch.zeros(2, 4, 8, 9), torch.zeros(2, 18, 6, 7), torch.zer
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: deform_conv2d(x[0], offset, weight), r"input must have 4 dimensions, got shape \(4, 8, 9\)"),
+        (
+            lambda: deform_conv2d(x[0], offset, weight),
+            r"input of deform_conv2d must be \[B, C, H, W\], got shape \(4, 8, 9\)",
+        ),
         (
             lambda: deform_conv2d(x, offset[:, :17], weight),
-            r"offset must be \[2, 18·G, 6, 7\].*got shape \(2, 17, 6, 7\)",
+            r"offset of deform_conv2d must be \[2, 18·G, 6, 7\].*, got ",
         ),
         (
             lambda: deform_conv2d(x, offset[:, :0], weight),
-            r"offset must be \[2, 18·G, 6, 7\].*got shape \(2, 0, 6, 7\)",
+            r"offset of deform_conv2d must be \[2, 18·G, 6, 7\].*, got ",
         ),
-        (lambda: deform_conv2d(x, offset[:1], weight), r"offset must be \[2, .*got shape \(1, 18, 6, 7\)"),
+        (
+            lambda: deform_conv2d(x, offset[:1], weight),
+            r"offset of deform_conv2d must be \[2, 18·G, 6, 7\], got shape \(1, 18, 6, 7\)",
+        ),
         (
             lambda: deform_conv2d(x, offset, weight, padding=1),
-            r"offset must be \[2, 18·G, 8, 9\].*two channels for each",
+            r"offset of deform_conv2d must be \[2, 18·G, 8, 9\], got shape \(2, 18, 6, 7\)",
         ),
         (
             lambda: deform_conv2d(x, offset.repeat(1, 3, 1, 1), weight),
@@ -226,16 +232,34 @@ x, offset, weight = torch.zeros(2, 4, 8, 9), torch.zeros(2, 18, 6, 7), torch.zer
         ),
         (
             lambda: deform_conv2d(x, offset, weight, mask=offset),
-            r"mask must be \[2, 9, 6, 7\].*got shape \(2, 18, 6, 7\)",
+            r"mask of deform_conv2d must be \[2, 9, 6, 7\], got shape \(2, 18, 6, 7\)",
         ),
-        (lambda: deform_conv2d(x, offset, weight, mask=offset[:, :9, 1:]), r"mask must be .*got shape \(2, 9, 5, 7\)"),
-        (lambda: deform_conv2d(x, offset, weight, x[0, 0, 0]), r"bias must be \[6\], one an output, got shape \(9,\)"),
+        (
+            lambda: deform_conv2d(x, offset, weight, mask=offset[:, :9, 1:]),
+            r"mask of deform_conv2d must be \[2, 9, 6, 7\], got shape \(2, 9, 5, 7\)",
+        ),
+        (
+            lambda: deform_conv2d(x, offset, weight, x[0, 0, 0]),
+            r"bias of deform_conv2d must be \[6\], got shape \(9,\)",
+        ),
         (lambda: deform_conv2d(x, offset, weight[:, :3]), r"6 outputs and takes 3 channels a group.*4 channels"),
         (lambda: deform_conv2d(x, offset, weight[:5, :2]), r"5 outputs and takes 2 channels a group.*4 channels"),
-        (lambda: deform_conv2d(x, offset.double(), weight), "offset is torch.float64, but the input is torch.float32"),
-        (lambda: deform_conv2d(x, offset, weight.half()), "weight is torch.float16, but the input is torch.float32"),
-        (lambda: deform_conv2d(x, offset.to("meta"), weight), "offset is on meta, but the input is on cpu"),
-        (lambda: deform_conv2d(x, offset, weight, mask=offset[:, :9].to("meta")), "mask is on meta"),
+        (
+            lambda: deform_conv2d(x, offset.double(), weight),
+            r"offset of deform_conv2d must be of torch\.float32 like the rest, got torch\.float64",
+        ),
+        (
+            lambda: deform_conv2d(x, offset, weight.half()),
+            r"weight of deform_conv2d must be of torch\.float32 like the rest, got torch\.float16",
+        ),
+        (
+            lambda: deform_conv2d(x, offset.to("meta"), weight),
+            "offset of deform_conv2d must be on cpu like the rest, got a tensor on meta",
+        ),
+        (
+            lambda: deform_conv2d(x, offset, weight, mask=offset[:, :9].to("meta")),
+            "mask of deform_conv2d must be on cpu like the rest, got a tensor on meta",
+        ),
         (lambda: deform_conv2d(x, offset, weight, dilation=4), "deform_conv2d: a kernel of 3×3 with dilation"),
         (lambda: deform_conv2d(x, offset, weight, stride=2, padding="same"), 'padding="same" needs stride 1'),
         (lambda: deform_conv2d(x, offset, weight, stride=0), "stride must be at least 1, got 0"),
@@ -247,7 +271,7 @@ def test_bad_arguments_are_refused_in_words(call, says):
 
 
 def test_what_is_no_tensor_is_refused():
-    with pytest.raises(TypeError, match="deform_conv2d: offset must be a tensor, got NoneType"):
+    with pytest.raises(TypeError, match=r"offset of deform_conv2d must be a tensor \[2, 18·G, 6, 7\], got NoneType"):
         deform_conv2d(x, None, weight)
-    with pytest.raises(TypeError, match="deform_conv2d: mask must be a tensor, got float"):
+    with pytest.raises(TypeError, match=r"mask of deform_conv2d must be a tensor \[2, 9, 6, 7\], got float"):
         deform_conv2d(x, offset, weight, mask=0.5)

@@ -232,7 +232,7 @@ def test_any_size_runs(size):
         (lambda: ASPP(0, 4), "in_channels must be at least 1, got 0"),
         (lambda: ASPP(3, 4, rates=()), r"rates must hold at least 1, got \(\)"),
         (lambda: ASPP(3, 4, rates=(6, 0)), r"rates\[1\] must be at least 1, got 0"),
-        (lambda: ASPP(3, 4, dropout=1.0), r"dropout must be a probability in \[0, 1\), got 1.0"),
+        (lambda: ASPP(3, 4, dropout=1.0), r"dropout must lie in \[0, 1\), got 1.0"),
         (lambda: AtrousCascade(3, 4, blocks=0), "blocks must be at least 1, got 0"),
         (lambda: AtrousCascade(3, 4, multi_grid=()), "multi_grid must hold at least 1"),
         (lambda: AtrousCascade(3, 4, output_stride=32), "output_stride must be 8 or 16, got 32"),

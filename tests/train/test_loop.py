@@ -186,11 +186,10 @@ def test_data_that_cannot_be_trained_on_is_refused(changes, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": -1}, "epochs must be a positive int, got -1"),
-        ({"epochs": 1.5}, "epochs must be a positive int, got 1.5"),
-        ({"epochs": 1, "batch_size": 0}, "batch_size must be a positive int, got 0"),
-        ({"epochs": 1, "lr": 0.0}, "lr must be positive"),
-        ({"epochs": 1, "weight_decay": -0.1}, "weight_decay not negative"),
+        ({"epochs": -1}, "epochs must be at least 1, got -1"),
+        ({"epochs": 1, "batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"epochs": 1, "lr": 0.0}, r"lr must lie in \(0, inf\), got 0.0"),
+        ({"epochs": 1, "weight_decay": -0.1}, r"weight_decay must lie in \[0, inf\), got -0.1"),
         ({"epochs": 1, "schedule": "linear"}, 'schedule must be "constant" or "cosine", got \'linear\''),
         ({"epochs": 1, "device": "meta"}, "device 'meta' was asked for, but accelerate finds"),
     ],
@@ -208,6 +207,8 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_step():
 
 
 def test_wrong_kinds_of_model_and_data_are_refused():
+    with pytest.raises(TypeError, match=r"epochs must be an int, got 1\.5"):
+        fit(small, two_classes(), epochs=1.5)
     with pytest.raises(TypeError, match="model must be a module or a function that makes one, got int"):
         fit(lambda: 3, two_classes(), epochs=1)
     with pytest.raises(TypeError, match=r"data must be a Split or a pair of DataLoaders .*got list"):

@@ -166,7 +166,7 @@ def test_the_state_of_another_training_is_refused_and_kept(changes, message, tmp
 def test_checkpoint_options_that_make_no_sense_are_refused(tmp_path):
     with pytest.raises(ValueError, match="checkpoint_every=3 needs a folder"):
         fit(stopping(at=0), two_classes(), checkpoint_every=3, **OPTIONS)
-    with pytest.raises(ValueError, match="checkpoint_every must be a positive int, got 0"):
+    with pytest.raises(ValueError, match="checkpoint_every must be at least 1, got 0"):
         fit(stopping(at=0), two_classes(), checkpoint=tmp_path, checkpoint_every=0, **OPTIONS)
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"checkpoint must be a folder, but .*file is a file"):

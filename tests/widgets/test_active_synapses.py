@@ -80,16 +80,28 @@ def test_the_presets_are_what_they_are_called():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: ActiveSynapses(torch.rand(1, 5, 7)), r"needs a float photograph \[3, H, W\], got float32 \(1, 5, 7\)"),
-        (lambda: ActiveSynapses(torch.zeros(3, 5, 7, dtype=torch.uint8)), "got uint8"),
+        (
+            lambda: ActiveSynapses(torch.rand(1, 5, 7)),
+            r"image must hold finite floats of shape \[3, H, W\], got shape \(1, 5, 7\)",
+        ),
+        (
+            lambda: ActiveSynapses(torch.zeros(3, 5, 7, dtype=torch.uint8)),
+            r"image must hold finite floats of shape \[3, H, W\], got torch\.uint8 \(3, 5, 7\)",
+        ),
         (lambda: ActiveSynapses(torch.full((3, 5, 7), 2.0)), r"must lie in \[0, 1\], got 2 to 2"),
         (lambda: synapses(weights=[1, 2]), "one weight and one position, got 2 and 3"),
-        (lambda: synapses(weights=[1, 2, float("nan")]), "1 to 16 finite numbers"),
+        (
+            lambda: synapses(weights=[1, 2, float("nan")]),
+            r"weights must hold finite numbers of shape \[1 to 16\], got \[1, 2, nan\]",
+        ),
         (lambda: synapses(weights=[], positions=[]), "1 to 16"),
-        (lambda: synapses(positions=[[0, 0], [1, 2], [3]]), r"1 to 16 pairs \(y, x\)"),
+        (
+            lambda: synapses(positions=[[0, 0], [1, 2], [3]]),
+            r"positions must hold finite numbers of shape \[1 to 16, 2\], got \[\[0, 0\], \[1, 2\], \[3\]\]",
+        ),
         (lambda: synapses(positions=[[0, 0], [1, 2], [3.5, 0]]), "within 3 pixels"),
         (lambda: synapses(positions=[[0, 1], [1, 2], [3, 0]]), r"the first at \(0, 0\)"),
-        (lambda: synapses(chosen=-1), "chosen must be the number of a synapse"),
+        (lambda: synapses(chosen=-1), "chosen must be from 0 to 15, got -1"),
     ],
 )
 def test_bad_state_is_refused(build, says):

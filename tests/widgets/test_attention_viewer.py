@@ -84,15 +84,24 @@ images, maps = torch.rand(2, 1, 10, 14), torch.zeros(2, 3, ROWS, COLUMNS)
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: AttentionViewer(images[0], maps, maps, "ab"), r"images must be finite floats .* got float32 \(1, 10"),
-        (lambda: AttentionViewer(images, maps.int(), maps, "ab"), "query must be finite floats .* got int32"),
-        (lambda: AttentionViewer(images, maps, maps / 0, "ab"), "key must be finite"),
-        (lambda: AttentionViewer(images + 1, maps, maps, "ab"), r"images must be \[P, 1 or 3, H, W\] in \[0, 1\]"),
+        (
+            lambda: AttentionViewer(images[0], maps, maps, "ab"),
+            r"images must hold finite floats of shape \[P, 1 or 3, H, W\], got shape \(1, 10, 14\)",
+        ),
+        (
+            lambda: AttentionViewer(images, maps.int(), maps, "ab"),
+            r"query must hold finite floats of shape \[P, D, H, W\], got torch\.int32 \(2, 3, 5, 7\)",
+        ),
+        (
+            lambda: AttentionViewer(images, maps, maps / 0, "ab"),
+            r"key must hold finite floats of shape \[P, D, H, W\], got torch\.float32 \(2, 3, 5, 7\)",
+        ),
+        (lambda: AttentionViewer(images + 1, maps, maps, "ab"), r"images must lie in \[0, 1\], got 1"),
         (lambda: AttentionViewer(images, maps, maps[:, :2], "ab"), "must have one shape"),
         (lambda: AttentionViewer(images, maps, maps, "a"), "and 1 captions"),
         (lambda: AttentionViewer(images[..., 1:], maps, maps, "ab"), "10×13 pixels must be whole multiples of 5×7"),
-        (lambda: viewer(picture=2), "picture must be 0 to 1, got 2"),
-        (lambda: viewer(factor=5.0), "factor must lie between 0 and 4"),
+        (lambda: viewer(picture=2), "picture must be from 0 to 1, got 2"),
+        (lambda: viewer(factor=5.0), r"factor must lie in \[0, 4\], got 5\.0"),
         (lambda: viewer(window=4), "window must be odd"),
         (lambda: viewer(probe=[5, 0]), "inside 5×7"),
     ],

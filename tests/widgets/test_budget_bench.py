@@ -147,8 +147,11 @@ def test_arguments_set_the_first_state_and_what_is_shown():
         (lambda: BudgetBench(groups=3), "groups must be a power of two from 1 to 32, got 3"),
         (lambda: BudgetBench(squeeze=32), "squeeze must be a power of two from 1 to 16, got 32"),
         (lambda: BudgetBench(side=30), "side must be a multiple of 7 from 7 to 56, got 30"),
-        (lambda: BudgetBench(highlight="dense"), "highlight must be one of plain, grouped, .*, got 'dense'"),
-        (lambda: BudgetBench(("plain",), highlight="fire"), "highlight must be one of plain, got 'fire'"),
+        (
+            lambda: BudgetBench(highlight="dense"),
+            'highlight must be "plain", "grouped", "factorised", .* "fire" or "inception", got .dense.',
+        ),
+        (lambda: BudgetBench(("plain",), highlight="fire"), "highlight must be \"plain\", got 'fire'"),
         (lambda: BudgetBench(("dense", "plain")), "designs must be some of plain, .*, got dense"),
         (lambda: BudgetBench(()), "got none"),
     ],

@@ -78,12 +78,18 @@ def test_python_s_output_is_the_convolution_of_what_is_shown():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: ChannelMixer(torch.rand(1, 5, 7)), r"needs a float photograph \[3, H, W\], got float32 \(1, 5, 7\)"),
-        (lambda: ChannelMixer(torch.zeros(3, 5, 7, dtype=torch.uint8)), "got uint8"),
+        (
+            lambda: ChannelMixer(torch.rand(1, 5, 7)),
+            r"image must hold finite floats of shape \[3, H, W\], got shape \(1, 5, 7\)",
+        ),
+        (
+            lambda: ChannelMixer(torch.zeros(3, 5, 7, dtype=torch.uint8)),
+            r"image must hold finite floats of shape \[3, H, W\], got torch\.uint8 \(3, 5, 7\)",
+        ),
         (lambda: ChannelMixer(torch.full((3, 5, 7), 2.0)), r"must lie in \[0, 1\], got 2 to 2"),
-        (lambda: mixer(weight=[[1, 2]]), "1 to 4 rows of three finite numbers"),
+        (lambda: mixer(weight=[[1, 2]]), r"weight must hold finite numbers of shape \[1 to 4, 3\], got shape \(1, 2\)"),
         (lambda: mixer(weight=[[1, 2, float("nan")]]), "finite"),
-        (lambda: mixer(bias=[]), "1 to 4 finite numbers"),
+        (lambda: mixer(bias=[]), r"bias must hold finite numbers of shape \[1 to 4\], got shape \(0,\)"),
         (lambda: mixer(probe=[5, 0]), "inside 5×7"),
     ],
 )

@@ -273,12 +273,12 @@ def test_the_sentence_says_what_a_place_does(side, place, other, says):
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        ({"size": [17, 8]}, r"size must be two ints from 1 to 16, got \[17, 8\]"),
-        ({"kernel": [3]}, "kernel must be two ints from 1 to 7"),
-        ({"stride": [1, True]}, "stride must be two ints"),
-        ({"padding": [0, -1]}, "padding must be two ints from 0 to 6"),
-        ({"groups": 0}, "groups must be an int from 1 to 512, got 0"),
-        ({"probe": [1, -1]}, "probe must be a row and a column"),
+        ({"size": [17, 8]}, r"size\[0\] must be from 1 to 16, got 17"),
+        ({"kernel": [3]}, r"kernel must hold 2 ints, got \(3,\)"),
+        ({"stride": [1, True]}, r"stride\[1\] must be an int, got True"),
+        ({"padding": [0, -1]}, r"padding\[1\] must be from 0 to 6, got -1"),
+        ({"groups": 0}, "groups must be from 1 to 512, got 0"),
+        ({"probe": [1, -1]}, r"probe\[1\] must be at least 0, got -1"),
         ({"side": "middle"}, "side"),
     ],
     ids=str,

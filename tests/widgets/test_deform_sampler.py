@@ -125,28 +125,31 @@ def test_a_hand_moves_a_tap_eight_pixels_at_most():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: DeformSampler(torch.rand(3, 9, 7), 0, 0), r"a float picture \[1, H, W\], got float32 \(3, 9, 7\)"),
+        (
+            lambda: DeformSampler(torch.rand(3, 9, 7), 0, 0),
+            r"image must hold finite floats of shape \[1, H, W\], got shape \(3, 9, 7\)",
+        ),
         (lambda: DeformSampler(torch.full((1, 9, 7), 2.0), 0, 0), r"must lie in \[0, 1\], got 2 to 2"),
         (
             lambda: DeformSampler(torch.rand(1, 9, 7), torch.zeros(18, 7, 9), torch.ones(3, 3)),
-            r"offsets must be \[18, 9, 7\] for this picture, got \(18, 7, 9\)",
+            r"offsets must hold finite numbers of shape \[18, 9, 7\], got shape \(18, 7, 9\)",
         ),
         (
             lambda: DeformSampler(torch.rand(1, 9, 7), torch.full((18, 9, 7), torch.nan), torch.ones(3, 3)),
-            "less than 128 pixels, got up to nan",
+            r"offsets must hold finite numbers of shape \[18, 9, 7\], got torch\.float32 \(18, 9, 7\)",
         ),
         (
             lambda: DeformSampler(torch.rand(1, 9, 7), torch.zeros(18, 9, 7), torch.ones(3, 3), stride=0),
-            "stride and dilation must be at least 1",
+            "stride must be at least 1, got 0",
         ),
         (
             lambda: DeformSampler(torch.rand(1, 9, 7), torch.zeros(18, 9, 7), torch.ones(2, 3)),
-            r"weight must hold finite numbers of shape \(3, 3\)",
+            r"weight must hold finite numbers of shape \[3, 3\], got shape \(2, 3\)",
         ),
-        (lambda: sampler(moves=[[0, "x"]] * 9), r"moves must hold numbers of shape \(9, 2\)"),
+        (lambda: sampler(moves=[[0, "x"]] * 9), r"moves must hold finite numbers of shape \[9, 2\], got "),
         (lambda: sampler(place=[9, 0]), r"place must be a row and a column inside 9×7, got \[9, 0\]"),
-        (lambda: sampler(source="none"), "source must be one of learned, grid, outwards, hand, got 'none'"),
-        (lambda: sampler(tap=9), "tap must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, got 9"),
+        (lambda: sampler(source="none"), 'source must be "learned", "grid", "outwards" or "hand", got \'none\''),
+        (lambda: sampler(tap=9), "tap must be 0 to 8, got 9"),
     ],
 )
 def test_bad_state_is_refused(build, says):

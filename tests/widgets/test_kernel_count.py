@@ -92,12 +92,15 @@ def test_the_copied_code_encodes_and_decodes(overlap):
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: KernelCount(torch.rand(1, 9, 9)), r"KernelCount needs a float photograph \[3, H, W\]"),
-        (lambda: counting(sizes=(3, 9)), "sizes must lie between 2 and 7"),
-        (lambda: KernelCount(torch.rand(3, 4, 9)), "inside 4×9 pixels"),
-        (lambda: counting(size=4), r"size must be one of \[3, 5, 7\], got 4"),
-        (lambda: counting(count=0), "count must lie between 1 and 49, got 0"),
-        (lambda: counting(shown=50), "shown must lie between 1 and 49, got 50"),
+        (
+            lambda: KernelCount(torch.rand(1, 9, 9)),
+            r"image must hold finite floats of shape \[3, H, W\], got shape \(1, 9, 9\)",
+        ),
+        (lambda: counting(sizes=(3, 9)), r"sizes\[1\] must be from 2 to 7, got 9"),
+        (lambda: KernelCount(torch.rand(3, 4, 9)), r"sizes\[1\] must be from 2 to 4, got 5"),
+        (lambda: counting(size=4), "size must be 3, 5 or 7, got 4"),
+        (lambda: counting(count=0), "count must be from 1 to 49, got 0"),
+        (lambda: counting(shown=50), "shown must be from 1 to 49, got 50"),
     ],
 )
 def test_bad_state_is_refused(build, says):

@@ -93,9 +93,18 @@ def test_a_tensor_of_kernels_is_taken():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: KernelStackViewer([]), "1 to 5 kernels, got 0"),
-        (lambda: KernelStackViewer(torch.ones(6, 3, 3)), "1 to 5 kernels, got 6"),
-        (lambda: KernelStackViewer([[[1, 2], [3, 4]]]), "kernel 1 must be 3 rows of three finite numbers"),
+        (
+            lambda: KernelStackViewer([]),
+            r"kernels must hold finite numbers of shape \[1 to 5, 3, 3\], got shape \(0,\)",
+        ),
+        (
+            lambda: KernelStackViewer(torch.ones(6, 3, 3)),
+            r"kernels must hold finite numbers of shape \[1 to 5, 3, 3\], got shape \(6, 3, 3\)",
+        ),
+        (
+            lambda: KernelStackViewer([[[1, 2], [3, 4]]]),
+            r"kernels must hold finite numbers of shape \[1 to 5, 3, 3\], got shape \(1, 2, 2\)",
+        ),
         (lambda: KernelStackViewer([[[1, 2, 3]] * 2 + [[1, 2, float("inf")]]]), "finite"),
         (lambda: KernelStackViewer(channels=0), "0"),
         (lambda: KernelStackViewer(edited=6), "6"),

@@ -99,7 +99,7 @@ def test_the_quiz_judges_and_counts():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"answer": 2}, "options 0 to 1, and its answer is 2"),
+        ({"answer": 2}, "has 2 options: its answer must be from 0 to 1, got 2"),
         ({"options": ["yes"]}, "two different options"),
         ({"options": ["yes", "yes"]}, "two different options"),
         ({"why": ""}, "needs a text as its 'why'"),

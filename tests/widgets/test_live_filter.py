@@ -99,13 +99,22 @@ def test_python_s_picture_is_the_lightness_and_its_spectrum_is_even():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: LiveFilter(torch.rand(1, 5, 7)), r"LiveFilter needs a float photograph \[3, H, W\]"),
+        (
+            lambda: LiveFilter(torch.rand(1, 5, 7)),
+            r"image must hold finite floats of shape \[3, H, W\], got shape \(1, 5, 7\)",
+        ),
         (lambda: LiveFilter(torch.full((3, 5, 7), 2.0)), r"must lie in \[0, 1\]"),
-        (lambda: filtering(kernel=[[1, 2], [3, 4]]), "1, 3, 5 or 7 rows"),
-        (lambda: filtering(kernel=[[1, 2, 3], [4]]), "1, 3, 5 or 7 rows"),
-        (lambda: filtering(kernel=[]), "1, 3, 5 or 7 rows"),
-        (lambda: filtering(kernel=[[float("nan")]]), r"must lie in \[−99, 99\]"),
-        (lambda: filtering(kernel=[[100]]), r"must lie in \[−99, 99\]"),
+        (
+            lambda: filtering(kernel=[[1, 2], [3, 4]]),
+            r"kernel must hold .* of shape \[1 or 3 or 5 or 7, 1 or 3 or 5 or 7\], got",
+        ),
+        (
+            lambda: filtering(kernel=[[1, 2, 3], [4]]),
+            r"kernel must hold .* of shape \[1 or 3 or 5 or 7, 1 or 3 or 5 or 7\], got",
+        ),
+        (lambda: filtering(kernel=[]), r"kernel must hold .* of shape \[1 or 3 or 5 or 7, 1 or 3 or 5 or 7\], got"),
+        (lambda: filtering(kernel=[[float("nan")]]), r"kernel must hold finite numbers .*, got \[\[nan\]\]"),
+        (lambda: filtering(kernel=[[100]]), r"the taps of kernel must lie in \[−99, 99\], got \[\[100\]\]"),
         (lambda: filtering(probe=[5, 0]), "inside 5×7"),
     ],
 )

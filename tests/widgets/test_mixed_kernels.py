@@ -126,18 +126,21 @@ def test_a_spot_that_grows_is_answered_by_one_size_after_the_other():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: MixedKernels(torch.rand(35, 33)), r"square float photograph \[S, S\], S odd"),
+        (lambda: MixedKernels(torch.rand(35, 33)), r"image must be a square \[S, S\], S odd, got shape \(35, 33\)"),
         (lambda: MixedKernels(torch.rand(34, 34)), "S odd"),
-        (lambda: MixedKernels(torch.ones(35, 35, dtype=torch.int64)), "float photograph"),
-        (lambda: MixedKernels(torch.full((35, 35), 1.5)), r"values must lie in \[0, 1\]"),
-        (lambda: MixedKernels(torch.rand(35, 35), channels=11), "channels must be 12 at least"),
-        (lambda: MixedKernels(torch.rand(35, 35), side=34), "side must be odd and 33 to 129, got 34"),
-        (lambda: MixedKernels(torch.rand(35, 35), side=131), "side must be odd and 33 to 129, got 131"),
+        (
+            lambda: MixedKernels(torch.ones(35, 35, dtype=torch.int64)),
+            r"image must hold finite floats of shape \[S, S\], got torch\.int64 \(35, 35\)",
+        ),
+        (lambda: MixedKernels(torch.full((35, 35), 1.5)), r"image must lie in \[0, 1\], got 1\.5 to 1\.5"),
+        (lambda: MixedKernels(torch.rand(35, 35), channels=11), "channels must be at least 12, got 11"),
+        (lambda: MixedKernels(torch.rand(35, 35), side=34), "side must be odd and from 33 to 129, got 34"),
+        (lambda: MixedKernels(torch.rand(35, 35), side=131), "side must be odd and from 33 to 129, got 131"),
         (lambda: MixedKernels(torch.rand(35, 35), probe=[33, 0]), "probe must be a row and a column"),
         (lambda: MixedKernels(torch.rand(35, 35), probe=[1.5, 0]), "probe must be a row and a column"),
-        (lambda: MixedKernels(torch.rand(35, 35), parts=[0, 0, 0]), "parts must hold three ints from 0 to 4, not all"),
-        (lambda: MixedKernels(torch.rand(35, 35), parts=[1, 5, 0]), "parts must hold three ints from 0 to 4"),
-        (lambda: MixedKernels(torch.rand(35, 35), parts=[1, 1]), "parts must hold three ints"),
+        (lambda: MixedKernels(torch.rand(35, 35), parts=[0, 0, 0]), r"parts must not all be 0, got \[0, 0, 0\]"),
+        (lambda: MixedKernels(torch.rand(35, 35), parts=[1, 5, 0]), r"parts\[1\] must be from 0 to 4, got 5"),
+        (lambda: MixedKernels(torch.rand(35, 35), parts=[1, 1]), r"parts must hold 3 ints, got \(1, 1\)"),
     ],
 )
 def test_bad_state_is_refused(build, says):

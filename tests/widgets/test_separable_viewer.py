@@ -121,13 +121,22 @@ def test_the_targets_are_made_as_far_as_the_text_says(name, percent):
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: SeparableViewer(torch.rand(1, 5, 7)), r"a float photograph \[3, H, W\], got float32 \(1, 5, 7\)"),
+        (
+            lambda: SeparableViewer(torch.rand(1, 5, 7)),
+            r"image must hold finite floats of shape \[3, H, W\], got shape \(1, 5, 7\)",
+        ),
         (lambda: SeparableViewer(torch.full((3, 5, 7), 2.0)), r"must lie in \[0, 1\], got 2 to 2"),
-        (lambda: viewer(depthwise=[[1, 2]]), r"depthwise must hold finite numbers of shape \(3, 3, 3\)"),
-        (lambda: viewer(pointwise=[[1, 2, 3], [1, 2], [1]]), r"pointwise must hold numbers of shape \(3, 3\)"),
+        (
+            lambda: viewer(depthwise=[[1, 2]]),
+            r"depthwise must hold finite numbers of shape \[3, 3, 3\], got shape \(1, 2\)",
+        ),
+        (
+            lambda: viewer(pointwise=[[1, 2, 3], [1, 2], [1]]),
+            r"pointwise must hold finite numbers of shape \[3, 3\], got \[\[1, 2, 3\], \[1, 2\], \[1\]\]",
+        ),
         (lambda: viewer(bias=[0, 0, float("nan")]), "bias must hold finite"),
         (lambda: viewer(target=torch.zeros(3, 3, 3, 3).tolist()), "no share of nothing"),
-        (lambda: viewer(channel=3), "channel must be 0, 1 or 2, got 3"),
+        (lambda: viewer(channel=3), "channel must be from 0 to 2, got 3"),
     ],
 )
 def test_bad_state_is_refused(build, says):

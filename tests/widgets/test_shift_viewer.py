@@ -102,14 +102,26 @@ def test_the_first_preset_is_the_state_that_the_widget_starts_in():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: ShiftViewer(torch.rand(1, 5, 7)), r"needs a float photograph \[3, H, W\], got float32 \(1, 5, 7\)"),
-        (lambda: ShiftViewer(torch.zeros(3, 5, 7, dtype=torch.uint8)), "got uint8"),
+        (
+            lambda: ShiftViewer(torch.rand(1, 5, 7)),
+            r"image must hold finite floats of shape \[3, H, W\], got shape \(1, 5, 7\)",
+        ),
+        (
+            lambda: ShiftViewer(torch.zeros(3, 5, 7, dtype=torch.uint8)),
+            r"image must hold finite floats of shape \[3, H, W\], got torch\.uint8 \(3, 5, 7\)",
+        ),
         (lambda: ShiftViewer(torch.full((3, 5, 7), 2.0)), r"must lie in \[0, 1\], got 2 to 2"),
-        (lambda: viewer(sources=[0, 1, 4]), "three whole numbers from 0 to 3"),
-        (lambda: viewer(displacements=[[0, 3], [0, 0], [0, 0]]), "from −2 to 2"),
-        (lambda: viewer(displacements=[[0, 0.5], [0, 0], [0, 0]]), "whole numbers"),
-        (lambda: viewer(displacements=[[0, 0]]), "three pairs"),
-        (lambda: viewer(weight=[1, float("nan"), 0]), "three finite numbers"),
+        (lambda: viewer(sources=[0, 1, 4]), r"sources\[2\] must be from 0 to 3, got 4"),
+        (
+            lambda: viewer(displacements=[[0, 3], [0, 0], [0, 0]]),
+            r"displacements\[0\]\[1\] must be from -2 to 2, got 3",
+        ),
+        (lambda: viewer(displacements=[[0, 0.5], [0, 0], [0, 0]]), r"displacements\[0\]\[1\] must be an int, got 0\.5"),
+        (lambda: viewer(displacements=[[0, 0]]), r"displacements must hold 3 pairs, got \[\[0, 0\]\]"),
+        (
+            lambda: viewer(weight=[1, float("nan"), 0]),
+            r"weight must hold finite numbers of shape \[3\], got \[1, nan, 0\]",
+        ),
         (lambda: viewer(probe=[5, 0]), "inside 5×7"),
     ],
 )

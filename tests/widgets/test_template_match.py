@@ -71,11 +71,17 @@ def test_the_copied_code_runs_and_is_what_is_shown(centred):
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: TemplateMatch(torch.rand(1, 17, 23), (8, 8)), r"needs a float photograph \[H, W\]"),
-        (lambda: TemplateMatch(torch.rand(9, 23), (4, 8)), r"15×15 at least, got float32 \(9, 23\)"),
+        (
+            lambda: TemplateMatch(torch.rand(1, 17, 23), (8, 8)),
+            r"image must hold finite floats of shape \[H, W\], got shape \(1, 17, 23\)",
+        ),
+        (
+            lambda: TemplateMatch(torch.rand(9, 23), (4, 8)),
+            r"image must have at least 15×15 pixels, got shape \(9, 23\)",
+        ),
         (lambda: TemplateMatch(torch.full((17, 23), 2.0), (8, 8)), r"must lie in \[0, 1\], got 2 to 2"),
         (lambda: matcher(place=(17, 0)), "inside 17×23"),
-        (lambda: matcher(size=6), "odd and 5 to 15, got 6"),
+        (lambda: matcher(size=6), "size must be odd and from 5 to 15, got 6"),
         (lambda: matcher(light=0.5), "must lie in"),
     ],
 )

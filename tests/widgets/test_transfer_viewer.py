@@ -92,12 +92,18 @@ def without(key):
         (lambda: TransferViewer(starts(), runs()[:-1]), "no run from 'textures' with freeze 'all' and 10 examples"),
         (lambda: TransferViewer(starts(), []), "no run from 'scratch'"),
         (lambda: TransferViewer(starts(), without("freeze")), "a run holds accuracies, examples, freeze"),
-        (lambda: TransferViewer(starts(), without("kernels")), r"finite numbers \[K, KH, KW\], got shape \(0,\)"),
+        (
+            lambda: TransferViewer(starts(), without("kernels")),
+            r"the kernels of a run must hold finite numbers of shape \[K, KH, KW\], got shape \(0,\)",
+        ),
         (lambda: TransferViewer(starts() | {"digits": torch.ones(4, 5, 5)}, runs()), "one shape"),
         (lambda: TransferViewer(starts(), [runs()[0] | {"accuracies": [1.5]}, *runs()[1:]]), r"in \[0, 1\]"),
-        (lambda: TransferViewer(starts(), runs(), start="letters"), "start must be one of digits, textures"),
-        (lambda: TransferViewer(starts(), runs(), examples=4), "no run with 4 examples"),
-        (lambda: TransferViewer(starts(), runs(), kernel=4), "0…3, got 4"),
+        (
+            lambda: TransferViewer(starts(), runs(), start="letters"),
+            'start must be "digits" or "textures", got \'letters\'',
+        ),
+        (lambda: TransferViewer(starts(), runs(), examples=4), "examples must be 3 or 10, got 4"),
+        (lambda: TransferViewer(starts(), runs(), kernel=4), "kernel must be from 0 to 3, got 4"),
         (lambda: TransferViewer(starts(), runs(), freeze="some"), "some"),
     ],
 )
