@@ -34,15 +34,26 @@ _kept_moves = functools.lru_cache(256)(moves_of)  # of displacements that are gi
 
 
 def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> Tensor:
-    """Move channel c of `input` `[B, C, H, W]` so that it reads (dy, dx) = `displacements[c]` pixels further.
+    """Move each channel by a whole displacement of its own: `[B, C, H, W]` → the same shape.
 
-    `displacements` holds whole numbers `[C, 2]`; what comes from outside the picture is 0. In plain torch the
-    channels that move alike are copied together. A tensor on an accelerator has to be waited for: there, and where a
-    graph shall be captured, give a list (constants of the graph); in a captured graph a tensor is gathered from, pixel
-    by pixel.
+    Channel c reads (dy, dx) = `displacements[c]` pixels further; what comes from outside the picture is 0. On the CPU
+    a compiled loop does it in one pass; in plain torch the channels that move alike are copied together.
 
-    Raises `TypeError` for what is no tensor, or displacements that are not whole, and `ValueError` for a shape or a
-    device that does not fit.
+    Args:
+        input: images `[B, C, H, W]` of any dtype.
+        displacements: whole numbers `[C, 2]` in pixels, a sequence of pairs or a tensor. A list becomes part of a
+            captured graph. A tensor on an accelerator has to be waited for, and in a captured graph it is gathered
+            from, pixel by pixel.
+
+    Raises:
+        TypeError: for what is no tensor, or displacements that are not whole.
+        ValueError: for a shape or a device that does not fit.
+
+    Example:
+        >>> x = torch.arange(4.0).view(1, 1, 2, 2)
+        >>> shift2d(x, [(0, 1)])
+        tensor([[[[1., 0.],
+                  [3., 0.]]]])
     """
     if not isinstance(displacements, Tensor):
         pairs = _pairs(displacements)
@@ -92,12 +103,26 @@ def _window(channels: int, kernel_size: int, dilation: int, order: Order) -> lis
 class Shift2d(nn.Module):
     """The taps of a k×k window dealt out to the channels: `[B, C, H, W]` → the same shape, no parameters.
 
-    `order="contiguous"` gives each tap ⌊C/k²⌋ neighbouring channels, as the paper; "interleaved" deals them out in
-    turn, as the authors' CUDA code. With a 1×1 convolution before and after, the order makes no difference. Channels
-    past ⌊C/k²⌋·k² stay where they are. `kernel_size` is odd; `dilation` is in pixels. The buffer `displacements`
-    `[C, 2]` is part of the state: loading another one changes the layer. Every dtype fits; `dtype` is not needed.
+    Channels past ⌊C/k²⌋·k² stay where they are. The buffer `displacements` `[C, 2]` is part of the state: loading
+    another one changes the layer.
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape does not fit.
+    Args:
+        channels: C.
+        kernel_size: k, odd.
+        dilation: distance of the taps in pixels.
+        order: "contiguous" gives each tap ⌊C/k²⌋ neighbouring channels, as the paper; "interleaved" deals them out in
+            turn, as the authors' CUDA code. With a 1×1 convolution before and after, it makes no difference.
+        device, dtype: of the buffer `displacements`; every dtype of images fits, so `dtype` is not used.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape does not fit.
+
+    Example:
+        >>> layer = Shift2d(9)
+        >>> layer.displacements[0].tolist()
+        [-1, -1]
+        >>> layer(torch.rand(2, 9, 5, 7)).shape
+        torch.Size([2, 9, 5, 7])
     """
 
     displacements: Tensor
