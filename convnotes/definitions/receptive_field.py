@@ -62,8 +62,8 @@ def deform_conv2d(
 
     `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]`. `offset` `[B, 2·K·G, H_out, W_out]` holds (Δy, Δx) of the
     K = KH·KW taps in turn, for each of G groups of neighbouring input channels; `mask` `[B, K·G, H_out, W_out]` holds m
-    (None: 1). A sample with ŷ ≤ −1 or x̂ ≤ −1 is 0 and has no gradient. Dai et al. 2017, equations 2 to 4; Zhu et al.
-    2019, equation 1.
+    (None: 1). Where ŷ or x̂ is whole, the derivative by it is that to the right. Dai et al. 2017, equations 2 to 4;
+    Zhu et al. 2019, equation 1.
     """
     B, C, H, W = input.shape
     O, _, KH, KW = weight.shape
@@ -92,14 +92,12 @@ def deform_conv2d(
 
 
 def hat(place: Tensor, size: int) -> Tensor:
-    """How much each of the pixels 0 … `size` − 1 has to do with a place on their axis: `[…]` → `[…, size]`.
+    """The weight of each of the pixels 0 … `size` − 1 in a sample at `place` on their axis: `[…]` → `[…, size]`.
 
-    1 on the pixel, falling to 0 at the neighbours; the slope on the pixel is that to the right. At −1 and before, no
-    pixel has to do with the place, nor with a change of it.
+    It is 1 on the pixel and falls to 0 at its neighbours. The slope at a whole place is that to the right.
     """
     t = place.unsqueeze(-1) - torch.arange(size, dtype=place.dtype, device=place.device)
-    nothing = (t < -1) | (t >= 1) | (place.unsqueeze(-1) <= -1)
-    return torch.where(nothing, 0, torch.where(t >= 0, 1 - t, 1 + t))
+    return torch.where((t < -1) | (t >= 1), 0, torch.where(t >= 0, 1 - t, 1 + t))
 
 
 def non_local(

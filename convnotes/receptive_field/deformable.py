@@ -45,9 +45,9 @@ def deform_conv2d(
     Returns `[B, O, H_out, W_out]`, sizes as in `torch.nn.functional.conv2d`, in the memory format of `input`. `padding`
     may be "same" or "valid".
 
-    A sample is 0 where y ≤ −1, y ≥ H, x ≤ −1 or x ≥ W, and so is its gradient, at y = −1 exactly too (torchvision has
-    a gradient there, but none a step further out). Between −1 and 0 the border fades in. On pixels, where the bilinear
-    surface has a kink, the derivative is that to the right and downwards. An infinite offset reads 0, a NaN makes the
+    A sample is 0 where y ≤ −1, y ≥ H, x ≤ −1 or x ≥ W; between −1 and 0 the border fades in. On pixels, where the
+    bilinear surface has a kink, the derivative is that to the right and downwards, as in torchvision: at y = −1 it is
+    that of the fading border, at y = H it is 0. An infinite offset reads 0, a NaN makes the
     places that use it NaN. Places are split into whole pixels and fractions of the offset before they are added, so
     that a far place is as exact as a near one, and samples are computed in float32 at least.
 

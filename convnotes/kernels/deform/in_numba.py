@@ -75,7 +75,7 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
             else:
                 parts = torch.bmm(by_group, transposed).unflatten(2, (work.K, -1))  # [groups, P, K, C/groups]
                 columns.view(-1, work.K, groups, parts.shape[3]).copy_(parts.permute(1, 2, 0, 3))
-            work.run(loops.locate, start, stop)
+            work.run(loops.locate, start, stop, True)
             if needed[0]:
                 work.scatter(start, stop, by_table)
             work.run(loops.compare, start, stop, by_offset[b], by_m)
@@ -132,9 +132,9 @@ class _Work:
     def arguments(self) -> tuple[Any, ...]:
         return (self.table, self.offset, self.mask, self.columns, self.first, *self.located, self.sizes)
 
-    def run(self, function: Any, start: int, stop: int, *tensors: Tensor) -> None:
+    def run(self, function: Any, start: int, stop: int, *more: Any) -> None:
         """Call a loop of `loops` for the places of a chunk."""
-        run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *tensors, first=start)
+        run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *more, first=start)
 
     def outputs(self, kernel: Tensor, out: Tensor, by_place: bool) -> None:
         """All at once: a thread samples the columns of a few places and multiplies them, with nobody to wait for."""

@@ -23,7 +23,7 @@ def forward(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, 
     sizes = sampling.sizes(input, offset, weight)
     B, O, c, h, w, K, groups = sizes.B, sizes.O, sizes.c, sizes.h, sizes.w, sizes.K, sizes.groups
     reads = _reads(input, offset, mask, sizes)
-    samples = weighted_rows(reads.table, reads.weights, reads.rows)
+    samples = weighted_rows(reads.table, reads.weights, reads.rows, reads.edge)
     samples = samples.to(weight.dtype).view(B * h * w, K, groups, c).permute(2, 0, 1, 3)
     out = torch.bmm(samples.flatten(2), _kernels(weight, groups))  # [groups, B·h·w, O/groups]
     return out.transpose(0, 1).reshape(B, h, w, O).permute(0, 3, 1, 2)
@@ -37,7 +37,7 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
     K, groups = sizes.K, sizes.groups
     reads = _reads(input, offset, mask, sizes)
     sent = grad.permute(0, 2, 3, 1).reshape(B * h * w, groups, O // groups).transpose(0, 1)
-    samples = weighted_rows(reads.table, reads.weights, reads.rows)
+    samples = weighted_rows(reads.table, reads.weights, reads.rows, reads.edge)
     samples = samples.to(weight.dtype).view(B * h * w, K, groups, c).permute(2, 0, 1, 3).flatten(2)
     by_weight = torch.bmm(samples.transpose(1, 2), sent).view(groups, K, c, O // groups)
     columns = torch.bmm(sent, _kernels(weight, groups).transpose(1, 2)).view(groups, B * h * w, K, c)
@@ -64,6 +64,7 @@ class _Reads(NamedTuple):
     table: Tensor  # [pixels·G, C/G], those of the frame among them
     weights: Tensor  # [M, 4]
     rows: Tensor  # [M, 4]
+    edge: Tensor  # [M]: those at −1, which read no pixel, but are derived as places further in
     below: Tensor  # fraction of a pixel downwards, [B, h, w, K, G]
     right: Tensor
     strength: Tensor | None  # the mask
@@ -86,8 +87,8 @@ def _reads(input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes) -> 
     columns = (torch.arange(w, dtype=dtype, device=device) * sx - left).view(w, 1, 1) + taps_x
 
     moves = offset.to(dtype).unflatten(1, (G, K, 2)).permute(3, 0, 4, 5, 2, 1)
-    y, below, inside_y = _split(moves[0], rows, H)
-    x, right, inside_x = _split(moves[1], columns, W)
+    y, below, inside_y, edge_y = _split(moves[0], rows, H)
+    x, right, inside_x, edge_x = _split(moves[1], columns, W)
     index = _corners(y, x, inside_y & inside_x, (H, W))  # [B, h, w, K, G, 4]
     strength = None if mask is None else mask.to(dtype).unflatten(1, (G, K)).permute(0, 3, 4, 2, 1)
     above, under, beside = 1 - below, below, 1 - right
@@ -96,17 +97,19 @@ def _reads(input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes) -> 
     weights = torch.stack([above * beside, above * right, under * beside, under * right], -1)
     framed = F.pad(input.to(dtype).permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # [B, H+2, W+2, C]
     table = framed.reshape(-1, C // G)
-    return _Reads(table, weights.reshape(-1, 4), index.reshape(-1, 4), below, right, strength)
+    edge = inside_y & inside_x & (edge_y | edge_x)
+    if strength is not None:
+        edge = edge & strength.isfinite()
+    return _Reads(table, weights.reshape(-1, 4), index.reshape(-1, 4), edge.reshape(-1), below, right, strength)
 
 
-def _split(move: Tensor, start: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A place on one axis as (whole pixel, counted from −1; fraction; whether it lies between −1 and `size`)."""
+def _split(move: Tensor, start: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A place on one axis: whole pixel, counted from −1; fraction; is it inside, from −1 to `size`? is it −1?"""
     finite = torch.finfo(move.dtype)
     move = move.clamp(finite.min, finite.max)  # an infinity has no fraction; NaN stays
     whole = move.detach().floor()
     fraction, pixel = move - whole, whole + start
-    inside = (pixel >= -1) & (pixel < size) & ((pixel >= 0) | (fraction > 0))
-    return pixel + 1, fraction, inside
+    return pixel + 1, fraction, (pixel >= -1) & (pixel < size), (pixel == -1) & (fraction == 0)
 
 
 def _corners(y: Tensor, x: Tensor, inside: Tensor, size: tuple[int, int]) -> Tensor:

@@ -108,11 +108,12 @@ def _scatter(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
 
 
 @loop
-def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes):
+def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, derived):
     """Where the samples of the places start to stop lie: the first pixel in the table, the two fractions, the mask.
 
     A place is held as whole pixel and fraction, which are never added. What lies outside altogether, a NaN among them,
     reads from the last column of one line of the frame and the first of the next: zeros, whatever the fractions are.
+    At −1 exactly a sample reads no pixel, but it is `derived` as a place further in.
     """
     _, C, H, W, _, _, KH, KW, h, w, G, sy, sx, top, left, dy, dx = sizes
     real = y.dtype.type
@@ -140,8 +141,9 @@ def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, siz
                     fraction_y, fraction_x = away_y - pixel_y, away_x - pixel_x
                     pixel_y += row_0
                     pixel_x += real(column_0 + j * sx)
-                    inside = (pixel_y >= -one) & (pixel_y < bottom) & ((pixel_y >= zero) | (fraction_y > zero))
-                    inside &= (pixel_x >= -one) & (pixel_x < end) & ((pixel_x >= zero) | (fraction_x > zero))
+                    inside = (pixel_y >= -one) & (pixel_y < bottom) & (pixel_x >= -one) & (pixel_x < end)
+                    if not derived:
+                        inside &= ((pixel_y >= zero) | (fraction_y > zero)) & ((pixel_x >= zero) | (fraction_x > zero))
                     pixel_y = pixel_y if inside else -one
                     pixel_x = pixel_x if inside else end
                     firsts[j] = corner + np.int64(pixel_y) * line + np.int64(pixel_x) * C
@@ -157,7 +159,7 @@ def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, siz
 @loop
 def sample(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes):
     """Fill the columns of the places start to stop."""
-    locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes)
+    locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, False)
     C, W, G, K, one = sizes.C, sizes.W, sizes.G, sizes.KH * sizes.KW, y.dtype.type(1)
     n = C // G
     P, below, lane = len(first) // (G * K), (W + 2) * C, lanes(table.itemsize)

@@ -22,39 +22,41 @@ from convnotes.kernels import private
 from convnotes.kernels.operator import factors_gradients, factors_tangent
 
 
-def weighted_rows(table: Tensor, weights: Tensor, index: Tensor) -> Tensor:
+def weighted_rows(table: Tensor, weights: Tensor, index: Tensor, hidden: Tensor | None = None) -> Tensor:
     """y[m,c] = Σ_n weights[m,n] · table[index[m,n], c], shape `[M, C]`.
 
-    `table` `[R, C]` and `weights` `[M, 4]` of one floating dtype, `index` `[M, 4]` of int64 below R. Differentiable in
-    both, forward and reverse, any number of times; under `torch.vmap`; deterministic. Inside `torch.compile` and
-    `torch.export`, which do not follow an own forward-mode rule, it is torch's operator with torch's gradient.
+    `table` `[R, C]` and `weights` `[M, 4]` of one floating dtype, `index` `[M, 4]` of int64 below R. Rows that are
+    `hidden` `[M]` are 0, and derived as if they were not. Differentiable in both, forward and reverse, any number of
+    times; under `torch.vmap`; deterministic. Inside `torch.compile` and `torch.export`, which do not follow an own
+    forward-mode rule, it is torch's operator with torch's gradient, and hides no row: their weights have to.
     """
     if torch.compiler.is_compiling():
         return F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
-    return _Trilinear.apply(table, weights, None, index, table.shape[0])
+    return _Trilinear.apply(table, weights, None, index, hidden, table.shape[0])
 
 
 def table_gradient(weights: Tensor, columns: Tensor, index: Tensor, rows: int) -> Tensor:
     """∂T/∂t `[rows, C]` for g = `columns` `[M, C]`."""
-    return _Trilinear.apply(None, weights, columns, index, rows)
+    return _Trilinear.apply(None, weights, columns, index, None, rows)
 
 
 def weight_gradient(table: Tensor, columns: Tensor, index: Tensor) -> Tensor:
     """∂T/∂w `[M, 4]` for g = `columns` `[M, C]`."""
-    return _Trilinear.apply(table, None, columns, index, table.shape[0])
+    return _Trilinear.apply(table, None, columns, index, None, table.shape[0])
 
 
 class _Trilinear(torch.autograd.Function):
     """The derivative of T by the one of (table, weights, columns) that is None, at the other two."""
 
     @staticmethod
-    def forward(table, weights, columns, index, rows):
+    def forward(table, weights, columns, index, hidden, rows):
         # Detached: embedding_bag takes a slower way for what seems to need its gradient.
         table, weights, columns = (None if f is None else f.detach() for f in (table, weights, columns))
         fits = max(rows, index.numel()) < 2**31  # int32 sorts and reads twice as fast
         index = index.to(torch.int32 if fits else torch.int64)
         if columns is None:
-            return F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+            found = F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+            return found if hidden is None else found.masked_fill_(hidden.unsqueeze(1), 0)
         if weights is None:
             return private.row_products(columns, table, index)
         flat = index.flatten()
@@ -67,30 +69,30 @@ class _Trilinear(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        *factors, index, ctx.rows = inputs
-        ctx.save_for_backward(*factors, index)
-        ctx.save_for_forward(*factors, index)
+        *tensors, ctx.rows = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx, cotangent):
-        *factors, index = ctx.saved_tensors
-        call = functools.partial(_called, index, ctx.rows)
-        return *factors_gradients(call, factors, ctx.needs_input_grad[:3], cotangent), None, None
+        *factors, index, hidden = ctx.saved_tensors
+        call = functools.partial(_called, index, hidden, ctx.rows)
+        return *factors_gradients(call, factors, ctx.needs_input_grad[:3], cotangent), None, None, None
 
     @staticmethod
     def jvp(ctx, *tangents):
-        *factors, index = ctx.saved_tensors
-        return factors_tangent(functools.partial(_called, index, ctx.rows), factors, tangents[:3])
+        *factors, index, hidden = ctx.saved_tensors
+        return factors_tangent(functools.partial(_called, index, hidden, ctx.rows), factors, tangents[:3])
 
     @staticmethod
     def vmap(info, in_dims, *inputs):
         """One table below the other, and the indices moved down with them."""
         *tensors, rows = inputs
         n = info.batch_size
-        *factors, index = (_stacked(t, dim, n) for t, dim in zip(tensors, in_dims[:4], strict=True))
+        *factors, index, hidden = (_stacked(t, dim, n) for t, dim in zip(tensors, in_dims[:5], strict=True))
         index = index + rows * torch.arange(n, device=index.device).view(n, 1, 1)
-        factors = [None if f is None else f.flatten(0, 1) for f in factors]
-        return _Trilinear.apply(*factors, index.flatten(0, 1), n * rows).unflatten(0, (n, -1)), 0
+        joined = [None if t is None else t.flatten(0, 1) for t in (*factors, index, hidden)]
+        return _Trilinear.apply(*joined, n * rows).unflatten(0, (n, -1)), 0
 
 
 def _stacked(tensor: Any, dim: int | None, size: int) -> Any:
@@ -99,5 +101,5 @@ def _stacked(tensor: Any, dim: int | None, size: int) -> Any:
     return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
 
-def _called(index: Tensor, rows: int, *factors: Tensor | None) -> Tensor:
-    return _Trilinear.apply(*factors, index, rows)
+def _called(index: Tensor, hidden: Tensor | None, rows: int, *factors: Tensor | None) -> Tensor:
+    return _Trilinear.apply(*factors, index, hidden, rows)

@@ -10,18 +10,25 @@ from convnotes.kernels.gpu.launch import places_of
 
 
 @triton.jit
-def _split(move, start, size):
-    """A place on one axis as (whole pixel, fraction, whether it lies between −1 and `size`)."""
+def _split(move, start, size, DERIVED: tl.constexpr):
+    """A place on one axis as (whole pixel, fraction, whether it lies between −1 and `size`).
+
+    At −1 exactly a sample reads no pixel, but it is DERIVED as a place further in.
+    """
     move = tl.clamp(move, -3.4028234663852886e38, 3.4028234663852886e38, propagate_nan=tl.PropagateNan.ALL)
     whole = tl.floor(move)
     fraction, pixel = move - whole, whole + start.to(tl.float32)
-    return pixel, fraction, (pixel >= -1) & (pixel < size) & ((pixel >= 0) | (fraction > 0))
+    inside = (pixel >= -1) & (pixel < size)
+    if not DERIVED:
+        inside &= (pixel >= 0) | (fraction > 0)
+    return pixel, fraction, inside
 
 
 @triton.jit
 def _locate(
     offset, mask, g, u, v, b, i, j, is_place, G, H, W, KH, KW, sy, sx, top, left, dy, dx,
     offset_b, offset_c, offset_h, offset_w, mask_b, mask_c, mask_h, mask_w, MASKED: tl.constexpr,
+    DERIVED: tl.constexpr = False,
 ):
     """Where tap (u, v) of offset group g reads: first pixel (y, x), fractions down and right, inside?, strength."""
     k = u * KW + v
@@ -29,8 +36,8 @@ def _locate(
     at += (g * KH * KW + k).to(tl.int64) * 2 * offset_c
     down = tl.load(offset + at, mask=is_place, other=0.0).to(tl.float32)
     right = tl.load(offset + at + offset_c, mask=is_place, other=0.0).to(tl.float32)
-    y, below, inside_y = _split(down, i * sy - top + u * dy, H)
-    x, beside, inside_x = _split(right, j * sx - left + v * dx, W)
+    y, below, inside_y = _split(down, i * sy - top + u * dy, H, DERIVED)
+    x, beside, inside_x = _split(right, j * sx - left + v * dx, W, DERIVED)
     inside = is_place & inside_y & inside_x
     y, x = tl.where(inside, y, 0.0).to(tl.int32), tl.where(inside, x, 0.0).to(tl.int32)
     strength = tl.full(below.shape, 1.0, tl.float32)
@@ -119,7 +126,7 @@ def by_samples(
     is_place = p < places
     y, x, below, beside, inside, strength = _locate(
         offset, mask, g, u, v, b, i, j, is_place, G, H, W, KH, KW, sy, sx, top, left, dy, dx,
-        offset_b, offset_c, offset_h, offset_w, mask_b, mask_c, mask_h, mask_w, MASKED,
+        offset_b, offset_c, offset_h, offset_w, mask_b, mask_c, mask_h, mask_w, MASKED, True,
     )
     above, left_part = 1 - below, 1 - beside
     base, sent = b.to(tl.int64) * input_b, b.to(tl.int64) * grad_b + i.to(tl.int64) * grad_h + j.to(tl.int64) * grad_w
