@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypedDict, TypeGuard
 
+import numpy as np
 import torch
 
 Pair = tuple[int, int]
@@ -27,8 +28,10 @@ class Factory(TypedDict, total=False):
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether a value is an int, or a size that torch.export has left open; a bool is none."""
-    return isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool)
+    """Whether a value is an int, numpy's among them, or a size that a trace has left open; a bool is none."""
+    if isinstance(value, (int, torch.SymInt, np.integer)):
+        return not isinstance(value, bool)
+    return torch.jit.is_tracing() and isinstance(value, torch.Tensor)
 
 
 def pair(value: IntOrPair, name: str = "value", minimum: int = 0) -> Pair:
@@ -49,7 +52,11 @@ def pair(value: IntOrPair, name: str = "value", minimum: int = 0) -> Pair:
         raise TypeError(f"{name} must be an int or two ints (vertical, horizontal), got {value!r}")
     if min(both) < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
-    return both[0], both[1]
+    return _plain(both[0]), _plain(both[1])
+
+
+def _plain(value: int) -> int:
+    return int(value) if isinstance(value, np.integer) else value  # a size of a trace stays what it is
 
 
 def checked_padding(padding: IntOrPair | str) -> Pair | PaddingMode:

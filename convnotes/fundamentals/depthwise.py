@@ -5,13 +5,10 @@ y[b,c,i,j] = Σ_{u,v} w[c,u,v] · x[b, c, i·s − p + u·d, j·s − p + v·d]
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from convnotes.geometry import Reach, kernel_reach
 from convnotes.kernels.depthwise.operator import depthwise_conv2d
-
-torch.fx.wrap("depthwise_conv2d")  # a symbolic trace keeps it as one node
 
 
 class DepthwiseConv2d(nn.Conv2d):

@@ -95,7 +95,7 @@ def available() -> tuple[Name, ...]:
 
 
 def chosen(op: str, tensors: Iterable[Tensor | None]) -> Name:
-    """The backend that computes the operator `op` for these tensors (None among them counts for nothing).
+    """The backend that computes the operator `op` for these tensors (None and whole numbers among them count for nothing).
 
     Raises `ValueError` for a bad CONVNOTES_BACKEND, `RuntimeError` for a named backend that cannot run here or not for
     the device of the tensors.
@@ -103,7 +103,8 @@ def chosen(op: str, tensors: Iterable[Tensor | None]) -> Name:
     name = _choice.get() or _checked(os.environ.get(VARIABLE) or "auto", VARIABLE)
     if name == "torch":
         return name
-    kernels, kinds = KERNELS.get(op, {}), {(t.device.type, t.dtype) for t in tensors if t is not None}
+    kernels = KERNELS.get(op, {})
+    kinds = {(t.device.type, t.dtype) for t in tensors if t is not None and t.dtype.is_floating_point}
     device, dtype = next(iter(kinds)) if len(kinds) == 1 else ("", None)  # several: no kernel mixes them
     if name == "auto":
         for backend in MEASURED:

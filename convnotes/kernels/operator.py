@@ -92,7 +92,7 @@ def define(
 
     def call(*inputs):
         given, chosen = inputs[:-1], inputs[-1]
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return packet(*given, *chosen)
         if float32_under_autocast and autocast_dtype(given[0]) is not None:
             return packet(*given, *chosen)

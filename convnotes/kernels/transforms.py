@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from convnotes.kernels import private
 
 Tensors = Sequence[Tensor | None]
+_P = ParamSpec("_P")
 _PLAIN = (Tensor, nn.Parameter)
 _library = torch.library.Library("convnotes", "FRAGMENT")
 
@@ -34,6 +37,19 @@ def watched(*tensors: Tensor | None) -> bool:
         if t is not None and (type(t) not in _PLAIN or t.is_meta or forward_ad.unpack_dual(t).tangent is not None):
             return True
     return private.transforming()
+
+
+def one_node(function: Callable[_P, Tensor]) -> Callable[_P, Tensor]:
+    """`function`, which a trace by torch.fx keeps as one node, whatever module calls it."""
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, torch.fx.Proxy):
+                return value.tracer.create_proxy("call_function", call, args, dict(kwargs))
+        return function(*args, **kwargs)
+
+    return call
 
 
 def differentiable_gradients(forward, tensors: Tensors, needed, grad: Tensor) -> list[Tensor | None]:

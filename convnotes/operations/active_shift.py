@@ -21,10 +21,12 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.geometry import Reach
 from convnotes.kernels.shift.operator import by_gather
+from convnotes.kernels.transforms import one_node
 from convnotes.operations.shift import check_displacements
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
 
 
+@one_node
 def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     """Move channel c of `input` `[B, C, H, W]` so that it reads (dy, dx) = `displacements[c]` pixels further.
 

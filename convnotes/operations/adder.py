@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Padding, Reach, checked_padding, kernel_reach, pair, resolve_padding
 from convnotes.kernels.adder.operator import Contraction, contract
+from convnotes.kernels.transforms import one_node
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
 from convnotes.parameters import Handle, named, scale_steps
 
@@ -29,6 +30,7 @@ Gradient = Literal["paper", "exact"]
 _GRADIENTS = get_args(Gradient)
 
 
+@one_node
 def adder2d(
     input: Tensor,
     weight: Tensor,

@@ -24,6 +24,7 @@ from convnotes.geometry import Factory, Reach
 from convnotes.kernels.shift.moves import Moves, moves_of
 from convnotes.kernels.shift.operator import by_gather, by_slices
 from convnotes.kernels.shift_pointwise.operator import fuses, shift_pointwise
+from convnotes.kernels.transforms import one_node
 from convnotes.operations.cifar_resnet import CifarResNet
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ Order = Literal["contiguous", "interleaved"]
 _kept_moves = functools.lru_cache(256)(moves_of)  # of displacements that are given anew with each call
 
 
+@one_node
 def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> Tensor:
     """Move each channel by a whole displacement of its own: `[B, C, H, W]` → the same shape.
 

@@ -25,9 +25,11 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Pair, Reach, output_size, pair
+from convnotes.kernels.transforms import one_node
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
 
 
+@one_node
 def active_conv2d(
     input: Tensor,
     weight: Tensor,

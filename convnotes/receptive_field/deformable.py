@@ -20,10 +20,10 @@ from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, output_size, pair, resolve_padding
 from convnotes.kernels.deform.operator import deform
 from convnotes.kernels.deform.sampling import Sampling
+from convnotes.kernels.transforms import one_node
 
-torch.fx.wrap("deform_conv2d")  # a symbolic trace keeps it as one node
 
-
+@one_node
 def deform_conv2d(
     input: Tensor,
     offset: Tensor,

@@ -25,11 +25,13 @@ from convnotes import checks
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory, IntOrPair, pair
 from convnotes.kernels.attention.operator import attention
+from convnotes.kernels.transforms import one_node
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
 _MODES = get_args(Mode)
 
 
+@one_node
 def non_local2d(
     query: Tensor,
     key: Tensor,
@@ -70,9 +72,10 @@ def non_local2d(
 def _dot(q: Tensor, k: Tensor, g: Tensor) -> Tensor:
     """g (kᵀ q) / N from either end, whichever takes fewer multiply-adds: g kᵀ is `[C, D]`, kᵀ q all pairs."""
     (D, places), (C, N) = q.shape[1:], g.shape[1:]
+    scale = 1 / N.double() if torch.jit.is_tracing() else 1 / N  # a tensor, which would be divided in float32
     if places * N * (D + C) < (places + N) * D * C:  # then all pairs are fewer than the numbers in q and g
-        return g @ _product(k.transpose(1, 2), q, 1 / N)
-    return _product(g, k.transpose(1, 2), 1 / N) @ q
+        return g @ _product(k.transpose(1, 2), q, scale)
+    return _product(g, k.transpose(1, 2), scale) @ q
 
 
 def _product(a: Tensor, b: Tensor, scale: float) -> Tensor:

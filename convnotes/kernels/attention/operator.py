@@ -25,7 +25,7 @@ _PARTS = 8  # of a block of queries of all pictures, for as many threads; fixed,
 
 def attention(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
     """q `[B, D, places]`, k `[B, D, N]` and g `[B, C, N]` → y `[B, places, C]`."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return _fused(q, k, g, scale)
     if transformed(q, k, g):
         return _pairs(q, k, g, scale)

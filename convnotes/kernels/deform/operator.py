@@ -41,6 +41,8 @@ def _as_one_operator(device: str, tensors: tuple[Tensor | None, ...]) -> bool:
         return False
     if torch.compiler.is_compiling():
         return device == "cpu"
+    if torch.jit.is_tracing():
+        return True
     return backend.chosen("deform_conv2d", tensors) != "torch" and not transformed(*tensors)
 
 

@@ -22,13 +22,14 @@ from convnotes.kernels import backend
 from convnotes.kernels.depthwise import in_torch
 from convnotes.kernels.depthwise.plane import Plane
 from convnotes.kernels.operator import define
-from convnotes.kernels.transforms import transformed
+from convnotes.kernels.transforms import one_node, transformed
 
 # Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one picture
 # tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
 _TAPS_PAY_FROM, _COLUMNS_PAY_FROM = 2**15, 2**16
 
 
+@one_node
 def depthwise_conv2d(
     input: Tensor,
     weight: Tensor,
@@ -38,7 +39,8 @@ def depthwise_conv2d(
     dilation: Sequence[int],
 ) -> Tensor:
     """`torch.nn.functional.conv2d` with a group for each input channel; `input` `[B, C, H, W]`."""
-    if torch.compiler.is_compiling() or not _is_faster(input, weight, stride, padding, dilation):
+    captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if captured or not _is_faster(input, weight, stride, padding, dilation):
         return F.conv2d(input, weight, bias, stride, padding, dilation, input.shape[-3])
     vertical, horizontal = resolve_padding(padding, weight.shape[2:], dilation, stride)
     return _operator(input, weight, bias, Plane((*vertical, *horizontal), (dilation[0], dilation[1])))

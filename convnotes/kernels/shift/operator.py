@@ -28,7 +28,7 @@ def by_slices(input: Tensor, moves: Moves) -> Tensor:
 
 def by_gather(input: Tensor, offsets: Tensor, dim: int) -> Tensor:
     """Move channel c of [B, C, H, W] by `offsets[c]` places along `dim` (2 or 3), 0 from outside; ints `[C]`."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return in_torch.gather(input, offsets, dim)
     return _gather(input, offsets, Axis(dim))
 
