@@ -95,7 +95,7 @@ def available() -> tuple[Name, ...]:
 
 
 def chosen(op: str, tensors: Iterable[Tensor | None]) -> Name:
-    """The backend that computes the operator `op` for these tensors (None and whole numbers among them count for nothing).
+    """The backend that computes the operator `op` for these tensors; None and whole numbers count for nothing.
 
     Raises `ValueError` for a bad CONVNOTES_BACKEND, `RuntimeError` for a named backend that cannot run here or not for
     the device of the tensors.

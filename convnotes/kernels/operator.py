@@ -50,6 +50,7 @@ def define(
     joined_options: Callable[[Any, int], Any] = lambda options, size: options,
     join_result: Callable[[Any], int] = lambda options: 1,
     flops: Callable[..., int] | None = None,
+    in_onnx: str = "",
     float32_under_autocast: bool = False,
 ) -> Callable[..., Tensor]:
     """Register an operator, and return it as a function of `*tensors` and `options`.
@@ -71,8 +72,8 @@ def define(
     `saved` are the numbers of the tensors that a derivative by operators needs, all by default; the others are None.
     Under vmap the mapped dimension of the n-th tensor is merged into its dimension `join[n]`, and the result's parted
     from `join_result(options)`, with `joined_options(options, size)`; without `join` the calls follow each other.
-    `flops(shapes, options, result_shape)` counts two for each multiply-add. With `float32_under_autocast` the operator
-    is called in float32 there.
+    `in_onnx` names a function of the file `in_onnx`, of operators that ONNX has. `flops(shapes, options, result_shape)`
+    counts two for each multiply-add. With `float32_under_autocast` the operator is called in float32 there.
     """
     count = tensors.count("Tensor")
     fields = ", ".join(f"{_KINDS.get(kind, 'int[]')} {field}" for field, kind in get_type_hints(options).items())
@@ -93,6 +94,8 @@ def define(
     def call(*inputs):
         given, chosen = inputs[:-1], inputs[-1]
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            if in_onnx and torch.onnx.is_in_onnx_export():
+                return getattr(_file(package, "onnx"), in_onnx)(*inputs)
             return packet(*given, *chosen)
         if float32_under_autocast and autocast_dtype(given[0]) is not None:
             return packet(*given, *chosen)

@@ -15,7 +15,7 @@ chapter receptive_field/non_local.
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -72,13 +72,13 @@ def non_local2d(
 def _dot(q: Tensor, k: Tensor, g: Tensor) -> Tensor:
     """g (kᵀ q) / N from either end, whichever takes fewer multiply-adds: g kᵀ is `[C, D]`, kᵀ q all pairs."""
     (D, places), (C, N) = q.shape[1:], g.shape[1:]
-    scale = 1 / N.double() if torch.jit.is_tracing() else 1 / N  # a tensor, which would be divided in float32
+    scale = 1 / torch.as_tensor(N).double() if torch.jit.is_tracing() else 1 / N  # that of a trace is a tensor
     if places * N * (D + C) < (places + N) * D * C:  # then all pairs are fewer than the numbers in q and g
         return g @ _product(k.transpose(1, 2), q, scale)
     return _product(g, k.transpose(1, 2), scale) @ q
 
 
-def _product(a: Tensor, b: Tensor, scale: float) -> Tensor:
+def _product(a: Tensor, b: Tensor, scale: Any) -> Tensor:
     """scale · a b, scaled before it is rounded: in half precision a sum over all places overflows."""
     return torch.baddbmm(a.new_zeros(()), a, b, beta=0, alpha=scale)
 
@@ -99,7 +99,11 @@ def _concat(q: Tensor, k: Tensor, g: Tensor, relation: Tensor) -> Tensor:
     w = relation.to(least).view(2, 1, -1)  # the query's half and the key's
     a, b = ((half @ t.to(least)).to(exact) for half, t in zip(w, (q, k), strict=True))  # [B, 1, places], [B, 1, N]
     rising, order = (-b).sort(2)
-    m = torch.searchsorted(rising, a)  # how many −b lie below a: [B, 1, places]
+    captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if captured and torch.onnx.is_in_onnx_export():  # ONNX has no search
+        m = (rising.unsqueeze(2) < a.unsqueeze(3)).sum(3)
+    else:
+        m = torch.searchsorted(rising, a)  # how many −b lie below a: [B, 1, places]
 
     factors = F.pad(torch.cat([torch.ones_like(b), -rising], 1) / N, (1, 0))  # [B, 2, 1 + N], 0 for m = 0
     nothing = 0 * (g.detach().sum(2, keepdim=True, dtype=exact) + b.detach().sum(2, keepdim=True))  # or 0 · NaN = NaN

@@ -115,6 +115,7 @@ contract = define(
     "contract",
     backward=_backward,
     jvp=_tangent,
+    in_onnx="contract",
     join=(1, 0, 1, 1, 0),  # maps [B, V·C, H, W], weights [V·O, …]: the mapped dimension joins the groups
     joined_options=lambda contraction, size: contraction._replace(groups=size * contraction.groups),
     join_result=lambda contraction: 0 if contraction.slot == "weight" else 1,

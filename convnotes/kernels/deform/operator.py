@@ -40,7 +40,7 @@ def _as_one_operator(device: str, tensors: tuple[Tensor | None, ...]) -> bool:
     if device == "meta":
         return False
     if torch.compiler.is_compiling():
-        return device == "cpu"
+        return device == "cpu" or torch.onnx.is_in_onnx_export()
     if torch.jit.is_tracing():
         return True
     return backend.chosen("deform_conv2d", tensors) != "torch" and not transformed(*tensors)
@@ -56,6 +56,7 @@ _operator = define(
     in_torch=in_torch.forward,
     products=lambda needed: (needed[0] or needed[1] or needed[3]) + needed[2],
     join=(1, 1, 0, 1),  # maps [B, V·C, H, W], the weight [V·O, …]: the mapped dimension makes more groups
+    in_onnx="forward",
     flops=lambda shapes, _, result: 2 * math.prod(result) * math.prod(shapes[2][1:]),
     float32_under_autocast=True,
 )
