@@ -1,4 +1,4 @@
-"""The arithmetic that all layers share: pairs of sizes, padding, and the size of what comes out.
+"""The arithmetic that all layers share: pairs of sizes, padding, and the size of the output::
 
     H_out = ⌊(H + 2·p − d·(k − 1) − 1) / s⌋ + 1
 
@@ -73,10 +73,25 @@ def checked_padding(padding: IntOrPair | str) -> Pair | PaddingMode:
 def resolve_padding(
     padding: IntOrPair | str, kernel_size: Sequence[int], dilation: Sequence[int], stride: Sequence[int]
 ) -> tuple[Pair, Pair]:
-    """Padding as ((top, bottom), (left, right)); the strings mean what they mean to `torch.nn.Conv2d`.
+    """Padding as numbers of pixels, ((top, bottom), (left, right)).
 
-    "same" puts the odd pixel of an even kernel at the bottom and the right, and is refused, as torch refuses it,
-    for a stride above 1.
+    The strings mean what they mean to `torch.nn.Conv2d`: "valid" is no padding, and "same" keeps the size, with the odd
+    pixel of an even kernel at the bottom and on the right.
+
+    Args:
+        padding: pixels on every side, one number or (vertical, horizontal); or "same" or "valid".
+        kernel_size: (height, width).
+        dilation: (vertical, horizontal) distance between taps.
+        stride: (vertical, horizontal); "same" needs (1, 1).
+
+    Raises:
+        TypeError: for a padding that holds anything but ints.
+        ValueError: for a negative padding, an unknown string, and "same" with a stride above 1.
+
+    Example:
+        >>> from convnotes.geometry import resolve_padding
+        >>> resolve_padding("same", (3, 4), (1, 1), (1, 1))
+        ((1, 1), (1, 2))
     """
     padding = checked_padding(padding)
     if padding == "valid":
@@ -97,10 +112,25 @@ def output_size(
     padding: IntOrPair | str = 0,
     dilation: IntOrPair = 1,
 ) -> Pair:
-    """Height and width in pixels of what a convolution gives for an input of `input_size` pixels.
+    """Height and width in pixels of the output of a convolution, by the equation above.
 
-    Arguments as in `torch.nn.Conv2d`. Raises `ValueError` where the dilated kernel does not fit into the padded
-    input, so that no place is left to put it.
+    Args:
+        input_size: height and width of the input; in this and the next arguments one int stands for both axes.
+        kernel_size: height and width of the kernel.
+        stride: step of the kernel in pixels.
+        padding: pixels on every side, or "same" or "valid" as in `torch.nn.Conv2d`.
+        dilation: distance between the taps.
+
+    Raises:
+        TypeError: for a size that is neither an int nor two ints.
+        ValueError: for a size below its minimum, and where the dilated kernel does not fit into the padded input.
+
+    Example:
+        >>> from convnotes.geometry import output_size
+        >>> output_size(224, kernel_size=7, stride=2, padding=3)
+        (112, 112)
+        >>> output_size((5, 9), kernel_size=3, dilation=2)
+        (1, 5)
     """
     size, k = pair(input_size, "input_size"), pair(kernel_size, "kernel_size", 1)
     s, d = pair(stride, "stride", 1), pair(dilation, "dilation", 1)

@@ -1,7 +1,9 @@
-"""Parameters that are treated specially in training: they learn at a rate of their own, or their steps are scaled.
+"""Parameters that are treated specially in training: they learn at a rate of their own, or their steps are scaled::
 
-optimizer = SGD(active_groups(model, lr=0.1), momentum=0.9)      `*_groups`: groups of parameters for an optimiser
-handle = scale_active_steps(model, optimizer)                    `scale_*_steps`: until `handle.remove()`
+    optimizer = SGD(active_groups(model, lr=0.1), momentum=0.9)      *_groups: groups of parameters for an optimiser
+    handle = scale_active_steps(model, optimizer)                    scale_*_steps: until handle.remove()
+
+The modules of the layers define these functions: `ActiveConv2d`, `ActiveShift2d` and `Adder2d`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 
 class Handle:
-    """What `scale_*_steps` gives: `remove()` ends the scaling."""
+    """What `scale_*_steps` returns: `remove()` ends the scaling."""
 
     def __init__(self, *hooks: RemovableHandle) -> None:
         self._hooks = hooks

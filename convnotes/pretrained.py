@@ -1,8 +1,8 @@
-"""Published weights for the networks whose parameters bear torchvision's names.
+"""Published weights for the networks whose parameters have torchvision's names::
 
     net = load_pretrained("resnet50")        # downloads once, checks SHA-256, loads without running any pickled code
 
-Needs pip install "convnotes[data]" and, the first time, a network.
+Needs pip install "convnotes[data]" and, the first time, an internet connection.
 """
 
 from __future__ import annotations
@@ -42,14 +42,26 @@ _SIDE_CLASSIFIERS = {"googlenet": ("aux1", "aux2"), "deeplabv3_resnet50": ("aux_
 def load_pretrained(name: str, root: str | os.PathLike[str] | None = None) -> nn.Module:
     """The network `name` with its published weights, in eval mode, on the CPU.
 
-    `PUBLISHED` lists the names. Classifiers know ImageNet's 1000 classes; "deeplabv3_resnet50" knows the 21 of Pascal
-    VOC and was trained on COCO's pictures. The file is looked for in `root`, else in `$CONVNOTES_DATA/pretrained`, else
-    in the user's cache folder, and downloaded there once. It is checked by SHA-256 before every use, read with
-    `weights_only=True`, and its names must be exactly the network's. Input is normalised by ImageNet's mean
-    (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225), [B, 3, 224, 224] for a classifier.
+    Classifiers know ImageNet's 1000 classes; "deeplabv3_resnet50" knows the 21 of Pascal VOC and was trained on COCO's
+    images. The file is checked by SHA-256 before every use, read with `weights_only=True`, and its parameter names must
+    be exactly the network's. Normalise the input by ImageNet's mean (0.485, 0.456, 0.406) and deviation (0.229, 0.224,
+    0.225); classifiers expect `[B, 3, 224, 224]`.
 
-    Raises `ValueError` for an unknown name and for a file that is not the published one, and `ConnectionError` where
-    there is no network; nothing half-written stays.
+    Args:
+        name: one of the names in `PUBLISHED`.
+        root: folder where the file is looked for, and to which it is downloaded once. None is
+            `$CONVNOTES_DATA/pretrained` or, without that variable, the user's cache folder.
+
+    Raises:
+        ValueError: for an unknown name, and for a file that is not the published one.
+        ConnectionError: where the download fails; no partly written file stays.
+        ModuleNotFoundError: where the packages of `convnotes[data]` are needed and missing.
+
+    Example:
+        >>> from convnotes.pretrained import PUBLISHED, load_pretrained
+        >>> "resnet50" in PUBLISHED
+        True
+        >>> net = load_pretrained("resnet50")  # doctest: +SKIP
     """
     import convnotes
 

@@ -41,8 +41,11 @@ GROUND = {"checks", "geometry"}
 # Inside a part a chapter may import the chapters before it.
 CHAPTERS = {
     "fundamentals": ["initialisation", "depthwise", "multi_scale", "transfer"],
-    "compression": ["pointwise", "inception", "separable", "squeezenet", "residual", "small_kernels"],
-    "receptive_field": ["dilated", "active", "deformable", "non_local"],
+    "compression": [
+        *("pointwise", "factorised", "inception", "separable_conv", "separable"),
+        *("squeezenet", "residual", "small_kernels"),
+    ],
+    "receptive_field": ["gridding", "dilated", "splat", "synapses", "active", "deformable", "non_local"],
     "operations": ["cifar_resnet", "shift", "active_shift", "adder"],
 }
 

@@ -1,11 +1,9 @@
-"""Inception: several kernel sizes side by side, each behind a 1×1 kernel that narrows its input.
+"""Inception: several kernel sizes side by side, each after a 1×1 kernel that narrows its input::
 
     y = concat( f1(x), f3(r3(x)), f5(r5(x)), p(maxpool3(x)) )      f, r, p: convolution, batch norm, ReLU
 
-The 1×1 kernels r3 and r5 make the large kernels affordable, p keeps the pooled channels few. Beside it the
-factorised kernel: 1×n after n×1 has the field of n×n for 2n weights instead of n².
-Szegedy et al., "Going deeper with convolutions", CVPR 2015, arXiv:1409.4842; "Rethinking the Inception architecture
-for computer vision", CVPR 2016, arXiv:1512.00567 · chapter compression/inception.
+The 1×1 kernels r3 and r5 make the large kernels affordable; p keeps the pooled channels few.
+Szegedy et al., "Going deeper with convolutions", CVPR 2015, arXiv:1409.4842 · chapter compression/inception.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.compression.factorised import FactorisedConv2d as FactorisedConv2d
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory, IntOrPair, pair
 from convnotes.kernels.transforms import watched
@@ -52,42 +51,6 @@ class ConvNormReLU(nn.Module):
         return torch.relu(self.bn(self.conv(input)))
 
 
-class FactorisedConv2d(Composite):
-    """An n×1 kernel, then a 1×n kernel, size-keeping: `[B, C, H, W]` → `[B, O, H, W]`, n odd.
-
-    Without a non-linearity between them it is an n×n convolution whose every kernel is a sum of at most
-    `hidden_channels` outer products. `bias` is the second kernel's. Szegedy et al. 2016, section 3.2.
-
-    Raises `ValueError` for an even or non-positive `kernel_size` and for an input that does not fit.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        hidden_channels: int | None = None,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        hidden = out_channels if hidden_channels is None else hidden_channels
-        checks.positive(in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden)
-        checks.whole("kernel_size", kernel_size, odd=True)  # so that the size is kept
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
-        n, kw = kernel_size, Factory(device=device, dtype=dtype)
-        self.vertical = nn.Conv2d(in_channels, hidden, (n, 1), padding=(n // 2, 0), bias=False, **kw)
-        self.horizontal = nn.Conv2d(hidden, out_channels, (1, n), padding=(0, n // 2), bias=bias, **kw)
-
-    def forward(self, input: Tensor) -> Tensor:
-        checks.images("FactorisedConv2d", input, self.vertical.weight, self.in_channels)
-        return self.horizontal(self.vertical(input))
-
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
-
-
 @torch.fx.wrap  # what the tensor says decides, which tracing would stumble over
 def _max_pool2d(input: Tensor, kernel_size: _Size, stride: _Size, padding: _Size) -> Tensor:
     """On the CPU by way of channels_last: from some sixteen channels on, torch is then at least twice as fast.
@@ -108,18 +71,35 @@ def _max_pool2d(input: Tensor, kernel_size: _Size, stride: _Size, padding: _Size
 
 
 class MaxPool2d(nn.MaxPool2d):
-    """The same layer, computed as `_max_pool2d` says."""
+    """`torch.nn.MaxPool2d`, computed by `_max_pool2d`."""
 
     def forward(self, input: Tensor) -> Tensor:
         return _max_pool2d(input, self.kernel_size, self.stride, self.padding)
 
 
 class Inception(Composite):
-    """Four branches, joined by channels: `[B, C, H, W]` → `[B, ch1x1 + ch3x3 + ch5x5 + pool_proj, H, W]`.
+    """Four branches, concatenated by channels: `[B, C, H, W]` → `[B, ch1x1 + ch3x3 + ch5x5 + pool_proj, H, W]`.
 
-    `ch3x3red` and `ch5x5red` are the widths of the 1×1 kernels before the large ones. `true_5x5=True` has the paper's
-    5×5 kernel, `False` the 3×3 that torchvision has in its place (so that its published weights load).
-    Szegedy et al. 2015, figure 2b.
+    The arguments have torchvision's names. Szegedy et al. 2015, figure 2b.
+
+    Args:
+        in_channels: C.
+        ch1x1: output channels of the 1×1 branch.
+        ch3x3red: channels of the 1×1 kernel before the 3×3 kernel.
+        ch3x3: output channels of the 3×3 branch.
+        ch5x5red: channels of the 1×1 kernel before the 5×5 kernel.
+        ch5x5: output channels of the 5×5 branch.
+        pool_proj: output channels of the branch with the maximum pooling.
+        true_5x5: True has the paper's 5×5 kernel, False the 3×3 kernel that torchvision uses instead, so that its
+            published weights load.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> Inception(192, 64, 96, 128, 16, 32, 32).eval()(torch.rand(1, 192, 7, 7)).shape
+        torch.Size([1, 256, 7, 7])
     """
 
     def __init__(
@@ -161,7 +141,7 @@ class Inception(Composite):
 
 
 class _Auxiliary(nn.Module):
-    """The side classifier that the paper trains with: `[B, C, H, W]` → `[B, num_classes]`."""
+    """The side classifier with which the paper trains: `[B, C, H, W]` → `[B, num_classes]`."""
 
     def __init__(self, in_channels: int, num_classes: int, **kw: Unpack[Factory]) -> None:
         super().__init__()
@@ -192,10 +172,26 @@ _BLOCKS = {
 class GoogLeNet(Composite):
     """Nine inception blocks: `[B, 3, H, W]`, 15×15 pixels at least, 224×224 in the paper → logits `[B, num_classes]`.
 
-    `aux_logits=True` adds the two side classifiers; in training it then returns (logits, side logits 2, side logits 1),
-    as torchvision does. `transform_input=True` takes input normalised with ImageNet's mean and deviation to what
-    torchvision's published weights were trained on. The pooling before 5a is torchvision's 2×2. With batch norm, which
-    the paper did not have yet. Parameters without side classifiers: 6,624,904, with the true 5×5 7,005,832.
+    With batch norm, which the paper did not have yet; the pooling before 5a is torchvision's 2×2. Parameters for 1000
+    classes without side classifiers: 6,624,904, with the true 5×5 7,005,832.
+
+    Args:
+        num_classes: number of logits.
+        true_5x5: as in `Inception`.
+        aux_logits: add the two side classifiers; in training the output is then (logits, side logits 2, side logits 1),
+            as in torchvision.
+        transform_input: convert an input normalised with ImageNet's mean and deviation to the range on which
+            torchvision's published weights were trained.
+        dropout: probability before the classifier.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> net = GoogLeNet(num_classes=10, device="meta").eval()
+        >>> net(torch.empty(2, 3, 64, 64, device="meta")).shape
+        torch.Size([2, 10])
     """
 
     inception3a: Inception
@@ -274,5 +270,14 @@ class GoogLeNetOptions(Factory, total=False):
 
 
 def googlenet(num_classes: int = 1000, **options: Unpack[GoogLeNetOptions]) -> GoogLeNet:
-    """`GoogLeNet` with torchvision's defaults (3×3 in the place of the 5×5)."""
+    """`GoogLeNet` with torchvision's defaults: 3×3 kernels instead of the 5×5.
+
+    Args:
+        num_classes: number of logits.
+        **options: the other arguments of `GoogLeNet`.
+
+    Example:
+        >>> sum(p.numel() for p in googlenet(device="meta").parameters())
+        6624904
+    """
     return GoogLeNet(num_classes, **options)

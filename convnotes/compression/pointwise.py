@@ -1,9 +1,9 @@
-"""Pointwise convolution: a kernel of size 1×1 mixes the channels of each pixel, and looks at no other pixel.
+"""Pointwise convolution: a kernel of size 1×1 mixes the channels of each pixel, and looks at no other pixel::
 
     y[b,o,i,j] = bias[o] + Σ_c w[o,c] · x[b,c,i,j]
 
-The layer itself is `torch.nn.Conv2d(C, O, 1)`. Here is what Network in Network made of it: a block that follows a
-convolution with a perceptron on every pixel's channels, and the network of three such blocks.
+The layer itself is `torch.nn.Conv2d(C, O, 1)`. This module has what Network in Network made of it: a block that applies
+a perceptron to every pixel's channels after a convolution, and the network of such blocks.
 Lin, Chen & Yan, "Network in Network", ICLR 2014, arXiv:1312.4400 · chapter compression/pointwise.
 """
 
@@ -26,12 +26,24 @@ _LEAST_SIZE = {"cifar10": 4, "imagenet": 39}  # pixels: below, the last pooling 
 class MLPConv(Composite):
     """A convolution followed by 1×1 convolutions, each with ReLU: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
-    `hidden_channels` are the widths before the last layer: the first is the width of the k×k convolution, the others
-    those of 1×1 layers. The default, `(out_channels, out_channels)`, gives the paper's block: one k×k convolution
-    and two 1×1. The other arguments are those of `torch.nn.Conv2d`. Sizes are in pixels.
+    The 1×1 convolutions are a perceptron that is applied to the channels of every pixel. The default has one k×k
+    convolution and two 1×1, as in the paper. Lin, Chen & Yan 2013, section 3.1.
 
-    Raises `ValueError` or `TypeError` for channel counts and sizes below their minimum, and for an input whose shape,
-    dtype or device does not fit. Lin, Chen & Yan 2013, section 3.1.
+    Args:
+        in_channels: C.
+        out_channels: O.
+        kernel_size, stride, padding, dilation: of the k×k convolution, as in `torch.nn.Conv2d`; in pixels.
+        hidden_channels: widths before the last layer: the first is that of the k×k convolution, the others are those of
+            1×1 layers. None is `(out_channels, out_channels)`.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> layer = MLPConv(3, 16, kernel_size=5, padding=2, hidden_channels=(8, 12))
+        >>> layer(torch.rand(2, 3, 9, 9)).shape
+        torch.Size([2, 16, 9, 9])
     """
 
     def __init__(
@@ -78,14 +90,26 @@ class MLPConv(Composite):
 
 
 class NIN(Composite):
-    """Network in Network: blocks of `MLPConv`, the last of which has a channel a class, averaged over the picture.
+    """Network in Network: blocks of `MLPConv`, then the mean of each map: `[B, in_channels, H, W]` → logits `[B,
+    num_classes]`.
 
-    `variant="cifar10"` is made for `[B, 3, 32, 32]` (4×4 at least) and has 966,986 parameters for 10 classes;
-    `variant="imagenet"` is made for `[B, 3, 224, 224]` (39×39 at least) and has 7,595,176 for 1000. Returns logits
-    `[B, num_classes]`. `num_classes` defaults to the data set's own number; `dropout` is a probability. Pooling rounds
-    sizes up, as in the authors' Caffe. Lin, Chen & Yan 2013, section 3.3 and figure 2.
+    The last block has one channel per class, so no linear layer is needed. Pooling rounds sizes up, as in the authors'
+    Caffe. Lin, Chen & Yan 2013, section 3.3 and figure 2.
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    Args:
+        num_classes: None is 10 for "cifar10" and 1000 for "imagenet".
+        variant: "cifar10" is made for 32×32 pixels (4×4 at least), 966,986 parameters for 10 classes. "imagenet" is
+            made for 224×224 (39×39 at least), 7,595,176 parameters for 1000 classes.
+        in_channels: channels of the images.
+        dropout: probability, in [0, 1).
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> NIN().eval()(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(

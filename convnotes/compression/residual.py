@@ -1,4 +1,4 @@
-"""Residual bottlenecks: a 3×3 convolution on few channels between two 1×1 kernels, added to its own input.
+"""Residual bottlenecks: a 3×3 convolution on few channels between two 1×1 kernels, added to its own input::
 
     y = ReLU( x + B3(w3 · ReLU(B2(w2 ∗ ReLU(B1(w1 · x))))) )      B: batch norm; ResNeXt: w2 in groups
 
@@ -28,12 +28,26 @@ StrideOn = Literal["3x3", "1x1"]
 class Bottleneck(Composite):
     """1×1, 3×3, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, 4·channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
 
-    The 3×3 kernel works on `channels · width_per_group/64 · groups` channels in `groups` groups. `stride_on` says which
-    kernel carries the stride: the paper's first 1×1, which looks at one pixel in four, or the 3×3 ("v1.5",
-    torchvision). `dilation` is the 3×3 kernel's, padded by as much. The shortcut is a strided 1×1 convolution where
+    Each convolution is followed by batch norm. The shortcut is a strided 1×1 convolution with batch norm where the
     shape changes, else the input itself.
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    Args:
+        in_channels: C.
+        channels: the 3×3 kernel works on `channels · width_per_group/64 · groups` channels.
+        stride: step in pixels.
+        groups: groups of the 3×3 kernel.
+        width_per_group: channels per group of the 3×3 kernel in a block with `channels=64`.
+        stride_on: which kernel has the stride: "1x1" is the paper's, which looks at one pixel in four; "3x3" is
+            torchvision's ("v1.5").
+        dilation: of the 3×3 kernel; its padding is the same number.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> Bottleneck(64, 32, stride=2)(torch.rand(2, 64, 9, 9)).shape
+        torch.Size([2, 128, 5, 5])
     """
 
     expansion = 4
@@ -97,13 +111,27 @@ def shortcut(
 class ResNet(Composite):
     """Four stages of bottlenecks: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
-    `layers` holds the number of blocks of each stage, (3, 4, 6, 3) for 50 layers. `groups` and `width_per_group` make
-    it a ResNeXt. Names of the parameters are torchvision's, so that its published weights load. Parameters for 1000
-    classes: ResNet-50 25,557,032, ResNeXt-50 32×4d 25,028,904.
+    With `groups` and `width_per_group` it is a ResNeXt. The names of the parameters are torchvision's, so that its
+    published weights load. Parameters for 1000 classes: ResNet-50 25,557,032, ResNeXt-50 32×4d 25,028,904.
 
-    `replace_stride_with_dilation` says for the stages 2, 3 and 4 whether to keep the map's size: in place of the stride
-    the kernels that follow it double their dilation. At the places that the stride would have left the map is the same.
-    `num_classes=None` leaves the classifier out and gives the last map, `[B, 2048, ⌈H/32⌉, ⌈W/32⌉]` with all strides.
+    Args:
+        layers: number of blocks in each of the four stages, (3, 4, 6, 3) for 50 layers.
+        groups, width_per_group, stride_on: as in `Bottleneck`.
+        num_classes: None leaves the classifier out and returns the last map, `[B, 2048, ⌈H/32⌉, ⌈W/32⌉]` with all
+            strides.
+        replace_stride_with_dilation: for each of the stages 2, 3 and 4, whether to keep the size of the map: instead of
+            the stride, the kernels after it double their dilation. At the pixels that the stride would have kept, the
+            map is the same.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> dilate = (False, False, True)
+        >>> net = ResNet((1, 1, 1, 1), num_classes=None, replace_stride_with_dilation=dilate, device="meta")
+        >>> net(torch.empty(1, 3, 64, 64, device="meta")).shape
+        torch.Size([1, 2048, 4, 4])
     """
 
     layer1: nn.Sequential
@@ -170,24 +198,43 @@ class ResNet(Composite):
 
 
 class ResNeXtOptions(Factory, total=False):
-    """The arguments of `ResNet` but for its layers, classes and groups."""
+    """The arguments of `ResNet` except layers, classes and groups."""
 
     stride_on: StrideOn
     replace_stride_with_dilation: Sequence[bool]
 
 
 class ResNetOptions(ResNeXtOptions, total=False):
-    """The arguments of `ResNet` but for its layers and classes."""
+    """The arguments of `ResNet` except layers and classes."""
 
     groups: int
     width_per_group: int
 
 
 def resnet50(num_classes: int | None = 1000, **options: Unpack[ResNetOptions]) -> ResNet:
-    """ResNet-50: 25,557,032 parameters. `stride_on="3x3"` by default, as torchvision has it."""
+    """ResNet-50: 25,557,032 parameters. `stride_on` is "3x3" by default, as in torchvision.
+
+    Args:
+        num_classes: number of logits; None leaves the classifier out.
+        **options: the other arguments of `ResNet`, except `layers`.
+
+    Example:
+        >>> sum(p.numel() for p in resnet50(device="meta").parameters())
+        25557032
+    """
     return ResNet((3, 4, 6, 3), num_classes=num_classes, **options)
 
 
 def resnext50_32x4d(num_classes: int | None = 1000, **options: Unpack[ResNeXtOptions]) -> ResNet:
-    """ResNeXt-50 with 32 groups of width 4: 25,028,904 parameters."""
+    """ResNeXt-50 with 32 groups of width 4: 25,028,904 parameters.
+
+    Args:
+        num_classes: number of logits; None leaves the classifier out.
+        **options: the other arguments of `ResNet`, except `layers`, `groups` and `width_per_group`.
+
+    Example:
+        >>> net = resnext50_32x4d(device="meta")
+        >>> net.layer1[0].conv2.groups, tuple(net.layer1[0].conv2.weight.shape)
+        (32, (128, 4, 3, 3))
+    """
     return ResNet((3, 4, 6, 3), groups=32, width_per_group=4, num_classes=num_classes, **options)

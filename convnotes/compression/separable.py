@@ -1,9 +1,9 @@
-"""Depthwise separable convolution: one spatial kernel a channel, then a 1×1 kernel that mixes the channels.
+"""Depthwise separable convolution: one spatial kernel per channel, then a 1×1 kernel that mixes the channels::
 
-    z[b,c·m+n,i,j] = Σ_{u,v} d[c,n,u,v] · x[b, c, i·s+u·r−p, j·s+v·r−p]      depthwise, m kernels a channel
+    z[b,c·m+n,i,j] = Σ_{u,v} d[c,n,u,v] · x[b, c, i·s+u·r−p, j·s+v·r−p]      depthwise, m kernels per channel
     y[b,o,i,j]     = β[o] + Σ_k w[o,k] · z[b,k,i,j]                          pointwise
 
-k²·C·m + C·m·O weights in the place of k²·C·O: about k² times fewer where O is large.
+k²·C·m + C·m·O weights instead of k²·C·O: for m = 1 and large O about k² times fewer.
 Howard et al., "MobileNets", 2017, arXiv:1704.04861; Chollet, "Xception", CVPR 2017, arXiv:1610.02357 ·
 chapter compression/separable.
 """
@@ -16,105 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.depthwise import DepthwiseConv2d
+from convnotes.compression.separable_conv import SeparableConv2d as SeparableConv2d
 from convnotes.fundamentals.initialisation import Composite
-from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair
+from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-class SeparableConv2d(Composite):
-    """A depthwise and a pointwise convolution: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
-
-    Arguments as in `torch.nn.Conv2d`; stride, padding and dilation are the depthwise kernel's, the bias is the
-    pointwise kernel's. `depth_multiplier` is the number of spatial kernels a channel. `between` is a module put between
-    the two on `C·depth_multiplier` channels: MobileNet has batch norm and ReLU there, Xception nothing.
-
-    Raises `ValueError` or `TypeError` for bad sizes and for an input whose shape, dtype or device does not fit.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: IntOrPair,
-        stride: IntOrPair = 1,
-        padding: Padding = 0,
-        dilation: IntOrPair = 1,
-        depth_multiplier: int = 1,
-        bias: bool = True,
-        between: nn.Module | None = None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels, depth_multiplier=depth_multiplier)
-        self.in_channels, self.out_channels, self.depth_multiplier = in_channels, out_channels, depth_multiplier
-        self.kernel_size = pair(kernel_size, "kernel_size", 1)
-        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = checked_padding(padding)
-        middle, kw = in_channels * depth_multiplier, Factory(device=device, dtype=dtype)
-        self.depthwise = DepthwiseConv2d(
-            in_channels, middle, self.kernel_size, self.stride, self.padding, self.dilation,
-            groups=in_channels, bias=False, **kw,
-        )  # fmt: skip
-        self.between = nn.Identity() if between is None else between
-        self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias, **kw)
-
-    def forward(self, input: Tensor) -> Tensor:
-        checks.images("SeparableConv2d", input, self.depthwise.weight, self.in_channels)
-        checks.fits("SeparableConv2d", input, self.depthwise.weight, self.stride, self.padding, self.dilation)
-        return self.pointwise(self.between(self.depthwise(input)))  # [B, C·m, H_out, W_out] → [B, O, …]
-
-    def full_weight(self) -> Tensor:
-        """The weight `[O, C, KH, KW]` of the one convolution that this layer equals (without `between`).
-
-        For every input channel its kernels, over all outputs, have at most rank `depth_multiplier`.
-        """
-        d = self.depthwise.weight.unflatten(0, (self.in_channels, self.depth_multiplier))[:, :, 0]  # [C, m, KH, KW]
-        w = self.pointwise.weight[:, :, 0, 0].unflatten(1, (self.in_channels, self.depth_multiplier))  # [O, C, m]
-        return torch.einsum("cmuv,ocm->ocuv", d, w)
-
-    @classmethod
-    def nearest(cls, conv: nn.Conv2d, depth_multiplier: int = 1) -> SeparableConv2d:
-        """The separable layer whose full weight has the least squared distance to that of `conv`; its bias is kept.
-
-        Each input channel's kernels, as a matrix [O, KH·KW], keep their first `depth_multiplier` singular parts; the
-        root of a singular value goes to either kernel. It equals `conv` from min(O, KH·KW) kernels a channel on.
-        Guo et al., "Network decoupling", BMVC 2018, arXiv:1808.05517.
-
-        Raises `TypeError` for what is no `nn.Conv2d`, `ValueError` for groups and for padding other than by zeros.
-        """
-        checks.instance("conv", conv, nn.Conv2d, "a torch.nn.Conv2d")
-        if conv.groups != 1 or conv.padding_mode != "zeros":
-            raise ValueError(
-                f'nearest needs groups=1 and padding_mode="zeros", got {conv.groups} and "{conv.padding_mode}"'
-            )
-        layer = cls(
-            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, checked_padding(conv.padding),
-            conv.dilation, depth_multiplier, conv.bias is not None,
-            device=conv.weight.device, dtype=conv.weight.dtype,
-        )  # fmt: skip
-        with torch.no_grad():
-            parts = torch.linalg.svd(conv.weight.double().transpose(0, 1).flatten(2), full_matrices=False)
-            roots = parts.S[:, :depth_multiplier].sqrt()  # [C, r]
-            d = layer.depthwise.weight.new_zeros(conv.in_channels, depth_multiplier, *conv.kernel_size)
-            w = d.new_zeros(conv.out_channels, conv.in_channels, depth_multiplier)
-            r = roots.shape[1]  # fewer than depth_multiplier where there are no more singular parts
-            d[:, :r] = (roots[:, :, None] * parts.Vh[:, :r]).unflatten(2, conv.kernel_size).to(d)
-            w[:, :, :r] = (parts.U[:, :, :r] * roots[:, None]).transpose(0, 1).to(w)
-            layer.depthwise.weight.copy_(d.flatten(0, 1)[:, None])
-            layer.pointwise.weight.copy_(w.flatten(1)[:, :, None, None])
-            if conv.bias is not None and layer.pointwise.bias is not None:
-                layer.pointwise.bias.copy_(conv.bias)
-        return layer
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, dilation={self.dilation}, depth_multiplier={self.depth_multiplier}"
-        )
 
 
 def _norm_relu(channels: int, **kw: Unpack[Factory]) -> nn.Sequential:
@@ -124,9 +31,22 @@ def _norm_relu(channels: int, **kw: Unpack[Factory]) -> nn.Sequential:
 class MobileNetV1(Composite):
     """Thirteen separable convolutions: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
-    `width_multiplier` scales every width, as the paper's α. Parameters at 1.0 for 1000 classes: 4,231,976.
-    Padding is 1 on every side; TensorFlow's "SAME" pads a strided layer on the far side only. Howard et al. 2017,
-    table 1 (the stride of the last separable layer is 1, as in the authors' code).
+    Padding is 1 on every side; TensorFlow's "SAME" pads a strided layer at the bottom and on the right only. Howard et
+    al. 2017, table 1 (the stride of the last separable layer is 1, as in the authors' code). Parameters for 1000
+    classes: 4,231,976.
+
+    Args:
+        num_classes: number of logits.
+        width_multiplier: factor of every width, the paper's α.
+        dropout: probability before the classifier.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> MobileNetV1(10, width_multiplier=0.25).eval()(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     WIDTHS_AND_STRIDES = (
@@ -207,6 +127,18 @@ class Xception(Composite):
     """Separable convolutions with shortcuts: `[B, 3, H, W]`, 7×7 pixels at least, 299×299 in the paper → logits.
 
     Parameters for 1000 classes: 22,855,952. Chollet 2017, figure 5.
+
+    Args:
+        num_classes: number of logits.
+        dropout: probability before the classifier.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> Xception(10, device="meta").eval()(torch.empty(2, 3, 71, 71, device="meta")).shape
+        torch.Size([2, 10])
     """
 
     def __init__(
@@ -261,10 +193,28 @@ class MobileNetV1Options(Factory, total=False):
 
 
 def mobilenet_v1(num_classes: int = 1000, **options: Unpack[MobileNetV1Options]) -> MobileNetV1:
-    """`MobileNetV1` of full width."""
+    """`MobileNetV1`, by default of full width.
+
+    Args:
+        num_classes: number of logits.
+        **options: the other arguments of `MobileNetV1`.
+
+    Example:
+        >>> sum(p.numel() for p in mobilenet_v1(device="meta").parameters())
+        4231976
+    """
     return MobileNetV1(num_classes, **options)
 
 
 def xception(num_classes: int = 1000, **options: Unpack[XceptionOptions]) -> Xception:
-    """`Xception` as published."""
+    """`Xception` as published.
+
+    Args:
+        num_classes: number of logits.
+        **options: the other arguments of `Xception`.
+
+    Example:
+        >>> sum(p.numel() for p in xception(device="meta").parameters())
+        22855952
+    """
     return Xception(num_classes, **options)

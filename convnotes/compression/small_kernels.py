@@ -1,6 +1,6 @@
-"""Small kernels: a stack of 3×3 convolutions in the place of one large kernel.
+"""Small kernels: a stack of 3×3 convolutions instead of one large kernel::
 
-    (k − 1)/2 kernels of size 3 see k×k pixels, with 9·(k − 1)/2 weights a channel pair in the place of k²
+    (k − 1)/2 kernels of size 3 see k×k pixels, with 9·(k − 1)/2 weights per pair of channels instead of k²
 
 Cireşan et al., "Flexible, high performance convolutional neural networks for image classification", IJCAI 2011;
 Simonyan & Zisserman, "Very deep convolutional networks", ICLR 2015, arXiv:1409.1556 ·
@@ -24,13 +24,26 @@ if TYPE_CHECKING:
 
 
 class KernelStack(Composite, nn.Sequential):
-    """3×3 convolutions, each with ReLU, that see what one `kernel_size` kernel sees: `[B, C, H, W]` → `[B, O, …]`.
+    """3×3 convolutions, each with ReLU, that see what one large kernel sees: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
-    `kernel_size` is odd and 3 at least; there are (kernel_size − 1)/2 convolutions, the first from `in_channels`, the
-    others from `out_channels`. `padding="same"` keeps the size, "valid" takes (kernel_size − 1)/2 pixels off each side.
-    `activation=False` leaves the ReLUs out: then the stack is one linear convolution.
+    There are (kernel_size − 1)/2 convolutions, the first from C to O channels, the others from O to O.
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    Args:
+        in_channels: C.
+        out_channels: O.
+        kernel_size: side of the kernel that the stack stands for; odd, 3 at least.
+        padding: "same" keeps the size; "valid" takes (kernel_size − 1)/2 pixels off each side.
+        bias: whether each convolution has one.
+        activation: False leaves the ReLUs out; the stack is then one linear convolution.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> stack = KernelStack(8, 16, kernel_size=7, padding="valid", activation=False)
+        >>> len(stack), stack(torch.rand(1, 8, 7, 7)).shape
+        (3, torch.Size([1, 16, 1, 1]))
     """
 
     def __init__(
@@ -72,9 +85,23 @@ class KernelStack(Composite, nn.Sequential):
 class VGG(Composite):
     """Kernel stacks with pooling between them, then three linear layers: `[B, 3, H, W]` → logits `[B, num_classes]`.
 
-    `stacks` holds (channels, kernel size that the stack stands for) of each stage. Maps are averaged to 7×7 before the
-    linear layers, so that any size from 2^stages pixels runs; 224×224 in the paper. Names of the parameters are
-    torchvision's.
+    Maps are averaged to 7×7 before the linear layers, so that any size from 2^(number of stages) pixels on works;
+    224×224 in the paper. The names of the parameters are torchvision's.
+
+    Args:
+        stacks: (channels, kernel size that the stack stands for) of each stage.
+        num_classes: number of logits.
+        dropout: probability after each of the first two linear layers.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> from convnotes.compression.small_kernels import VGG
+        >>> net = VGG([(8, 5), (16, 7)], num_classes=10, device="meta").eval()
+        >>> net(torch.empty(2, 3, 32, 32, device="meta")).shape
+        torch.Size([2, 10])
     """
 
     def __init__(
@@ -126,5 +153,14 @@ class VGGOptions(Factory, total=False):
 
 
 def vgg16(num_classes: int = 1000, **options: Unpack[VGGOptions]) -> VGG:
-    """VGG-16 (configuration D): two stacks of 5×5 reach, three of 7×7. 138,357,544 parameters."""
+    """VGG-16 (configuration D): two stacks that stand for 5×5, three for 7×7. 138,357,544 parameters.
+
+    Args:
+        num_classes: number of logits.
+        **options: the other arguments of `VGG`, except `stacks`.
+
+    Example:
+        >>> sum(p.numel() for p in vgg16(device="meta").parameters())
+        138357544
+    """
     return VGG([(64, 5), (128, 5), (256, 7), (512, 7), (512, 7)], num_classes, **options)

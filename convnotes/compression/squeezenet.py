@@ -1,4 +1,4 @@
-"""SqueezeNet: squeeze the channels by 1×1 kernels, then expand them by 1×1 and 3×3 kernels side by side.
+"""SqueezeNet: squeeze the channels by 1×1 kernels, then expand them by 1×1 and 3×3 kernels side by side::
 
     s = ReLU(w_s · x + b_s) at every pixel,   y = concat( ReLU(w_1 · s + b_1), ReLU(w_3 ∗ s + b_3) )
 
@@ -25,8 +25,21 @@ if TYPE_CHECKING:
 class Fire(Composite):
     """Squeeze and expand: `[B, C, H, W]` → `[B, expand1x1_channels + expand3x3_channels, H, W]`.
 
-    Raises `ValueError` or `TypeError` for bad channel counts and for an input whose shape, dtype or device does not
-    fit. Iandola et al. 2016, figure 1.
+    A 1×1 kernel reduces the channels; a 1×1 and a 3×3 kernel side by side expand them. Iandola et al. 2016, figure 1.
+
+    Args:
+        in_channels: C.
+        squeeze_channels: output channels of the first 1×1 kernel.
+        expand1x1_channels: output channels of the second 1×1 kernel.
+        expand3x3_channels: output channels of the 3×3 kernel.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> Fire(96, 16, 64, 64)(torch.rand(2, 96, 9, 9)).shape
+        torch.Size([2, 128, 9, 9])
     """
 
     def __init__(
@@ -61,11 +74,23 @@ def _pool() -> nn.MaxPool2d:
 
 
 class SqueezeNet(Composite):
-    """Eight fire blocks and a 1×1 classifier averaged over the picture: `[B, 3, H, W]` → logits `[B, num_classes]`.
+    """Eight fire blocks and a 1×1 classifier averaged over the image: `[B, 3, H, W]` → logits `[B, num_classes]`.
 
-    `version` is "1_0", the paper's, or "1_1", the authors' later one with 2.4 times fewer multiply-adds. Made for
-    224×224 pixels; 21×21 at least for 1_0 and 17×17 for 1_1. Names of the parameters are torchvision's. Parameters for
-    1000 classes: 1,248,424 and 1,235,496.
+    The names of the parameters are torchvision's. Made for 224×224 pixels; 21×21 at least for version 1_0, 17×17 for
+    1_1. Parameters for 1000 classes: 1,248,424 and 1,235,496.
+
+    Args:
+        version: "1_0" is the paper's; "1_1" is the authors' later one with 2.4 times fewer multiply-adds.
+        num_classes: number of logits.
+        dropout: probability before the classifier.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> SqueezeNet("1_1", num_classes=10).eval()(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(
@@ -127,10 +152,28 @@ class SqueezeNetOptions(Factory, total=False):
 
 
 def squeezenet1_0(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
-    """`SqueezeNet` as in the paper."""
+    """`SqueezeNet` as in the paper: 1,248,424 parameters.
+
+    Args:
+        num_classes: number of logits.
+        **options: the other arguments of `SqueezeNet`, except `version`.
+
+    Example:
+        >>> sum(p.numel() for p in squeezenet1_0(device="meta").parameters())
+        1248424
+    """
     return SqueezeNet("1_0", num_classes, **options)
 
 
 def squeezenet1_1(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
-    """`SqueezeNet` of the authors' later release, with 2.4 times fewer multiply-adds."""
+    """`SqueezeNet` of the authors' later release: 1,235,496 parameters, 2.4 times fewer multiply-adds than the first.
+
+    Args:
+        num_classes: number of logits.
+        **options: the other arguments of `SqueezeNet`, except `version`.
+
+    Example:
+        >>> sum(p.numel() for p in squeezenet1_1(device="meta").parameters())
+        1235496
+    """
     return SqueezeNet("1_1", num_classes, **options)

@@ -1,6 +1,8 @@
-"""Depthwise convolution as a layer: `torch.nn.Conv2d`, trained fast on the CPU.
+"""Depthwise convolution as a layer: `torch.nn.Conv2d`, trained fast on the CPU::
 
-y[b,c,i,j] = Σ_{u,v} w[c,u,v] · x[b, c, i·s − p + u·d, j·s − p + v·d]
+    y[b,c,i,j] = Σ_{u,v} w[c,u,v] · x[b, c, i·s − p + u·d, j·s − p + v·d]
+
+s is the stride, p the padding, d the dilation.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """Initialisation: what the kernels are before the first step.
 
-A value y = Σ w·x of n products, with weights of mean 0 that are drawn apart from x, has the variance
+A value y = Σ w·x of n products, with weights of mean 0 that are drawn independently of x, has the variance ::
 
     Var[y] = n · Var[w] · E[x²]
 
-so that a signal keeps its size through many layers where n · Var[w] makes up for what the nonlinearity takes away:
+so that a signal keeps its size through many layers where n · Var[w] makes up for what the nonlinearity takes away::
 
     he      Var[w] = g² / n                  Kaiming He et al., ICCV 2015, arXiv:1502.01852, section 2.2
     xavier  Var[w] = g² · 2 / (n + n')       Glorot & Bengio, AISTATS 2010, section 4.2.1
     n, n'   fan-in and fan-out (`fans`);     g = √2 for ReLU, 1 for none (`torch.nn.init.calculate_gain`)
 
-Chapter fundamentals/initialisation. `Composite` is what draws its weights anew part by part.
+Chapter fundamentals/initialisation. `Composite` is the base class of modules whose parts draw their own weights.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from convnotes.kernels import private
 
 Scheme = Literal["he", "xavier", "normal", "orthogonal", "lsuv"]
 
-# The options that a scheme knows, with what they are unless said.
+# The options that each scheme has, with their defaults.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "he": {"mode": "fan_in", "nonlinearity": "relu"},
     "xavier": {"nonlinearity": "linear"},
@@ -48,36 +48,44 @@ def initialise(
     input: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> nn.Module:
-    """Draw every kernel inside `module` anew, in place, and return `module`.
+    """Draw every kernel inside `module` again, in place, and return `module`.
 
     Kernels are the weights of `torch.nn`'s convolutions, plain and transposed, of `torch.nn.Linear`, and of any other
     layer with `in_channels`, `out_channels` and a `weight` of three dimensions or more, such as `ActiveConv2d`. Their
-    biases become 0, norms get weight 1, bias 0 and fresh running statistics. What a layer names in `starts_at_zero`
-    (the offsets of `DeformConv2d`, the end of `NonLocal2d`) becomes 0 whatever the scheme. All else stays as it is:
-    embeddings, learned positions, and the templates of `Adder2d`, which are compared and not multiplied, so that no
-    fan-in applies. Dtypes, devices, layouts and `requires_grad` stay.
+    biases become 0; norms get weight 1, bias 0 and fresh running statistics. The parts that a layer names in
+    `starts_at_zero` (the offsets of `DeformConv2d`, the end of `NonLocal2d`) become 0 whatever the scheme. Everything
+    else stays as it is: embeddings, learned positions, and the templates of `Adder2d`, which are compared and not
+    multiplied, so that no fan-in applies. Dtypes, devices, layouts and `requires_grad` stay.
 
     Args:
+        module: a layer or a network with at least one kernel.
         scheme: "he" and "xavier": normal, with the variances above. "normal": normal with the deviation `std`, whatever
             the fan-in. "orthogonal": the weight as a matrix, flattened from dimension 1 and group by group, has
             orthonormal rows (or columns, where these are fewer) times the gain (Saxe et al. 2014, arXiv:1312.6120).
-            "lsuv": orthogonal, then every kernel divided by the deviation of what its layer gives for the batch
+            "lsuv": orthogonal, then every kernel is divided by the deviation of its layer's output for the batch
             `input`, one after the other as the batch reaches them (Mishkin & Matas 2016, arXiv:1511.06422).
         mode: for "he", whether n is the fan-in (the default: signals keep their size) or the fan-out (gradients do).
         nonlinearity: what follows the layers, a name of `torch.nn.init.calculate_gain`; None is "relu" for "he" and
             "linear", a gain of 1, for "xavier" and "orthogonal".
-        std: for "normal", 0.01 unless said.
-        input: for "lsuv", a batch as `module` takes it. It passes once, without gradients, in eval mode but for the
-            norms, which normalise by the batch as in training; modes and running statistics are put back. As biases
-            are 0, one division is exact where the paper repeats. A layer that the batch does not reach stays
-            orthogonal, one that it reaches twice counts once.
-        generator: where the numbers come from, of any device; torch's own when None. Half precision is drawn in
-            float32: the same generator, the same numbers.
+        std: for "normal", 0.01 by default.
+        input: for "lsuv", a batch as `module` takes it. It passes once, without gradients, in eval mode except for the
+            norms, which normalise by the batch as in training; modes and running statistics are restored. As biases are
+            0, one division is exact, where the paper repeats it. A layer that the batch does not reach stays
+            orthogonal; one that it reaches twice is scaled once.
+        generator: source of the random numbers, on any device; torch's own when None. Half precision is drawn in
+            float32, so that the same generator gives the same numbers.
 
-    Raises `TypeError` for what is no module, and for weights that are not real floating point. Raises `ValueError` for
-    an unknown scheme, an option that the scheme does not know, a module without kernels, weights that are lazy, on
-    `meta` or computed by a parametrisation, all before anything is changed; and with "lsuv" where a layer's output is
-    constant or not finite.
+    Raises:
+        TypeError: for anything but a module, and for weights that are not real floating point.
+        ValueError: for an unknown scheme, an option that the scheme does not have, a module without kernels, weights
+            that are lazy, on `meta` or computed by a parametrisation, all before anything is changed; and with "lsuv"
+            where a layer's output is constant or not finite.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(64, 128, 3), nn.ReLU(), nn.Conv2d(128, 10, 1))
+        >>> _ = initialise(net, "he", generator=torch.Generator().manual_seed(0))
+        >>> round(net[0].weight.std().item() / (2 / (64 * 9)) ** 0.5, 2)
+        1.0
     """
     checks.module("module", module)
     given = {"mode": mode, "nonlinearity": nonlinearity, "std": std, "input": input}
@@ -103,17 +111,25 @@ def initialise(
 
 
 def weight_of(layer: nn.Module) -> Tensor:
-    """The weight of a layer; torch leaves open that it is a tensor."""
+    """The weight of a layer as a tensor; in torch's own types it may be anything."""
     return cast(Tensor, layer.weight)
 
 
 def fans(layer: nn.Module) -> tuple[float, float]:
     """Fan-in and fan-out of a layer with a kernel: the products in one output value, and in the gradient of one input.
 
-    For a convolution `[O, C/groups, …]` with K taps they are C/groups · K and O/groups · K / ∏ stride: a stride skips
-    places, and so it thins the way back. A transposed convolution has the two exchanged. They are means over places
-    away from the border. `torch.nn.init` leaves groups and strides out of the fan-out, and reads a transposed kernel
-    as a plain one.
+    For a convolution `[O, C/groups, …]` with K taps they are C/groups · K and O/groups · K / ∏ stride, because a stride
+    skips positions and so leaves fewer products per input. A transposed convolution has the two exchanged. They are
+    means over positions away from the border. `torch.nn.init` leaves groups and strides out of the fan-out, and reads a
+    transposed kernel as a plain one.
+
+    Args:
+        layer: a module with a `weight` of at least two dimensions, such as `torch.nn.Conv2d` or `torch.nn.Linear`.
+
+    Example:
+        >>> from convnotes.fundamentals.initialisation import fans
+        >>> fans(nn.Conv2d(16, 32, 3, stride=2))
+        (144, 72.0)
     """
     first, second, *sides = weight_of(layer).shape
     taps = math.prod(sides)
@@ -124,9 +140,9 @@ def fans(layer: nn.Module) -> tuple[float, float]:
 
 
 def reset_all(module: nn.Module) -> None:
-    """Call `reset_parameters` of everything inside `module` that has one, in the order of its making.
+    """Call `reset_parameters` of everything inside `module` that has one, in the order in which the parts were made.
 
-    A part that resets its own parts is asked once and not gone into.
+    A part with a `reset_parameters` of its own is called once; its own parts are left to it.
     """
     for child in module.children():
         reset = getattr(child, "reset_parameters", None)
@@ -140,12 +156,12 @@ class Composite(nn.Module):
     """A module whose parts draw their own weights."""
 
     def reset_parameters(self) -> None:
-        """Draw all weights anew: each part as it does, then what this module does otherwise."""
+        """Draw all weights again: each part by its own rule, then what this module does differently."""
         reset_all(self)
         self._start()
 
     def _start(self) -> None:
-        """What the module does otherwise than its parts."""
+        """Set what this module draws differently from its parts."""
 
 
 def _checked(scheme: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -222,7 +238,7 @@ def _draw(layer: nn.Module, scheme: str, options: dict[str, Any], generator: tor
 
 
 def _scale_by_layer(module: nn.Module, layers: list[nn.Module], batch: Tensor) -> None:
-    """One pass in which each layer, as it is reached, is scaled to unit deviation, and with it what it hands on."""
+    """One pass in which each layer, as it is reached, is scaled to unit deviation, and its output with it."""
     scaled: set[nn.Module] = set()
     names = {layer: name for name, layer in module.named_modules()}
 

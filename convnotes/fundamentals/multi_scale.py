@@ -1,10 +1,10 @@
-"""Mixed convolution: kernels of several sizes in one layer, each on its own part of the channels.
+"""Mixed convolution: kernels of several sizes in one layer, each on its own part of the channels::
 
     y[b,o,i,j] = β[o] + Σ_{c ∈ P_m, u, v} w_m[o,c,u,v] · x[b, c, i·s + u·d − p_m, j·s + v·d − p_m]    for o ∈ Q_m
     p_m = d·(k_m − 1)/2
 
 The input channels are cut into parts P_m and the output channels into parts Q_m, one of each for every kernel size
-k_m. All sizes give maps of the same size, which stand side by side.
+k_m. All sizes give maps of the same size, which are concatenated by channels.
 Tan & Le, "MixConv: mixed depthwise convolutional kernels", BMVC 2019, arXiv:1907.09595 · chapter
 fundamentals/multi_scale.
 """
@@ -23,7 +23,21 @@ from convnotes.geometry import IntOrPair, pair
 
 
 def split_channels(channels: int, parts: int) -> list[int]:
-    """`channels` in `parts` equal parts; what is left over goes to the first: 8 in 3 parts are 4, 2, 2."""
+    """Cut a number of channels into equal parts; the remainder goes to the first.
+
+    Args:
+        channels: how many to cut.
+        parts: number of parts, `channels` at most.
+
+    Raises:
+        TypeError: for anything but ints.
+        ValueError: for a number below 1, and for fewer channels than parts.
+
+    Example:
+        >>> from convnotes.fundamentals.multi_scale import split_channels
+        >>> split_channels(8, 3)
+        [4, 2, 2]
+    """
     checks.positive(channels=channels, parts=parts)
     if channels < parts:
         raise ValueError(f"{channels} channels cannot be cut into {parts} parts: each needs one at least")
@@ -33,15 +47,32 @@ def split_channels(channels: int, parts: int) -> list[int]:
 class MixedConv2d(Composite):
     """Kernels of several sizes side by side: `[B, C, H, W]` → `[B, O, ⌈H/s⌉, ⌈W/s⌉]`.
 
-    `kernel_sizes` holds an odd side for each part of the channels, all parts equal (`split_channels`); a size may stand
-    there several times, so (3, 3, 5, 7) gives half of the channels to 3×3. Padding is dilation·(k − 1)/2 on every side.
-    `depthwise=True` gives every channel kernels of its own, `False` lets each part mix its channels; in neither case
-    does a part see the channels of another: follow the layer with a 1×1 kernel. The kernels are the modules "0", "1",
-    …, with the names of timm's `MixedConv2d`; its padding is the same for strides 1 and 2.
+    Every kernel size works on its own part of the channels, all parts equal (`split_channels`). No part sees the
+    channels of another: follow the layer with a 1×1 kernel. Padding is dilation·(k − 1)/2 on every side. The kernels
+    are the modules "0", "1", …, with the names of timm's `MixedConv2d`; its padding is the same for strides 1 and 2.
+    Tan & Le 2019, section 3.1.
 
-    Raises `ValueError` or `TypeError` for sizes that are not odd, for fewer channels than parts, for a depthwise part
-    whose outputs are no multiple of its inputs, and for an input whose shape, dtype or device does not fit. Tan & Le
-    2019, section 3.1.
+    Args:
+        in_channels: C.
+        out_channels: O.
+        kernel_sizes: an odd side per part of the channels. A size may occur several times: (3, 3, 5, 7) gives half of
+            the channels to 3×3.
+        stride: s, one number or (vertical, horizontal).
+        dilation: distance between the taps of every kernel.
+        depthwise: True gives every channel kernels of its own; with False each part mixes its channels.
+        bias: whether to add a learned number per output channel.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, such as an even size, fewer channels than parts, or a depthwise part
+            whose outputs are no multiple of its inputs; and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> layer = MixedConv2d(6, 12, kernel_sizes=(3, 5, 7), depthwise=True)
+        >>> layer(torch.rand(1, 6, 9, 9)).shape
+        torch.Size([1, 12, 9, 9])
+        >>> [tuple(conv.weight.shape) for conv in layer.children()]
+        [(4, 1, 3, 3), (4, 1, 5, 5), (4, 1, 7, 7)]
     """
 
     def __init__(

@@ -1,18 +1,18 @@
-"""Which code computes an operator: the one place where it is chosen.
+"""Which code computes an operator: the one module where it is chosen::
 
     "torch"    plain torch, on any device and for any dtype
     "numba"    loops compiled for this processor: CPU, float32 and float64, for the shift also float16 and bfloat16;
                `pip install "convnotes[fast]"`
     "triton"   kernels for CUDA, float64 for the adder only; `pip install "convnotes[gpu]"`; never run on a GPU so far
-    "auto"     the fastest of them that can run, asked anew for each call, else "torch"; never fails
+    "auto"     the fastest of them that can run, chosen again for each call, else "torch"; never fails
 
 `use(name)` chooses for what follows, `with use(name):` for a block. The choice belongs to the thread or task that makes
-it, as torch's `no_grad` does, and a backward pass takes that of its forward pass. Where none was made, the environment
-variable CONVNOTES_BACKEND counts, and without it "auto". A model that is compiled or exported chooses when it runs, not
-when it is traced.
+it, as torch's `no_grad` does, and a backward pass uses the choice of its forward pass. Where no choice was made, the
+environment variable CONVNOTES_BACKEND counts, and without it "auto". A model that is compiled or exported chooses when
+it runs, not when it is traced.
 
-To name a backend is to insist: if it is not installed, or the tensors lie on a device that it does not serve, that is
-an error. An operator or a dtype for which it has no kernel is computed by torch. All of them agree within rounding.
+Naming a backend is strict: if it is not installed, or does not serve the device of the tensors, that is an error. An
+operator or a dtype for which it has no kernel is computed by torch. All backends agree within rounding.
 """
 
 from __future__ import annotations
@@ -49,13 +49,21 @@ _choice: ContextVar[Name | None] = ContextVar("convnotes backend", default=None)
 
 
 class use:
-    """Choose a backend from here on in this thread or task; as a context manager, until the end of the block::
+    """Choose a backend from here on in this thread or task; as a context manager, until the end of the block.
 
-        backend.use("torch")
-        with backend.use("numba"):
-            y = adder2d(x, w)
+    Args:
+        name: "auto", "torch", "numba" or "triton".
 
-    Raises `ValueError` for an unknown name and `RuntimeError` for a backend that cannot run on this machine.
+    Raises:
+        ValueError: for an unknown name.
+        RuntimeError: for a backend that cannot run on this machine.
+
+    Example:
+        >>> from convnotes.kernels import backend
+        >>> with backend.use("torch"):
+        ...     y = adder2d(torch.zeros(1, 1, 3, 3), torch.ones(1, 1, 3, 3))
+        >>> y.item()
+        -9.0
     """
 
     def __init__(self, name: Name) -> None:
@@ -90,15 +98,32 @@ def as_remembered(ctx: Any, function: Callable[..., Any], *inputs: Any) -> Any:
 
 
 def available() -> tuple[Name, ...]:
-    """The backends that can run on this machine, the fastest first."""
+    """The backends that can run on this machine, the fastest first; "torch" always can.
+
+    Example:
+        >>> from convnotes.kernels import backend
+        >>> backend.available()[-1]
+        'torch'
+    """
     return (*(name for name in DEVICE if _obstacle(name) is None), "torch")
 
 
 def chosen(op: str, tensors: Iterable[Tensor | None]) -> Name:
-    """The backend that computes the operator `op` for these tensors; None and whole numbers count for nothing.
+    """The backend that would compute an operator for these tensors.
 
-    Raises `ValueError` for a bad CONVNOTES_BACKEND, `RuntimeError` for a named backend that cannot run here or not for
-    the device of the tensors.
+    Args:
+        op: name of the operator, one of `KERNELS`.
+        tensors: the operator's inputs; None and tensors of whole numbers among them are skipped.
+
+    Raises:
+        ValueError: for a bad CONVNOTES_BACKEND.
+        RuntimeError: for a named backend that cannot run here or does not serve the device of the tensors.
+
+    Example:
+        >>> from convnotes.kernels import backend
+        >>> with backend.use("torch"):
+        ...     backend.chosen("adder", [torch.ones(1), None])
+        'torch'
     """
     name = _choice.get() or _checked(os.environ.get(VARIABLE) or "auto", VARIABLE)
     if name == "torch":

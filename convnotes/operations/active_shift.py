@@ -1,8 +1,8 @@
-"""Active shift: each channel moves by a real displacement, which is learned.
+"""Active shift: each channel moves by a real displacement, which is learned::
 
     y[b,c,i,j] = x̃[b, c, i + dy_c, j + dx_c]
 
-x̃ is bilinear between the pixels and 0 outside the picture. With n = ⌊d⌋ and f = d − n on each axis,
+x̃ is bilinear between the pixels and 0 outside the image. With n = ⌊d⌋ and f = d − n on each axis ::
 
     x̃[i + d] = (1 − f) · x[i + n] + f · x[i + n + 1],   ∂x̃/∂d = x[i + n + 1] − x[i + n]
 
@@ -28,13 +28,23 @@ from convnotes.parameters import Handle, groups, named, renamed, scale_rows, sca
 
 @one_node
 def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
-    """Move channel c of `input` `[B, C, H, W]` so that it reads (dy, dx) = `displacements[c]` pixels further.
+    """Move each channel by a real displacement of its own: `[B, C, H, W]` → the same shape and dtype.
 
-    `displacements` holds real numbers `[C, 2]`, of the input's dtype; the result has the input's shape and dtype.
-    Differentiable in both.
+    Channel c reads (dy, dx) = `displacements[c]` pixels further, by bilinear interpolation; outside the image is 0.
+    Differentiable in both arguments.
 
-    Raises `TypeError` for what is no tensor, or displacements that are not real, and `ValueError` for a shape, dtype
-    or device that does not fit.
+    Args:
+        input: images `[B, C, H, W]`.
+        displacements: real numbers `[C, 2]` in pixels, of the input's dtype and device.
+
+    Raises:
+        TypeError: for anything but a tensor, and for displacements that are not real.
+        ValueError: for a shape, dtype or device that does not fit.
+
+    Example:
+        >>> x = torch.tensor([[[[0.0, 4.0, 8.0]]]])
+        >>> active_shift2d(x, torch.tensor([[0.0, 0.25]]))
+        tensor([[[[1., 5., 6.]]]])
     """
     if not isinstance(displacements, Tensor) or not displacements.is_floating_point():
         got = displacements.dtype if isinstance(displacements, Tensor) else type(displacements).__name__
@@ -56,11 +66,21 @@ def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
 class ActiveShift2d(nn.Module):
     """`active_shift2d` with learned displacements: `[B, C, H, W]` → the same shape, 2·C parameters.
 
-    The displacements start uniformly in (−`radius`, `radius`) pixels. The paper learns them with 0.001 of the learning
-    rate of the rest (`active_shift_groups`) and uses the direction of their gradients only
-    (`scale_active_shift_steps`).
+    The paper learns the displacements with 0.001 of the learning rate of the rest (`active_shift_groups`) and uses only
+    the direction of their gradients (`scale_active_shift_steps`).
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    Args:
+        channels: C.
+        radius: the displacements start uniformly in (−radius, radius) pixels.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> layer = ActiveShift2d(8)
+        >>> layer.displacements.shape, layer(torch.rand(2, 8, 5, 7)).shape
+        (torch.Size([8, 2]), torch.Size([2, 8, 5, 7]))
     """
 
     positional = ("displacements",)  # parameters that say where, not how much
@@ -80,7 +100,7 @@ class ActiveShift2d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the displacements anew, uniformly in (−radius, radius)."""
+        """Draw the displacements again, uniformly in (−radius, radius)."""
         nn.init.uniform_(self.displacements, -self.radius, self.radius)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -106,25 +126,67 @@ class ActiveShift2d(nn.Module):
 def active_shift_groups(
     model: nn.Module, lr: float, factor: float = 1e-3, weight_decay: float | None = None
 ) -> list[dict[str, Any]]:
-    """Parameter groups for an optimiser: the displacements of every `ActiveShift2d` at `factor · lr` without decay.
+    """Parameter groups for an optimiser: the displacements of every `ActiveShift2d` learn slowly and without decay.
 
-    The others have `lr` and `weight_decay`, which None leaves to the optimiser. Raises `ValueError` for a model without
-    `ActiveShift2d`.
+    Args:
+        model: a network with at least one `ActiveShift2d`.
+        lr: learning rate of the other parameters.
+        factor: displacements learn at `factor · lr`; 0.001 is the paper's.
+        weight_decay: of the other parameters; None leaves it to the optimiser.
+
+    Raises:
+        ValueError: for a model without `ActiveShift2d`.
+
+    Example:
+        >>> net = nn.Sequential(ActiveShift2d(8), nn.Conv2d(8, 8, 1))
+        >>> [group["lr"] for group in active_shift_groups(net, lr=1.0)]
+        [1.0, 0.001]
     """
     return groups(model, named(model, ActiveShift2d, "displacements"), lr, factor, weight_decay)
 
 
 def scale_active_shift_steps(model: nn.Module, optimizer: torch.optim.Optimizer) -> Handle:
-    """Before each step of `optimizer`, bring the gradient of every displacement (dy, dx) to length 1.
+    """Before each step of an optimiser, bring the gradient of every displacement (dy, dx) to length 1.
 
-    The paper does so in each backward pass. Here it happens once a step, so that loss scaling and the accumulation over
-    several batches keep their meaning. Returns a handle with `remove()`. Raises `ValueError` where `optimizer` steps no
-    displacement of `model`.
+    The paper does so in each backward pass. Here it happens once per step, so that loss scaling and the accumulation
+    over several batches keep their meaning. The returned handle's `remove()` ends it.
+
+    Args:
+        model: a network with at least one `ActiveShift2d`.
+        optimizer: steps at least one of their displacements.
+
+    Raises:
+        ValueError: for a model without `ActiveShift2d`, and where `optimizer` steps no displacement of it.
+
+    Example:
+        >>> net = ActiveShift2d(8)
+        >>> before = net.displacements.detach().clone()
+        >>> optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> handle = scale_active_shift_steps(net, optimizer)
+        >>> net(torch.rand(2, 8, 5, 5)).sum().backward()
+        >>> optimizer.step()
+        >>> steps = (net.displacements - before).norm(dim=1)
+        >>> torch.allclose(steps, torch.full((8,), 0.1))
+        True
     """
     return scale_steps(optimizer, named(model, ActiveShift2d, "displacements"), scale_rows)
 
 
 def normalise_active_shift_steps(model: nn.Module, optimizer: torch.optim.Optimizer) -> Handle:
-    """The old name of `scale_active_shift_steps`."""
+    """The old name of `scale_active_shift_steps`, which goes with the next release; it gives a `DeprecationWarning`.
+
+    Args:
+        model, optimizer: as in `scale_active_shift_steps`.
+
+    Raises:
+        ValueError: as `scale_active_shift_steps`.
+
+    Example:
+        >>> import warnings
+        >>> net = ActiveShift2d(8)
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", DeprecationWarning)
+        ...     handle = normalise_active_shift_steps(net, torch.optim.SGD(net.parameters()))
+    """
     renamed("normalise_active_shift_steps", "scale_active_shift_steps")
     return scale_active_shift_steps(model, optimizer)

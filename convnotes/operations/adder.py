@@ -1,4 +1,4 @@
-"""Adder convolution: compare a patch with the kernel by L1 distance, not by product.
+"""Adder convolution: compare a patch with the kernel by L1 distance, not by product::
 
     y[b,o,i,j] = bias[o] − Σ_{c,u,v} | x[b, c, i·s+u·d−p, j·s+v·d−p] − w[o,c,u,v] |
 
@@ -41,20 +41,33 @@ def adder2d(
     groups: int = 1,
     gradient: Gradient = "paper",
 ) -> Tensor:
-    """Score every patch of `input` `[B, C, H, W]` against `weight` `[O, C/groups, KH, KW]`: `[B, O, H_out, W_out]`.
+    """Score every patch of the images against templates by L1 distance: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
-    Sizes and arguments as in `torch.nn.functional.conv2d`. A place outside the picture is a pixel of value 0 and costs
-    `|w|`: padding is not neutral. `gradient` says what autograd is told:
+    Sizes are those of `torch.nn.functional.conv2d`. A pixel outside the image has the value 0 and costs `|w|`: padding
+    is not neutral. Half and bfloat16 are summed in float32; where autocast mixes dtypes the wider one is used.
+
+    `gradient` chooses the derivatives for autograd::
 
         "exact"   ∂y/∂x  = sign(w − x)            ∂y/∂w  = sign(x − w)     0 where they are equal
         "paper"   ∂y/∂x := clamp(w − x, −1, 1)    ∂y/∂w := x − w           section 3.2 of the paper
 
-    The paper's two are no gradient of any function, but they tell how far off a pixel is. Forward mode uses them as
-    well, and second derivatives are the derivatives of these formulas.
+    The paper's two are not the gradient of any function, but they tell how far off a pixel is. Forward mode uses them
+    as well, and second derivatives are the derivatives of these formulas.
 
-    Half and bfloat16 are summed in float32; where autocast mixes dtypes the wider one is taken.
+    Args:
+        input: images `[B, C, H, W]`.
+        weight: templates `[O, C/groups, KH, KW]`.
+        bias: `[O]` or None.
+        stride, padding, dilation, groups: as in `torch.nn.functional.conv2d`.
+        gradient: "paper" or "exact".
 
-    Raises `TypeError` or `ValueError` for an argument, a shape, a dtype or a device that does not fit.
+    Raises:
+        TypeError, ValueError: for an argument, a shape, a dtype or a device that does not fit.
+
+    Example:
+        >>> x = torch.tensor([[[[1.0, 2.0, 4.0]]]])
+        >>> adder2d(x, torch.tensor([[[[1.0, 3.0]]]]))
+        tensor([[[[-1., -2.]]]])
     """
     checks.one_of("gradient", gradient, _GRADIENTS)
     checks.tensor("weight of adder2d", weight, ("O", "C/groups", "KH", "KW"))
@@ -80,10 +93,24 @@ def adder2d(
 class Adder2d(nn.Module):
     """`adder2d` with learned templates: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
-    Arguments as in `torch.nn.Conv2d`. Scores grow with the fan-in and are never positive (without bias): follow the
-    layer with a norm. Templates start standard normal, as in the authors' code. Train it with `scale_adder_steps`.
+    Scores grow with the fan-in and are never positive (without bias): follow the layer with a norm. Templates start
+    standard normal, as in the authors' code. Train the layer with `scale_adder_steps`.
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    Args:
+        in_channels: C.
+        out_channels: O.
+        kernel_size, stride, padding, dilation, groups: as in `torch.nn.Conv2d`.
+        bias: whether to add a learned number per output channel.
+        gradient: as in `adder2d`.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> y = Adder2d(3, 16, kernel_size=3, padding=1, bias=False)(torch.rand(2, 3, 9, 9))
+        >>> y.shape, bool((y < 0).all())
+        (torch.Size([2, 16, 9, 9]), True)
     """
 
     templates = ("weight",)  # parameters that are compared with the input, not multiplied
@@ -117,7 +144,7 @@ class Adder2d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the templates anew, standard normal; the bias becomes 0."""
+        """Draw the templates again, standard normal; the bias becomes 0."""
         nn.init.normal_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
@@ -130,7 +157,7 @@ class Adder2d(nn.Module):
         )
 
     def extra_cost(self, input: Tensor, output: Tensor) -> dict[str, int]:
-        """Additions for `convnotes.measure.cost`, counted as in the paper: two a tap, the difference and the sum."""
+        """Additions for `convnotes.measure.cost`, counted as in the paper: two per tap, the difference and the sum."""
         bias = 0 if self.bias is None else output.numel()
         return {"adds": 2 * output.numel() * self.weight[0].numel() + bias}
 
@@ -150,15 +177,30 @@ def scale_adder_steps(
 ) -> Handle:
     """Bring the gradient g of every adder's weight to the length η·√k, k the number of its elements (section 3.3).
 
-    `when="step"` does it once, right before each step of `optimizer`, on the gradient of the whole batch. So a loss
-    scale, the accumulation over several backward passes and the mean over processes keep their meaning; clipping to a
-    total norm before the step acts on the other parameters only, as an adder's step has its length from η.
+    The returned handle's `remove()` ends it.
 
-    `when="backward"` does it inside each backward pass, as the authors' code: the scaled gradients are what accumulates
-    and what clipping sees, and a loss scale cancels out of them but not out of the others.
+    Args:
+        model: a network with at least one `Adder2d`.
+        optimizer: steps at least one of their weights.
+        eta: η.
+        when: "step" scales once, right before each step of `optimizer`, the gradient of the whole batch. So a loss
+            scale, the accumulation over several backward passes and the mean over processes keep their meaning;
+            clipping to a total norm before the step affects the other parameters only, as η alone sets the length of an
+            adder's step. "backward" scales inside each backward pass, as the authors' code: the scaled gradients are
+            accumulated and clipped, and a loss scale cancels out of them but not out of the others.
 
-    Returns a handle with `remove()`. Raises `ValueError` for a model without `Adder2d`, for one whose adders
-    `optimizer` does not step, and for bad arguments.
+    Raises:
+        TypeError, ValueError: for a bad argument, a model without `Adder2d`, and where `optimizer` steps none of its
+            adders.
+
+    Example:
+        >>> net = Adder2d(3, 4, kernel_size=3, bias=False)
+        >>> optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+        >>> handle = scale_adder_steps(net, optimizer, eta=0.2)
+        >>> net(torch.rand(2, 3, 9, 9)).sum().backward()
+        >>> optimizer.step()
+        >>> round(net.weight.grad.norm().item() / net.weight.numel() ** 0.5, 4)
+        0.2
     """
     checks.number("eta", eta, "(0, inf)")
     checks.one_of("when", when, ("step", "backward"))
@@ -175,9 +217,22 @@ def scale_adder_steps(
 class AdderResNet(CifarResNet):
     """`CifarResNet` with adders for all inner kernels: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
 
-    `depth` is 6n + 2. The first convolution and the classifier are ordinary, the 1×1 kernels of the shortcuts are
-    adders, and batch norm follows each. As many parameters as the plain network: 272,474 for depth 20 and 10 classes.
-    The authors' code has a norm after the classifier and no bias in it.
+    The first convolution and the classifier are ordinary, the 1×1 kernels of the shortcuts are adders, and batch norm
+    follows each. It has as many parameters as the plain network: 272,474 for depth 20 and 10 classes. The authors' code
+    has a norm after the classifier and no bias in it.
+
+    Args:
+        depth: 6n + 2.
+        num_classes: number of logits.
+        gradient: as in `adder2d`.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> AdderResNet(depth=8)(torch.rand(2, 3, 8, 8)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(
@@ -199,5 +254,14 @@ class AdderResNetOptions(Factory, total=False):
 
 
 def adder_resnet20(num_classes: int = 10, **options: Unpack[AdderResNetOptions]) -> AdderResNet:
-    """`AdderResNet` of 20 layers."""
+    """`AdderResNet` of 20 layers.
+
+    Args:
+        num_classes: number of logits.
+        **options: the other arguments of `AdderResNet`, except `depth`.
+
+    Example:
+        >>> sum(p.numel() for p in adder_resnet20().parameters())
+        272474
+    """
     return AdderResNet(20, num_classes, **options)

@@ -1,4 +1,4 @@
-"""The residual network of 32×32 pictures that both networks of this part are made from, with any block inside.
+"""The residual network for images of 32×32 pixels, with any block inside: shift and adder networks are made of it::
 
     y = ReLU( x + B2(w2 ∗ ReLU(B1(w1 ∗ x))) )      two 3×3 kernels beside a shortcut; B: batch norm
 
@@ -26,10 +26,23 @@ if TYPE_CHECKING:
 class BasicBlock(Composite):
     """Two 3×3 kernels beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
 
-    `conv` makes the kernels; it takes the arguments of `torch.nn.Conv2d`. Where shape changes the shortcut is a strided
-    1×1 kernel and batch norm (option B of the paper), else the input itself.
+    Where the shape changes the shortcut is a strided 1×1 kernel and batch norm (option B of the paper), else the input
+    itself.
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    Args:
+        in_channels: C.
+        out_channels: number of output channels.
+        stride: step of the first kernel in pixels.
+        conv: makes the kernels; it takes the arguments of `torch.nn.Conv2d`.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> from convnotes.operations.cifar_resnet import BasicBlock
+        >>> BasicBlock(16, 32, stride=2, conv=Adder2d)(torch.rand(2, 16, 9, 9)).shape
+        torch.Size([2, 32, 5, 5])
     """
 
     def __init__(
@@ -64,11 +77,22 @@ class BasicBlock(Composite):
 class CifarResNet(Composite):
     """Three stages of residual blocks: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
 
-    `depth` is 6n + 2. `block(in_channels, out_channels, stride, device=, dtype=)` makes each of the 3n blocks; the
-    first block of the second and third stage has stride 2. The first convolution and the classifier are ordinary.
-    Depth 20 with `BasicBlock` has 272,474 parameters for 10 classes.
+    The first block of the second and of the third stage has stride 2. Depth 20 with `BasicBlock` has 272,474 parameters
+    for 10 classes.
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    Args:
+        depth: 6n + 2.
+        num_classes: number of logits.
+        block: `block(in_channels, out_channels, stride, device=, dtype=)` makes each of the 3n blocks.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> from convnotes.operations.cifar_resnet import CifarResNet
+        >>> CifarResNet(depth=8, block=ShiftBlock)(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     layer1: nn.Sequential
@@ -111,5 +135,15 @@ class CifarResNet(Composite):
 
 
 def resnet20(num_classes: int = 10, **options: Unpack[Factory]) -> CifarResNet:
-    """The plain residual network of 20 layers, what shifts and adders are compared with: 272,474 parameters."""
+    """The plain residual network of 20 layers, with which shifts and adders are compared: 272,474 parameters.
+
+    Args:
+        num_classes: number of logits.
+        **options: `device` and `dtype` of the parameters.
+
+    Example:
+        >>> from convnotes.operations.cifar_resnet import resnet20
+        >>> sum(p.numel() for p in resnet20().parameters())
+        272474
+    """
     return CifarResNet(20, num_classes, **options)

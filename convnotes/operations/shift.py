@@ -1,8 +1,8 @@
-"""Shift: each channel moves by a whole displacement of its own, and a 1×1 convolution mixes what met.
+"""Shift: each channel moves by a whole displacement of its own, and a 1×1 convolution mixes the results::
 
-    y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the picture
+    y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the image
 
-A depthwise convolution whose kernels are 0 but for a single 1: no parameters, no multiply-adds, only memory moved.
+A depthwise convolution whose kernels are 0 except for a single 1: no parameters, no multiply-adds, only memory moved.
 Wu et al., "Shift: a zero FLOP, zero parameter alternative to spatial convolutions", CVPR 2018, arXiv:1711.08141 ·
 chapter operations/shift.
 """
@@ -175,16 +175,29 @@ class Shift2d(nn.Module):
 
 
 class ShiftBlock(Composite):
-    """1×1, shift, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
+    """1×1, shift, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`, as ::
 
         y = shortcut(x) + ReLU( B2(w2 · shift(ReLU(B1(w1 · x)))) )      B: batch norm
 
-    The shift works on `expansion · out_channels` channels; the second 1×1 kernel carries the stride. Where shape
-    changes the shortcut is a strided 1×1 convolution and batch norm. No ReLU after the sum. The paper's
-    convolution-shift-convolution module with expansion, in the order of the authors' residual network. On CUDA with
-    Triton, outside captured graphs, shift and second convolution are one kernel (`kernels.shift_pointwise`).
+    Where the shape changes the shortcut is a strided 1×1 convolution and batch norm. There is no ReLU after the sum. It
+    is the paper's convolution-shift-convolution module with expansion, in the order of the authors' residual network.
+    On CUDA with Triton, outside captured graphs, shift and second convolution are one kernel
+    (`kernels.shift_pointwise`).
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    Args:
+        in_channels: C.
+        out_channels: number of output channels.
+        stride: step of the second 1×1 kernel in pixels.
+        expansion: the shift works on expansion · out_channels channels.
+        kernel_size, dilation, order: as in `Shift2d`.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> ShiftBlock(16, 32, stride=2, expansion=3)(torch.rand(2, 16, 9, 9)).shape
+        torch.Size([2, 32, 5, 5])
     """
 
     def __init__(
@@ -228,8 +241,21 @@ class ShiftBlock(Composite):
 class ShiftResNet(CifarResNet):
     """`CifarResNet` of `ShiftBlock`s: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
 
-    `depth` is 6n + 2. Parameters of depth 20 for 10 classes with expansion 1, 3, 6 and 9: 34,906, 95,642, 186,746 and
-    277,850, as the authors' code; the plain network has 272,474.
+    Parameters of depth 20 for 10 classes with expansion 1, 3, 6 and 9: 34,906, 95,642, 186,746 and 277,850, as in the
+    authors' code; the plain network has 272,474.
+
+    Args:
+        depth: 6n + 2.
+        expansion: as in `ShiftBlock`.
+        num_classes: number of logits.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> ShiftResNet(depth=8)(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(
@@ -249,5 +275,14 @@ class ShiftResNet(CifarResNet):
 
 
 def shiftresnet20(expansion: int = 1, num_classes: int = 10, **options: Unpack[Factory]) -> ShiftResNet:
-    """`ShiftResNet` of 20 layers."""
+    """`ShiftResNet` of 20 layers.
+
+    Args:
+        expansion, num_classes: as in `ShiftResNet`.
+        **options: `device` and `dtype` of the parameters.
+
+    Example:
+        >>> sum(p.numel() for p in shiftresnet20().parameters())
+        34906
+    """
     return ShiftResNet(20, expansion, num_classes, **options)

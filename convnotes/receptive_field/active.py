@@ -1,10 +1,10 @@
-"""Active convolution: the taps of a kernel lie anywhere, between pixels too, and learn where.
+"""Active convolution: the taps of a kernel lie anywhere, also between pixels, and their positions are learned::
 
     y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k] · x̃[b, c, i·s − p + β_k, j·s − p + α_k]
 
-x̃ is the picture interpolated bilinearly, 0 outside; the positions (β_k, α_k), vertical first, are shared by all
-pictures, places and channels. Interpolation is linear in the picture, so it can be done to the kernel instead: each
-tap is splatted on the four pixels around it, and the layer is one ordinary convolution,
+x̃ is the image interpolated bilinearly, 0 outside; the positions (β_k, α_k), vertical first, are shared by all images,
+output pixels and channels. Interpolation is linear in the image, so it can be applied to the kernel instead: each
+tap is splatted on the four pixels around it, and the layer is one ordinary convolution with the kernel ::
 
     ŵ[o,c,u,v] = Σ_k w[o,c,k] · h(u − β_k) · h(v − α_k),   h(t) = max(0, 1 − abs t).
 
@@ -27,6 +27,9 @@ from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Pair, Reach, output_size, pair
 from convnotes.kernels.transforms import one_node
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
+from convnotes.receptive_field.splat import splat
+from convnotes.receptive_field.synapses import checked_start
+from convnotes.receptive_field.synapses import ring as ring
 
 
 @one_node
@@ -39,34 +42,44 @@ def active_conv2d(
     padding: IntOrPair = 0,
     reach: IntOrPair | None = None,
 ) -> Tensor:
-    """Convolve `input` `[B, C, H, W]` with K taps `weight` `[O, C, K]` at `positions` `[K, 2]`, (y, x) in pixels.
+    """Convolve with taps at real positions: `[B, C, H, W]` → `[B, O, H_out, W_out]`, sizes as with a 1×1 kernel.
 
-    Positions count from the output place, which is where a 1×1 kernel would look: the result is `[B, O, H_out, W_out]`
-    with the sizes of a 1×1 kernel, so `padding=0` keeps the picture's size. At a whole position the derivative with
-    respect to it is one-sided, towards the next pixel, as in deformable convolution; so a tap one pixel outside the
-    top, where it reads 0, has a derivative, and one pixel outside the bottom it has none.
+    Positions count from where a 1×1 kernel would look, so `padding=0` keeps the size of the image. At a whole position
+    the derivative with respect to it is one-sided, towards the next pixel, as in deformable convolution: a tap one
+    pixel outside the top, where it reads 0, has a derivative; one pixel outside the bottom it has none. A NaN anywhere
+    under the splatted kernel makes the output pixel NaN, even where no tap touches it.
 
-    The size of the splatted kernel depends on the positions. With `reach=None` it is read from their values and is as
-    small as they allow; what lies too far away to meet the picture costs nothing. That cannot be captured in a graph:
-    `torch.compile`, `torch.export`, vmap over positions and the meta device need `reach`, whole pixels, one or
-    (vertical, horizontal). Then the kernel has 2·reach + 1 pixels a side and the positions are clamped to
-    [−reach, reach]: one beyond acts on the border, with derivative 0. At reach itself the derivative is the inner one.
+    Args:
+        input: images `[B, C, H, W]`.
+        weight: `[O, C, K]`, K taps.
+        positions: `[K, 2]`, (y, x) of each tap in pixels.
+        bias: `[O]` or None.
+        stride, padding: in pixels, one number or (vertical, horizontal).
+        reach: whole pixels, one or (vertical, horizontal). The splatted kernel then has 2·reach + 1 pixels a side, and
+            the positions are clamped to [−reach, reach]: one beyond acts on the border, with derivative 0; at reach
+            itself the derivative is the inner one. None makes the kernel as small as the positions allow, and taps too
+            far away to meet the image cost nothing; this reads the values of the positions, so `torch.compile`,
+            `torch.export`, vmap over positions and the meta device need a reach.
 
-    A NaN anywhere under the splatted kernel makes the output place NaN, also where no tap touches it.
+    Raises:
+        TypeError, ValueError: for shapes, dtypes and devices that do not fit each other, and for a missing reach where
+            it is needed.
 
-    Raises `ValueError` or `TypeError` for shapes, dtypes and devices that do not fit each other, and `ValueError`
-    where `reach` is needed and missing.
+    Example:
+        >>> x = torch.arange(4.0).view(1, 1, 1, 4)
+        >>> active_conv2d(x, torch.ones(1, 1, 1), torch.tensor([[0.0, 0.5]]))
+        tensor([[[[0.5000, 1.5000, 2.5000, 1.5000]]]])
     """
     _check(input, weight, positions, bias)
     stride, (py, px) = pair(stride, "stride", 1), pair(padding, "padding")
     output_size(input.shape[2:], 1, stride, (py, px))  # refuses what leaves no place
     if reach is None:
         rows, columns = _extent(positions, input.shape[2:], (py, px))
-        kernel = _splat(weight, positions, rows, columns)
+        kernel = splat(weight, positions, rows, columns)
     else:
         bottom, right = pair(reach, "reach", 1)
         rows, columns = (-bottom, bottom), (-right, right)
-        kernel = _splat(weight, _confined(positions, (bottom, right)), rows, columns, inner=True)
+        kernel = splat(weight, _confined(positions, (bottom, right)), rows, columns, inner=True)
     if rows[0] == -rows[1] and columns[0] == -columns[1]:
         return F.conv2d(input, kernel, bias, stride, (py + rows[1], px + columns[1]))
     sides = (px - columns[0], px + columns[1], py - rows[0], py + rows[1])
@@ -98,7 +111,7 @@ def _confined(positions: Tensor, reach: Pair) -> Tensor:
 
 
 def _extent(positions: Tensor, size: Sequence[int], padding: Pair) -> tuple[Pair, Pair]:
-    """First and last row, first and last column of the smallest kernel that holds all taps that meet the picture."""
+    """First and last row, first and last column of the smallest kernel that holds all taps that meet the image."""
     if torch.compiler.is_compiling() or positions.is_meta:
         raise ValueError(
             "the size of the splatted kernel depends on the values of positions, which a captured graph and the meta "
@@ -112,57 +125,29 @@ def _extent(positions: Tensor, size: Sequence[int], padding: Pair) -> tuple[Pair
     return extent[0], extent[1]
 
 
-def _shares(coordinate: Tensor, first: int, last: int, inner: bool) -> Tensor:
-    """h(u − coordinate) for the pixels u from `first` to `last`: `[K]` → `[K, last − first + 1]`.
-
-    A whole coordinate belongs to the cell that begins there; `inner` puts one at `last` into the cell that ends there.
-    """
-    cell = coordinate.floor().clamp(max=last - 1) if inner else coordinate.floor()
-    beyond = (coordinate - cell)[:, None]  # in [0, 1]: how far into the cell
-    pixel = torch.arange(first, last + 1, device=coordinate.device) - cell.long()[:, None]
-    nothing = 0 * beyond  # NaN where the coordinate is
-    return torch.where(pixel == 0, 1 - beyond, torch.where(pixel == 1, beyond, nothing))
-
-
-def _splat(weight: Tensor, positions: Tensor, rows: Pair, columns: Pair, inner: bool = False) -> Tensor:
-    """The ordinary kernel `[O, C, KH, KW]` on `rows` and `columns` that `weight` `[O, C, K]` at `positions` equals."""
-    vertical, horizontal = positions.unbind(1)
-    shares = _shares(vertical, *rows, inner)[:, :, None] * _shares(horizontal, *columns, inner)[:, None, :]
-    return (weight @ shares.flatten(1)).unflatten(2, shares.shape[1:])  # [O, C, K] @ [K, KH·KW]
-
-
-def ring(synapses: int, radius: float = 1.0) -> tuple[tuple[float, float], ...]:
-    """The paper's start: the first synapse at (0, 0), the others on a circle, rounded to pixels; (y, x) of each.
-
-        (β_k, α_k) = ( [radius · sin θ_k], [radius · cos θ_k] ),   θ_k = 2π · (k − 1)/(synapses − 1),   k ≥ 1
-
-    Nine synapses of radius 1 are a 3×3 kernel, not in raster order: after the middle come (0, 1), (1, 1), (1, 0),
-    (1, −1), (0, −1), (−1, −1), (−1, 0), (−1, 1), from the right by way of below; in the authors' (x, y) that is (1, 0),
-    (1, 1), (0, 1), …. Halves are rounded away from 0. With more synapses than pixels on the circle some coincide.
-    """
-    checks.positive(synapses=synapses)
-    checks.number("radius", radius, "[0, inf)")
-
-    def rounded(value: float) -> float:
-        return float(math.copysign(math.floor(abs(value) + 0.5 + 1e-9), value)) + 0.0  # no −0
-
-    angles = [2 * math.pi * k / (synapses - 1) for k in range(synapses - 1)]
-    return (0.0, 0.0), *((rounded(radius * math.sin(a)), rounded(radius * math.cos(a))) for a in angles)
-
-
 class ActiveConv2d(nn.Module):
     """`active_conv2d` with learned weights and positions: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
-    `synapses` is the number of taps, which start on `ring(synapses)`, or the (y, x) where they start, the first at
-    (0, 0). The first synapse is pinned there: what row 0 of `positions` holds does not matter, its gradient is 0.
-    `padding=0` keeps the picture's size.
+    The first synapse is pinned at (0, 0): the values in row 0 of `positions` do not matter, and their gradient is 0.
+    The kernel has 2·max_reach + 1 pixels a side, so the cost does not depend on the positions. `active_groups` and
+    `scale_active_steps` train positions as the paper does. Jeon & Kim 2017, section 3.
 
-    `max_reach`, whole pixels, one or (vertical, horizontal), bounds the positions: a synapse beyond acts on the border
-    (see `active_conv2d`, `reach`). It fixes the size of the kernel, 2·max_reach + 1, and with it the cost, whatever
-    the positions. `active_groups` and `scale_active_steps` train positions as the paper does, and keep them inside.
+    Args:
+        in_channels: C.
+        out_channels: O.
+        synapses: number of taps, which start on `ring(synapses)`; or the (y, x) where they start, the first at (0, 0).
+        stride, padding: in pixels, one number or (vertical, horizontal); `padding=0` keeps the size of the image.
+        bias: whether to add a learned number per output channel.
+        max_reach: the `reach` of `active_conv2d`: a synapse beyond acts on the border.
+        device, dtype: of the parameters.
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
-    Jeon & Kim 2017, section 3.
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> layer = ActiveConv2d(8, 16, synapses=5)
+        >>> layer(torch.rand(2, 8, 9, 9)).shape, layer.full_weight().shape
+        (torch.Size([2, 16, 9, 9]), torch.Size([16, 8, 7, 7]))
     """
 
     positional = ("positions",)  # parameters that say where, not how much
@@ -184,7 +169,7 @@ class ActiveConv2d(nn.Module):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.stride, self.padding = pair(stride, "stride", 1), pair(padding, "padding")
         self.max_reach = pair(max_reach, "max_reach", 1)
-        self.start = _checked_start(synapses, self.max_reach)
+        self.start = checked_start(synapses, self.max_reach)
         K, kw = len(self.start), Factory(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, K, **kw))
         self.positions = nn.Parameter(torch.empty(K, 2, **kw))
@@ -192,7 +177,7 @@ class ActiveConv2d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew, as `torch.nn.Conv2d` does, and put the synapses back where they started."""
+        """Draw the weights again, as `torch.nn.Conv2d` does, and put the synapses back where they started."""
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1 / math.sqrt(self.weight[0].numel())
@@ -210,7 +195,7 @@ class ActiveConv2d(nn.Module):
     def full_weight(self) -> Tensor:
         """The weight `[O, C, KH, KW]` of the ordinary convolution that this layer equals, its middle at (0, 0)."""
         rows, columns = ((-n, n) for n in self.max_reach)
-        return _splat(self.weight, self.places(), rows, columns, inner=True)
+        return splat(self.weight, self.places(), rows, columns, inner=True)
 
     def reach(self) -> Reach:
         """How far the layer may look, for `convnotes.measure.receptive_field`: `max_reach` on every side."""
@@ -228,28 +213,24 @@ class ActiveConv2d(nn.Module):
         )
 
 
-def _checked_start(synapses: int | Sequence[Sequence[float]], reach: Pair) -> tuple[tuple[float, float], ...]:
-    if isinstance(synapses, Sequence) and not isinstance(synapses, str):
-        if not synapses or any(len(place) != 2 for place in synapses):
-            raise ValueError(f"synapses must hold at least one (y, x), got {synapses!r}")
-        start = tuple((float(y), float(x)) for y, x in synapses)
-    else:
-        start = ring(synapses)
-    if start[0] != (0, 0):
-        raise ValueError(f"the first synapse is pinned at (0, 0), got {start[0]}")
-    for place in start:
-        if not all(abs(at) <= most for at, most in zip(place, reach, strict=True)):
-            raise ValueError(f"synapses must start within max_reach={reach}, got {place}")
-    return start
-
-
 def active_groups(
     model: nn.Module, lr: float, factor: float = 0.01, weight_decay: float | None = None
 ) -> list[dict[str, Any]]:
-    """Parameter groups for an optimiser: the positions of every `ActiveConv2d` learn at `factor · lr` without decay.
+    """Parameter groups for an optimiser: the positions of every `ActiveConv2d` learn slowly and without decay.
 
-    As in the paper; the others have `lr` and `weight_decay`, which None leaves to the optimiser. For example
-    `SGD(active_groups(model, lr=0.1), momentum=0.9)`. Raises `ValueError` for a model without `ActiveConv2d`.
+    Args:
+        model: a network with at least one `ActiveConv2d`.
+        lr: learning rate of the other parameters.
+        factor: positions learn at `factor · lr`; 0.01 is the paper's.
+        weight_decay: of the other parameters; None leaves it to the optimiser.
+
+    Raises:
+        ValueError: for a model without `ActiveConv2d`.
+
+    Example:
+        >>> optimizer = torch.optim.SGD(active_groups(ActiveConv2d(1, 1), lr=0.1), momentum=0.9)
+        >>> [group["lr"] for group in optimizer.param_groups]
+        [0.1, 0.001]
     """
     return groups(model, named(model, ActiveConv2d, "positions"), lr, factor, weight_decay)
 
@@ -257,10 +238,22 @@ def active_groups(
 def scale_active_steps(model: nn.Module, optimizer: torch.optim.Optimizer, normalise: bool = True) -> Handle:
     """Before each step, bring the gradient of every position to length 1; after it, bring the positions back inside.
 
-    Back inside means onto the border of `max_reach`, where they have a gradient again; without this a position that
-    has left stays out. The layer itself has its true gradient, which is what clipping, accumulation and scaling by a
-    loss expect. `normalise=False` leaves the gradients as they are. Returns a handle with `remove()`. Raises
-    `ValueError` where `optimizer` steps no position of `model`. Jeon & Kim 2017, section 3.
+    Back inside means onto the border of `max_reach`, where they have a gradient again; without this a position that has
+    left stays out. The layer itself has its true gradient, as clipping, accumulation and loss scaling need it. The
+    returned handle's `remove()` ends both. Jeon & Kim 2017, section 3.
+
+    Args:
+        model: a network with at least one `ActiveConv2d`.
+        optimizer: steps at least one of their positions.
+        normalise: False leaves the gradients as they are.
+
+    Raises:
+        ValueError: for a model without `ActiveConv2d`, and where `optimizer` steps no position of it.
+
+    Example:
+        >>> net = ActiveConv2d(1, 1)
+        >>> optimizer = torch.optim.SGD(active_groups(net, lr=0.1))
+        >>> handle = scale_active_steps(net, optimizer)
     """
     positions = named(model, ActiveConv2d, "positions")
 

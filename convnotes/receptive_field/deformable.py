@@ -1,10 +1,10 @@
-"""Deformable convolution: every tap of every place reads where it wants to, and as strongly as it wants to.
+"""Deformable convolution: every tap reads at an offset of its own, which is predicted from the image::
 
     y[b,o,i,j] = β[o] + Σ_{c,u,v} w[o,c,u,v] · m · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
 
-x̃ is the picture read between its pixels (bilinear, 0 outside). The offsets Δy, Δx in pixels and the mask m (1 in v1)
-belong to each tap (u, v) of each place (b, i, j). The samples are gathered into columns, from the four pixels around
-each; what is left is one matrix product (`kernels.deform_plain`, `kernels.deform_numba`).
+x̃ is the image interpolated bilinearly, 0 outside. The offsets Δy, Δx in pixels and the mask m (1 in v1) belong to each
+tap (u, v) of each output pixel (b, i, j). The samples are gathered into columns, from the four pixels around each; what
+is left is one matrix product (`kernels.deform`).
 Dai et al., "Deformable Convolutional Networks", ICCV 2017, arXiv:1703.06211, equations 2 to 4; Zhu et al.,
 "Deformable ConvNets v2", CVPR 2019, arXiv:1811.11168, equation 1 · chapter receptive_field/deformable.
 """
@@ -34,24 +34,37 @@ def deform_conv2d(
     dilation: IntOrPair = 1,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Deformable convolution, v1 without `mask` and v2 with it; arguments and meaning as in `torchvision.ops`.
+    """Deformable convolution, v1 without a mask and v2 with it: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
-    - `input` `[B, C, H, W]`.
-    - `offset` `[B, 2·K·G, H_out, W_out]` in pixels, for K = KH·KW taps k = u·KW + v: channel g·2K + 2k is Δy, the next
-      one Δx. The number G of offset groups follows from the shape; each moves C/G neighbouring channels.
-    - `weight` `[O, C/groups, KH, KW]`; the number of groups follows from the shape.
-    - `mask` `[B, K·G, H_out, W_out]`: channel g·K + k is m. It is used as it is: the v2 layer puts a sigmoid before it.
-
-    Returns `[B, O, H_out, W_out]`, sizes as in `torch.nn.functional.conv2d`, in the memory format of `input`. `padding`
-    may be "same" or "valid".
+    Arguments and meaning are those of `torchvision.ops.deform_conv2d`, sizes those of `torch.nn.functional.conv2d`. The
+    memory format is that of `input`. With K = KH·KW, tap (u, v) has the number k = u·KW + v.
 
     A sample is 0 where y ≤ −1, y ≥ H, x ≤ −1 or x ≥ W; between −1 and 0 the border fades in. On pixels, where the
     bilinear surface has a kink, the derivative is that to the right and downwards, as in torchvision: at y = −1 it is
-    that of the fading border, at y = H it is 0. An infinite offset reads 0, a NaN makes the
-    places that use it NaN. Places are split into whole pixels and fractions of the offset before they are added, so
-    that a far place is as exact as a near one, and samples are computed in float32 at least.
+    that of the fading border, at y = H it is 0. An infinite offset reads 0; a NaN makes the output pixels that use it
+    NaN. Coordinates are split into whole pixels and fractions of the offset before they are added, so that precision
+    does not depend on where in the image they lie. Samples are computed in float32 at least.
 
-    Raises `TypeError` for what is no tensor, `ValueError` for shapes, dtypes and devices that do not fit each other.
+    Args:
+        input: images `[B, C, H, W]`.
+        offset: `[B, 2·K·G, H_out, W_out]` in pixels: channel g·2K + 2k is Δy, the next one Δx. The number G of offset
+            groups follows from the shape; each moves C/G neighbouring channels.
+        weight: `[O, C/groups, KH, KW]`; the number of groups follows from the shape.
+        bias: `[O]` or None.
+        stride, padding, dilation: in pixels, as in `torch.nn.Conv2d`; `padding` may be "same" or "valid".
+        mask: `[B, K·G, H_out, W_out]`: channel g·K + k is m. It is used as it is: `DeformConv2d` applies a sigmoid
+            first.
+
+    Raises:
+        TypeError: for anything but a tensor.
+        ValueError: for shapes, dtypes and devices that do not fit each other.
+
+    Example:
+        >>> x = torch.arange(4.0).view(1, 1, 1, 4)
+        >>> offset = torch.zeros(1, 2, 1, 4)
+        >>> offset[:, 1] = 0.5
+        >>> deform_conv2d(x, offset, torch.ones(1, 1, 1, 1))
+        tensor([[[[0.5000, 1.5000, 2.5000, 1.5000]]]])
     """
     (sy, sx), (dy, dx) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
     _check(input, offset, weight, bias, stride, padding, dilation, mask)
@@ -101,13 +114,28 @@ def _check(
 class DeformConv2d(nn.Module):
     """A deformable convolution that predicts its own offsets: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
-    Arguments as in `torch.nn.Conv2d`. `conv_offset`, a plain convolution with the same kernel size, stride, padding
-    and dilation, gives from the same input the offsets in pixels and, if `modulated` (v2), the masks before their
-    sigmoid. It starts at zero: v1 then *is* the plain convolution and v2, whose masks are ½, half of it before the
-    bias. Zhu et al. train it at a tenth of the learning rate: give `conv_offset.parameters()` a group of their own.
-    Each of the `offset_groups` moves its own C/offset_groups channels.
+    `conv_offset`, a plain convolution with the same kernel size, stride, padding and dilation, predicts the offsets in
+    pixels from the same input and, in v2, the masks before their sigmoid. It starts at zero: v1 is then exactly the
+    plain convolution, and v2, whose masks are ½, half of it before the bias. Zhu et al. train `conv_offset` at a tenth
+    of the learning rate: give `conv_offset.parameters()` a group of their own in the optimiser.
 
-    Raises `ValueError` or `TypeError` for bad sizes and for an input whose shape, dtype or device does not fit.
+    Args:
+        in_channels: C.
+        out_channels: O.
+        kernel_size, stride, padding, dilation, groups: as in `torch.nn.Conv2d`.
+        offset_groups: number of groups of C/offset_groups neighbouring channels, each with its own offsets.
+        bias: whether to add a learned number per output channel.
+        modulated: True is v2, with masks; False is v1.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> layer, x = DeformConv2d(4, 8, 3, padding=1, modulated=False), torch.rand(2, 4, 9, 9)
+        >>> plain = torch.nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)
+        >>> torch.allclose(layer(x), plain, atol=1e-5)
+        True
     """
 
     starts_at_zero = ("conv_offset",)  # parts that `initialise` leaves at 0

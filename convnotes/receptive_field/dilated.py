@@ -1,12 +1,13 @@
-"""Dilated (atrous) convolution: the taps of a kernel are spread, so that it sees further for the same weights.
+"""Dilated (atrous) convolution: the taps of a kernel are spread, so that it sees further with the same weights::
 
     y[b,o,i,j] = Σ_{c,u,v} w[o,c,u,v] · x[b, c, i·s + u·r − p, j·s + v·r − p]      r: the rate (torch: dilation)
 
-The layer itself is `torch.nn.Conv2d(dilation=r)`. Here is what is built of it: rates side by side (`ASPP`), rates one
-after another (`AtrousCascade`), the segmentation network of the first, and what a stack of rates leaves out.
+The layer itself is `torch.nn.Conv2d(dilation=r)`. This module has what is built of it: rates side by side (`ASPP`),
+rates one after another (`AtrousCascade`), and the segmentation network that uses `ASPP`. What a stack of rates leaves
+out is computed in `receptive_field.gridding`.
 Yu & Koltun, "Multi-scale context aggregation by dilated convolutions", ICLR 2016, arXiv:1511.07122; Chen et al.,
-"Rethinking atrous convolution for semantic image segmentation" (DeepLabv3), 2017, arXiv:1706.05587; Wang et al.,
-"Understanding convolution for semantic segmentation", WACV 2018, arXiv:1702.08502 · chapter receptive_field/dilated.
+"Rethinking atrous convolution for semantic image segmentation" (DeepLabv3), 2017, arXiv:1706.05587 ·
+chapter receptive_field/dilated.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from convnotes import checks
 from convnotes.compression.residual import Bottleneck, ResNet
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory
+from convnotes.receptive_field.gridding import coverage as coverage
+from convnotes.receptive_field.gridding import gridding_holes as gridding_holes
+from convnotes.receptive_field.gridding import hdc_distance as hdc_distance
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,46 +33,6 @@ if TYPE_CHECKING:
 OutputStride = Literal[8, 16]
 _DILATE = {8: (False, True, True), 16: (False, False, True)}  # output stride → which stages keep their size
 _RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
-
-
-def coverage(rates: Sequence[int], kernel_size: int = 3) -> Tensor:
-    """How many paths lead from each input place to one output place through a stack of dilated kernels.
-
-    int64 `[F, F]` with F = 1 + (k − 1)·Σ r, the receptive field. A place with 0 is a hole: with rates 2, 2 the stack
-    never looks at every other row and column (gridding). `rates` are in the order of the layers, which does not
-    matter. Raises `ValueError` where the number of paths does not fit into an int64.
-    """
-    rates = checks.wholes("rates", rates)
-    checks.positive(kernel_size=kernel_size)
-    if kernel_size ** (2 * len(rates)) >= 2**63:
-        raise ValueError(f"{len(rates)} layers of {kernel_size}×{kernel_size} have more paths than an int64 can count")
-    line = torch.ones(1, dtype=torch.int64)  # both axes alike: a path is a vertical and a horizontal one
-    for rate in rates:
-        longer = line.new_zeros(len(line) + rate * (kernel_size - 1))
-        for u in range(kernel_size):
-            longer[u * rate : u * rate + len(line)] += line
-        line = longer
-    return torch.outer(line, line)
-
-
-def gridding_holes(rates: Sequence[int], kernel_size: int = 3) -> int:
-    """How many of the F² places of the receptive field no path reaches. Rates 1, 2, 5 have none, 2, 2, 2 have 120."""
-    return int((coverage(rates, kernel_size) == 0).sum())
-
-
-def hdc_distance(rates: Sequence[int]) -> int:
-    """M₂, the distance by which hybrid dilated convolution judges `rates`, two at least. Wang et al. 2018, section 3.2.
-
-        M_n = r_n,   M_l = max( M_{l+1} − 2·r_l, 2·r_l − M_{l+1}, r_l )
-
-    The paper asks for M₂ ≤ k. With r₁ = 1 that leaves no holes; with another r₁ it does not tell (2, 2, 2 passes and
-    is full of holes), and some stacks without holes fail it (1, 1, 8 with k = 5): `gridding_holes` is exact.
-    """
-    rates = checks.wholes("rates", rates, at_least=2)
-    distance = rates[-1]
-    for rate in reversed(rates[1:-1]):
-        distance = max(distance - 2 * rate, 2 * rate - distance, rate)
-    return distance
 
 
 def _conv_norm_relu(
@@ -80,7 +44,7 @@ def _conv_norm_relu(
 
 
 class _ImagePooling(nn.Sequential):
-    """The mean of the picture, through a 1×1 kernel, at every place: `[B, C, H, W]` → `[B, O, H, W]`."""
+    """The mean of the image, through a 1×1 kernel, at every pixel: `[B, C, H, W]` → `[B, O, H, W]`."""
 
     def forward(self, input: Tensor) -> Tensor:
         mean = input
@@ -90,19 +54,32 @@ class _ImagePooling(nn.Sequential):
 
 
 class ASPP(Composite):
-    """Atrous spatial pyramid pooling, rates in parallel: `[B, C, H, W]` → `[B, out_channels, H, W]`.
+    """Atrous spatial pyramid pooling, rates in parallel: `[B, C, H, W]` → `[B, out_channels, H, W]`, as ::
 
         y = D( f( concat( f_1(x), f_{r₁}(x), …, f_{r_n}(x), f_p(mean x) ) ) )      f: convolution, batch norm, ReLU
 
-    f_1, f_p and the projection f have 1×1 kernels, f_r a 3×3 kernel of rate r; D is dropout, and the mean of the
-    picture stands at every place (`image_pooling=False` leaves it out, as in DeepLabv2). Names of the parameters are
-    torchvision's. Where r is as large as the map only the middle tap is left inside. Chen et al. 2017, section 3.3.
+    f_1, f_p and the projection f have 1×1 kernels, f_r a 3×3 kernel of rate r; D is dropout. The mean of the image is
+    repeated at every pixel. Where r is as large as the map, only the middle tap is inside. The names of the parameters
+    are torchvision's. Chen et al. 2017, section 3.3.
 
-    With image pooling an output place sees the whole picture, so there is no closed form: `measure.receptive_field`
-    says so; without, it is 2·max r + 1. Image pooling gives batch norm one value a channel and picture: in training
-    the batch must hold two pictures.
+    With image pooling an output pixel sees the whole image, so that its receptive field has no closed form, as
+    `measure.receptive_field` says; without, it is 2·max r + 1.
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    Args:
+        in_channels: C.
+        out_channels: channels of every branch and of the output.
+        rates: r₁ … r_n.
+        image_pooling: False leaves the branch of the mean out, as in DeepLabv2. With it batch norm gets one value per
+            channel and image, so in training the batch must hold at least two images.
+        dropout: probability, in [0, 1).
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> ASPP(16, 8, rates=(2, 4)).eval()(torch.rand(1, 16, 9, 9)).shape
+        torch.Size([1, 8, 9, 9])
     """
 
     def __init__(
@@ -147,15 +124,30 @@ class ASPP(Composite):
 class AtrousCascade(Composite):
     """Rates in series, blocks of bottlenecks without stride: `[B, C, H, W]` → `[B, 4·channels, H, W]`.
 
-    A ResNet that went on would halve the map with each block; here block n (from 0) keeps it and doubles the rate
-    instead. `output_stride`, 16 or 8, is how many pixels of the picture lie between two places of the input. Within a
-    block the rates follow `multi_grid`, one bottleneck each:
+    If a ResNet continued, each block would halve the map; here block n (from 0) keeps the size and doubles the rate
+    instead. Bottleneck m of block n has the rate ::
 
         r[n, m] = 32/output_stride · 2^n · multi_grid[m]
 
     The first block is block4 of the paper, the others its copies. Chen et al. 2017, section 3.2.
 
-    Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
+    Args:
+        in_channels: C.
+        channels: as in `Bottleneck`; the output has four times as many.
+        blocks: number of blocks.
+        multi_grid: relative rates inside a block, one per bottleneck.
+        output_stride: 16 or 8, how many pixels of the image lie between two neighbouring pixels of the input.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
+
+    Example:
+        >>> net = AtrousCascade(64, 16, blocks=2)
+        >>> net.rates
+        ((2, 4, 2), (4, 8, 4))
+        >>> net(torch.rand(2, 64, 9, 9)).shape
+        torch.Size([2, 64, 9, 9])
     """
 
     def __init__(
@@ -203,16 +195,31 @@ class _Backbone(ResNet):
 
 
 class DeepLabV3(Composite):
-    """A dilated ResNet, `ASPP`, a classifier of places: `[B, 3, H, W]` → logits `[B, num_classes, H, W]`.
+    """A dilated ResNet, `ASPP`, a classifier per pixel: `[B, 3, H, W]` → logits `[B, num_classes, H, W]`.
 
-    The map of logits, a place every `output_stride` (8 or 16) pixels, is enlarged bilinearly to the size of the input.
-    `layers` and the names of the parameters are those of torchvision's network, so that its published weights load;
-    its dictionary {"out": …} is here the tensor itself. `aux_loss=True` adds the classifier on the third stage: then a
-    pair (logits, side logits) comes out in training. `rates` are by default the paper's, (6, 12, 18) at stride 16 and
-    twice that at 8. Parameters for 50 layers and 21 classes: 39,638,869, with `aux_loss` 42,004,074.
+    The map of logits, one pixel per `output_stride` pixels of the image, is enlarged bilinearly to the size of the
+    input. The names of the parameters are torchvision's, so that its published weights load; torchvision's dictionary
+    {"out": …} is here the tensor itself. Parameters for 50 layers and 21 classes: 39,638,869, with `aux_loss`
+    42,004,074. Chen et al. 2017, section 3.
 
-    Raises `ValueError` or `TypeError` for bad arguments, for an input that does not fit, and in training for a batch
-    of one (see `ASPP`). Chen et al. 2017, section 3.
+    Args:
+        layers: number of blocks per stage of the `ResNet`.
+        num_classes: number of logits per pixel.
+        output_stride: 8 or 16.
+        rates: of `ASPP`; None is the paper's (6, 12, 18) at stride 16 and twice that at 8.
+        aspp_channels: `out_channels` of `ASPP`.
+        aux_loss: add a classifier on the third stage; in training the output is then (logits, side logits).
+        dropout: of `ASPP`.
+        device, dtype: of the parameters.
+
+    Raises:
+        TypeError, ValueError: for a bad argument, for an input that does not fit, and in training for a batch of one
+            (see `ASPP`).
+
+    Example:
+        >>> net = DeepLabV3((1, 1, 1, 1), num_classes=5, device="meta").eval()
+        >>> net(torch.empty(1, 3, 65, 65, device="meta")).shape
+        torch.Size([1, 5, 65, 65])
     """
 
     def __init__(
@@ -272,5 +279,14 @@ class DeepLabV3Options(Factory, total=False):
 
 
 def deeplabv3_resnet50(num_classes: int = 21, **options: Unpack[DeepLabV3Options]) -> DeepLabV3:
-    """`DeepLabV3` on ResNet-50 as in torchvision: 39,638,869 parameters, a place every 8 pixels."""
+    """`DeepLabV3` on ResNet-50 as in torchvision: 39,638,869 parameters, output stride 8.
+
+    Args:
+        num_classes: number of logits per pixel.
+        **options: the other arguments of `DeepLabV3`, except `layers`.
+
+    Example:
+        >>> sum(p.numel() for p in deeplabv3_resnet50(device="meta").parameters())
+        39638869
+    """
     return DeepLabV3((3, 4, 6, 3), num_classes, **options)

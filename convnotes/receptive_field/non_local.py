@@ -1,13 +1,13 @@
-"""Non-local operation: every place looks at every other place, and weighs what it finds by how alike the two are.
+"""Non-local operation: every pixel looks at every other pixel, weighted by how alike the two are::
 
-    y[b,:,i] = Σ_j f(q_i, k_j) · g[b,:,j]      i a place of the query map, j one of the N places of the key map
+    y[b,:,i] = Σ_j f(q_i, k_j) · g[b,:,j]      i a pixel of the query map, j one of the N pixels of the key map
 
     "gaussian", "embedded"   f = exp(scale · q_i·k_j) / Σ_j exp(scale · q_i·k_j)
     "dot"                    f = q_i·k_j / N
     "concat"                 f = ReLU(w · [q_i, k_j]) / N
 
-No tensor grows as the square of the number of places: softmax goes through fused attention (`kernels.attention`), the
-dot product through (q k) g = q (k g), and the concatenation through sorting (see `_concat`).
+No tensor grows with the square of the number of pixels: softmax uses fused attention (`kernels.attention`), the dot
+product uses (q k) g = q (k g), and the concatenation uses sorting (see `_concat`).
 Wang, Girshick, Gupta & He, "Non-local neural networks", CVPR 2018, arXiv:1711.07971 ·
 chapter receptive_field/non_local.
 """
@@ -41,19 +41,31 @@ def non_local2d(
     scale: float | None = None,
     relation: Tensor | None = None,
 ) -> Tensor:
-    """Relate every place of `query` to every place of `key`, and average `value` by it.
+    """Relate every pixel of a query map to every pixel of a key map, and average a value map by it → `[B, C, H, W]`.
 
-    `query` `[B, D, H, W]`, `key` `[B, D, H_k, W_k]`, `value` `[B, C, H_k, W_k]` → `[B, C, H, W]`, with channels last
-    from the softmax modes and wherever `query` has them last. All modes take O(N) memory; "dot" takes O(N) time,
-    "concat" O(N log N), the softmax modes O(N²). Wang et al. 2018, section 3.2.
+    All modes take O(N) memory for N key pixels; "dot" takes O(N) time, "concat" O(N log N), the softmax modes O(N²).
+    The softmax modes return channels last, the others where `query` has channels last. Second derivatives, batched
+    gradients and transformations of `torch.func` compute the softmax modes with all pairs. Wang et al. 2018, section
+    3.2.
 
-    `scale` multiplies q·k before the softmax; None is 1, the paper's equation. "gaussian" and "embedded" are the same
-    function here: they differ by what `NonLocal2d` gives them. `relation` `[2·D]` is the w of "concat", its first half
-    for the query. Second derivatives, batched gradients and transformations of `torch.func` take the softmax modes
-    through all pairs.
+    Args:
+        query: `[B, D, H, W]`.
+        key: `[B, D, H_k, W_k]`.
+        value: `[B, C, H_k, W_k]`.
+        mode: f of the equation above. "gaussian" and "embedded" are the same function here; they differ in what
+            `NonLocal2d` passes to it.
+        scale: factor of q·k before the softmax; None is 1, the paper's equation. Only for the softmax modes.
+        relation: w `[2·D]` of "concat", its first half for the query. Only for "concat", which needs it.
 
-    Raises `ValueError` or `TypeError` for an unknown mode, a scale or relation that the mode does not have, and for
-    maps whose shapes, dtypes or devices do not fit each other.
+    Raises:
+        TypeError, ValueError: for an unknown mode, a scale or relation that the mode does not have, and for maps whose
+            shapes, dtypes or devices do not fit each other.
+
+    Example:
+        >>> query, key, value = torch.rand(1, 4, 5, 5), torch.rand(1, 4, 3, 3), torch.ones(1, 2, 3, 3)
+        >>> y = non_local2d(query, key, value)
+        >>> y.shape, torch.allclose(y, torch.ones(1, 2, 5, 5))
+        (torch.Size([1, 2, 5, 5]), True)
     """
     _check(query, key, value, mode, scale, relation)
     q, k, g = query.flatten(2), key.flatten(2), value.flatten(2)  # [B, D, places], [B, D, N], [B, C, N]
@@ -86,11 +98,11 @@ def _product(a: Tensor, b: Tensor, scale: Any) -> Tensor:
 def _concat(q: Tensor, k: Tensor, g: Tensor, relation: Tensor) -> Tensor:
     """Σ_j ReLU(a_i + b_j) · g_j / N without the pairs, where w · [q_i, k_j] = a_i + b_j.
 
-    Sort the keys by falling b. Then those that place i sees, b_j > −a_i, are the first m_i, and
+    Sort the keys by falling b. Then the keys with b_j > −a_i, those that pixel i sees, are the first m_i, and ::
 
         Σ_j ReLU(a_i + b_j) · g_j = a_i · S0[m_i] + S1[m_i],     S0[m] = Σ_{j<m} g_j,   S1[m] = Σ_{j<m} b_j · g_j
 
-    so that two running sums answer for every place. They are taken in float64: in float32 they lose digits as they
+    so that two running sums serve every pixel. They are taken in float64, because in float32 they lose digits as they
     grow. Of all this torch counts the products with w as multiply-adds, and nothing else.
     """
     exact = torch.float32 if g.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
@@ -114,22 +126,34 @@ def _concat(q: Tensor, k: Tensor, g: Tensor, relation: Tensor) -> Tensor:
 
 
 class NonLocal2d(Composite):
-    """The non-local block: z = W y + x, `[B, C, H, W]` → the same, and at the start z = x.
+    """The non-local block: z = W y + x, `[B, C, H, W]` → the same shape, and at the start z = x.
 
-    y is `non_local2d` of three 1×1 convolutions of x: `theta` for the query, `phi` for the key and `g` for the value,
-    each of `inner_channels` (half of `channels` unless said). In mode "gaussian" query and key are x itself. W is the
-    1×1 convolution `out`. With `norm` a batch norm follows it, whose γ starts at 0; without, W starts at 0.
+    y is `non_local2d` of three 1×1 convolutions of x: `theta` for the query, `phi` for the key and `g` for the value.
+    In mode "gaussian" query and key are x itself. W is the 1×1 convolution `out`. Wang et al. 2018, sections 3.3 and
+    4.1.
 
-    `subsample` s shrinks x before `phi` and `g` by maximum pooling over windows of s×s pixels (rows and columns that
-    fill no window are left out): s² times fewer keys.
+    Published code differs in `scale`, and weights trained with one scale are wrong with another: the authors' code
+    multiplies by inner_channels^−½ and pools as here; timm multiplies by channels^−½; several ports do not scale, and
+    pool after `phi` and `g`, as in figure 2 of the paper.
 
-    `scale` is that of the softmax, for "gaussian" and "embedded"; None is 1, the paper's equation. Published code
-    differs, and weights made with one scale are wrong with another: the authors' code multiplies by inner_channels^−½
-    and pools as here; timm multiplies by channels^−½; several ports do not scale, and pool after `phi` and `g`, which
-    is how the paper's text places the pooling in its figure 2.
+    Args:
+        channels: C.
+        inner_channels: channels of `theta`, `phi` and `g`; None is half of `channels`.
+        mode: as in `non_local2d`.
+        subsample: s, one number or (vertical, horizontal): x is pooled by its maximum over windows of s×s pixels before
+            `phi` and `g`, which leaves s² times fewer keys. Rows and columns that fill no window are left out.
+        scale: as in `non_local2d`.
+        norm: True puts a batch norm after W, whose γ starts at 0; with False, W starts at 0.
+        device, dtype: of the parameters.
 
-    Raises `ValueError` or `TypeError` for bad arguments, for a picture smaller than a pooling window, and for an input
-    whose shape, dtype or device does not fit. Wang et al. 2018, sections 3.3 and 4.1.
+    Raises:
+        TypeError, ValueError: for a bad argument, for an image smaller than a pooling window, and for an input whose
+            shape, dtype or device does not fit.
+
+    Example:
+        >>> x = torch.rand(2, 8, 6, 6)
+        >>> bool((NonLocal2d(8, subsample=2)(x) == x).all())
+        True
     """
 
     def __init__(
@@ -179,7 +203,7 @@ class NonLocal2d(Composite):
         return input + self.norm(self.out(y))
 
     def reach(self) -> tuple[tuple[float, float, int], tuple[float, float, int]]:
-        """Every place sees the whole picture, however large: for `convnotes.measure.receptive_field`."""
+        """Every pixel sees the whole image, however large: for `convnotes.measure.receptive_field`."""
         return (math.inf, math.inf, 1), (math.inf, math.inf, 1)
 
     def extra_repr(self) -> str:
