@@ -38,7 +38,7 @@ def _options() -> Options:
     options.names("--op", [*OPS, _START])
     options.names("--backend", ["auto", "torch", *backend.DEVICE], ["torch", "auto"])
     options.add_argument(
-        "--shape", nargs="+", type=_shape, metavar="BxCxSIDE", help="inputs of this shape in the place of its own"
+        "--shape", nargs="+", type=_shape, metavar="BxCxSIDE", help="inputs of this shape instead of its own"
     )
     options.add_argument("--note", default="", help="a word on the machine, kept with each row: shared, on battery …")
     return options
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device, peak = chosen.device, machine_peak(chosen.device)
     here = {"device": device, "threads": torch.get_num_threads(), "allocator": memory.allocator(device)}
     say(f"{provenance(device)}; allocator: {here['allocator']}")
-    say(f"the most that it reached: {peak:.3g} thousand million multiply-adds a second in float32")
+    say(f"the most that it reached: {peak:.3g} thousand million multiply-adds per second in float32")
     how = {"peak": peak, "device": device, "backends": chosen.backend, "rounds": chosen.rounds, "note": chosen.note}
     jobs = [case for op in chosen.op if op != _START for case in cases(op, chosen.shape)]
     try:

@@ -72,7 +72,7 @@ def _halving(own: Layer) -> Pair:
     return Pair(own, _conv(3, stride=2), "conv2d 3×3 of stride 2")
 
 
-# name → variant → the layer and the plain one in its place
+# name → variant → the layer and the plain one instead of it
 LAYERS: dict[str, dict[str, Pair]] = {
     "pointwise": {"": _against_plain(lambda c: nn.Conv2d(c, c, 1))},
     "inception": {"": _against_plain(_inception)},

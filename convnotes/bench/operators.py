@@ -195,7 +195,20 @@ SHAPES: dict[str, tuple[Shape, ...]] = dict.fromkeys(LAYERS, _LARGE_TO_SMALL) | 
 
 
 def cases(op: str, shapes: tuple[Shape, ...] | None = None) -> list[Case]:
-    """The cases of an operator, on its own shapes or on others. Raises `ValueError` for an unknown operator."""
+    """The cases of an operator: each of its variants on each shape.
+
+    Args:
+        op: a name of `OPS`.
+        shapes: (batch, channels, side) of each input; None: those of `SHAPES`.
+
+    Raises:
+        ValueError: for an unknown operator.
+
+    Example:
+        >>> case = convnotes.bench.cases("adder", [(2, 16, 8)])[0]
+        >>> case.name
+        'adder 3×3 2×16×8×8'
+    """
     if op not in OPS:
         raise ValueError(f"there is no operator {op!r}; the names are {', '.join(OPS)}")
     return [Case(op, variant, shape) for shape in shapes or SHAPES[op] for variant in OPS[op]]

@@ -24,24 +24,55 @@ _LEAST_ROUNDS = 3
 
 
 class Unequal(ValueError):
-    """Two calls that should compute the same do not."""
+    """Two calls that should compute the same do not.
+
+    Example:
+        >>> from convnotes.bench import check_equal
+        >>> check_equal((torch.ones(2), {}), (torch.ones(3), {}), "a rival")
+        Traceback (most recent call last):
+            ...
+        convnotes.bench.run.Unequal: a rival gives (3,), ours (2,)
+    """
 
 
 Results = tuple[Tensor, dict[str, Tensor]]
 
 
 def results(call: Call) -> Results:
-    """What a call gives, and the gradients of a fixed sum of it."""
+    """What a call gives, and the gradients of a fixed sum of it by the names of its inputs.
+
+    Args:
+        call: a `Call` of `convnotes.bench.parts`: a function and its named tensors.
+
+    Example:
+        >>> from convnotes.bench.parts import Call
+        >>> y, gradients = convnotes.bench.results(Call(torch.square, {"input": torch.ones(2, requires_grad=True)}))
+        >>> y, [*gradients]
+        (tensor([1., 1.]), ['input'])
+    """
     y = call.forward().detach()
     cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y)
     return y, call.gradients(cotangent)
 
 
 def check_equal(ours: Results, rival: Results, name: str, tolerance: float = TOLERANCE) -> float:
-    """The largest difference of two `results`, over the largest value of each tensor.
+    """The largest difference between two `results`, as a share of the largest value of each tensor.
 
-    Raises `Unequal` where it is more than `tolerance`, saying where. Gradients of tensors that only one of the two has
-    are not compared.
+    Gradients of tensors that only one of the two has are not compared.
+
+    Args:
+        ours: what `results` gave for the operator of this package.
+        rival: what it gave for the rival.
+        name: of the rival, for the error.
+        tolerance: the largest share that is accepted.
+
+    Raises:
+        Unequal: where the shapes differ or the share is larger, saying where.
+
+    Example:
+        >>> y = torch.tensor([1.0, 2.0])
+        >>> convnotes.bench.check_equal((y, {"x": y}), (y, {"x": y + 1e-4}), "a rival") < 1e-4
+        True
     """
     (y, gradients), (y_rival, gradients_rival) = ours, rival
     if y.shape != y_rival.shape:
@@ -59,9 +90,18 @@ def check_equal(ours: Results, rival: Results, name: str, tolerance: float = TOL
 
 
 def machine_peak(device: str = "cpu", rounds: int = 60) -> float:
-    """The most multiply-adds a second, in thousand millions, of a matrix product and of a convolution in float32.
+    """The most multiply-adds per second, in thousand millions, of a matrix product and of a convolution in float32.
 
-    The best of `rounds` short calls: what else the machine does can only slow them down.
+    It is the best of many short calls: what else the machine does can only slow them down.
+
+    Args:
+        device: of the tensors, such as "cpu" or "cuda".
+        rounds: how often each of the two is called.
+
+    Example:
+        >>> row = convnotes.bench.read().where(device="cpu")[0]
+        >>> row.of_peak < 1  # the share of the machine's peak at which the operator ran
+        True
     """
     side, batch = (8192, 512) if torch.device(device).type == "cuda" else (640, 8)
     generator = torch.Generator().manual_seed(0)
@@ -100,11 +140,30 @@ def measure(
     note: str = "",
     say: Callable[[str], Any] = print,
 ) -> list[Row]:
-    """Time one case: ours by each of `backends` that has a kernel, the rivals and the plain convolution, in turn.
+    """Time one case: ours by each backend that has a kernel, the rivals and the plain convolution, in turn.
 
-    A mode takes `rounds` rounds, or fewer, three at least, so that it takes about `seconds`. `peak` is what
-    `machine_peak` gave. What is skipped goes to `say`. Raises `Unequal`, and `RuntimeError` for a backend that cannot
-    run.
+    Results are compared before anything is timed. There is a row for each backend, rival and mode.
+
+    Args:
+        case: one of `cases`.
+        peak: what `machine_peak` gave.
+        device: of the tensors, such as "cpu" or "cuda".
+        backends: names of `convnotes.kernels.backend`.
+        rounds: the most rounds of a mode.
+        seconds: about how long a mode may take: fewer rounds then, but at least three.
+        min_seconds: least time of a call in a round; shorter calls are repeated.
+        note: a remark for the rows.
+        say: takes a line about each rival that is skipped.
+
+    Raises:
+        Unequal: where a rival that should compute the same does not.
+        RuntimeError: for a backend that cannot run.
+
+    Example:
+        >>> case = convnotes.bench.cases("adder")[0]
+        >>> stored = convnotes.bench.read().where(op=case.op, shape=case.shape_text)  # as `measure` gave them
+        >>> sorted({row.mode for row in stored})
+        ['forward', 'forward+backward']
     """
     with full_float32():
         made, rivals = case.build(Make(device)), dict[str, Call]()

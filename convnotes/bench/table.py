@@ -17,20 +17,35 @@ MODES = ("forward", "forward+backward")
 class Row(Measured):
     """One operator of this package against one rival, and against the plain convolution.
 
-    op, variant, shape         what was timed, on an input of batch×channels×height×width
-    mode                       "forward", or "forward+backward": the gradients of all inputs and weights too
-    backend                    the code that computed ours (see `convnotes.kernels.backend`)
-    rival                      what one would use instead
-    conv                       the plain convolution that is the yardstick
-    …ms, …p20, …p80            milliseconds: median, 20th and 80th percentile of `rounds` rounds in turn
-    …bytes                     most bytes of tensors at once, without those that were there before
-    macs, conv_macs            multiply-adds of a forward pass, a tap of an adder as one; None: none to speak of
-    faster                     rival_ms / ms
-    of_conv                    ms / conv_ms
-    peak                       thousand million multiply-adds a second, the most that this machine reached
-    of_peak                    share of `peak` at which ours ran; forward+backward counts as three forwards
-    difference                 largest difference from the rival, over its largest value; None: another function
-    device, threads, allocator, machine, note     where, how and when
+    Times are in milliseconds: the median, 20th and 80th percentile of `rounds` rounds in turn. Bytes are the most bytes
+    of tensors that live at once, without those that were there before.
+
+    Args:
+        op, variant: what was timed.
+        shape: of its input, batch×channels×height×width.
+        mode: "forward", or "forward+backward": the gradients of all inputs and weights too.
+        backend: the code that computed ours (see `convnotes.kernels.backend`).
+        rival: what one would use instead.
+        ms, p20, p80: time of ours.
+        bytes: of ours.
+        macs: multiply-adds of a forward pass, a tap of an adder as one; None: none to speak of.
+        rival_ms, rival_p20, rival_p80: time of the rival.
+        rival_bytes: of the rival.
+        conv: the plain convolution that is the yardstick.
+        conv_ms, conv_p20, conv_p80: time of the plain convolution.
+        conv_bytes, conv_macs: of the plain convolution.
+        faster: rival_ms / ms.
+        of_conv: ms / conv_ms.
+        peak: the most multiply-adds per second that this machine reached, in thousand millions.
+        of_peak: share of `peak` at which ours ran; forward+backward counts as three forward passes.
+        difference: largest difference from the rival, over its largest value; None: another function.
+        rounds: how often each was timed.
+        device, threads, allocator, machine, note: where, how and when.
+
+    Example:
+        >>> row = convnotes.bench.read()[0]
+        >>> row.op, row.shape, row.rival
+        ('adder', '32×16×32×32', 'unfold and broadcast')
     """
 
     TABLE = "table of times"
@@ -82,14 +97,35 @@ class Row(Measured):
 
 
 def read(file: str | os.PathLike[str] | None = None) -> Rows[Row]:
-    """The rows of `file`, or those that come with the package; see `Rows.read`."""
+    """The rows of a file, or those that come with the package. They have `where` and `select` to choose by field.
+
+    Args:
+        file: one that `python -m convnotes.bench --csv` wrote; None: the package's own.
+
+    Raises:
+        ValueError: for another kind of file, naming the line.
+
+    Example:
+        >>> rows = convnotes.bench.read().where(op="adder", mode="forward")
+        >>> {row.op for row in rows}
+        {'adder'}
+    """
     return Rows.read(Row, file)
 
 
 def pairs(rows: Iterable[Row]) -> list[tuple[Row, Row]]:
-    """(forward, forward+backward) of rows that differ in nothing else that they are known by, in their order.
+    """The rows in pairs (forward, forward+backward) that differ in nothing else that they are known by, in their order.
 
-    Raises `ValueError` where one of the two is missing.
+    Args:
+        rows: of both modes.
+
+    Raises:
+        ValueError: where one of the two is missing.
+
+    Example:
+        >>> forward, both = convnotes.bench.pairs(convnotes.bench.read())[0]
+        >>> forward.mode, both.mode
+        ('forward', 'forward+backward')
     """
     found: dict[tuple[Any, ...], dict[str, Row]] = {}
     for row in rows:

@@ -27,25 +27,30 @@ from convnotes.receptive_field.deformable import DeformConv2d
 from convnotes.receptive_field.non_local import NonLocal2d
 
 PLACES = 3  # blocks of the network, numbered from 0
-RATES = (2, 1, 2)  # of the dilated design, one a place: no place of the field is left out
+RATES = (2, 1, 2)  # of the dilated design, one per place: they leave no hole in the receptive field
 Make = Callable[[int, int, int], nn.Module]  # (in_channels, out_channels, place) → block
 Steer = Callable[[nn.Module, torch.optim.Optimizer], object]
 
 
 @dataclass(frozen=True)
 class Design:
-    """One way to make the spatial block.
-
-        make      (in_channels, out_channels, place) → block; `place` is 0, 1 or 2
-        ends_in   what the block brings itself: "kernel" nothing, "relu" no norm, "norm" all
-        step      the width is a multiple of it
-        least     the least width at which the block is what it is called
-        field     what the receptive field means: "fixed", a "bound" of learning, or where it has its "start"
-        stand_in  the block that has the field of the start, where learning may widen it
-        groups    (model, lr, weight_decay) → parameter groups, where the paper lets some parameters learn apart
-        steer     called once with the model and its optimiser, where the paper changes the step
+    """One way to make the spatial block of the network.
 
     A line in `DESIGNS` adds one to the command, the table and the tests.
+
+    Args:
+        make: (in_channels, out_channels, place) → block; `place` is 0, 1 or 2.
+        ends_in: what the block brings itself: "kernel" nothing, "relu" all but the norm, "norm" all.
+        step: the width is a multiple of it.
+        least: the least width at which the block is what it is called.
+        field: what the receptive field means: "fixed", a "bound" of learning, or where learning has its "start".
+        stand_in: makes the block that has the receptive field of the start, where learning may widen it.
+        groups: (model, lr, weight_decay) → parameter groups, where the paper lets some parameters learn apart.
+        steer: called once with the model and its optimiser, where the paper changes the step.
+
+    Example:
+        >>> convnotes.designs.DESIGNS["plain 3×3"].make(8, 16, 0)
+        Conv2d(8, 16, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
 
     make: Make
@@ -78,7 +83,7 @@ def _separable(before: int, after: int, place: int) -> nn.Module:
 
 
 def _mixed(before: int, after: int, place: int) -> nn.Module:
-    """As in MixNet: depthwise kernels of three sizes in the place of the separable convolution's 3×3."""
+    """As in MixNet: depthwise kernels of three sizes instead of the separable convolution's 3×3."""
     depthwise = MixedConv2d(before, before, (3, 5, 7), depthwise=True, bias=False)
     return nn.Sequential(depthwise, nn.BatchNorm2d(before), nn.ReLU(), nn.Conv2d(before, after, 1, bias=False))
 

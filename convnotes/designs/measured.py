@@ -1,7 +1,7 @@
 """What is measured of one design at one budget: counts, the accuracy of every seed, and times taken in turn.
 
 Counts are of float32 and repeat exactly. Trainings repeat exactly where they run in float64, which they do on the
-CPU for the pictures that come with the package; elsewhere they run in float32. Times are of float32. All is computed by
+CPU for the images that come with the package; elsewhere they run in float32. Times are of float32. All is computed by
 plain torch: which compiled loops are installed changes no row; what they gain is the business of `convnotes.bench`.
 """
 
@@ -26,8 +26,8 @@ from convnotes.measure import Timing, compare, cost, peak_memory, receptive_fiel
 
 BUDGETS = (1800, 5000, 14000)  # parameters
 RATES = (0.1, 0.3)  # learning rates that seed 0 tries
-BATCH = 32  # pictures of a training step, and of a timed call
-# the pictures that come with the package, made anew each time: no download, the same for everybody
+BATCH = 32  # images per training step, and per timed call
+# the images that come with the package, made again each time: no download, the same for everybody
 BUNDLED: dict[str, Callable[[], Split]] = {
     "digits": data.digits,
     "textures": lambda: data.textures(crop=24, train_per_class=150, test_per_class=150),
@@ -36,7 +36,19 @@ BUNDLED: dict[str, Callable[[], Split]] = {
 
 
 def pictures(name: str) -> Split:
-    """The data set `name`: one of `BUNDLED`, or what `convnotes.data.load` knows, such as "cifar10"."""
+    """A data set by its name, as a `Split` of training and test images.
+
+    Args:
+        name: "digits", "textures" or "scaled_digits", which come with the package; or what `convnotes.data.load` knows,
+            such as "cifar10".
+
+    Raises:
+        FileNotFoundError: for images that this machine does not have.
+
+    Example:
+        >>> convnotes.designs.pictures("textures").train_x.shape
+        torch.Size([450, 1, 24, 24])
+    """
     if name in BUNDLED:
         return BUNDLED[name]()
     loaded = {split: data.load(name, split) for split in ("train", "test")}
@@ -44,13 +56,29 @@ def pictures(name: str) -> Split:
 
 
 def precision(name: str, device: str) -> torch.dtype:
-    """The dtype of the trainings: float64 for bundled pictures on the CPU, float32 for all else."""
+    """The dtype of the trainings: float64 for bundled images on the CPU, float32 for all others."""
     return torch.float64 if name in BUNDLED and torch.device(device).type == "cpu" else torch.float32
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What can be counted of one design at one budget, of one picture; `step_bytes` of a training step of `BATCH`."""
+    """What can be counted of one design at one budget.
+
+    Args:
+        widths: output channels of the three blocks.
+        params: parameters of the network.
+        off: (params − budget) / budget.
+        macs, adds, activation_bytes, moved_bytes: of one image, as `convnotes.measure.cost` counts them.
+        step_bytes: most bytes of tensors that live at once in a training step of `BATCH` images, without what one
+            operation takes and gives back inside itself.
+        receptive_field: in pixels, of the map that is averaged.
+        field: what that means: see `Design`.
+
+    Example:
+        >>> row = convnotes.designs.read().select(data="scaled_digits", budget=1800, design="plain 3×3")[0]
+        >>> row.params, row.macs, row.receptive_field, row.field  # a row holds the counts too
+        (1794, 97300, 25.0, 'fixed')
+    """
 
     widths: Widths
     params: int
@@ -65,11 +93,20 @@ class Counts:
 
 
 def count(design: str, budget: int, split: Split) -> Counts:
-    """Count the network of `design` that comes nearest to `budget` parameters for the pictures of `split`.
+    """Count the network of a design that comes nearest to a budget of parameters.
 
-    `step_bytes` is the most bytes of tensors that live at once in a training step, without what one operation takes
-    and gives back inside itself. `receptive_field` is in pixels, and of the map that is averaged; `field` says what it
-    means: see `Design`.
+    Args:
+        design: a name of `DESIGNS`.
+        budget: parameters of the whole network.
+        split: the images whose size and classes the network is for.
+
+    Raises:
+        ValueError: for an unknown design, and for a budget below its narrowest network.
+
+    Example:
+        >>> counts = convnotes.designs.count("plain 3×3", 1800, convnotes.designs.pictures("scaled_digits"))
+        >>> counts.widths, counts.macs
+        ((4, 10, 10), 97300)
     """
     fit = fit_budget(design, budget, *_sizes(split))
     shape = tuple(split.train_x.shape[1:])
@@ -87,7 +124,7 @@ def count(design: str, budget: int, split: Split) -> Counts:
 
 
 def _sizes(split: Split) -> tuple[int, int]:
-    """Channels of the pictures, and the number of their classes."""
+    """Channels of the images, and the number of their classes."""
     return split.train_x.shape[1], len(split.classes)
 
 
@@ -104,9 +141,26 @@ def stepper(model: nn.Module, design: str, lr: float, weight_decay: float = 0.0)
 def train_design(
     design: str, widths: Widths, split: Split, *, seed: int, lr: float, epochs: int, device: str = "cpu"
 ) -> train.History:
-    """One training, from weights and an order of the pictures that both come from `seed`; in the dtype of `split`.
+    """Train one network, in the dtype of the images.
 
     The learning rate falls to 0 over all steps by half a cosine.
+
+    Args:
+        design: a name of `DESIGNS`.
+        widths: output channels of the three blocks, as `fit_budget` finds them.
+        split: what it is trained and tested on.
+        seed: of the weights and of the order of the images.
+        lr: the learning rate at the start.
+        epochs: how often all training images are seen.
+        device: where it is trained.
+
+    Raises:
+        FloatingPointError: where the loss leaves all bounds.
+
+    Example:
+        >>> row = convnotes.designs.read().select(budget=1800, design="plain 3×3")[0]
+        >>> row.seeds, row.epochs, len(row.accuracies)  # one training for each accuracy
+        (3, 8, 3)
     """
     made: list[Network] = []
 
@@ -141,10 +195,25 @@ class Trained:
 def train_all(
     design: str, widths: Widths, split: Split, *, seeds: int = 3, epochs: int = 8, device: str = "cpu"
 ) -> Trained:
-    """Train from seeds 0 to `seeds` − 1 at that rate of `RATES` which gives seed 0 the least training loss.
+    """Train from several seeds, at the rate of `RATES` that gives seed 0 the least training loss.
 
-    The test pictures take no part in the choice. A rate at which the loss leaves all bounds is not chosen; raises
-    `FloatingPointError` where no rate is left, and where a later seed diverges.
+    The test images take no part in the choice. A rate at which the loss leaves all bounds is not chosen.
+
+    Args:
+        design: a name of `DESIGNS`.
+        widths: output channels of the three blocks, as `fit_budget` finds them.
+        split: what it is trained and tested on.
+        seeds: number of trainings; they start from the seeds 0 to `seeds` − 1.
+        epochs: how often each training sees all training images.
+        device: where it is trained.
+
+    Raises:
+        FloatingPointError: where no rate is left, and where a later seed diverges.
+
+    Example:
+        >>> rows = convnotes.designs.read().select(budget=1800)
+        >>> {row.lr for row in rows} <= {0.1, 0.3}  # the rates that were chosen
+        True
     """
     once = functools.partial(train_design, design, widths, split, epochs=epochs, device=device)
     tried = {}
@@ -172,7 +241,7 @@ def training_step(model: Network, x: torch.Tensor, y: torch.Tensor) -> Callable[
 
 
 class Times(NamedTuple):
-    """Times of a batch of `BATCH` pictures."""
+    """Times of a batch of `BATCH` images."""
 
     inference: Timing
     step: Timing
@@ -181,7 +250,19 @@ class Times(NamedTuple):
 def time_all(
     fits: Mapping[str, Sequence[int]], split: Split, *, rounds: int = 9, device: str = "cpu"
 ) -> dict[str, Times]:
-    """Time inference and training step of several designs in turn, round by round, in float32."""
+    """Time inference and training step of several designs in turn, round by round, in float32.
+
+    Args:
+        fits: name of a design → its widths.
+        split: the images whose size and classes the networks are for.
+        rounds: how often each is timed.
+        device: where it is timed.
+
+    Example:
+        >>> row = convnotes.designs.read().select(budget=1800, design="plain 3×3")[0]
+        >>> row.inference_ms < row.step_ms  # milliseconds per batch, as it measured them
+        True
+    """
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(BATCH, *split.train_x.shape[1:], generator=generator).to(device)
     y = torch.arange(BATCH, device=device) % len(split.classes)

@@ -3,7 +3,7 @@
     stem     3×3, stride 2, 8 channels, norm, ReLU
     stage 1  block 0: 8 → w₁ channels, then 2×2 maximum pooling
     stage 2  block 1: w₁ → w₂, block 2: w₂ → w₃
-    head     average over the places, linear
+    head     average over the positions, linear
 
 The budget is a number of parameters. It is the one count that every design has: an adder has hardly any multiply-adds
 and a shift none. Of the widths within `TOLERANCE` of the budget the search takes those nearest to 1 : 2 : 2, with
@@ -34,7 +34,7 @@ Widths = tuple[int, int, int]
 
 
 def design_named(name: str) -> Design:
-    """The design `name` of `DESIGNS`; `ValueError` with the names there are for another one."""
+    """The design `name` of `DESIGNS`; raises `ValueError` with the names there are for any other."""
     if name not in DESIGNS:
         raise ValueError(f"there is no design {name!r}; the names are {', '.join(DESIGNS)}")
     return DESIGNS[name]
@@ -54,9 +54,21 @@ def block(design: Design, before: int, after: int, place: int, stand_in: bool = 
 class Network(nn.Module):
     """The frame around the blocks of one design: `[B, C, H, W]`, 4×4 pixels at least → logits `[B, num_classes]`.
 
-    `widths` are the channels that the three blocks give. `stand_in` builds the blocks whose receptive field is that of
-    the start of learning (`Design.stand_in`). Raises `ValueError` for an unknown design and for widths that do not fit
-    it.
+    Args:
+        design: a name of `DESIGNS`.
+        widths: output channels of the three blocks.
+        channels: C.
+        num_classes: number of logits.
+        stand_in: whether the blocks are those with the receptive field of the start of learning (`Design.stand_in`).
+
+    Raises:
+        ValueError: for an unknown design, and for widths that do not fit it.
+        TypeError: for widths that are not ints.
+
+    Example:
+        >>> model = convnotes.designs.Network("separable", (12, 23, 23))
+        >>> model(torch.rand(2, 1, 24, 24)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(
@@ -110,7 +122,17 @@ class BudgetTooSmall(ValueError):
 
 
 class Fit(NamedTuple):
-    """The widths that were found, the parameters that they give, and how far these lie from the budget, as a share."""
+    """The widths that `fit_budget` found, and how near they come to the budget.
+
+    Args:
+        widths: output channels of the three blocks.
+        params: parameters of the network.
+        off: (params − budget) / budget.
+
+    Example:
+        >>> convnotes.designs.Fit((4, 10, 10), 1794, -0.003).met
+        True
+    """
 
     widths: Widths
     params: int
@@ -118,14 +140,30 @@ class Fit(NamedTuple):
 
     @property
     def met(self) -> bool:
+        """Whether the parameters lie within `TOLERANCE` of the budget."""
         return abs(self.off) <= TOLERANCE
 
 
 def fit_budget(name: str, budget: int, channels: int = 1, num_classes: int = 10) -> Fit:
-    """The widths at which design `name` comes nearest to `budget` parameters; see the head of this file.
+    """The widths at which a design comes nearest to a budget of parameters.
 
-    Raises `ValueError` for an unknown design, and `BudgetTooSmall`, one of them, for a budget below its narrowest
-    network, naming that.
+    Of the widths within `TOLERANCE` of the budget these are the nearest to 1 : 2 : 2, with the second equal to the
+    third if possible. Where there are none, they are those nearest to the budget.
+
+    Args:
+        name: of the design, one of `DESIGNS`.
+        budget: parameters of the whole network.
+        channels: of the input.
+        num_classes: number of logits.
+
+    Raises:
+        ValueError: for an unknown design; and `BudgetTooSmall`, a kind of it, for a budget below the narrowest network
+            of the design, which it names.
+
+    Example:
+        >>> fit = convnotes.designs.fit_budget("plain 3×3", 1800)
+        >>> fit.widths, fit.params
+        ((4, 10, 10), 1794)
     """
     design = design_named(name)
     checks.positive(budget=budget)

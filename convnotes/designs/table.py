@@ -18,17 +18,34 @@ TIMES = ("inference_ms", "inference_p20", "inference_p80", "step_ms", "step_p20"
 
 @dataclass(frozen=True)
 class Row(Measured):
-    """One design at one budget on one set of pictures.
+    """One design at one budget on one set of images.
 
-    data, picture        name of the set, and the size of its pictures, channels×height×width
-    budget, params, off  parameters wanted, parameters there, and the difference as a share of the budget
-    macs, adds, …_bytes  of one picture, as `convnotes.measure.cost` counts them
-    step_bytes           most bytes of tensors alive in a training step of one batch
-    receptive_field      pixels, of the map that is averaged
-    field                what that means: "fixed", a "bound" of learning, or where learning has its "start"
-    lr, accuracies       the learning rate that was chosen, and the test accuracy of each seed, from 0
-    …_ms, …_p20, …_p80   milliseconds of a batch: median, 20th and 80th percentile; None: not timed yet
-    trained_on, timed_on where and when
+    Times are in milliseconds per batch: median, 20th and 80th percentile; None: not timed yet.
+
+    Args:
+        data: name of the data set.
+        budget: parameters that were wanted.
+        design: a name of `DESIGNS`.
+        seeds, epochs, batch, dtype, device: how it was trained.
+        picture: size of the images, channels×height×width.
+        widths: output channels of the three blocks.
+        params: parameters of the network.
+        off: (params − budget) / budget.
+        macs, adds, activation_bytes, moved_bytes: of one image, as `convnotes.measure.cost` counts them.
+        step_bytes: most bytes of tensors alive in a training step of one batch.
+        receptive_field: in pixels, of the map that is averaged.
+        field: what that means: "fixed", a "bound" of learning, or where learning has its "start".
+        lr: the learning rate that was chosen.
+        accuracies: test accuracy of each seed, from 0.
+        trained_on: where and when.
+        inference_ms, inference_p20, inference_p80: time of inference.
+        step_ms, step_p20, step_p80: time of a training step.
+        timed_on: where and when.
+
+    Example:
+        >>> row = convnotes.designs.read().select(budget=1800, design="adder")[0]
+        >>> row.widths, row.macs, row.adds
+        ((4, 10, 10), 10468, 173664)
     """
 
     TABLE = "table of designs"
@@ -86,14 +103,39 @@ class Row(Measured):
 
 
 def read(file: str | os.PathLike[str] | None = None) -> Rows[Row]:
-    """The rows of `file`, or those that come with the package; see `Rows.read`."""
+    """The rows of a file, or those that come with the package. They have `where` and `select` to choose by field.
+
+    Args:
+        file: one that `python -m convnotes.designs --csv` wrote; None: the package's own.
+
+    Raises:
+        ValueError: for another kind of file, naming the line.
+
+    Example:
+        >>> sorted({row.budget for row in convnotes.designs.read()})
+        [1800, 5000, 14000]
+    """
     return Rows.read(Row, file)
 
 
 def front(rows: Iterable[Row], cost: str, gain: str = "accuracy") -> list[Row]:
-    """The rows that no other beats: none has at most their `cost` and at least their `gain`, and one of them better.
+    """The rows that no other row beats, in order of cost.
 
-    `cost` and `gain` name a number of the row. Ordered by cost.
+    A row is beaten by another one that costs no more and gains no less, and is better in one of the two.
+
+    Args:
+        rows: those that are compared.
+        cost: the field that should be small.
+        gain: the field or property that should be large.
+
+    Raises:
+        ValueError: for rows that were not timed, where times are asked for.
+
+    Example:
+        >>> rows = convnotes.designs.read().select(budget=1800)
+        >>> best = convnotes.designs.front(rows, cost="macs")
+        >>> best[-1].accuracy == max(row.accuracy for row in rows)
+        True
     """
     at = [(getattr(row, cost), getattr(row, gain), row) for row in rows]
     if any(c is None or g is None for c, g, _ in at):
@@ -103,7 +145,17 @@ def front(rows: Iterable[Row], cost: str, gain: str = "accuracy") -> list[Row]:
 
 
 def overview(rows: Iterable[Row], caption: str = "Designs") -> Table:
-    """The rows as a `Table`: what each design reaches and what it costs."""
+    """The rows as a `Table`: what each design reaches and what it costs.
+
+    Args:
+        rows: one line each.
+        caption: above the table, on a page.
+
+    Example:
+        >>> convnotes.designs.overview(convnotes.designs.read().select(budget=1800, design="plain 3×3"))
+        design     accuracy  least to most ...
+        plain 3×3     0.497   0.45 to 0.53 ...
+    """
     heads = ["design", "accuracy", "least to most", "multiply-adds", "adds", "MB a step", "field", "inference", "step"]
     return Table(caption, [*heads, "parameters", "widths"], map(_cells, rows))
 

@@ -1,10 +1,10 @@
 """Array in, Axes out: one look for every figure of the book.
 
 Kernels are orange, inputs blue, outputs green, what matters most vermilion, the rest grey (Okabe & Ito's
-colour-blind-safe set), and no colour stands alone: there is always a number, a marker or a label as well. The ground
-is transparent. No single ink reaches a contrast of 4.5:1 on white and on a dark page at once, so text has a pair of
-inks, "light" and "dark" named after the page; the light one also holds on the light ground that the book's theme puts
-under figures in its dark mode.
+colour-blind-safe set), and no colour stands alone: there is always a number, a marker or a label as well. The
+background is transparent. No single ink reaches a contrast of 4.5:1 on white and on a dark page at once, so text has a
+pair of inks, "light" and "dark" named after the page. The light one also holds on the light background that the book's
+theme puts under figures in its dark mode.
 
 No function touches pyplot's state: a figure lives as long as its Axes. Needs pip install "convnotes[viz]".
 """

@@ -16,9 +16,26 @@ if TYPE_CHECKING:
 
 
 def history(runs: Any, ax: Axes | None = None, title: str | None = None) -> Axes:
-    """Accuracy by epoch of a `History`, of `Runs`, or of a dict name → either.
+    """Draw accuracy by epoch: test accuracy solid with a marker, training accuracy dashed.
 
-    Test accuracy is solid with a marker, training accuracy dashed; several seeds are thin lines below their mean.
+    Several seeds are thin lines below their mean.
+
+    Args:
+        runs: a `History` or `Runs` of `convnotes.train`, or a dict name → either. They need the accuracy of each epoch,
+            which `fit` and `over_seeds` keep with `evaluate_each_epoch=True`.
+        ax: the Axes to draw on; None makes a figure for it.
+        title: above the Axes.
+
+    Raises:
+        TypeError: for anything else than histories.
+        ValueError: for an empty dict, or histories that lack the accuracy of an epoch.
+
+    Example:
+        >>> from convnotes.train import History
+        >>> run = History(seed=0, loss=[2.0, 1.0], train_accuracy=[0.4, 0.7], test_accuracy=[0.3, 0.6])
+        >>> ax = convnotes.plots.history({"plain": run})
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['plain train', 'plain test']
     """
     groups = runs if isinstance(runs, Mapping) else {"": runs}
     checks.some("runs", groups, "training")
@@ -45,7 +62,22 @@ def history(runs: Any, ax: Axes | None = None, title: str | None = None) -> Axes
 
 
 def spread(groups: Mapping[str, Any], ax: Axes | None = None, title: str | None = None, label: str = "") -> Axes:
-    """Every seed of every group as a dot, its mean as a stroke with its number; values are sequences or `Runs`."""
+    """Draw each value of each group as a dot, and the mean of a group as a stroke with its number.
+
+    Args:
+        groups: name → a sequence of numbers, or `Runs` of `convnotes.train`, whose test accuracies are taken.
+        ax: the Axes to draw on; None makes a figure for it.
+        title: above the Axes.
+        label: of the axis of values.
+
+    Raises:
+        ValueError: for no groups, and for a group that is not a sequence of numbers.
+
+    Example:
+        >>> ax = convnotes.plots.spread({"plain": [0.61, 0.64], "dilated": [0.66, 0.69]}, label="test accuracy")
+        >>> [text.get_text() for text in ax.texts]
+        ['0.625', '0.675']
+    """
     values = {name: np.asarray(getattr(group, "accuracies", group), float) for name, group in groups.items()}
     if not values or any(each.ndim != 1 or not each.size for each in values.values()):
         raise ValueError(f"spread needs a sequence of numbers for each name, got {dict(groups)!r}")
@@ -63,7 +95,22 @@ def spread(groups: Mapping[str, Any], ax: Axes | None = None, title: str | None 
 
 
 def bars(values: Mapping[str, float], ax: Axes | None = None, title: str | None = None, label: str = "") -> Axes:
-    """One horizontal bar a name, from 0, its number at its end."""
+    """Draw one horizontal bar per name, from 0, with its number at its end.
+
+    Args:
+        values: name → a finite number.
+        ax: the Axes to draw on; None makes a figure for it.
+        title: above the Axes.
+        label: of the axis of values.
+
+    Raises:
+        ValueError: for no values, and for values that are not finite numbers.
+
+    Example:
+        >>> ax = convnotes.plots.bars({"plain": 36_864, "separable": 4_672}, label="parameters")
+        >>> [text.get_text() for text in ax.texts]
+        ['36,864', '4,672']
+    """
     if not values or not all(np.isscalar(value) and np.isfinite(value) for value in values.values()):
         raise ValueError(f"bars needs one finite number for each name, got {dict(values)!r}")
     with axes(ax, 6.2, 0.45 * len(values) + 0.9) as ax:
@@ -84,11 +131,28 @@ def trade(
     gain: str = "test accuracy",
     log: bool = True,
 ) -> Axes:
-    """What each name costs against what it gains: the mean of its values, and a stroke from the least to the most.
+    """Draw the cost of each name against its gain: the mean of its values, and a stroke from the least to the most.
 
-    `points` holds (cost, values) a name. The names in `best` are filled diamonds, joined by a line in order of cost and
-    written bold with a diamond; the others are hollow circles. Names stand in a column on the right, by height, a thin
-    line leading to each point. `log` makes the axis of costs logarithmic.
+    The names in `best` are filled diamonds, joined by a line in order of cost, and their names are bold; the others are
+    hollow circles. The names stand in a column on the right, by height, and a thin line leads to each point.
+
+    Args:
+        points: name → (cost, values).
+        best: the names to emphasise.
+        ax: the Axes to draw on; None makes a figure for it.
+        title: above the Axes.
+        label: of the axis of costs.
+        gain: label of the axis of values.
+        log: whether the axis of costs is logarithmic.
+
+    Raises:
+        ValueError: for no points, values that are not a sequence of numbers, and names in `best` that are no points.
+
+    Example:
+        >>> points = {"plain": (97e3, [0.45, 0.53]), "separable": (75e3, [0.50, 0.61])}
+        >>> ax = convnotes.plots.trade(points, best=["separable"], label="multiply-adds")
+        >>> [text.get_text() for text in ax.texts]
+        ['plain', '◆ separable']
     """
     values = {name: (cost, np.asarray(each, float)) for name, (cost, each) in points.items()}
     if not values or any(each.ndim != 1 or not each.size for _, each in values.values()):

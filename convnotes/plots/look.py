@@ -48,13 +48,28 @@ _theme: ContextVar[Theme] = ContextVar("theme", default="light")
 
 
 def theme() -> Theme:
-    """The page that figures are made for at present."""
+    """The page that figures are made for at the moment."""
     return _theme.get()
 
 
 @contextlib.contextmanager
 def style(theme: Theme = "light") -> Iterator[None]:
-    """The look, for figures made and saved inside; every function below uses it by itself."""
+    """A context in which figures get the book's look; the functions of `convnotes.plots` enter it by themselves.
+
+    A figure has to be saved inside as well, which `save` and `show` do.
+
+    Args:
+        theme: the page that the figures are for, "light" or "dark".
+
+    Raises:
+        ValueError: for another theme.
+
+    Example:
+        >>> with convnotes.plots.style("dark"):
+        ...     ax = convnotes.plots.bars({"plain": 9, "separable": 4})
+        >>> ax.xaxis.label.get_color() == convnotes.plots.INK["dark"]["text"]
+        True
+    """
     checks.one_of("theme", theme, INK)
     text = INK[theme]["text"]
     look = {
@@ -92,7 +107,18 @@ def style(theme: Theme = "light") -> Iterator[None]:
 
 
 def save(ax: Axes, file: Any = None, format: Literal["png", "svg"] = "png") -> bytes:
-    """The figure of `ax` as bytes, also written to `file` when given; no date: the same figure, the same bytes."""
+    """The figure of `ax` as bytes. It holds no date: the same figure gives the same bytes.
+
+    Args:
+        ax: any Axes of the figure.
+        file: where the bytes are written as well; None: nowhere.
+        format: "png", at twice the page's resolution, or "svg".
+
+    Example:
+        >>> ax = convnotes.plots.bars({"plain": 9, "separable": 4})
+        >>> convnotes.plots.save(ax)[1:4]
+        b'PNG'
+    """
     buffer = io.BytesIO()
     with style(theme()):
         whole = ax.figure.figure  # also where `ax` lies in a part of one
@@ -104,7 +130,15 @@ def save(ax: Axes, file: Any = None, format: Literal["png", "svg"] = "png") -> b
 
 
 def show(ax: Axes) -> Any:
-    """The figure of `ax` for the end of a notebook cell: a PNG at twice the page's resolution."""
+    """The figure of `ax` for the end of a notebook cell: a PNG at twice the page's resolution.
+
+    Args:
+        ax: any Axes of the figure.
+
+    Example:
+        >>> type(convnotes.plots.show(convnotes.plots.bars({"plain": 9, "separable": 4})))
+        <class 'IPython.core.display.Image'>
+    """
     return optional("IPython.display").Image(
         save(ax), format="png", retina=True, metadata={"needs_background": theme()}
     )

@@ -1,4 +1,4 @@
-"""Pictures, kernels and maps: arrays that are drawn place by place."""
+"""Images, kernels and maps: arrays that are drawn value by value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,20 @@ if TYPE_CHECKING:
 
 
 def image(tensor: Any, ax: Axes | None = None, title: str | None = None) -> Axes:
-    """A picture in [0, 1]: [3, H, W] colour, [1, H, W] or [H, W] grey."""
+    """Draw an image in colour or in grey.
+
+    Args:
+        tensor: `[3, H, W]` in colour, `[1, H, W]` or `[H, W]` in grey, with values in [0, 1].
+        ax: the Axes to draw on; None makes a figure for it.
+        title: above the Axes.
+
+    Raises:
+        ValueError: for another shape, and for values outside [0, 1].
+
+    Example:
+        >>> convnotes.plots.image(torch.rand(3, 8, 8), title="noise").get_title()
+        'noise'
+    """
     pixels = as_array(tensor, (2, 3), "an image [3, H, W], [1, H, W] or [H, W]")
     if pixels.ndim == 3 and len(pixels) not in (1, 3):
         raise ValueError(f"an image has 1 or 3 channels in dimension 0, got shape {pixels.shape}")
@@ -31,10 +44,24 @@ def image(tensor: Any, ax: Axes | None = None, title: str | None = None) -> Axes
 
 
 def kernel(tensor: Any, ax: Axes | None = None, title: str | None = None, centre: bool = True) -> Axes:
-    """A kernel [KH, KW], the way the book always draws it: a grid, the value of every tap, the centre framed.
+    """Draw a kernel the way the book always does: a grid with the value of each tap, and a frame around the centre.
 
-    The deeper the orange, the larger the value's size; a negative one says so in its number. An even kernel is
-    framed where its output lies with padding="same", at tap ((KH−1)//2, (KW−1)//2).
+    The larger the absolute value, the deeper the orange. The frame of an even kernel is where its output lies with
+    padding="same", at tap ((KH−1)//2, (KW−1)//2).
+
+    Args:
+        tensor: one kernel `[KH, KW]`.
+        ax: the Axes to draw on; None makes a figure for it.
+        title: above the Axes.
+        centre: whether the centre has its frame.
+
+    Raises:
+        ValueError: for another shape.
+
+    Example:
+        >>> ax = convnotes.plots.kernel([[1, 2], [3, -4]])
+        >>> [text.get_text() for text in ax.texts]
+        ['1', '2', '3', '−4']
     """
     taps = as_array(tensor, (2,), "a kernel [KH, KW]: choose one output and one input channel first")
     height, width = taps.shape
@@ -58,20 +85,61 @@ def kernel(tensor: Any, ax: Axes | None = None, title: str | None = None, centre
 
 
 def heat(tensor: Any, ax: Axes | None = None, title: str | None = None, label: str | None = None) -> Axes:
-    """A map [H, W] in a perceptually uniform scale, shown beside it."""
+    """Draw a map in a perceptually uniform scale, from its least to its largest value, with the scale beside it.
+
+    Args:
+        tensor: one map `[H, W]`.
+        ax: the Axes to draw on; None makes a figure for it.
+        title: above the Axes.
+        label: of the scale.
+
+    Raises:
+        ValueError: for another shape.
+
+    Example:
+        >>> convnotes.plots.heat(torch.eye(4)).images[0].get_clim()
+        (0.0, 1.0)
+    """
     values = as_array(tensor, (2,), "a map [H, W]")
     return _map(values, ax, title, label, cmap="viridis", vmin=values.min(), vmax=values.max())
 
 
 def signed(tensor: Any, ax: Axes | None = None, title: str | None = None, label: str | None = None) -> Axes:
-    """A map [H, W] of signed values: red positive, blue negative, 0 in the white middle of the scale."""
+    """Draw a map of signed values: red positive, blue negative, 0 white in the middle of the scale beside it.
+
+    Args:
+        tensor: one map `[H, W]`.
+        ax: the Axes to draw on; None makes a figure for it.
+        title: above the Axes.
+        label: of the scale.
+
+    Raises:
+        ValueError: for another shape.
+
+    Example:
+        >>> convnotes.plots.signed([[1.0, -3.0]]).images[0].get_clim()
+        (-3.0, 3.0)
+    """
     values = as_array(tensor, (2,), "a map [H, W]")
     reach = np.abs(values).max() or 1
     return _map(values, ax, title, label, cmap="RdBu_r", vmin=-reach, vmax=reach)
 
 
 def feature_maps(tensor: Any, titles: Sequence[str] | None = None, columns: int = 4) -> list[Axes]:
-    """The channels of [C, H, W] side by side, all in one scale, which is shown once; one Axes a channel."""
+    """Draw the channels of feature maps side by side in one scale, which is shown once; one Axes per channel.
+
+    Args:
+        tensor: maps `[C, H, W]`.
+        titles: one per channel; None numbers the channels.
+        columns: the most maps in a row of the figure.
+
+    Raises:
+        ValueError: for another shape, and for a number of titles other than C.
+
+    Example:
+        >>> [ax.get_title() for ax in convnotes.plots.feature_maps(torch.rand(2, 4, 4))]
+        ['channel 0', 'channel 1']
+    """
     maps = as_array(tensor, (3,), "feature maps [C, H, W]")
     if titles is not None and len(titles) != len(maps):
         raise ValueError(f"titles must name each of the {len(maps)} channels, got {len(titles)}")

@@ -12,16 +12,30 @@ from convnotes import checks, plots
 from convnotes.widgets.base import PhotoWidget, panels
 
 REACH = 3  # pixels on every side, as the layer's default max_reach
-# The picture and its relief: the weights add to 1, and nine pixels are touched, no more than by a 3×3 kernel.
+# The image and its relief: the weights add to 1, and nine pixels are touched, no more than by a 3×3 kernel.
 RELIEF = ([1, 1, -1], [[0, 0], [0.75, 1.5], [-0.75, -1.5]])
 
 
 class ActiveSynapses(PhotoWidget):
-    """A photograph `[3, H, W]` with values in [0, 1], filtered by synapses that lie between its pixels.
+    """A photograph filtered by synapses that lie between its pixels, and the ordinary kernel that they make.
 
-    `weights` holds the weight of each synapse, `positions` its (y, x) in pixels, within 3 on every side and the first
-    at (0, 0); every colour channel gets the same kernel. `bias` is added to what comes out, `chosen` is the synapse
-    that the formula speaks of. Raises `ValueError` for what is no photograph and no set of 1 to 16 synapses.
+    Every colour channel gets the same kernel.
+
+    Args:
+        image: a photograph `[3, H, W]` with values in [0, 1].
+        alt: what the photograph shows, for readers who do not see it.
+        **state: `weights`, one number for each of 1 to 16 synapses; `positions`, the (y, x) of each in pixels, within 3
+            on every side and the first at (0, 0); `bias`, which is added to the output; `chosen`, the synapse in the
+            formula.
+
+    Raises:
+        ValueError: for anything else than a photograph, and for numbers that do not fit.
+        TypeError: for a `chosen` that is not an int.
+
+    Example:
+        >>> from convnotes.widgets import ActiveSynapses
+        >>> ActiveSynapses(torch.zeros(3, 8, 8), weights=[1.0], positions=[[0, 0]])
+        ActiveSynapses(image 3×8×8, 1 synapses)
     """
 
     module = "active_synapses"

@@ -1,4 +1,4 @@
-"""See what a place of a picture attends to, by the weights of a trained non-local block."""
+"""See what a place of an image attends to, by the weights of a trained non-local block."""
 
 from __future__ import annotations
 
@@ -13,12 +13,29 @@ from convnotes.widgets.base import Widget, panels
 
 
 class AttentionViewer(Widget):
-    """Pictures `[P, 1 or 3, H, W]` in [0, 1], and the query and key maps `[P, D, rows, columns]` of each.
+    """What a place of an image attends to, by the weights of a trained non-local block.
 
-    The weight of place j for the marked place i is softmax over j of factor · scale · q_i·k_j: `scale` is the one that
-    the block was trained with, `factor` changes it. `captions` names each picture; `picture` is the one shown, `probe`
-    the marked place (row, column of the maps), `window` the odd side, in places, of the neighbourhood whose share is
-    told. Raises `ValueError` for what does not fit together.
+    The weight of place j for the marked place i is softmax over j of factor · scale · q_i·k_j.
+
+    Args:
+        images: `[P, 1 or 3, H, W]` with values in [0, 1].
+        query, key: maps `[P, D, rows, columns]` of each image; H and W are whole multiples of rows and columns.
+        captions: one text per image.
+        scale: the one that the block was trained with.
+        **state: `picture`, the number of the image that is shown; `factor` in [0, 4], which changes the scale;
+            `window`, the odd side, in places, of the neighbourhood whose share is told; `probe`, the marked place (row,
+            column).
+
+    Raises:
+        ValueError: for arguments that do not fit together, and for a state out of range.
+        TypeError: for a state of another kind.
+
+    Example:
+        >>> from convnotes.widgets import AttentionViewer
+        >>> maps = torch.zeros(1, 2, 5, 5)
+        >>> widget = AttentionViewer(torch.rand(1, 3, 10, 10), maps, maps, ["noise"], window=1)
+        >>> round(widget.share(), 2)  # all 25 places have the same weight
+        0.04
     """
 
     module = "attention_viewer"
@@ -47,7 +64,7 @@ class AttentionViewer(Widget):
         q, k = (checks.numbers(name, maps, "PDHW", floats=True) for name, maps in (("query", query), ("key", key)))
         if q.shape != k.shape or len(q) != len(pixels) or len(captions) != len(pixels):
             raise ValueError(
-                "query and key must have one shape and one map a picture, as captions one text, "
+                "query and key must have one shape and one map per image, as captions one text, "
                 f"got {pixels.shape}, {q.shape}, {k.shape} and {len(captions)} captions"
             )
         (_, channels, height, width), (_, depth, rows, columns) = pixels.shape, q.shape

@@ -65,7 +65,7 @@ class Widget(anywidget.AnyWidget):
 
 
 class PhotoWidget(Widget):
-    """A widget with one picture, whose pixels travel as bytes: `[3, H, W]` of 0 to 255, or `[H, W]` in grey.
+    """A widget with one image, whose pixels travel as bytes: `[3, H, W]` of 0 to 255, or `[H, W]` in grey.
 
     `precision` is what Python computes with. A `probe`, `place` or `start` is the row and column of a pixel.
     """

@@ -52,16 +52,27 @@ _STEPS = {  # what each size may be, and that in words
 
 
 class BudgetBench(Widget):
-    """Designs of a layer from `in_channels` to `out_channels` on a map of `side`×`side` places, weighed side by side.
+    """Designs of one layer, weighed side by side: the same input and output, very different numbers of weights.
 
-    `kernel_size` is the size k of the spatial kernel, `groups` that of the grouped designs, `squeeze` the factor by
-    which bottleneck, fire and inception narrow the channels, to m = out_channels / squeeze. `highlight` names the
-    design whose formula is written out, `designs` those that are shown. Inception is of GoogLeNet's proportions: 1×1,
-    k×k, (k+2)×(k+2) and pooling give 1/4, 1/2, 1/8 and 1/8 of the output, behind 1×1 kernels to m and to m/4.
+    All kernels have stride 1, keep the size of the map and have no bias. Inception has GoogLeNet's proportions: 1×1,
+    k×k, (k+2)×(k+2) and pooling give 1/4, 1/2, 1/8 and 1/8 of the output channels, behind 1×1 kernels to m and to m/4
+    channels.
 
-    All kernels have stride 1, keep the size and have no bias. Raises `ValueError` for channels that are no multiple of
-    32 from 32 to 512, an even kernel or one above 9, groups or squeeze that are no power of two up to 32 and 16, a side
-    that is no multiple of 7 from 7 to 56, and for a design that is not there or not shown.
+    Args:
+        designs: the names of those that are shown.
+        **state: `in_channels` and `out_channels`, multiples of 32 from 32 to 512; `kernel_size`, the size k of the
+            spatial kernel, odd, from 1 to 9; `groups` of the grouped designs, a power of two up to 32; `squeeze`, a
+            power of two up to 16, by which bottleneck, fire and inception narrow the channels to m = out_channels /
+            squeeze; `side` of the square map, a multiple of 7 from 7 to 56; `highlight`, the design whose formula is
+            written out.
+
+    Raises:
+        ValueError: for a number that is not among these, and for a design that is not there or not shown.
+
+    Example:
+        >>> from convnotes.widgets import BudgetBench
+        >>> BudgetBench(("plain", "separable"), in_channels=64, out_channels=64).parameters()
+        {'plain': 36864, 'separable': 4672}
     """
 
     module = "budget_bench"

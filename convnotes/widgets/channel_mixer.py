@@ -15,10 +15,21 @@ OPPONENT = ([[1 / 3, 1 / 3, 1 / 3], [0.5, -0.5, 0], [0.25, 0.25, -0.5]], [0, 0.5
 
 
 class ChannelMixer(PhotoWidget):
-    """A photograph `[3, H, W]` with values in [0, 1], a 1×1 kernel from its 3 channels to 1 to 4, and what comes out.
+    """A photograph, a 1×1 kernel from its 3 channels to 1 to 4, and its output.
 
-    `weight` holds a row of three numbers for each output, `bias` one number; `scramble` permutes the places, `probe` is
-    the marked pixel (row, column). Raises `TypeError` or `ValueError` for what is no photograph or no kernel.
+    Args:
+        image: a photograph `[3, H, W]` with values in [0, 1].
+        alt: what the photograph shows, for readers who do not see it.
+        **state: `weight`, three numbers for each output; `bias`, one number for each output; `scramble`, whether the
+            pixels are permuted; `probe`, the marked pixel (row, column).
+
+    Raises:
+        ValueError: for anything else than a photograph, and for numbers that do not fit.
+
+    Example:
+        >>> from convnotes.widgets import ChannelMixer
+        >>> ChannelMixer(torch.ones(3, 8, 8), weight=[[1, 2, 3]], bias=[0.5]).output().max()
+        tensor(6.5000)
     """
 
     module = "channel_mixer"

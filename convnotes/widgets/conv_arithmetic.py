@@ -1,4 +1,4 @@
-"""One layer, plain or transposed: its sizes, the taps of every place, its cost, and the pixels that it never reads."""
+"""One layer, plain or transposed: its sizes, the taps of every position, its cost, and the pixels it never reads."""
 
 from __future__ import annotations
 
@@ -22,15 +22,29 @@ _LIMITS = {
 
 
 class ConvArithmetic(Widget):
-    """A convolution layer on one picture: every pair is (height, width), `channels` is (in, out).
+    """A convolution layer on one image: its sizes, the taps of each position, its cost, and the pixels it never reads.
 
-    Without arguments a 3×3 kernel of stride 2 on 8×8 pixels, which never reads the last row and the last column.
-    With `transposed=True` it is the transposed convolution, and `output_padding` counts. `side` says in which grid,
-    "input" or "output", the chosen place `probe` (row, column) lies; `linked` moves height and width together, and
-    `numbers` counts the taps on each place. A layer that torch refuses is a state like others: the page says why.
+    Without arguments it is a 3×3 kernel of stride 2 on 8×8 pixels, which never reads the last row and the last column.
+    A layer that torch refuses is a state like others: the page says why.
 
-    Raises `ValueError` for what lies outside of the sliders, `TypeError` for what is no int: sizes from 1 to 16,
-    kernels to 7, strides to 5, paddings to 6, dilations and output paddings to 4, channels and groups to 512.
+    Args:
+        **state: pairs (height, width) `size` from 1 to 16, `kernel` to 7, `stride` to 5, `padding` from 0 to 6,
+            `dilation` to 4 and `output_padding` from 0 to 4, which counts with `transposed=True`, the transposed
+            convolution; `channels`, (in, out), and `groups`, to 512; `side`, the grid, "input" or "output", in which
+            the chosen position `probe` (row, column) lies; `linked`, whether height and width move together; `numbers`,
+            whether the taps on each pixel are counted.
+
+    Raises:
+        ValueError: for a number out of range.
+        TypeError: for anything but ints.
+
+    Example:
+        >>> from convnotes.widgets import ConvArithmetic
+        >>> widget = ConvArithmetic(size=(7, 7), padding=(1, 1))
+        >>> widget
+        ConvArithmetic(kernel 3×3, stride [2, 2], padding [1, 1], input 7×7)
+        >>> widget.output_size()
+        (4, 4)
     """
 
     module = "conv_arithmetic"
@@ -75,7 +89,7 @@ class ConvArithmetic(Widget):
         return list(checks.wholes("probe", proposal["value"], 2, least=0))
 
     def output_size(self) -> tuple[int, int] | None:
-        """Height and width of what comes out; None where torch refuses the layer."""
+        """Height and width of the output; None where torch refuses the layer."""
         if any(count % self.groups for count in self.channels):
             return None
         given = self.size, self.kernel, self.stride, self.padding, self.dilation
@@ -90,7 +104,7 @@ class ConvArithmetic(Widget):
         return None if too_long or min(height, width) < 1 else (height, width)
 
     def taps(self) -> list[tuple[int, int]]:
-        """The places of the other grid that the chosen place is joined to; some may lie in the padding."""
+        """The positions of the other grid that the chosen one is joined to; some may lie in the padding."""
         out = self.output_size()
         if out is None:
             return []
@@ -100,7 +114,7 @@ class ConvArithmetic(Widget):
         return [(i, j) for i in rows for j in columns]
 
     def _joined(self, side: str, a: int, at: int) -> list[int]:
-        """Along axis a: the places of the other grid that place `at` of the grid `side` is joined to."""
+        """Along axis a: the positions of the other grid that position `at` of the grid `side` is joined to."""
         s, p, d = self.stride[a], self.padding[a], self.dilation[a]
         if (side == "output") != self.transposed:
             return [at * s + u * d - p for u in range(self.kernel[a])]

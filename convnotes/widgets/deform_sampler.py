@@ -1,4 +1,4 @@
-"""A deformable 3×3 kernel on a picture: where a trained layer looks from each place, and where the reader makes it."""
+"""A deformable 3×3 kernel on an image: where a trained layer looks from each position, or where the reader says."""
 
 from __future__ import annotations
 
@@ -18,14 +18,27 @@ SOURCES = ("learned", "grid", "outwards", "hand")
 
 
 class DeformSampler(PhotoWidget):
-    """A grey picture `[1, H, W]` in [0, 1], and the nine taps of a deformable kernel on it, v1, one input channel.
+    """A grey image, and the nine taps of a deformable 3×3 kernel on it (v1, one input channel).
 
-    `offsets` `[18, H_out, W_out]` are what a trained layer predicts, in the order of `convnotes.deform_conv2d`.
-    `weight` `[3, 3]` is its kernel from the picture to one output, `bias` that output's; `stride`, `padding` and
-    `dilation` are whole pixels. `place` is the output place (row, column) that is looked from, `tap` the chosen one of
-    the nine. `source` says which offsets act: "learned", "grid" (0), "outwards" (each tap one more `dilation` away
-    from the middle) or "hand", the nine (Δy, Δx) in `moves`, at most 8 pixels each, at every place the same. Raises
-    `TypeError` or `ValueError` for what does not fit together.
+    Args:
+        image: `[1, H, W]` with values in [0, 1].
+        offsets: what a trained layer predicts, `[18, H_out, W_out]` in pixels, in the order of
+            `convnotes.deform_conv2d`.
+        weight: the layer's kernel `[3, 3]` from the image to one output.
+        alt: what the image shows, for readers who do not see it.
+        **state: `bias` of the output; `stride`, `padding` and `dilation` in whole pixels; `place`, the output position
+            (row, column) that is looked from; `tap`, the chosen one of the nine, from 0; `source`, which offsets act:
+            "learned", "grid" (0), "outwards" (each tap one more `dilation` away from the middle) or "hand", the nine
+            (Δy, Δx) in `moves`, at most 8 pixels each, the same at every position.
+
+    Raises:
+        ValueError, TypeError: for anything that does not fit together.
+
+    Example:
+        >>> from convnotes.widgets import DeformSampler
+        >>> widget = DeformSampler(torch.rand(1, 6, 6), torch.zeros(18, 6, 6), torch.ones(3, 3), source="outwards")
+        >>> f"{widget.distance():.3f}"  # the middle tap stays, four move by 1 pixel, four by √2
+        '1.073'
     """
 
     module = "deform_sampler"
@@ -89,12 +102,12 @@ class DeformSampler(PhotoWidget):
         return moves.view(18, 1, 1).expand(18, self.rows, self.columns)
 
     def places(self) -> torch.Tensor:
-        """Where the nine taps lie from `place`, `[9, 2]` as (y, x) in pixels of the picture."""
+        """Where the nine taps lie from `place`, `[9, 2]` as (y, x) in pixels of the image."""
         i, j = self.place
         return torch.tensor(self.place) * self.stride + self._taps() + self.offset()[:, i, j].view(9, 2)
 
     def _taps(self) -> torch.Tensor:
-        """The plain kernel's taps from the output place (0, 0), `[9, 2]`."""
+        """The plain kernel's taps from the output position (0, 0), `[9, 2]`."""
         k = torch.arange(9, dtype=torch.float64)
         return torch.stack([k // 3, k % 3], 1) * self.dilation - self.padding
 

@@ -5,8 +5,8 @@ import { format } from "./kit/numbers.js";
 export const AXES = {
   macs: "multiply-adds",
   operations: "multiply-adds + adds/2",
-  inference_ms: "inference, ms a batch",
-  step_ms: "training step, ms a batch",
+  inference_ms: "inference, ms per batch",
+  step_ms: "training step, ms per batch",
   step_bytes: "bytes of a training step",
   params: "parameters",
 };

@@ -14,8 +14,8 @@ from convnotes.widgets.base import Widget
 AXES = {
     "macs": "multiply-adds",
     "operations": "multiply-adds + adds/2",
-    "inference_ms": "inference, ms a batch",
-    "step_ms": "training step, ms a batch",
+    "inference_ms": "inference, ms per batch",
+    "step_ms": "training step, ms per batch",
     "step_bytes": "bytes of a training step",
     "params": "parameters",
 }
@@ -25,13 +25,21 @@ _TAKEN = ("design", "budget", *_COUNTS, "receptive_field", "field", "inference_m
 
 
 class DesignExplorer(Widget):
-    """Accuracy against cost of the designs in `rows`, those that no other beats marked.
+    """Accuracy against cost of several designs, with those marked that no other beats.
 
-    `rows` are rows of `convnotes.designs` on one set of pictures, with times. `x` is the axis of costs, one of `AXES`;
-    `gain` the accuracy that counts, "mean" or "worst" of the seeds; `budget` the number of parameters whose designs are
-    shown; `design` the one whose figures are written out and whose other budgets are drawn.
+    Args:
+        rows: rows of `convnotes.designs` on one set of images, with times.
+        **state: `x`, the axis of costs, one of `AXES`; `gain`, the accuracy that counts, "mean" or "worst" of the
+            seeds; `budget`, the number of parameters whose designs are shown; `design`, the one whose numbers are
+            written out and whose other budgets are drawn.
 
-    Raises `ValueError` for rows without times, several rows of one design and budget, and a state that is not there.
+    Raises:
+        ValueError: for rows without times, several rows of one design and budget, and a state that is not there.
+
+    Example:
+        >>> from convnotes.widgets import DesignExplorer
+        >>> DesignExplorer(convnotes.designs.read().select(budget=1800))
+        DesignExplorer(18 rows, mean accuracy against multiply-adds at 1,800 parameters)
     """
 
     module = "design_explorer"
@@ -48,7 +56,7 @@ class DesignExplorer(Widget):
         if not rows or any(row.inference_ms is None or row.step_ms is None for row in rows):
             raise ValueError("DesignExplorer needs rows, each with its times")
         if len({(row.design, row.budget) for row in rows}) < len(rows):
-            raise ValueError("DesignExplorer needs one row a design and budget: choose one set of pictures first")
+            raise ValueError("DesignExplorer needs one row per design and budget: choose one set of images first")
         budgets = sorted({row.budget for row in rows})
         start = {"budget": budgets[len(budgets) // 2], "design": rows[0].design} | state
         super().__init__(rows=[_plain(row) for row in rows], picture=rows[0].picture, **start)
@@ -95,7 +103,7 @@ class DesignExplorer(Widget):
 
 
 def _plain(row: Any) -> dict[str, Any]:
-    """A row as the page takes it: JSON has no infinity, so a field of the whole picture is 0."""
+    """A row as the page takes it: JSON has no infinity, so a receptive field of the whole image is 0."""
     values = {name: getattr(row, name) for name in _TAKEN}
     values["receptive_field"] = 0 if math.isinf(row.receptive_field) else row.receptive_field
     accuracies = list(row.accuracies)

@@ -10,16 +10,31 @@ import traitlets
 from convnotes import checks, plots
 from convnotes.widgets.base import Widget
 
-GRID = [[3, 1, 2], [3, 1, 2], [3, 1, 2]]  # rates 2, 2, 2: the field is full of holes
+GRID = [[3, 1, 2], [3, 1, 2], [3, 1, 2]]  # rates 2, 2, 2: the receptive field is full of holes
 _LIMITS = (("kernel size", 7), ("stride", 2), ("dilation", 8))
 
 
 class FieldGrower(Widget):
-    """One to four layers, each `[kernel size, stride, dilation]`, the first of them at the input.
+    """The receptive field of one output pixel of one to four layers, drawn on the input.
 
-    It draws the receptive field of one output place on the input, how many paths lead to each of its pixels, and the
-    pixels that none leads to. Kernel sizes go to 7, strides to 2, dilations to 8. Raises `TypeError` or `ValueError`
-    for what is no such list.
+    It shows how many paths lead to each pixel of the receptive field, and the pixels that none leads to.
+
+    Args:
+        layers: `[kernel size, stride, dilation]` of each, the first of them at the input; kernel sizes go to 7, strides
+            to 2, dilations to 8.
+        **state: nothing else.
+
+    Raises:
+        ValueError: for numbers out of range, and for anything else than such a list.
+        TypeError: for anything but ints.
+
+    Example:
+        >>> from convnotes.widgets import FieldGrower
+        >>> widget = FieldGrower([[3, 1, 1], [3, 1, 2]])
+        >>> widget
+        FieldGrower(layers 3×3 stride 1 dilation 1, 3×3 stride 1 dilation 2)
+        >>> widget.paths()[0].tolist()  # of the first row
+        [1, 1, 2, 1, 2, 1, 1]
     """
 
     module = "field_grower"
@@ -40,7 +55,7 @@ class FieldGrower(Widget):
         return [list(layer) for layer in layers]
 
     def paths(self) -> np.ndarray:
-        """How many paths lead from each pixel of the field to the output place: int64 `[F, F]`, 0 where a hole is."""
+        """The number of paths from each pixel of the receptive field to the output: int64 `[F, F]`, 0 in a hole."""
         line, stride = np.ones(1, np.int64), 1
         for kernel_size, own_stride, dilation in self.layers:
             comb = np.zeros((kernel_size - 1) * dilation * stride + 1, np.int64)

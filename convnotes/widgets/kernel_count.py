@@ -14,13 +14,29 @@ from convnotes.widgets.base import PhotoWidget, panels
 
 
 class KernelCount(PhotoWidget):
-    """The lightness (mean of the channels) of a photograph `[3, H, W]` with values in [0, 1], encoded by `count`
-    kernels of `size`×`size` and decoded by the same kernels.
+    """The lightness (mean of the channels) of a photograph, encoded by `count` kernels and decoded by the same kernels.
 
-    The kernels are the principal components of all patches of the photograph, the strongest first (the mean of the
-    patches is not taken away: the first component holds it); they are computed once, for each of `sizes`. `overlap`
-    takes a patch at every place, not side by side, `shown` is the kernel that is drawn with its values. Raises
-    `TypeError` or `ValueError` for what is no photograph and for numbers outside their range.
+    The kernels are the principal components of all patches of the photograph, the strongest first. The mean of the
+    patches is not taken away: the first component holds it. They are computed once for each of `sizes`.
+
+    Args:
+        image: a photograph `[3, H, W]` with values in [0, 1].
+        size: side of the kernels, one of `sizes`.
+        count: number of kernels.
+        sizes: the sides that can be chosen, from 2 to 7.
+        alt: what the photograph shows, for readers who do not see it.
+        **state: `overlap`, whether a patch lies at every pixel, not side by side; `shown`, the number of the kernel
+            that is drawn with its values, from 1.
+
+    Raises:
+        ValueError: for anything else than a photograph, and for numbers out of range.
+        TypeError: for anything but ints.
+
+    Example:
+        >>> from convnotes.widgets import KernelCount
+        >>> widget = KernelCount(torch.rand(3, 12, 12), size=3, count=9)
+        >>> widget, round(widget.share(), 3)  # nine kernels of 3×3 hold everything
+        (KernelCount(image 12×12, 9 kernels of 3×3), 1.0)
     """
 
     module = "kernel_count"
@@ -115,9 +131,21 @@ class KernelCount(PhotoWidget):
 
 
 def patch_components(image: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The principal components of all k×k patches of `image` `[H, W]`: kernels `[k², k²]`, one a row, and their mean
-    squares `[k²]`, the largest first. Each kernel's sign is that of the sum of its taps, or of its first tap where
-    they add to nearly 0."""
+    """The principal components of all k×k patches of an image: kernels `[k², k²]` and mean squares `[k²]`.
+
+    A row is a kernel; the one with the largest mean square comes first. The sign of a kernel is that of the sum of its
+    taps, or of its first tap where they add to nearly 0.
+
+    Args:
+        image: `[H, W]`.
+        k: side of the patches.
+
+    Example:
+        >>> from convnotes.widgets.kernel_count import patch_components
+        >>> kernels, powers = patch_components(torch.ones(4, 4), 2)
+        >>> kernels[0], powers[0]
+        (tensor([0.5000, 0.5000, 0.5000, 0.5000]), tensor(4.))
+    """
     patches = torch.nn.functional.unfold(image[None, None], k)[0]  # [k², places]
     powers, vectors = torch.linalg.eigh(patches @ patches.T / patches.shape[1])
     kernels = vectors.T.flip(0)

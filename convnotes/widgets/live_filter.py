@@ -17,11 +17,23 @@ _MOST = 99  # a tap's largest size
 
 
 class LiveFilter(PhotoWidget):
-    """The lightness of a photograph `[3, H, W]` with values in [0, 1], filtered by a kernel with zero padding.
+    """The lightness of a photograph, filtered by a kernel with zero padding.
 
-    `kernel` holds 1, 3, 5 or 7 rows of 1, 3, 5 or 7 taps. `normalise` divides them by the sum of their sizes,
-    `absolute` shows what comes out without its sign, `probe` is the place (row, column) whose sum is written out.
-    Raises `ValueError` for what is no photograph, no such kernel or no place of the picture.
+    Args:
+        image: a photograph `[3, H, W]` with values in [0, 1].
+        alt: what the photograph shows, for readers who do not see it.
+        **state: `kernel`, 1, 3, 5 or 7 rows of 1, 3, 5 or 7 taps; `normalise`, whether they are divided by the sum of
+            their absolute values; `absolute`, whether the output is shown without its sign; `probe`, the pixel (row,
+            column) whose sum is written out.
+
+    Raises:
+        ValueError: for anything else than a photograph, such a kernel and a pixel of the photograph.
+
+    Example:
+        >>> from convnotes.widgets import LiveFilter
+        >>> widget = LiveFilter(torch.rand(3, 8, 8), kernel=[[1, 2, 1]])
+        >>> widget.taps()
+        tensor([[0.2500, 0.5000, 0.2500]], dtype=torch.float64)
     """
 
     module = "live_filter"
@@ -49,7 +61,7 @@ class LiveFilter(PhotoWidget):
         return [list(row) for row in rows]
 
     def taps(self) -> torch.Tensor:
-        """The kernel that is used, `[KH, KW]`, normalised where that is asked for."""
+        """The kernel that is used, `[KH, KW]`, normalised if that is asked for."""
         kernel = torch.tensor(self.kernel, dtype=torch.float64)
         size = kernel.abs().sum()
         return kernel / size if self.normalise and size > 0 else kernel
@@ -62,7 +74,7 @@ class LiveFilter(PhotoWidget):
         return y.abs() if self.absolute else y
 
     def spectrum(self, n: int = 64) -> torch.Tensor:
-        """The size of ŵ at n×n frequencies from −1/2 to 1/2 cycles a pixel, `[n, n]`; 0 lies at n/2."""
+        """The absolute value of ŵ at n×n frequencies from −1/2 to 1/2 cycles per pixel, `[n, n]`; 0 lies at n/2."""
         return torch.fft.fftshift(torch.fft.fft2(self.taps(), s=(n, n)).abs())
 
     def _describe(self) -> str:

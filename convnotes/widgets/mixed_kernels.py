@@ -1,4 +1,4 @@
-"""Kernels of three sizes on one picture that is enlarged: which of them answers, and what a layer of them costs."""
+"""Kernels of three sizes on one image that is enlarged: which of them answers, and what a layer of them costs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from convnotes import checks, plots
 from convnotes.widgets.base import Widget, panels
 
 SIZES = (3, 5, 7)
-WINDOW = 33  # pixels of the enlarged picture that are shown, its middle
-LARGEST = 129  # side of the picture at its largest
+WINDOW = 33  # side of the middle of the enlarged image, which is shown
+LARGEST = 129  # side of the image at its largest
 MOST = 4  # parts of one size
 
 
@@ -24,11 +24,26 @@ def centre_surround(size: int) -> torch.Tensor:
 
 
 class MixedKernels(Widget):
-    """A grey photograph `[S, S]` in [0, 1], S odd, resized to `side`×`side`, under centre-surround kernels 3×3 to 7×7.
+    """A grey photograph that is enlarged, under centre-surround kernels of 3×3, 5×5 and 7×7.
 
-    `side` is odd, 33 to 129; the middle 33×33 pixels are shown, `probe` (row, column) is a place among them. `parts`
-    says how many of the layer's equal parts have kernels of 3, 5 and 7, 0 to 4 each and one in all at least; the layer
-    has `channels` channels, `depthwise` as in `MixedConv2d`. Raises `TypeError` or `ValueError` for all else.
+    The middle 33×33 pixels are shown.
+
+    Args:
+        image: `[S, S]` with values in [0, 1], S odd.
+        alt: what the photograph shows, for readers who do not see it.
+        channels: of the layer whose cost is counted, at least 12.
+        **state: `side`, to which the photograph is resized, odd, from 33 to 129; `probe`, one of the pixels that are
+            shown (row, column); `parts`, how many of the layer's equal parts have kernels of 3, 5 and 7: 0 to 4 each,
+            not all 0; `depthwise`, as in `MixedConv2d`.
+
+    Raises:
+        ValueError: for anything else than such a photograph, and for numbers out of range.
+        TypeError: for anything but ints.
+
+    Example:
+        >>> from convnotes.widgets import MixedKernels
+        >>> MixedKernels(torch.rand(33, 33), parts=[1, 0, 2])
+        MixedKernels(photograph 33×33 as 33×33, kernel sizes (3, 7, 7))
     """
 
     module = "mixed_kernels"

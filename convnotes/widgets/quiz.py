@@ -12,11 +12,20 @@ from convnotes.widgets.base import Widget
 
 
 class Quiz(Widget):
-    """Questions with options. Each is a dict of `question`, `options` (two at least), `answer` (the index of the right
-    one) and `why` (the reason, shown after any choice). Text may hold `code` between backticks.
+    """Questions with options, which answer without a kernel.
 
-    `chosen` holds the index that was chosen for each question, −1 for none. Raises `TypeError` or `ValueError` for
-    questions that are not of that form, saying which.
+    Args:
+        questions: dicts of `question`, `options` (two at least), `answer` (the index of the right one) and `why` (the
+            reason, shown after any choice). Text may hold `code` between backticks.
+        **state: `chosen`, the index that was chosen for each question, −1 for none.
+
+    Raises:
+        ValueError, TypeError: for questions that are not of that form, saying which.
+
+    Example:
+        >>> from convnotes.widgets import Quiz
+        >>> Quiz([{"question": "2 + 2?", "options": ["3", "4"], "answer": 1, "why": "Count."}])
+        Quiz(1 questions)
     """
 
     module = "quiz"

@@ -11,7 +11,7 @@ import traitlets
 from convnotes import checks, plots
 from convnotes.widgets.base import PhotoWidget, panels
 
-# Three edge filters of the lightness. Of the pairs with one kernel a channel the diagonal one comes nearest, to 60 %.
+# Three edge filters of the lightness. Of the pairs with one kernel per channel the diagonal one comes nearest, to 60 %.
 _ACROSS = np.array([[-0.5, 0, 0.5], [-1, 0, 1], [-0.5, 0, 0.5]])
 _LIGHTNESS = np.array([0.299, 0.587, 0.114])
 EDGES = (np.stack([_ACROSS, _ACROSS.T, (_ACROSS + _ACROSS.T) / 2])[:, None] * _LIGHTNESS[:, None, None]).tolist()
@@ -19,12 +19,23 @@ NEAREST = ([[[-1, -1, 0], [-1, 0, 1], [0, 1, 1]]] * 3, [[0.1495, 0.2935, 0.057]]
 
 
 class SeparableViewer(PhotoWidget):
-    """A photograph `[3, H, W]` with values in [0, 1] through a separable pair of kernels, and through a target.
+    """A photograph through a separable pair of kernels, and through the full kernel that the pair is compared with.
 
-    `depthwise` `[3, 3, 3]` holds a 3×3 kernel for each colour channel, `pointwise` `[3, 3]` a row of weights for each
-    output, `target` `[3, 3, 3, 3]` the full kernel (output, input, row, column) that the pair is compared with, `bias`
-    one number for each output of both, `channel` the input channel (0 to 2) whose kernels are shown. Raises
-    `ValueError` for what is no photograph or no kernel.
+    Args:
+        image: a photograph `[3, H, W]` with values in [0, 1].
+        alt: what the photograph shows, for readers who do not see it.
+        **state: `depthwise` `[3, 3, 3]`, a 3×3 kernel for each colour channel; `pointwise` `[3, 3]`, a row of weights
+            for each output; `target` `[3, 3, 3, 3]`, the full kernel (output, input, row, column); `bias`, one number
+            for each output of both; `channel`, the input channel, 0 to 2, whose kernels are shown.
+
+    Raises:
+        ValueError: for anything else than a photograph and kernels.
+        TypeError: for a `channel` that is not an int.
+
+    Example:
+        >>> from convnotes.widgets import SeparableViewer
+        >>> SeparableViewer(torch.rand(3, 8, 8))
+        SeparableViewer(image 3×8×8, 60.0 % of the target made)
     """
 
     module = "separable_viewer"

@@ -17,13 +17,25 @@ REACH = 2  # pixels that an arrow can reach on each axis
 
 
 class ShiftViewer(PhotoWidget):
-    """A photograph `[3, H, W]` with values in [0, 1], three channels made of it that move, and their weighted sum.
+    """A photograph, three channels made of it that are shifted, and their weighted sum.
 
-    `sources` says what each channel holds: 0 red, 1 green, 2 blue, 3 lightness. `displacements` holds (dy, dx) of each
-    channel, whole numbers from −2 to 2; `weight` the three weights of the 1×1 kernel; `probe` is the marked place
-    (row, column). It starts as a difference of two shifted copies of the lightness, an edge filter.
+    It starts as a difference of two shifted copies of the lightness, an edge filter.
 
-    Raises `TypeError` or `ValueError` for what is no photograph and for a state that does not fit.
+    Args:
+        image: a photograph `[3, H, W]` with values in [0, 1].
+        alt: what the photograph shows, for readers who do not see it.
+        **state: `sources`, what each channel holds: 0 red, 1 green, 2 blue, 3 lightness; `displacements`, (dy, dx) of
+            each channel, whole numbers from −2 to 2; `weight`, the three weights of the 1×1 kernel; `probe`, the marked
+            pixel (row, column).
+
+    Raises:
+        ValueError: for anything else than a photograph, and for numbers that do not fit.
+        TypeError: for `sources` and `displacements` that are not ints.
+
+    Example:
+        >>> from convnotes.widgets import ShiftViewer
+        >>> ShiftViewer(torch.rand(3, 8, 8))
+        ShiftViewer(image 3×8×8, lightness (0, −1), lightness (0, 1), red (0, 0))
     """
 
     module = "shift_viewer"

@@ -13,11 +13,25 @@ from convnotes.widgets.base import PhotoWidget, panels
 
 
 class TemplateMatch(PhotoWidget):
-    """A grey photograph `[H, W]` with values in [0, 1], and a template of `size`×`size` pixels cut out around `place`.
+    """A template cut out of a grey photograph, and looked for in it under another light, by two operators.
 
-    Both operators look for the template in the photograph plus `light`: the convolution by the inner product, the adder
-    by the negative L1 distance. With `centred` the convolution's template loses its mean. `size` is odd, 5 to 15,
-    `light` lies in [−0.4, 0.4]. Raises `TypeError` or `ValueError` for what is none of this.
+    The convolution scores by the inner product, the adder by the negative L1 distance.
+
+    Args:
+        image: a photograph `[H, W]` with values in [0, 1], 15×15 pixels at least.
+        place: the pixel (row, column) around which the template is cut out.
+        alt: what the photograph shows, for readers who do not see it.
+        **state: `size`, the side of the template, odd, 5 to 15; `light`, which is added to the photograph, in [−0.4,
+            0.4]; `centred`, whether the convolution's template loses its mean.
+
+    Raises:
+        ValueError: for anything else than a photograph, and for numbers out of range.
+        TypeError: for numbers of another kind.
+
+    Example:
+        >>> from convnotes.widgets import TemplateMatch
+        >>> TemplateMatch(torch.rand(20, 20), (9, 9)).misses()[1]  # the distance finds the place
+        0.0
     """
 
     module = "template_match"
@@ -44,7 +58,7 @@ class TemplateMatch(PhotoWidget):
         return checks.number("light", proposal["value"], "[-0.4, 0.4]")
 
     def corner(self) -> tuple[int, int]:
-        """The template's first row and column; a place too near to the border is moved inside."""
+        """The template's first row and column; near the border the template is moved inside."""
         row, column = self.place
         last = self.height - self.size, self.width - self.size
         return min(max(row - self.size // 2, 0), last[0]), min(max(column - self.size // 2, 0), last[1])
@@ -60,7 +74,7 @@ class TemplateMatch(PhotoWidget):
         return (kernel * patches).sum(0).view(shape), -(patches - template).abs().sum(0).view(shape)
 
     def misses(self) -> tuple[float, float]:
-        """How many pixels the best match of each lies from where the template was taken."""
+        """How many pixels the best match of each operator lies from where the template was cut out."""
         corner, found = np.array(self.corner()), []
         for scores in self.responses():
             best = np.unravel_index(int(scores.argmax()), scores.shape)

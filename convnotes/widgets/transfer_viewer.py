@@ -19,11 +19,29 @@ _KEYS = {"start", "freeze", "examples", "accuracies", "kernels"}
 class TransferViewer(Widget):
     """The first kernels before and after fine-tuning, beside those trained from scratch; accuracies of all seeds.
 
-    `starts` maps the name of each start to its first layer's kernels `[K, KH, KW]` before the second task; "scratch" is
-    the random start. `runs` holds a dictionary for each training: `start`, `freeze` ("none", "stem" or "all"),
-    `examples` a class, `accuracies` (one a seed, in [0, 1]) and `kernels` after training. There must be a run for each
-    start other than "scratch", each `freeze` and each number of examples, and one from scratch for each number of
-    examples. Raises `ValueError` for what does not fit together. `kernel` counts from 0.
+    There must be a run for each start other than "scratch", each `freeze` and each number of examples, and one from
+    scratch for each number of examples.
+
+    Args:
+        starts: name of each start → kernels `[K, KH, KW]` of its first layer before the second task; "scratch" is the
+            random start.
+        runs: a dict for each training: `start`, `freeze` ("none", "stem" or "all"), `examples` per class, `accuracies`
+            (one per seed, in [0, 1]) and `kernels` after training.
+        **state: the run that is shown, by `start`, `freeze` and `examples`; `kernel`, the number of the one drawn, from
+            0.
+
+    Raises:
+        ValueError: for anything that does not fit together.
+        TypeError: for a `kernel` that is not an int.
+
+    Example:
+        >>> from convnotes.widgets import TransferViewer
+        >>> one = {"examples": 5, "kernels": torch.ones(1, 3, 3)}
+        >>> runs = [{"start": "edges", "freeze": f, "accuracies": [0.8], **one} for f in ("none", "stem", "all")]
+        >>> runs.append({"start": "scratch", "freeze": "none", "accuracies": [0.6], **one})
+        >>> widget = TransferViewer({"scratch": torch.ones(1, 3, 3), "edges": torch.ones(1, 3, 3)}, runs)
+        >>> round(widget.gain(), 1)  # percentage points over scratch
+        20.0
     """
 
     module = "transfer_viewer"
@@ -106,7 +124,7 @@ def _check(starts: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None
         if set(run) != _KEYS:
             raise ValueError(f"a run holds {', '.join(sorted(_KEYS))}, got {', '.join(sorted(run))}")
         if not run["accuracies"] or not all(0 <= a <= 1 for a in run["accuracies"]):
-            raise ValueError(f"accuracies must be numbers in [0, 1], one a seed, got {run['accuracies']!r}")
+            raise ValueError(f"accuracies must be numbers in [0, 1], one per seed, got {run['accuracies']!r}")
     for kernels in (*starts.values(), *(run["kernels"] for run in runs)):
         if np.shape(kernels) != shape:
             raise ValueError(f"all kernels must have one shape, got {shape} and {np.shape(kernels)}")

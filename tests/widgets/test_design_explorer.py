@@ -102,7 +102,7 @@ def test_a_field_of_the_whole_picture_can_be_written_as_json():
     [
         ([], {}, "needs rows, each with its times"),
         ([dataclasses.replace(ROW, inference_ms=None)], {}, "needs rows, each with its times"),
-        ([ROW, dataclasses.replace(ROW, data="other")], {}, "one row a design and budget"),
+        ([ROW, dataclasses.replace(ROW, data="other")], {}, "one row per design and budget"),
         ([ROW], {"budget": 3}, "no row of plain at a budget of 3"),
         ([ROW], {"design": "cubic"}, "no row of cubic at a budget of 100"),
     ],
