@@ -102,7 +102,12 @@ def fit(
         if not any(parameter.requires_grad for parameter in bare.parameters()):
             raise ValueError("the model has no parameter that trains")
         make = optimizer or torch.optim.AdamW
-        stepper = make(bare.parameters(), lr=lr, weight_decay=weight_decay)
+        try:
+            stepper = make(bare.parameters(), lr=lr, weight_decay=weight_decay)
+        except TypeError as problem:
+            raise TypeError(
+                f"optimizer is called as optimizer(parameters, lr=…, weight_decay=…): {problem}"
+            ) from problem
         checks.instance("what optimizer makes", stepper, torch.optim.Optimizer, "a torch.optim.Optimizer")
         steps = None if train.length is None else epochs * train.length
         if steps is None and schedule == "cosine":  # where it ends must be known

@@ -75,7 +75,9 @@ def make_accelerator(
     accelerator = Accelerator(
         cpu=wanted == "cpu" or (wanted is None and not torch.accelerator.is_available()),
         mixed_precision=mixed_precision,
-        dataloader_config=DataLoaderConfiguration(split_batches=started > 1, use_seedable_sampler=True),
+        dataloader_config=DataLoaderConfiguration(
+            split_batches=started > 1, dispatch_batches=None if started > 1 else False, use_seedable_sampler=True
+        ),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters)],
     )
     if _in_a_group() and not joined:
