@@ -59,12 +59,15 @@ def groups(
 def scale_steps(
     optimizer: torch.optim.Optimizer,
     parameters: list[nn.Parameter],
-    scale: Callable[[Tensor], object],
+    scale: Callable[[Tensor], object] | None,
     after: Callable[[], None] | None = None,
 ) -> Handle:
     """Before each step of `optimizer`, `scale` in place the gradients of those of the parameters that it steps.
 
-    `after` is called after each step. Raises `ValueError` where none of the parameters is stepped.
+    `scale` gets them in float32 at least, and without the loss scale of a `GradScaler`: an optimiser with `fused=True`
+    divides by it only inside its step, so what it is to divide is multiplied by it again. None scales nothing. `after`
+    is called after each step. Raises `ValueError` where none of the parameters is stepped, and in the step where an
+    optimiser takes the scaler itself, which leaves no gradient to scale.
     """
     stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
     own = [p for p in parameters if id(p) in stepped]
@@ -72,10 +75,25 @@ def scale_steps(
         raise ValueError("the optimizer must step the parameters that are scaled, got one that steps none of them")
 
     @torch.no_grad()
-    def before_step(*_: object) -> None:
+    def before_step(stepping: torch.optim.Optimizer, _: object, options: dict[str, Any]) -> None:
+        if options.get("grad_scaler") is not None:
+            raise ValueError(
+                f"the steps of {type(stepping).__name__} cannot be scaled: it takes the GradScaler itself and divides "
+                f"the gradients by the loss scale where no hook sees it"
+            )
+        divisor = getattr(stepping, "grad_scale", None)
+        scaled = []
         for parameter in own:
-            if parameter.grad is not None:
-                scale(parameter.grad)
+            if parameter.grad is not None and scale is not None:
+                gradient = parameter.grad.to(torch.promote_types(parameter.grad.dtype, torch.float32), copy=True)
+                if divisor is not None:
+                    gradient.div_(divisor.to(gradient.device))
+                scale(gradient)
+                scaled.append((parameter.grad, gradient))
+        if divisor is not None:
+            divisor = _within_range(stepping, scaled, divisor)
+        for gradient, new in scaled:
+            gradient.copy_(new if divisor is None else new.mul_(divisor.to(new.device)))
 
     hooks = [optimizer.register_step_pre_hook(before_step)]
     if after is not None:
@@ -83,10 +101,43 @@ def scale_steps(
     return Handle(*hooks)
 
 
+def _within_range(optimizer: torch.optim.Optimizer, scaled: list[tuple[Tensor, Tensor]], divisor: Tensor) -> Tensor:
+    """The loss scale by which `optimizer` is to divide: its own, but where float16 cannot hold scaled times it.
+
+    There it becomes a smaller one, by a power of two, and all gradients of the step with it.
+    """
+    peaks = [new.abs().amax().to(divisor.device) for gradient, new in scaled if gradient.dtype == torch.float16]
+    if not peaks:
+        return divisor
+    room = torch.finfo(torch.float16).max / (torch.stack(peaks).amax() * divisor)
+    factor = torch.exp2(room.log2().floor()).clamp(max=1)
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor.to(parameter.grad.device))
+    divisor = divisor * factor
+    vars(optimizer)["grad_scale"] = divisor  # the GradScaler takes it away after the step
+    return divisor
+
+
 def scale_rows(gradient: Tensor) -> None:
     """Bring each row to length 1, in place; one of length 0 stays 0."""
-    length = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-    gradient.div_(torch.where(length == 0, 1.0, length))
+    scale_to(gradient, 1.0, dim=1)
+
+
+def scale_to(gradient: Tensor, wanted: float, dim: int | None = None) -> None:
+    """Bring a gradient, or each of its rows along `dim`, to the length `wanted`, in place; a length of 0 stays 0.
+
+    Computed in float32 at least, and first divided by a power of two, which is exact: no square overflows or vanishes.
+    """
+    wide = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+    sizes = wide.detach().abs()
+    peak = sizes.amax() if dim is None else sizes.amax(dim, keepdim=True)
+    mantissa, _ = torch.frexp(peak)  # in [0.5, 1)
+    wide = wide / torch.where(peak == 0, 1.0, peak / (2 * mantissa))
+    length = torch.linalg.vector_norm(wide, dim=dim, keepdim=dim is not None)
+    length = torch.where(length == 0, 1.0, length)
+    gradient.copy_(wide / length if wanted == 1 else wide * (wanted / length))
 
 
 def renamed(old: str, new: str) -> None:

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from convnotes import checks
-from convnotes.checks import optional
 from convnotes.data import download
+from convnotes.data.files import place
 
 _AT = "https://download.pytorch.org/models/"
 
@@ -86,8 +86,4 @@ def load_pretrained(name: str, root: str | os.PathLike[str] | None = None) -> nn
 
 
 def _folder(root: str | os.PathLike[str] | None) -> Path:
-    if root is not None:
-        return Path(root)
-    if "CONVNOTES_DATA" in os.environ:
-        return Path(os.environ["CONVNOTES_DATA"]) / "pretrained"
-    return Path(optional("pooch").os_cache("convnotes")) / "pretrained"
+    return place(None) / "pretrained" if root is None else Path(root).expanduser()

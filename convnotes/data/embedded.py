@@ -37,7 +37,7 @@ def photograph(name: str, size: int | tuple[int, int] | None = None) -> Tensor:
     kept; a pair is (height, width). Nothing is downloaded: the file comes out of the installed wheel.
     """
     checks.one_of("photograph", name, PHOTOGRAPHS)
-    picture = read_picture(_bundled(*PHOTOGRAPHS[name]), "RGB").float() / 255
+    picture = read_picture(_bundled(*PHOTOGRAPHS[name]), "RGB")
     if size is None:
         return picture
     sides = pair(size, "size", 1)
@@ -52,7 +52,7 @@ def photograph(name: str, size: int | tuple[int, int] | None = None) -> Tensor:
 def texture(name: str) -> Tensor:
     """The grey texture `name` [1, 512, 512]: brick, grass or gravel, photographs in the wheel of scikit-image."""
     checks.one_of("texture", name, TEXTURES)
-    return read_picture(_bundled("skimage", f"data/{name}.png"), "L").float() / 255
+    return read_picture(_bundled("skimage", f"data/{name}.png"), "L")
 
 
 class Split(NamedTuple):

@@ -3,7 +3,7 @@
 $CONVNOTES_DATA/cifar-10-batches-py/        data_batch_1 … data_batch_5, test_batch, batches.meta
 $CONVNOTES_DATA/cifar-100-python/           train, test, meta
 $CONVNOTES_DATA/MNIST/raw/                  train-images-idx3-ubyte(.gz), … ; FashionMNIST/raw/ likewise
-$CONVNOTES_DATA/<name>/<split>/<class>/     *.png, *.jpg, *.jpeg
+$CONVNOTES_DATA/<name>/<split>/<class>/     *.png, *.jpg, *.webp, … , also in folders inside
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from convnotes import checks
-from convnotes.checks import optional
+from convnotes.data import folders
 from convnotes.data.download import fetch
-from convnotes.data.files import read_picture
+from convnotes.data.files import place, read_picture
 
 
 class Known(NamedTuple):
@@ -85,7 +85,6 @@ KNOWN = {
 }
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 TITLES = {"cifar10-jpeg": "CIFAR-10 (JPEG)"}  # folders whose name does not say enough for a caption
-SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
 class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
@@ -106,8 +105,8 @@ class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image = self.images[index]
-        bytes_ = read_picture(image, "RGB") if isinstance(image, Path) else image
-        return bytes_.float() / 255, int(self.labels[index])
+        picture = read_picture(image, "RGB") if isinstance(image, Path) else image.float() / 255
+        return picture, int(self.labels[index])
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         """All images [N, C, H, W] and labels [N]; images of several sizes are refused."""
@@ -118,7 +117,7 @@ class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
             if picture.shape != pictures[0].shape:
                 sizes = f"{tuple(pictures[0].shape[1:])} and {tuple(picture.shape[1:])} ({file.name})"
                 raise ValueError(f"{self.title}: tensors() needs images of one size, got {sizes}")
-        return torch.stack(pictures).float() / 255, self.labels
+        return torch.stack(pictures), self.labels
 
     def __repr__(self) -> str:
         return f"Images({self.title}, {len(self)} images, {len(self.classes)} classes)"
@@ -140,7 +139,7 @@ def load(
     checks.one_of("split", split, ("train", "test"))
     if name in ("", ".", "..") or Path(name).name != name:
         raise ValueError(f"name must be the name of a data set or of one folder, got {name!r}")
-    base = Path(root or os.environ.get("CONVNOTES_DATA") or optional("pooch").os_cache("convnotes"))
+    base = place(root)
     known = KNOWN.get(name.lower().replace("-", "").replace("_", ""))
     if known is None:
         if download:
@@ -238,21 +237,23 @@ def _open(file: Path) -> BinaryIO:
 
 
 def _folder(name: str, folder: Path, split: str) -> Images:
-    """Images a class below folder/split; the classes are the sorted names of the folders there."""
-    classes = sorted(path.name for path in (folder / split).glob("*") if path.is_dir())
-    if not classes:
-        there = [part for part in ("train", "test") if (folder / part).is_dir() and part != split]
+    """Images a class below folder/split; the classes are the sorted names of the folders there and in the other split.
+
+    A class that lacks in one split thus shifts no label.
+    """
+    if not (folder / split).is_dir() or not (classes := folders.classes_of(folder)):
+        there = [part for part in folders.SPLITS if (folder / part).is_dir() and part != split]
         found = f"{folder} has {there[0]} only" if there else f"there is no such folder in {folder.parent}"
         raise FileNotFoundError(
             f"{name} has no {split} images: looked for {folder / split}/<class>/*.png or *.jpg; {found}. Put one "
             f"folder of images a class there, or name another place by $CONVNOTES_DATA or root=. By name, with "
             f"download=True: {', '.join(KNOWN)}."
         )
-    files, labels = [], []
-    for label, kind in enumerate(classes):
-        images = sorted(file for file in (folder / split / kind).iterdir() if file.suffix.lower() in SUFFIXES)
-        files += images
-        labels += [label] * len(images)
+    if loose := folders.loose_images(folder / split):
+        raise ValueError(f"{len(loose)} images in {folder / split} are in no class folder, {loose[0].name} among them")
+    images = [folders.images_of(folder / split / kind) for kind in classes]
+    files = [file for kind in images for file in kind]
+    labels = [label for label, kind in enumerate(images) for _ in kind]
     if not files:
-        raise FileNotFoundError(f"{folder / split} has {len(classes)} class folders, but no .png or .jpg in any")
+        raise FileNotFoundError(f"{folder / split} has {len(classes)} class folders, but no image in any")
     return Images(TITLES.get(name, name), classes, files, torch.tensor(labels, dtype=torch.int64))

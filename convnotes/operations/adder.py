@@ -21,7 +21,7 @@ from convnotes.geometry import Factory, IntOrPair, Padding, Reach, checked_paddi
 from convnotes.kernels.adder.operator import Contraction, contract
 from convnotes.kernels.transforms import one_node
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
-from convnotes.parameters import Handle, named, scale_steps
+from convnotes.parameters import Handle, named, scale_steps, scale_to
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -206,12 +206,13 @@ def scale_adder_steps(
     checks.one_of("when", when, ("step", "backward"))
     weights = named(model, Adder2d, "weight")
 
-    def factor(g: Tensor) -> Tensor:
-        return eta * math.sqrt(g.numel()) / torch.linalg.vector_norm(g).clamp_min(1e-12)
+    def scale(g: Tensor) -> Tensor:
+        scale_to(g, eta * math.sqrt(g.numel()))
+        return g
 
     if when == "backward":
-        return Handle(*(weight.register_hook(lambda g: g * factor(g)) for weight in weights if weight.requires_grad))
-    return scale_steps(optimizer, weights, lambda g: g.mul_(factor(g)))
+        return Handle(*(w.register_hook(lambda g: scale(g.clone())) for w in weights if w.requires_grad))
+    return scale_steps(optimizer, weights, scale)
 
 
 class AdderResNet(CifarResNet):

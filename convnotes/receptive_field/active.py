@@ -263,7 +263,7 @@ def scale_active_steps(model: nn.Module, optimizer: torch.optim.Optimizer, norma
             if isinstance(layer, ActiveConv2d):
                 layer.positions.copy_(layer.places())
 
-    return scale_steps(optimizer, positions, scale_rows if normalise else lambda gradient: None, back_inside)
+    return scale_steps(optimizer, positions, scale_rows if normalise else None, back_inside)
 
 
 def parameter_groups(

@@ -46,6 +46,9 @@ def fit(
     evaluate_each_epoch: bool = True,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
+    auxiliary_weight: float = 0.3,
+    ignore_index: int | None = None,
+    find_unused_parameters: bool = False,
 ) -> History:
     """Train a classifier in place by cross-entropy and return its `History`.
 
@@ -83,22 +86,42 @@ def fit(
     checks.number("lr", lr, "(0, inf)")
     checks.number("weight_decay", weight_decay, "[0, inf)")
     checks.one_of("schedule", schedule, ("constant", "cosine"))
+    checks.one_of("mixed_precision", mixed_precision, ("no", "bf16", "fp16"))
+    checks.number("auxiliary_weight", auxiliary_weight, "[0, inf)")
+    if ignore_index is not None:
+        checks.whole("ignore_index", ignore_index, least=-(2**63))
+    if optimizer is not None and not callable(optimizer):
+        raise TypeError(
+            f"optimizer must be a function that makes an optimizer, such as torch.optim.SGD, got {optimizer!r}"
+        )
     with seeded(seed):
-        accelerator = make_accelerator(device, mixed_precision)
+        accelerator = make_accelerator(device, mixed_precision, find_unused_parameters)
         bare = model if isinstance(model, nn.Module) else model()
         checks.instance("model", bare, nn.Module, "a module or a function that makes one")
         train, test = batches(data, batch_size, seed, accelerator)
+        if not any(parameter.requires_grad for parameter in bare.parameters()):
+            raise ValueError("the model has no parameter that trains")
         make = optimizer or torch.optim.AdamW
-        stepper = make(bare.parameters(), lr=lr, weight_decay=weight_decay)
-        steps = epochs * len(train)
-        falling = (lambda t: (1 + math.cos(math.pi * t / steps)) / 2) if schedule == "cosine" else (lambda t: 1.0)
+        try:
+            stepper = make(bare.parameters(), lr=lr, weight_decay=weight_decay)
+        except TypeError as problem:
+            raise TypeError(
+                f"optimizer is called as optimizer(parameters, lr=…, weight_decay=…): {problem}"
+            ) from problem
+        checks.instance("what optimizer makes", stepper, torch.optim.Optimizer, "a torch.optim.Optimizer")
+        steps = None if train.length is None else epochs * train.length
+        if steps is None and schedule == "cosine":  # where it ends must be known
+            steps = epochs * sum(1 for _ in train.in_order())
+        end = steps or 1
+        falling = (lambda t: (1 + math.cos(math.pi * min(t / end, 1))) / 2) if schedule == "cosine" else (lambda t: 1.0)
         rate = torch.optim.lr_scheduler.LambdaLR(stepper, falling)
         own_forward = "forward" in vars(bare)
         history = History(seed, model=bare)
         settings = {
-            "seed": seed, "epochs": epochs, "steps an epoch": len(train), "lr": lr, "weight_decay": weight_decay,
+            "seed": seed, "epochs": epochs, "steps an epoch": train.length, "lr": lr, "weight_decay": weight_decay,
             "schedule": schedule, "optimizer": type(stepper).__name__, "mixed_precision": mixed_precision,
-            "parameters": sum(p.numel() for p in bare.parameters()), "evaluate_each_epoch": evaluate_each_epoch,
+            "evaluate_each_epoch": evaluate_each_epoch, "auxiliary_weight": auxiliary_weight,
+            "ignore_index": ignore_index,
         }  # fmt: skip
         plain, backward = (stepper, rate), accelerator.backward
         wrapped, stepper, rate = accelerator.prepare(bare, stepper, rate)
@@ -107,10 +130,13 @@ def fit(
             (stepper, rate), backward = plain, Tensor.backward
         if accelerator.process_index:
             torch.manual_seed(seed + accelerator.process_index)  # dropout: another mask for other samples
-        loop = Loop(accelerator, wrapped, bare, stepper, rate, backward, train, test, history, evaluate_each_epoch)
+        loop = Loop(
+            accelerator, wrapped, bare, stepper, rate, backward, train, test, history,
+            evaluate_each_epoch, auxiliary_weight, ignore_index,
+        )  # fmt: skip
         try:
             with bar(steps, progress if accelerator.is_main_process else False) as advance:
-                loop.run(epochs, Checkpoints(checkpoint, checkpoint_every, settings, accelerator), advance)
+                loop.run(epochs, Checkpoints(checkpoint, checkpoint_every, settings, bare, accelerator), advance)
         finally:
             accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
             if not own_forward:  # what accelerate put there for mixed precision
@@ -118,15 +144,15 @@ def fit(
     return history
 
 
-def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256) -> float:
+def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256, ignore_index: int | None = None) -> float:
     """Share of the labels `y` [N] or [N, H, W] that the logits of the images `x` [N, C, H, W] get right (eval mode)."""
     checks.positive(batch_size=batch_size)
     check_tensors(x, y, "x", "y")
     device = next((p.device for p in model.parameters()), x.device)
     pieces = math.ceil(len(x) / max(batch_size, 256))
     parts = zip(x.to(device).tensor_split(pieces), y.to(device, torch.int64).tensor_split(pieces), strict=True)
-    right, labels = count(model, parts).tolist()
-    return right / labels
+    right, labels = count(model, parts, ignore_index=ignore_index).tolist()
+    return right / labels if labels else math.nan
 
 
 def over_seeds(
@@ -146,6 +172,6 @@ def over_seeds(
         raise TypeError("make_model must be a function that makes a new model for each seed, got a model")
     checks.some("seeds", seeds, "seed")
     folder = fit_options.pop("checkpoint", None)
-    places = {seed: None if folder is None else Path(folder) / f"seed-{seed}" for seed in seeds}
+    places = {seed: None if folder is None else Path(folder).expanduser() / f"seed-{seed}" for seed in seeds}
     fit_options["evaluate_each_epoch"] = evaluate_each_epoch
     return Runs([fit(make_model, data, seed=seed, checkpoint=places[seed], **fit_options) for seed in seeds])

@@ -5,14 +5,18 @@ Both sources deal each process its part of the same batches, and can begin at an
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from convnotes import checks
+from convnotes.train import answers, generators
 
 
 class Tensors:
@@ -31,8 +35,15 @@ class Tensors:
                 f"raise batch_size (samples a step, all processes together), or start fewer processes"
             )
 
-    def __len__(self) -> int:
+    @property
+    def length(self) -> int:
         return self.parts
+
+    def states(self, begun: bool) -> list[Any]:
+        return []  # the order is drawn anew, epoch by epoch
+
+    def set_states(self, states: list[Any]) -> None:
+        pass
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `number` (from 1) after the first `skip`; epochs are asked for in their order."""
@@ -59,24 +70,60 @@ class Tensors:
 
 
 class Loader:
-    """A DataLoader, prepared by accelerate, with the face of `Tensors`. Its batch size is that of all processes."""
+    """A DataLoader, prepared by accelerate, with the face of `Tensors`. Its batch size is that of all processes.
 
-    def __init__(self, loader: torch.utils.data.DataLoader[Any], accelerator: Any) -> None:
+    All that it draws is drawn apart (see `generators`), with workers that start anew in each epoch. So an epoch can be
+    read again up to any of its steps, and an evaluation in between changes nothing.
+    """
+
+    def __init__(self, loader: torch.utils.data.DataLoader[Any], name: str, seed: int, accelerator: Any) -> None:
+        parts = (loader.generator, loader.sampler, loader.batch_sampler, loader.dataset)
+        self.own = generators.held_by(*parts, loader.collate_fn, loader.worker_init_fn)
+        loader = copy.copy(loader)
+        vars(loader)["persistent_workers"] = False  # theirs would go on from the epoch before
         self.loader = accelerator.prepare(loader)
-        self.accelerator = accelerator
+        self.name, self.seed, self.accelerator = name, seed, accelerator
+        self.begin: list[Any] = generators.states_of(self.own)
 
-    def __len__(self) -> int:
-        return len(self.loader)
+    @property
+    def length(self) -> int | None:
+        """Steps an epoch; None where only the end of the stream tells."""
+        try:
+            return len(self.loader)
+        except TypeError:
+            return None
+
+    def states(self, begun: bool) -> list[Any]:
+        """Of the data's own generators: now, or as the epoch found them that was begun."""
+        return self.begin if begun else generators.states_of(self.own)
+
+    def set_states(self, states: list[Any]) -> None:
+        if len(states) != len(self.own):
+            raise ValueError(f"the training data hold {len(states)} generators there, {len(self.own)} here")
+        generators.set_states(self.own, states)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        loader = self.loader
-        if skip:
-            loader = self.accelerator.skip_first_batches(loader, skip)
-        loader.set_epoch(number - 1)
-        return iter(loader)
+        self.begin = generators.states_of(self.own)
+        self.loader.set_epoch(number - 1)
+        yield from itertools.islice(self._read(number), skip, None)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return iter(self.loader)
+        before = generators.states_of(self.own)
+        self.loader.set_epoch(0)
+        yield from self._read(0)
+        generators.set_states(self.own, before)
+
+    def _read(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        seeds = np.random.SeedSequence([self.seed % 2**64, number, self.accelerator.process_index])
+        empty = True
+        for batch in generators.apart(lambda: self.loader, int(seeds.generate_state(1)[0])):
+            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                got = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else type(batch).__name__
+                raise TypeError(f"the {self.name} DataLoader must give batches (images, labels), got {got}")
+            empty = False
+            yield batch[0], answers.labels(batch[1])
+        if empty:
+            raise ValueError(f"the {self.name} DataLoader is empty (a stream must begin anew with each pass)")
 
     def gather(self, hits: Tensor) -> Tensor:
         """Of all processes, without the samples that were dealt twice to make the last batch even."""
@@ -93,10 +140,13 @@ def batches(data: Any, batch_size: int, seed: int, accelerator: Any) -> tuple[So
     """The two sources of batches, to train on and to test on."""
     loader = torch.utils.data.DataLoader
     if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, loader) for part in data):
-        for part, name in zip(data, ("train", "test"), strict=True):
-            if len(part) == 0:
-                raise ValueError(f"the {name} DataLoader is empty")
-        return Loader(data[0], accelerator), Loader(data[1], accelerator)
+        train, test = (
+            Loader(part, name, seed, accelerator) for part, name in zip(data, ("train", "test"), strict=True)
+        )
+        for source in (train, test):
+            if source.length == 0:
+                raise ValueError(f"the {source.name} DataLoader is empty")
+        return train, test
     if not all(hasattr(data, name) for name in ("train_x", "train_y", "test_x", "test_y")):
         raise TypeError(f"data must be a Split or a pair of DataLoaders (train, test), got {type(data).__name__}")
     check_tensors(data.train_x, data.train_y, "train_x", "train_y")
@@ -116,12 +166,3 @@ def check_tensors(x: Tensor, y: Tensor, x_name: str, y_name: str) -> None:
         raise ValueError(f"{x_name} has {len(x)} samples, but {y_name} has {len(y)} labels")
     if not len(x):
         raise ValueError(f"{x_name} is empty: there is nothing to work on")
-
-
-def check_logits(logits: Tensor, y: Tensor) -> None:
-    if logits.dim() != y.dim() + 1 or (len(logits), *logits.shape[2:]) != tuple(y.shape):
-        wanted = ", ".join(["classes", *map(str, y.shape[1:])])
-        raise ValueError(f"the model must give logits [{len(y)}, {wanted}], got shape {tuple(logits.shape)}")
-    low, high = int(y.min()), int(y.max())
-    if low < 0 or high >= logits.shape[1]:
-        raise ValueError(f"labels must lie in 0…{logits.shape[1] - 1} for {logits.shape[1]} logits, got {low}…{high}")

@@ -2,87 +2,219 @@
 
     runs/step-00000120/   model.safetensors, the state of optimiser, schedule and generators, run.json
 
-A folder `step-…` is renamed into place when it is whole, so a process that is killed while it saves loses nothing; the
-one before it goes only then.
+A folder `step-…` is renamed into place when it is whole and on the disk; the one before it goes only then. `run.json`
+has size and checksum of every file, so that a state that was damaged later is not gone on from.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
+from convnotes.train.batches import Source
 from convnotes.train.history import History
 
 _LISTS = ("loss", "train_accuracy", "test_accuracy", "seconds", "step_loss")
 _COUNTS = ("train_samples", "test_samples")
 
 
+class Damaged(Exception):
+    """A state that is not as it was written."""
+
+
 class Checkpoints:
     """The saved states of one training in `folder`; with None as folder nothing is saved.
 
-    `settings` say which training it is: a folder of another one is refused. `every` is a number of steps; None saves
-    at the end of each epoch only.
+    `settings` say which training it is: a folder of another one is refused. So is one whose weights have other names,
+    shapes or dtypes than those of `model`. `every` is a number of steps; None saves at the end of each epoch only.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str] | None, every: int | None, settings: dict[str, Any], accelerator: Any
+        self,
+        folder: str | os.PathLike[str] | None,
+        every: int | None,
+        settings: dict[str, Any],
+        model: nn.Module,
+        accelerator: Any,
     ) -> None:
-        self.folder = None if folder is None else Path(folder)
-        self.every, self.settings, self.accelerator = every, settings, accelerator
+        self.folder = None if folder is None else Path(folder).expanduser()
+        self.every, self.settings, self.model, self.accelerator = every, settings, model, accelerator
 
-    def latest(self) -> Path | None:
-        """The newest whole state, None where there is none."""
+    def states(self) -> list[Path]:
+        """The folders of states, the newest first."""
         if self.folder is None or not self.folder.exists():
-            return None
+            return []
         if not self.folder.is_dir():
             raise ValueError(f"checkpoint must be a folder, but {self.folder} is a file")
-        return max((p for p in self.folder.glob("step-*[0-9]") if (p / "run.json").exists()), default=None)
+        found = [p for p in self.folder.glob("step-*") if p.name[5:].isdigit() and p.is_dir() and any(p.iterdir())]
+        return sorted(found, key=lambda p: int(p.name[5:]), reverse=True)
 
-    def resume(self, history: History) -> tuple[int, dict[str, float]]:
-        """Load the newest state: (steps done, sums of the epoch that was begun); (0, {}) where there is none.
+    def resume(self, history: History, train: Source, rate: Any) -> tuple[int, dict[str, float]]:
+        """Load the newest whole state: (steps done, sums of the epoch that was begun); (0, {}) where there is none.
 
-        Raises `ValueError` where the folder holds another training, naming what differs.
+        A damaged state is passed over with a warning. Raises `ValueError` where no state is whole, and where the
+        folder holds another training, naming what differs.
         """
-        state = self.latest()
-        if state is None:
-            return 0, {}
-        run = json.loads((state / "run.json").read_text(encoding="utf-8"))
-        differing = [
-            f"{name} {run['settings'].get(name)!r} there, {value!r} here"
-            for name, value in self.settings.items()
-            if run["settings"].get(name) != value
-        ]
-        if differing:
-            raise ValueError(f"{state} is of another training ({'; '.join(differing)}): choose another folder")
-        self.accelerator.load_state(str(state))
-        for name in (*_LISTS, *_COUNTS):
-            setattr(history, name, run["history"][name])
-        return run["step"], run["epoch"]
+        damage: list[str] = []
+        for state in self.states():
+            try:
+                run = _read(state)
+            except Damaged as problem:
+                damage.append(f"{state} is damaged ({problem})")
+                continue
+            longer = self._check(state, run)
+            self._load(state, run, train)
+            if damage and self.accelerator.is_main_process:
+                warnings.warn(f"{'; '.join(damage)}: going on from {state}, the one before", stacklevel=2)
+            for name in (*_LISTS, *_COUNTS):
+                setattr(history, name, run["history"][name])
+            if longer:
+                self._lengthen(history, rate)
+            return run["step"], run["epoch"]
+        if damage:
+            raise ValueError(
+                f"no state in {self.folder} is whole: {'; '.join(damage)}. Put back a copy, or remove "
+                f"{self.folder} to train from the beginning"
+            )
+        return 0, {}
+
+    def _check(self, state: Path, run: dict[str, Any]) -> bool:
+        """Refuse the state of another training; True for the same one with other epochs, not more than are wanted."""
+        there, here = run["settings"], self.settings
+        differing = [name for name in here if name in there and there[name] != here[name]]
+        longer = differing == ["epochs"] and len(run["history"]["loss"]) <= here["epochs"]
+        said = [f"{name} {there[name]!r} there, {here[name]!r} here" for name in differing]
+        if differing == ["epochs"]:
+            said = [f"{len(run['history']['loss'])} epochs are done there, {here['epochs']} are wanted here"]
+        if longer:
+            said = []
+        theirs, ours = run.get("weights", {}), _shapes(self.model)
+        if theirs and theirs != ours:
+            names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+            said += [f"{n} {theirs.get(n, 'missing')} there, {ours.get(n, 'missing')} here" for n in names[:3]]
+            said += [f"and {len(names) - 3} weights more"] if len(names) > 3 else []
+        if said:
+            raise ValueError(f"{state} is of another training ({'; '.join(said)}): choose another folder")
+        return longer
+
+    def _load(self, state: Path, run: dict[str, Any], train: Source) -> None:
+        generators = state / f"data_states_{self.accelerator.process_index}.json"
+        try:
+            self.accelerator.load_state(str(state))
+            if generators.exists():
+                train.set_states(json.loads(generators.read_text(encoding="utf-8")))
+        except Exception as problem:  # of whatever kind: accelerate, torch and safetensors each have their own
+            raise ValueError(
+                f"{state} cannot be loaded into this training ({problem}): choose another folder, or remove {state} to "
+                f"go on from the one before it or from the beginning"
+            ) from problem
+
+    def _lengthen(self, history: History, rate: Any) -> None:
+        """More epochs than were planned: the learning rate is that of the longer schedule from here on."""
+        if not self.settings["evaluate_each_epoch"]:
+            history.train_accuracy, history.test_accuracy = [], []  # of an epoch that is no longer the last
+        if self.settings["schedule"] == "constant":
+            return
+        schedule = getattr(rate, "scheduler", rate)
+        for group, base, factor in zip(
+            schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
+        ):
+            group["lr"] = base * factor(schedule.last_epoch)
+        if self.accelerator.is_main_process:
+            warnings.warn(
+                f"the {self.settings['schedule']} schedule was begun for another number of epochs: from here on the "
+                f"learning rate is that of {self.settings['epochs']}, so a training of that length from the beginning "
+                f"would give other numbers",
+                stacklevel=3,
+            )
 
     def due(self, step: int) -> bool:
         return self.folder is not None and self.every is not None and step % self.every == 0
 
-    def save(self, step: int, history: History, epoch: dict[str, float]) -> None:
+    def save(self, step: int, history: History, epoch: dict[str, float], train: Source) -> None:
         """Write the state after `step` steps, then remove the older ones. All processes call it together."""
         if self.folder is None:
             return
         whole = self.folder / f"step-{step:08d}"
-        part = whole.with_name(whole.name + ".part")
+        part, damaged = whole.with_name(whole.name + ".part"), whole.with_name(whole.name + ".old")
         if self.accelerator.is_main_process:
             shutil.rmtree(part, ignore_errors=True)
         self.accelerator.wait_for_everyone()
         self.accelerator.save_state(str(part))
+        states = train.states(begun=bool(epoch))
+        if states:
+            file = part / f"data_states_{self.accelerator.process_index}.json"
+            file.write_text(json.dumps(states), encoding="utf-8")
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
+            files = {p.name: [p.stat().st_size, _checksum(p)] for p in sorted(part.iterdir())}
             kept = {name: getattr(history, name) for name in (*_LISTS, *_COUNTS)}
-            run = {"settings": self.settings, "step": step, "epoch": epoch, "history": kept}
+            run = {"settings": self.settings, "weights": _shapes(self.model), "files": files}
+            run |= {"step": step, "epoch": epoch, "history": kept}
             (part / "run.json").write_text(json.dumps(run), encoding="utf-8")
-            shutil.rmtree(whole, ignore_errors=True)
+            for path in (*part.iterdir(), part):
+                _to_disk(path)
+            if whole.exists():
+                shutil.rmtree(damaged, ignore_errors=True)
+                os.replace(whole, damaged)
             os.replace(part, whole)
+            _to_disk(self.folder)
             for old in self.folder.glob("step-*"):
                 if old != whole:
                     shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
+
+
+def _read(state: Path) -> dict[str, Any]:
+    """What `run.json` says, once every file is as it says. Raises `Damaged`."""
+    try:
+        run = json.loads((state / "run.json").read_text(encoding="utf-8"))
+        files = run.get("files", {})
+        _ = run["settings"], run["step"], run["epoch"], [run["history"][name] for name in (*_LISTS, *_COUNTS)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise Damaged(f"run.json: {type(problem).__name__}: {problem}") from problem
+    for name, (size, checksum) in files.items():
+        file = state / name
+        if not file.is_file():
+            raise Damaged(f"{name} is missing")
+        if file.stat().st_size != size:
+            raise Damaged(f"{name} has {file.stat().st_size} bytes of {size}")
+        if _checksum(file) != checksum:
+            raise Damaged(f"{name} does not have the content that was written")
+    return run
+
+
+def _checksum(file: Path) -> int:
+    value = 0
+    with file.open("rb") as stream:
+        while piece := stream.read(2**20):
+            value = zlib.crc32(piece, value)
+    return value
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, have left the memory (Windows opens no folder)."""
+    with contextlib.suppress(PermissionError):
+        place = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)
+
+
+def _shapes(model: nn.Module) -> dict[str, str]:
+    """The weights by name, as "float32 [3, 4]"."""
+    return {
+        name: f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+        for name, value in model.state_dict().items()
+        if isinstance(value, torch.Tensor)
+    }

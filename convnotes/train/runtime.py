@@ -37,7 +37,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def bar(steps: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
+def bar(steps: int | None, progress: bool | None) -> Iterator[Callable[[int], object]]:
     """A function to call with the number of steps that were done."""
     if not (sys.stderr.isatty() if progress is None else progress):
         yield lambda steps: None
@@ -58,7 +58,9 @@ def _leave_group() -> None:
         torch.distributed.destroy_process_group()
 
 
-def make_accelerator(device: str | torch.device | None, mixed_precision: str) -> Any:
+def make_accelerator(
+    device: str | torch.device | None, mixed_precision: str, find_unused_parameters: bool = False
+) -> Any:
     """A fresh Accelerator: it keeps device and precision for the whole process, so an earlier one is forgotten.
 
     The batch of a DataLoader is that of all processes together, as it is for tensors.
@@ -66,20 +68,27 @@ def make_accelerator(device: str | torch.device | None, mixed_precision: str) ->
     with naming_extras():
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
-        from accelerate.utils import DataLoaderConfiguration
+        from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
     wanted = None if device is None else torch.device(device).type
     AcceleratorState._reset_state(reset_partial_state=True)
-    joined = _in_a_group()
+    joined, started = _in_a_group(), int(os.environ.get("WORLD_SIZE", "1"))
     accelerator = Accelerator(
         cpu=wanted == "cpu" or (wanted is None and not torch.accelerator.is_available()),
         mixed_precision=mixed_precision,
-        dataloader_config=DataLoaderConfiguration(split_batches=True, use_seedable_sampler=True),
+        dataloader_config=DataLoaderConfiguration(
+            split_batches=started > 1, dispatch_batches=None if started > 1 else False, use_seedable_sampler=True
+        ),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters)],
     )
     if _in_a_group() and not joined:
         atexit.register(_leave_group)
     if wanted not in (None, accelerator.device.type):
         raise ValueError(f"device {str(device)!r} was asked for, but accelerate finds {accelerator.device}")
-    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if mixed_precision != "no" and (accelerator.mixed_precision != mixed_precision or not accelerator.native_amp):
+        raise ValueError(
+            f"mixed_precision={mixed_precision!r} cannot be had on {accelerator.device}: "
+            f"take {'bf16 or no' if mixed_precision == 'fp16' else 'no'}, or train on another device"
+        )
     if started != accelerator.num_processes:
         raise ValueError(
             f"{started} processes were started, but accelerate joins {accelerator.num_processes} on "

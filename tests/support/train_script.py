@@ -7,7 +7,7 @@ import sys
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from convnotes.data import Split
 from convnotes.train import fit
@@ -23,9 +23,11 @@ parts = TensorDataset(split.train_x, split.train_y), TensorDataset(split.test_x,
 class Net(nn.Sequential):
     """Counts its training steps, and dies without a word at the step `kill_at`."""
 
-    def __init__(self, dropout: float, kill_at: int | None) -> None:
+    def __init__(self, dropout: float, kill_at: int | None, unused: bool = False) -> None:
         super().__init__(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Dropout(dropout), nn.Flatten(), nn.Linear(18, 2))
         self.steps, self.kill_at = 0, kill_at
+        if unused:
+            self.register_parameter("unused", nn.Parameter(torch.ones(3)))
 
     def forward(self, x):
         self.steps += self.training
@@ -34,10 +36,20 @@ class Net(nn.Sequential):
         return super().forward(x)
 
 
-def train(loaders=False, dropout=0.0, kill_at=None, **options) -> dict:
+class Stream(IterableDataset):
+    def __init__(self, part: TensorDataset) -> None:
+        self.part = part
+
+    def __iter__(self):
+        yield from self.part
+
+
+def train(loaders=False, dropout=0.0, kill_at=None, unused=False, stream=False, **options) -> dict:
     data = tuple(DataLoader(part, batch_size=10, shuffle=part is parts[0]) for part in parts) if loaders else split
+    if stream:
+        data = tuple(DataLoader(Stream(part), batch_size=10) for part in parts)
     options = {"epochs": 3, "batch_size": 10, "lr": 1e-2} | options
-    history = fit(lambda: Net(dropout, kill_at).double(), data, device="cpu", schedule="cosine", **options)
+    history = fit(lambda: Net(dropout, kill_at, unused).double(), data, device="cpu", schedule="cosine", **options)
     kept = {name: value for name, value in vars(history).items() if name not in ("model", "seconds")}
     weights = {name: value.tolist() for name, value in history.model.state_dict().items()}
     return {"history": kept, "weights": weights, "steps": history.model.steps}

@@ -69,6 +69,15 @@ def test_two_processes_count_every_sample_of_a_data_loader_once(alone, together)
         )
 
 
+def test_a_parameter_that_no_loss_reaches_and_a_stream_are_no_obstacle_to_two_processes(tmp_path):
+    unused, stream = {"unused": True, "find_unused_parameters": True}, {"stream": True}
+    (expected,) = train(tmp_path / "alone", unused, stream)
+    for results in train(tmp_path / "together", unused, stream, command=TORCHRUN):
+        for result, alone in zip(results, expected, strict=True):
+            assert result["history"]["step_loss"][:5] == pytest.approx(alone["history"]["step_loss"][:5], rel=1e-5)
+            assert (result["history"]["train_samples"], result["history"]["test_samples"]) == (53, 21)
+
+
 def test_killed_midway_and_started_again_it_gives_the_uninterrupted_run(alone, tmp_path):
     saving = {"checkpoint": tmp_path / "state", "checkpoint_every": 4, **DROPOUT}
     assert train(tmp_path / "run", saving | {"kill_at": 11}, expected=-9) == []
