@@ -74,6 +74,23 @@ class _NotWatched:
 TorchDispatchMode: Any = _torch("utils._python_dispatch.TorchDispatchMode") or _NotWatched
 
 
+def arguments(operator_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What an operator of torch is called with, by the names of its arguments, left out ones too.
+
+    Way around: a refusal, as without names nothing can be told of a call.
+    """
+    schema = getattr(operator_, "_schema", None)
+    if schema is None:
+        raise RuntimeError(f"torch {torch.__version__} does not tell the names of an operator's arguments")
+    given = {argument.name: argument.default_value for argument in schema.arguments}
+    return given | dict(zip(given, args, strict=False)) | kwargs
+
+
+def uncompiled(module: nn.Module) -> nn.Module:
+    """What `torch.compile` was given, for a module that came out of it. Way around: the module itself."""
+    return getattr(module, "_orig_mod", module)
+
+
 # Classes of layers
 
 

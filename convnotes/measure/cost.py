@@ -1,13 +1,13 @@
 """Parameters, multiply-adds, additions and bytes of a network, layer by layer, counted without computing anything.
 
 The model is copied to the meta device, where tensors have shapes and no values, and run there once in eval mode.
-Multiply-adds (MACs) are half of the FLOPs that torch's own `FlopCounterMode` counts: convolutions, matrix products,
-attention. Norms, activations and pooling count none.
+Multiply-adds (MACs) are half of the FLOPs that torch's own `FlopCounterMode` counts, and of those of the matrix products
+that it leaves out (`products`): convolutions, matrix products, attention. Norms, activations and pooling count none.
 """
 
 from __future__ import annotations
 
-import copy
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import checks
+from convnotes.measure.copies import OnMeta, Script, copied
+from convnotes.measure.products import formulas
 from convnotes.measure.table import Table
 from convnotes.measure.trees import found
 
@@ -81,49 +83,45 @@ class Cost:
 
 
 def cost(model: nn.Module, input_or_shape: Tensor | Sequence[int] | Sequence[Tensor]) -> Cost:
-    """Count what one forward pass of `model` takes.
+    """Count what one forward pass of `model` takes, for the whole batch.
 
-    `input_or_shape` is an input, or its shape with the batch, such as (1, 3, 224, 224), or a sequence of inputs for a
-    model that takes several. Counts are for the whole batch. The model is not touched: neither its weights nor its
-    mode, running statistics, gradients or the state of the random generator.
+    The model is not touched: neither its weights nor its mode, running statistics, gradients or the state of the random
+    generator. A model that `torch.compile`, `DataParallel` or `DistributedDataParallel` wraps is counted without the
+    wrapper, and a scripted one as a single layer. What makes a weight from other parameters before the forward
+    (pruning, weight norm, spectral norm, other parametrisations, hooks) is not counted: it hangs on no input.
 
     A layer tells of what torch cannot count by a method `extra_cost(input, output) -> dict` with any of the keys
-    "adds" and "moved_bytes"; it is called with meta tensors.
+    "adds" and "moved_bytes". It is called with meta tensors: with all that its forward was given, in the order of the
+    forward's arguments and also where they were given by name, and the output last.
 
-    Raises `TypeError` for what is no module or no input, and `ValueError` for a bad shape and for a model that cannot
-    take the input, naming the layer that failed.
+    Args:
+        model: any module.
+        input_or_shape: an input, or its shape with the batch, such as (1, 3, 224, 224), or a sequence of inputs for a
+            model that takes several.
+
+    Raises:
+        TypeError: for what is no module or no input.
+        ValueError: for a bad shape, a lazy module that has not run, and a model that cannot take the input; it names
+            the layer that failed.
+
+    Example:
+        >>> from convnotes.measure import cost
+        >>> found = cost(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 1)), (1, 3, 10, 10))
+        >>> found.params, found.macs
+        (242, 14848)
     """
     checks.module("model", model)
-    copied = on_meta(model)
-    inputs = _inputs(copied, input_or_shape)
+    twin = copied(model, "meta")
+    inputs = _inputs(twin, input_or_shape)
     rows: dict[str, dict[str, Any]] = {
-        name: {"type": type(module).__name__, "output": None} for name, module in copied.named_modules()
+        name: {"type": type(module).__name__, "output": None} for name, module in twin.named_modules()
     }
-    _count_parameters(copied, rows)
-    _run(copied, inputs, rows)
+    _count_parameters(twin, rows)
+    _run(twin, inputs, rows)
     layers = tuple(
         LayerCost(name or "(itself)", **row) for name, row in rows.items() if any(row.get(count) for count in _COUNTS)
     )
     return Cost(**{count: sum(getattr(layer, count) for layer in layers) for count in _COUNTS}, layers=layers)
-
-
-def on_meta(model: nn.Module) -> nn.Module:
-    """A copy of `model` in eval mode on the meta device; no weight is copied, and its forward hooks are left behind."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():
-        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-            if isinstance(tensor, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer):
-                raise ValueError(f"{type(module).__name__}.{name} has no shape yet: run the lazy module once first")
-            if id(tensor) not in memo:
-                empty = torch.empty_like(tensor, device="meta")
-                is_parameter = isinstance(tensor, nn.Parameter)
-                memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
-    copied = copy.deepcopy(model, memo).eval()
-    for module in copied.modules():
-        hooks = module.register_forward_hook(print).hooks_dict_ref()  # a handle knows the others too
-        if hooks is not None:
-            hooks.clear()
-    return copied
 
 
 def _inputs(model: nn.Module, given: Any) -> tuple[Tensor, ...]:
@@ -140,65 +138,84 @@ def _inputs(model: nn.Module, given: Any) -> tuple[Tensor, ...]:
 def _count_parameters(model: nn.Module, rows: dict[str, dict[str, Any]]) -> None:
     seen: set[int] = set()
     for name, module in model.named_modules():
-        own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+        own = [p for p in module.parameters(recurse=isinstance(module, Script)) if id(p) not in seen]
         seen.update(map(id, own))
         rows[name]["params"] = sum(p.numel() for p in own)
 
 
 def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str, Any]]) -> None:
-    counter = FlopCounterMode(display=False)
-    running: list[tuple[str, int]] = []  # (name, FLOPs of its children so far), outermost first
-    started: list[int] = []
-    came: dict[str, str] = {}  # what a layer was last called with
+    counter = FlopCounterMode(display=False, custom_mapping=formulas())
+    running: list[_Call] = []  # outermost first
 
-    def enter(name: str) -> Callable[[nn.Module, Any], None]:
-        def hook(module: nn.Module, args: Any) -> None:
-            running.append((name, 0))
-            came[name] = _shapes(args)
-            started.append(counter.get_total_flops())
+    def came(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
+            running.append(_Call(name, _shapes((args, kwargs)), counter.get_total_flops()))
 
         return hook
 
-    def leave(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            spent = counter.get_total_flops() - started.pop()
-            _, children = running.pop()
+    def enter(module: nn.Module, args: Any) -> None:  # after the hooks that make a weight, which count nothing
+        running[-1].started = counter.get_total_flops()
+
+    def leave(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            call = running.pop()
             if running:
-                parent, others = running[-1]
-                running[-1] = (parent, others + spent)
+                running[-1].children += counter.get_total_flops() - call.came
             row = rows[name]
-            row["macs"] = row.get("macs", 0) + (spent - children) // 2
+            if not any(part == "parametrizations" for part in name.split(".")):
+                spent = counter.get_total_flops() - call.started
+                row["macs"] = row.get("macs", 0) + (spent - call.children) // 2
             tensors = list(found(output, Tensor))
             if tensors:
                 row["output"] = tuple(tensors[0].shape)
             if not any(True for _ in module.children()):
-                taken = {_storage(t) for t in found(args, Tensor)}
+                taken = {_storage(t) for t in found((args, kwargs), Tensor)}
                 written = sum(t.numel() * t.element_size() for t in tensors if _storage(t) not in taken)
                 row["activation_bytes"] = row.get("activation_bytes", 0) + written
             extra_cost = getattr(module, "extra_cost", None)
             if callable(extra_cost):
-                for count, value in extra_cost(*args, output).items():
+                for count, value in extra_cost(*_in_order(module, args, kwargs), output).items():
                     checks.one_of(f"each key of extra_cost of {name}", count, ("adds", "moved_bytes"))
                     row[count] = row.get(count, 0) + value
 
         return hook
 
     for name, module in model.named_modules():
-        module.register_forward_pre_hook(enter(name))
-        module.register_forward_hook(leave(name))
+        module.register_forward_pre_hook(came(name), prepend=True, with_kwargs=True)
+        module.register_forward_pre_hook(enter)
+        module.register_forward_hook(leave(name), with_kwargs=True)
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its one fused operator is not counted
     try:
-        with torch.no_grad(), counter:
+        with torch.inference_mode(False), torch.no_grad(), counter, OnMeta():
             model(*inputs)
     except Exception as problem:
-        name = running[-1][0] if running else ""
+        name = running[-1].name if running else ""
         layer = model.get_submodule(name)
         what = f"layer {name}, {layer}," if name and not any(True for _ in layer.children()) else type(layer).__name__
-        got = f"cannot take {came.get(name, _shapes(inputs))} (the model was given {_shapes(inputs)})"
+        got = f"cannot take {running[-1].given if running else _shapes(inputs)} (the model was given {_shapes(inputs)})"
         raise ValueError(f"{what} {got}: {problem}") from problem
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+@dataclass
+class _Call:
+    """A layer that is running: what it was given, and the FLOPs when it was called, when it began, of its children."""
+
+    name: str
+    given: str
+    came: int
+    started: int = 0
+    children: int = 0
+
+
+def _in_order(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """What a forward was given, in the order of its arguments."""
+    if not kwargs:
+        return args
+    bound = inspect.signature(module.forward).bind(*args, **kwargs)
+    return (*bound.args, *bound.kwargs.values())
 
 
 def _shapes(values: Any) -> str:

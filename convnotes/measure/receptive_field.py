@@ -5,257 +5,289 @@ padding p and dilation d turns (F, S, P) into
 
     F + d·(k − 1)·S,   S·s,   P + p·S
 
-and where branches meet the field is the hull of theirs.
+and where branches meet the field is the hull of theirs. Behind a layer that enlarges its map, fields differ from place
+to place with a period; each place of a period is followed (`axes`), through every view and slice (`places`).
 Araujo, Norris & Sim, "Computing receptive fields of convolutional neural networks", Distill 2019.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
-from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeVar
+import math
+import traceback
+from collections.abc import Iterator, Sequence
+from types import MethodType
+from typing import Any, NamedTuple
 
 import torch
-from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.geometry import Reach, kernel_reach, pair
-from convnotes.measure.cost import on_meta
+from convnotes.kernels import private
+from convnotes.measure import steps
+from convnotes.measure.axes import Apart, Axis, readable
+from convnotes.measure.copies import as_meta, copied
+from convnotes.measure.places import Cell, Places, meet, mixed
 from convnotes.measure.trees import found
 
-Length = TypeVar("Length", int, float)
+_SIZES = (224, 256, 64, 32, 28, 299, 96, 512, 1024, 2048, 4096)  # of the pictures that are tried
 
 
 class ReceptiveField(NamedTuple):
-    """Size, stride and padding in pixels of the input; each an int, or (vertical, horizontal) where the axes differ.
+    """Size, stride and padding in pixels of the input; each a number, or (vertical, horizontal) where the axes differ.
 
-    `size` is how many pixels an output place sees, `stride` how far the fields of two neighbouring places lie apart,
-    `padding` how far the field of place 0 begins before the picture. Size and padding are `math.inf` where a place sees
-    the whole picture, however large, as behind a non-local layer.
+    `size` is how many pixels an output place sees: where places differ, behind a layer that enlarges its map, the most.
+    `stride` is how far the fields of two neighbouring places lie apart, on the mean, so a fraction where a map has more
+    places than the input. `padding` is how far the field of place 0 begins before the picture. Size and padding are
+    `math.inf` where a place sees the whole picture, however large, as behind a non-local layer.
+
+    Args:
+        size, stride, padding: as above.
+
+    Example:
+        >>> from convnotes.measure import receptive_field
+        >>> receptive_field(nn.Conv2d(1, 1, (3, 5), stride=2, padding=(1, 2)))
+        ReceptiveField(size=(3, 5), stride=2, padding=(1, 2))
     """
 
     size: float | tuple[float, float]
-    stride: int | tuple[int, int]
+    stride: float | tuple[float, float]
     padding: float | tuple[float, float]
 
 
-class _Reach(NamedTuple):
-    """On one axis: output place i sees the input from i·stride − before to i·stride + after."""
-
-    before: float = 0
-    after: float = 0
-    stride: int = 1
-
-    def through(self, before: float, after: float, stride: int) -> _Reach:
-        """After a layer that sees as far on this axis."""
-        return _Reach(self.before + before * self.stride, self.after + after * self.stride, self.stride * stride)
-
-
-class _Map(NamedTuple):
-    """A feature map in the graph: its reach on both axes, and whether its places are gone (averaged, flattened)."""
-
-    vertical: _Reach = _Reach()
-    horizontal: _Reach = _Reach()
-    ended: bool = False
-
-    def through(self, reach: Reach) -> _Map:
-        """After a layer that sees as far."""
-        vertical, horizontal = reach
-        return self._replace(vertical=self.vertical.through(*vertical), horizontal=self.horizontal.through(*horizontal))
-
-
-# What changes each place by itself. Norms over a whole map take its mean and deviation as constants.
-_POINTWISE_MODULES = (
-    nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm,
-    nn.InstanceNorm2d, nn.LocalResponseNorm, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU,
-    nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh,
-    nn.Softplus, nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.ChannelShuffle,
-)  # fmt: skip
-_CONVS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)
-_ENDS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Linear)
-_POINTWISE_NAMES = {
-    "relu", "relu_", "relu6", "leaky_relu", "elu", "gelu", "silu", "mish", "sigmoid", "tanh", "hardswish",
-    "hardsigmoid", "hardtanh", "softplus", "softmax", "log_softmax", "dropout", "dropout2d", "batch_norm",
-    "clamp", "abs", "neg", "exp", "sqrt", "square", "pow", "add", "sub", "mul", "div", "truediv", "add_",
-    "mul_", "iadd", "imul", "cat", "maximum", "minimum", "contiguous", "clone", "to", "float", "double",
-    "detach", "type_as", "chunk", "split", "getitem",
-}  # fmt: skip
-_END_NAMES = {
-    "mean",
-    "amax",
-    "flatten",
-    "view",
-    "reshape",
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool2d",
-    "linear",
-    "squeeze",
-}
-_SHAPE_NAMES = {"getattr", "size", "dim"}
-
-
 def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) -> ReceptiveField:
-    """The receptive field of the last feature map of `model`, from its graph.
+    """The receptive field of the last feature map of `model`, from its layers' geometry, without weights.
 
-    The last map is what comes out, or, where the model averages, pools to a fixed size or flattens, what goes in
-    there. Branches may meet by any operation place by place or by concatenation, as long as their strides agree. With
-    `input_shape`, [B, C, H, W], adaptive pooling that cuts its map into equal windows counts as ordinary pooling.
+    The model runs once on the meta device, where tensors have shapes and no values, and every operation is asked what
+    it does to the places of its input: slices, views and shuffles by the shapes that flow, convolutions and poolings by
+    their arguments. What is not known is refused by name. The borders of the picture count for nothing: a place is one
+    in the middle of a large picture.
 
-    A layer that torch.fx shall not look into may tell its own reach by a method `reach()`, which gives
-    ((before, after, stride), (before, after, stride)), vertical first: output place i sees i·stride − before to
-    i·stride + after, and `math.inf` says that it sees all there is.
+    The last map is what comes out, or, where the model averages, pools to a fixed size or flattens, what goes in there.
+    A mean over the picture that comes back to a map, as in squeeze-and-excitation or in image pooling, makes its places
+    see the whole picture, so the size is `math.inf`, as behind a non-local layer. Branches may meet in any way as long
+    as their strides agree. Norms take mean and deviation of a map as constants.
 
-    Raises `TypeError` for what is no module, and `ValueError` where the graph cannot be followed or branches of
-    different strides meet, naming the place; `measured_receptive_field` then answers from gradients.
+    A layer may tell its own reach by a method `reach()`, which gives ((before, after, stride), (before, after,
+    stride)), vertical first: output place i sees i·stride − before to i·stride + after, and `math.inf` says that it
+    sees all there is. Its own operations are then not looked at.
+
+    Args:
+        model: any module whose forward takes one picture.
+        input_shape: [B, C, H, W]; by default sizes are tried until one runs through. With it, adaptive pooling that
+            cuts its map into equal windows counts as ordinary pooling; without it, as the end of the map.
+
+    Raises:
+        TypeError: for what is no module.
+        ValueError: where an operation cannot be told of, where branches of different strides meet, or where a
+            convolution or pooling acts on what has lost its places; it names the call. `measured_receptive_field` then
+            answers from gradients.
+
+    Example:
+        >>> from convnotes.measure import receptive_field
+        >>> receptive_field(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3)))
+        ReceptiveField(size=8, stride=2, padding=1)
     """
     checks.module("model", model)
-    graph = _trace(on_meta(model))
+    twin = copied(model, "meta")
+    for module in twin.modules():
+        if getattr(module, "padding_mode", "") == "circular":  # in the middle of a picture they are alike
+            module.padding_mode = "replicate"
     if input_shape is not None:
-        ShapeProp(graph).propagate(torch.empty(tuple(input_shape), device="meta", dtype=_dtype(model)))
-    known: dict[fx.Node, Any] = {}
-    for node in graph.graph.nodes:
-        known[node] = _follow(graph, node, known)
-        if node.op == "output":
-            maps = list(found(known[node], _Map))
-            if not maps:
-                raise ValueError("nothing that comes out depends on the picture")
-            return _as_field(_meet(maps, "the output"))
-    raise AssertionError("a graph ends in an output")
+        shape = checks.wholes("input_shape [B, C, H, W]", input_shape, 4)
+        return _read(twin, shape, known=True)
+    problems = []
+    for size in _SIZES:
+        for channels in _channels(twin):
+            try:
+                return _read(twin, (1, channels, size, size), known=False)
+            except _Refused as problem:
+                raise ValueError(str(problem)) from problem
+            except ValueError as problem:
+                problems.append(problem)
+    raise problems[0]
 
 
-def _dtype(model: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+class _Refused(ValueError):
+    """What no other size of the picture would change."""
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        known = isinstance(module, _CONVS) or callable(getattr(module, "reach", None))
-        return known or super().is_leaf_module(module, name)
+def _channels(model: nn.Module) -> list[int]:
+    """How many channels the picture may have: those of the first kernel, then fewer."""
+    counts = (
+        p.shape[1] * int(getattr(m, "groups", 1)) for m in model.modules() for p in m.parameters(False) if p.dim() == 4
+    )
+    first = next(counts, 3)
+    return [first, *(n for n in dict.fromkeys((3, 1, *range(1, 5), first // 4, first // 16)) if 0 < n != first)]
 
 
-def _trace(model: nn.Module) -> fx.GraphModule:
-    if type(model).__module__.startswith("torch.nn") and not isinstance(model, nn.Sequential):
-        model = nn.Sequential(model)  # a single layer is a leaf, and a leaf has no graph
-    elif callable(getattr(model, "reach", None)):
-        model = nn.Sequential(model)
+def _read(model: nn.Module, shape: Sequence[int], known: bool) -> ReceptiveField:
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    picture = torch.empty(tuple(shape), device="meta", dtype=dtype)
+    reader = _Reader(picture, known)
+    kept = [module for module in model.modules() if callable(getattr(module, "reach", None))]
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        return fx.GraphModule(model, _Tracer().trace(model))
+        for module in kept:
+            module.forward = reader.told(module)  # type: ignore[method-assign]
+        with torch.inference_mode(False), torch.no_grad(), reader:
+            output = model(picture)
+    except _Refused:
+        raise
     except Exception as problem:
         raise ValueError(
-            f"torch.fx cannot follow {type(model).__name__}: {problem}. measured_receptive_field answers from gradients"
+            f"receptive_field cannot follow {type(model).__name__}: {problem} (picture of shape {tuple(shape)}). "
+            f"measured_receptive_field answers from gradients"
         ) from problem
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        for module in kept:
+            del module.forward
+    return _answer([p for t in _tensors(output) if (p := reader.places(t)) is not None])
 
 
-def _follow(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, Any]) -> Any:
-    """The map that a node gives, or None for what is no picture (a size, a weight)."""
-    if node.op == "placeholder":
-        return _Map()
-    if node.op == "get_attr":
-        return None
-    arguments = fx.map_arg((node.args, node.kwargs), lambda n: known[n])
-    maps = list(found(arguments, _Map))
-    if node.op == "output":
-        return arguments[0][0]
-    if not maps:
-        return None
-    if node.op == "call_module":
-        return _module(graph.get_submodule(str(node.target)), node, maps)
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-    if name in _SHAPE_NAMES:
-        return None
-    if all(m.ended for m in maps):
-        return _meet(maps, node.name)
-    if name in ("conv2d", "max_pool2d", "avg_pool2d"):
-        return maps[0].through(_functional_window(graph, node, name))
-    if name in _END_NAMES:
-        return maps[0]._replace(ended=True)
-    if name in _POINTWISE_NAMES:
-        return _meet(maps, node.name)
-    raise _unknown(node, name)
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """The tensors of an output, also of one with attributes, as some libraries give."""
+    yield from found(output if not hasattr(output, "__dict__") else [output, vars(output)], Tensor)
 
 
-def _module(module: nn.Module, node: fx.Node, maps: list[_Map]) -> _Map:
-    first = maps[0]
-    reach = getattr(module, "reach", None)
-    if callable(reach):
-        return first.through(reach())
-    if first.ended or isinstance(module, _POINTWISE_MODULES):
-        return _meet(maps, node.name)
-    if isinstance(module, _CONVS):
-        return first.through(_window(module))
-    if isinstance(module, _ENDS):
-        equal = _equal_windows(module, node)
-        return first._replace(ended=True) if equal is None else first.through(kernel_reach(equal, equal, 0, (1, 1)))
-    raise _unknown(node, type(module).__name__)
+def _answer(outputs: list[Places]) -> ReceptiveField:
+    if not outputs:
+        raise _Refused("nothing that comes out depends on the picture")
+    looked = next((p.looked for p in outputs if p.looked and not p.is_map), "")
+    if looked:
+        raise _Refused(
+            f"{looked} acts on what was averaged over the picture, and no map comes out: its field is the whole "
+            f"picture. Ask the part of the model before the average"
+        )
+    if len({p.is_map for p in outputs}) > 1:
+        raise _Refused("at the output a map meets numbers taken over the whole picture: its field is the whole picture")
+    first, *others = [cell for p in outputs for cell in p.last()]
+    try:
+        for other in others:
+            first = meet(first, other)
+    except Apart as problem:
+        raise _Refused(f"at the output {problem}") from problem
+    v, h = first.v, first.h
+
+    def both(a: float, b: float) -> Any:
+        return readable(a) if a == b else (readable(a), readable(b))
+
+    return ReceptiveField(both(v.size, h.size), both(v.stride, h.stride), both(-v.at(0)[0], -h.at(0)[0]))
 
 
-def _unknown(node: fx.Node, name: str) -> ValueError:
-    return ValueError(
-        f"receptive_field does not know what {name} does to a place (node {node.name!r}); give the layer a method "
-        f"reach(), or ask measured_receptive_field"
-    )
+class _Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of torch, where it has one
+    """Keeps what the places of each tensor see, while a model runs on the meta device."""
+
+    def __init__(self, picture: Tensor, known: bool) -> None:
+        super().__init__()
+        self.known, self.resting = known, False
+        self.kept: dict[int, tuple[Tensor, Places]] = {id(picture): (picture, Places.of(picture.shape, "ccvh"))}
+
+    def places(self, tensor: Tensor) -> Places | None:
+        """What its places see, or None for what does not depend on the picture."""
+        return self.kept[id(tensor)][1] if id(tensor) in self.kept else None
+
+    def keep(self, tensor: Tensor, places: Places | None) -> None:
+        if places is not None:
+            self.kept[id(tensor)] = (tensor, places)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        args, kwargs = as_meta((args, kwargs or {}))
+        seen = [t for t in found((args, kwargs), Tensor) if id(t) in self.kept]
+        if self.resting or not seen:
+            return func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        given = private.arguments(func, args, kwargs) | {"name": name, "known": self.known}
+        try:
+            output = func(*args, **kwargs)
+        except Exception:
+            output = self._despite(name, given, seen)
+        outputs = list(found(output, Tensor))
+        try:
+            results = steps.follow(func, given, self.places, [tuple(t.shape) for t in outputs])
+        except KeyError:
+            raise _Refused(
+                f"receptive_field does not know what {_caller(name)} does to a place; give the layer a method reach(), "
+                f"or ask measured_receptive_field"
+            ) from None
+        except Apart as problem:
+            raise _Refused(f"at {_caller(name)} {problem}; ask measured_receptive_field") from problem
+        for tensor, places in zip(outputs, results, strict=True):
+            if name.endswith("_") and not name.endswith("__"):
+                self._written(tensor, places, name)
+            self.keep(tensor, places)
+        return output
+
+    def _despite(self, name: str, given: dict[str, Any], seen: list[Tensor]) -> Any:
+        """Where shapes do not fit: a layer on what has ended may want another picture, and that changes nothing."""
+        parts = [p for t in seen if (p := self.places(t)) is not None]
+        if (
+            not self.known
+            and name in ("mm", "addmm")
+            and not any(p.reduced(len(p.dims) - 1).is_map for p in parts if not p.lost)
+        ):
+            rows, columns = (given[side] for side in steps.PRODUCTS[name])
+            return torch.empty(rows.shape[0], columns.shape[1], device="meta", dtype=rows.dtype)
+        try:
+            mixed(parts, max((tuple(t.shape) for t in seen), key=math.prod))
+        except Apart as problem:
+            raise _Refused(f"at {name} {problem}") from problem
+        raise
+
+    def _written(self, tensor: Tensor, places: Places | None, name: str) -> None:
+        """A part of a tensor that is written in place changes what others see through it."""
+        before = self.places(tensor)
+        whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+        if places is not None and places != before and not whole:
+            raise _Refused(f"at {name} a part of a tensor is written in place: ask measured_receptive_field")
+
+    def told(self, module: nn.Module) -> Any:
+        """A forward for a layer that tells its own reach."""
+        own = module.forward
+
+        def forward(this: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            seen = next((t for t in found((args, kwargs), Tensor) if id(t) in self.kept), None)
+            places = None if seen is None else self.places(seen)
+            vertical, horizontal = module.reach()  # type: ignore[operator]
+            if seen is None or places is None or self.resting:
+                return own(*args, **kwargs)
+            self.resting = True
+            try:
+                output = own(*args, **kwargs)
+            except Exception:  # a layer that cannot run here: it changes sizes by its stride alone
+                size = (math.ceil(n / r[2]) for n, r in zip(seen.shape[2:], (vertical, horizontal), strict=True))
+                output = torch.empty(*seen.shape[:2], *size, device="meta", dtype=seen.dtype)
+            finally:
+                self.resting = False
+            if not places.is_map:
+                raise _Refused(f"{type(module).__name__} acts on what has lost its places: it gives no map")
+            cell = places.whole()
+            reached = Cell(_through(cell.v, *vertical), _through(cell.h, *horizontal))
+            for tensor in found(output, Tensor):
+                self.keep(tensor, Places.of(tensor.shape, "ccvh", reached))
+            return output
+
+        return MethodType(forward, module)
 
 
-def _window(module: Any) -> Reach:
-    """How far a convolution or a pooling sees, or what has such attributes."""
-    kernel, dilation = pair(module.kernel_size), pair(getattr(module, "dilation", 1))
-    return kernel_reach(kernel, pair(module.stride or kernel), getattr(module, "padding", 0), dilation)
+def _through(axis: Axis, before: float, after: float, stride: int) -> Axis:
+    """After a layer that tells its reach."""
+    if math.inf in (before, after):
+        return axis.window(1, stride, 0, 1).everything()
+    return axis.window(int(before + after) + 1, stride, int(before), 1)
 
 
-_SIGNATURES: dict[str, tuple[str, ...]] = {
-    "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
-    "max_pool2d": ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
-    "avg_pool2d": ("input", "kernel_size", "stride", "padding"),
-}
-
-
-def _functional_window(graph: fx.GraphModule, node: fx.Node, name: str) -> Reach:
-    given = dict(zip(_SIGNATURES[name], node.args, strict=False)) | dict(node.kwargs)
-    if name == "conv2d":
-        weight = given["weight"]
-        if not isinstance(weight, fx.Node) or weight.op != "get_attr":
-            raise ValueError(f"the weight of conv2d (node {node.name!r}) is computed: ask measured_receptive_field")
-        given = {"stride": 1} | given | {"kernel_size": operator.attrgetter(str(weight.target))(graph).shape[2:]}
-    options = {name: given.get(name) for name in ("kernel_size", "stride")}
-    options |= {name: given[name] for name in ("padding", "dilation") if name in given}
-    return _window(SimpleNamespace(**options))
-
-
-def _equal_windows(module: nn.Module, node: fx.Node) -> tuple[int, int] | None:
-    """The window of an adaptive pooling that cuts its map into equal parts, where shapes are known."""
-    before = node.args[0]
-    source = before.meta.get("tensor_meta") if isinstance(before, fx.Node) else None
-    if not isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)) or source is None:
-        return None
-    size, wanted = source.shape[2:], node.meta["tensor_meta"].shape[2:]
-    if tuple(wanted) == (1, 1) or any(n % w for n, w in zip(size, wanted, strict=True)):
-        return None
-    return size[0] // wanted[0], size[1] // wanted[1]
-
-
-def _meet(maps: list[_Map], where: str) -> _Map:
-    """The hull of the fields of branches that meet."""
-    if len({m.ended for m in maps}) > 1:
-        raise ValueError(f"at {where} a map meets numbers taken over the whole picture: its field is the whole picture")
-
-    def hull(side: Callable[[_Map], _Reach]) -> _Reach:
-        reaches = [side(m) for m in maps]
-        strides = {r.stride for r in reaches}
-        if len(strides) > 1:
-            raise ValueError(f"at {where} branches of strides {sorted(strides)} meet: there is no one field")
-        return _Reach(max(r.before for r in reaches), max(r.after for r in reaches), strides.pop())
-
-    return _Map(hull(lambda m: m.vertical), hull(lambda m: m.horizontal), maps[0].ended)
-
-
-def _as_field(reach: _Map) -> ReceptiveField:
-    v, h = reach.vertical, reach.horizontal
-
-    def both(a: Length, b: Length) -> Length | tuple[Length, Length]:
-        return a if a == b else (a, b)
-
-    return ReceptiveField(
-        both(v.before + v.after + 1, h.before + h.after + 1), both(v.stride, h.stride), both(v.before, h.before)
-    )
+def _caller(operation: str) -> str:
+    """What the forward of a layer called, and the operation of torch where that is another."""
+    names: list[str] = []
+    for frame, _ in traceback.walk_stack(None):
+        module = frame.f_globals.get("__name__", "")
+        if module == "torch.nn.modules.module":  # it called the forward of a layer
+            names = names[:-1]
+            break
+        if not module.startswith(("torch", __name__)):
+            names.append(frame.f_code.co_name)
+    return f"{names[-1]} ({operation})" if names and names[-1].isidentifier() else operation

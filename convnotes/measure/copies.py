@@ -1,0 +1,114 @@
+"""Copies of a model that a measurement may do anything with.
+
+Every tensor that a module holds is copied by itself: parameters, buffers, and plain attributes, among them the weights
+that pruning and the older norms of `torch.nn.utils` compute, which `copy.deepcopy` refuses.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convnotes.kernels import private
+from convnotes.measure.trees import found
+
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """What `torch.compile`, `DataParallel` or `DistributedDataParallel` was given."""
+    while True:
+        inner = module.module if isinstance(module, _WRAPPERS) else private.uncompiled(module)
+        if inner is module:
+            return module
+        module = inner
+
+
+class Script(nn.Module):
+    """A scripted or traced module as one layer that can have hooks; what is in it stays out of sight."""
+
+    def __init__(self, script: nn.Module, device: str | None, dtype: torch.dtype | None) -> None:
+        super().__init__()
+        if device != "meta":  # a script cannot go there; `OnMeta` takes its weights there one by one
+            script.to(device=device, dtype=dtype)
+        self.held = (script.eval(),)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.held[0](*args, **kwargs)
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        yield from self.held[0].named_parameters(*args, **kwargs)
+
+
+def copied(model: nn.Module, device: str | None = None, dtype: torch.dtype | None = None) -> nn.Module:
+    """A copy in eval mode without wrappers, and without forward hooks; floats in `dtype`. On "meta" nothing is copied.
+
+    Raises `ValueError` for a lazy module that has not run yet.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        memo: dict[int, Any] = {}
+        scripts = [module for module in model.modules() if isinstance(module, torch.jit.ScriptModule)]
+        inside = {id(part) for script in scripts for part in script.modules()}
+        for module in model.modules():
+            if id(module) not in inside:
+                for tensor in _held(module):
+                    memo.setdefault(id(tensor), _copy(tensor, device, dtype))
+        for script in scripts:
+            if id(script) not in memo:
+                memo[id(script)] = Script(copy.deepcopy(script), device, dtype)
+        for module in reversed(list(model.modules())):
+            inner = unwrapped(module)
+            if inner is not module:
+                memo[id(module)] = copy.deepcopy(inner, memo)
+        twin = copy.deepcopy(model, memo).eval()
+    for module in twin.modules():
+        hooks = module.register_forward_hook(print).hooks_dict_ref()  # a handle knows the others too
+        if hooks is not None:
+            hooks.clear()
+    return twin
+
+
+def _held(module: nn.Module) -> list[Tensor]:
+    """The tensors that a module holds itself."""
+    for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+        if isinstance(tensor, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer):
+            raise ValueError(f"{type(module).__name__}.{name} has no shape yet: run the lazy module once first")
+    return list(found(vars(module), Tensor))
+
+
+def _copy(tensor: Tensor, device: str | None, dtype: torch.dtype | None) -> Tensor:
+    dtype = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+    if device == "meta":
+        new = torch.empty_like(tensor, device="meta", dtype=dtype)
+    else:
+        new = tensor.detach().to(device=device, dtype=dtype, copy=True)
+    return nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
+
+
+class OnMeta(private.TorchDispatchMode):  # type: ignore[misc]  # a class of torch, where it has one
+    """Inside: what meets a tensor on the meta device counts as one, as do constants that a forward makes."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return func(*as_meta(args), **as_meta(kwargs or {}))
+
+
+def as_meta(tree: Any) -> Any:
+    """The tensors of a call, all on the meta device where one is."""
+    tensors = list(found(tree, Tensor))
+    if not any(t.is_meta for t in tensors) or all(t.is_meta for t in tensors):
+        return tree
+    return _all_meta(tree)
+
+
+def _all_meta(tree: Any) -> Any:
+    if isinstance(tree, Tensor):
+        return tree if tree.is_meta else torch.empty_like(tree, device="meta")
+    if isinstance(tree, dict):
+        return {name: _all_meta(part) for name, part in tree.items()}
+    return type(tree)(map(_all_meta, tree)) if isinstance(tree, (tuple, list)) else tree

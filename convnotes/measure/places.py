@@ -1,0 +1,294 @@
+"""What a tensor on the way holds: which of its dimensions run over the places of a map, and what each of them sees.
+
+A dimension is made of factors: "v" and "h" run over the places of the vertical and the horizontal axis, "c" over cells
+that each see something of their own (channels, pictures, phases of a map that was cut into windows), "u" over copies.
+A view cuts and joins factors, so a shuffle, a flattened map and its way back are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from convnotes.measure.axes import EVERYTHING, NOTHING, PICKED, Apart, Axis, hull
+
+
+class Factor(NamedTuple):
+    """A part of a dimension."""
+
+    kind: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the places of one channel see."""
+
+    v: Axis
+    h: Axis
+
+
+Dims = tuple[tuple[Factor, ...], ...]
+
+
+def meet(a: Cell, b: Cell) -> Cell:
+    """What either sees."""
+    return a if a is b or a == b else Cell(hull(a.v, b.v), hull(a.h, b.h))
+
+
+_meet: Any = np.frompyfunc(meet, 2, 1)
+
+
+def full(shape: Sequence[int], cell: Cell) -> Any:
+    """Cells that see the same."""
+    cells = np.empty(tuple(shape), dtype=object)
+    cells.fill(cell)
+    return cells
+
+
+@dataclass(frozen=True)
+class Places:
+    """The factors of each dimension, and the cells, one axis for each factor "c" in order.
+
+    ended    the last maps that this was made of, where a dimension of the map is gone
+    lost     the call after which nothing can be told of places any more, or ""
+    looked   the convolution or pooling that acted on what had no places, or ""
+    """
+
+    dims: Dims
+    cells: Any
+    ended: frozenset[Cell] = frozenset()
+    lost: str = ""
+    looked: str = ""
+
+    @staticmethod
+    def of(shape: Sequence[int], kinds: str, cell: Cell = Cell(Axis(), Axis())) -> Places:
+        """A fresh map: `kinds` says what each dimension runs over."""
+        dims = tuple((Factor(kind, n),) if n > 1 or kind in "vh" else () for n, kind in zip(shape, kinds, strict=True))
+        return Places(dims, full([f.size for dim in dims for f in dim if f.kind == "c"], cell))
+
+    @property
+    def is_map(self) -> bool:
+        """Whether both axes are there."""
+        kinds = {f.kind for dim in self.dims for f in dim}
+        return {"v", "h"} <= kinds
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(math.prod(f.size for f in dim) for dim in self.dims)
+
+    def whole(self) -> Cell:
+        """What all cells together see."""
+        seen = NOTHING, NOTHING
+        cell = Cell(*seen)
+        for each in set(self.cells.flat):
+            cell = meet(cell, each)
+        return cell
+
+    def last(self) -> frozenset[Cell]:
+        """The maps that are told of once this has ended."""
+        return frozenset({self.whole()}) if self.is_map else self.ended
+
+    def at(self, dim: int, factor: int = 0) -> int:
+        """The axis of `cells` that belongs to a factor."""
+        before = [f for d in self.dims[:dim] for f in d] + list(self.dims[dim][:factor])
+        return sum(f.kind == "c" for f in before)
+
+    def gone(self, reason: str) -> Places:
+        """Nothing can be told of its places any more."""
+        return Places((), full((), Cell(NOTHING, NOTHING)), self.last(), self.lost or reason, self.looked)
+
+    def changed(self, dims: Dims, cells: Any) -> Places:
+        """The same with other dimensions; tells of the last map where it is one no more."""
+        new = Places(dims, cells, frozenset(), self.lost, self.looked)
+        return replace(new, looked="") if new.is_map else replace(new, ended=self.last())
+
+    def along(self, kind: str, change: Callable[[Axis], Axis]) -> Any:
+        """The cells with one of their axes changed."""
+        known: dict[Cell, Cell] = {}
+        cells = np.empty(self.cells.shape, dtype=object)
+        for index, cell in np.ndenumerate(self.cells):
+            if cell not in known:
+                known[cell] = replace(cell, **{kind: change(getattr(cell, kind))})
+            cells[index] = known[cell]
+        return cells
+
+    def places(self, dim: int) -> str:
+        """ "v" or "h" where the dimension runs over the places of one axis and nothing else, "" where over none."""
+        kinds = [f.kind for f in self.dims[dim]]
+        if kinds in (["v"], ["h"]):
+            return kinds[0]
+        if "v" in kinds or "h" in kinds:
+            raise Apart("it needs the places of a map in dimensions of their own, and here they are mixed with others")
+        return ""
+
+    def one(self, dim: int) -> Places:
+        """A dimension of cells and copies as one factor "c"."""
+        factors = self.dims[dim]
+        if len(factors) == 1 and factors[0].kind == "c":
+            return self
+        n, first = self.shape[dim], self.at(dim)
+        spread, at = self.cells, first
+        for f in factors:
+            if f.kind == "u":
+                spread = np.repeat(np.expand_dims(spread, at), f.size, axis=at)
+            at += 1
+        shape = (*self.cells.shape[:first], n, *spread.shape[first + len(factors) :])
+        dims = (*self.dims[:dim], (Factor("c", n),), *self.dims[dim + 1 :])
+        return replace(self, dims=dims, cells=spread.reshape(shape))
+
+    def sized(self, dim: int, factors: tuple[Factor, ...], cells: Any) -> Places:
+        """With another dimension in the place of `dim`."""
+        return self.changed((*self.dims[:dim], factors, *self.dims[dim + 1 :]), cells)
+
+    def permuted(self, order: Sequence[int]) -> Places:
+        """Dimensions in another order."""
+        numbers = [[self.at(d, n) for n, f in enumerate(dim) if f.kind == "c"] for d, dim in enumerate(self.dims)]
+        axes = [axis for d in order for axis in numbers[d]]
+        return replace(self, dims=tuple(self.dims[d] for d in order), cells=self.cells.transpose(axes))
+
+    def reduced(self, dim: int, keep: bool = True) -> Places:
+        """What sees all of a dimension; it is left with size 1, or not."""
+        cells = self.cells
+        for n in reversed(range(len(self.dims[dim]))):
+            f = self.dims[dim][n]
+            if f.kind == "c":
+                cells = _meet.reduce(cells, axis=self.at(dim, n))
+                cells = cells if isinstance(cells, np.ndarray) else full((), cells)
+        reduced = replace(self, cells=cells)
+        for f in self.dims[dim]:
+            if f.kind in "vh":
+                reduced = replace(reduced, cells=reduced.along(f.kind, lambda axis: EVERYTHING))
+        dims = (*self.dims[:dim], *([()] if keep else []), *self.dims[dim + 1 :])
+        return self.changed(dims, reduced.cells)
+
+    def taken(self, dim: int, start: int, step: int, size: int) -> Places:
+        """`size` places or cells of a dimension, one in `step` from `start` on."""
+        if (start, step, size) == (0, 1, self.shape[dim]):
+            return self
+        kind = self.places(dim)
+        if kind:
+            return self.sized(dim, (Factor(kind, size),), self.along(kind, lambda axis: axis.taken(start, step)))
+        one = self.one(dim)
+        cells = one.cells.take(range(start, start + step * size, step), axis=one.at(dim))
+        return one.sized(dim, (Factor("c", size),), cells)
+
+    def picked(self, dim: int, index: int) -> Places:
+        """One place or cell of a dimension, which is gone then."""
+        kind = self.places(dim)
+        if kind:
+            gone = (*self.dims[:dim], *self.dims[dim + 1 :])
+            return self.changed(gone, self.along(kind, lambda axis: PICKED))
+        one = self.taken(dim, index % self.shape[dim], 1, 1).one(dim)
+        dims = (*self.dims[:dim], *self.dims[dim + 1 :])
+        return self.changed(dims, one.cells.take(0, axis=one.at(dim)))
+
+    def viewed(self, shape: Sequence[int]) -> Places:
+        """Another shape of the same numbers; `Apart` where the places cannot be cut so."""
+        if tuple(shape) == self.shape:
+            return self
+        left = [f for dim in self.dims for f in dim if f.size > 1 or f.kind in "vh"]
+        cells, axis, dims = self.cells, 0, []
+        for size in shape:
+            dim: list[Factor] = []
+            while size > 1 or (left and left[0].size == 1 and not dim):
+                if not left:
+                    raise Apart("the sizes do not agree")
+                kind, n = left.pop(0)
+                if size % n:
+                    outer, inner = size, n // size
+                    if n % size:
+                        raise Apart(f"{n} are cut into parts of {size}")
+                    left.insert(0, Factor("c" if kind in "vh" else kind, inner))
+                    cells = _cut(cells, axis, kind, outer, inner)
+                    n = outer
+                dim.append(Factor(kind, n))
+                axis += kind == "c"
+                size //= n
+            dims.append(tuple(dim))
+        if left and any(f.size > 1 for f in left):
+            raise Apart("the sizes do not agree")
+        viewed = self.changed((*dims,), cells)
+        for number in range(len(dims)):
+            viewed = viewed.joined(number)
+        return viewed
+
+    def joined(self, dim: int) -> Places:
+        """Where phases stand beside the places that they were cut from, places again."""
+        first, *others = self.dims[dim] or (Factor("", 1),)
+        if first.kind not in ("v", "h") or not others or {f.kind for f in others} - {"c", "u"}:
+            return self
+        at, many, moved = self.at(dim), math.prod(f.size for f in others), self.cells
+        for n, f in enumerate(others):
+            if f.kind == "u":
+                moved = np.repeat(np.expand_dims(moved, at + n), f.size, axis=at + n)
+        moved = np.moveaxis(moved, range(at, at + len(others)), range(-len(others), 0))
+        moved = moved.reshape((*moved.shape[: moved.ndim - len(others)], many))
+        cells = np.empty(moved.shape[:-1], dtype=object)
+        other = "h" if first.kind == "v" else "v"
+        for index in np.ndindex(cells.shape):
+            phases = list(moved[index])
+            across = getattr(phases[0], other)
+            for phase in phases:
+                across = hull(across, getattr(phase, other))
+            axes = [getattr(phase, first.kind) for phase in phases]
+            cells[index] = Cell(**{first.kind: axes[0].interleaved(tuple(axes[1:])), other: across})
+        return self.sized(dim, (Factor(first.kind, first.size * many),), cells)
+
+
+def _cut(cells: Any, axis: int, kind: str, outer: int, inner: int) -> Any:
+    """Cells after a factor of a kind is cut into an outer and an inner one."""
+    if kind == "u":
+        return cells
+    if kind == "c":
+        return cells.reshape((*cells.shape[:axis], outer, inner, *cells.shape[axis + 1 :]))
+    phases = [Places((), cells).along(kind, lambda axis, p=p: axis.taken(p, inner)) for p in range(inner)]
+    return np.stack(phases, axis=axis)
+
+
+def together(parts: Sequence[Places], shape: Sequence[int], but: int = -1) -> list[Places]:
+    """Maps broadcast against each other, in one layout; `but` is a dimension that stays as it is in each."""
+    padded = [replace(p, dims=((),) * (len(shape) - len(p.dims)) + p.dims) for p in parts]
+    for dim, size in enumerate(shape):
+        layouts = {p.dims[dim] for p in padded if p.dims[dim]}
+        placed = {dims for dims in layouts if {f.kind for f in dims} & {"v", "h"}}
+        if dim == but or (size == 1 and not placed):
+            continue
+        if len(placed) > 1 or any({f.kind for f in dims} - {"u"} for dims in layouts - placed if placed):
+            raise Apart("maps meet in different layouts, or places meet what is no place")
+        if not placed and len(layouts) > 1:
+            padded = [p.one(dim) if p.dims[dim] else p for p in padded]
+        target = next(iter(placed), None) or next((p.dims[dim] for p in padded if p.dims[dim]), (Factor("u", size),))
+        padded = [_spread(p, dim, target) for p in padded]
+    return padded
+
+
+def _spread(part: Places, dim: int, target: tuple[Factor, ...]) -> Places:
+    own = part.dims[dim]
+    if own == target:
+        return part
+    if {f.kind for f in own} - {"u"}:
+        raise Apart("maps meet in different layouts")
+    cells, at = part.cells, part.at(dim)
+    for f in target:
+        if f.kind == "c":
+            cells = np.repeat(np.expand_dims(cells, at), f.size, axis=at)
+            at += 1
+    return replace(part, dims=(*part.dims[:dim], target, *part.dims[dim + 1 :]), cells=cells)
+
+
+def mixed(parts: Sequence[Places], shape: Sequence[int]) -> Places:
+    """What each place sees where maps meet place by place."""
+    spread = together(parts, shape)
+    cells = spread[0].cells
+    for part in spread[1:]:
+        cells = _meet(cells, part.cells)
+    looked = next((part.looked for part in parts if part.looked), "")
+    result = Places(spread[0].dims, cells if isinstance(cells, np.ndarray) else full((), cells), looked=looked)
+    if result.is_map:
+        return replace(result, looked="")
+    return replace(result, ended=frozenset().union(*(part.last() for part in parts)))

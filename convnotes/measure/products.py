@@ -1,0 +1,58 @@
+"""FLOPs of the matrix products that torch's own counter does not know; two a multiply-add."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+Shape = Sequence[int]
+
+
+def _vector(matrix: Shape, vector: Shape, *rest: Any, **options: Any) -> int:
+    return 2 * math.prod(matrix)
+
+
+def _added_vector(self: Shape, matrix: Shape, vector: Shape, *rest: Any, **options: Any) -> int:
+    return 2 * math.prod(matrix)
+
+
+def _added_sum(self: Shape, first: Shape, second: Shape, *rest: Any, **options: Any) -> int:
+    return 2 * math.prod(first) * second[2]
+
+
+def _integers(first: Shape, second: Shape, *rest: Any, **options: Any) -> int:
+    return 2 * math.prod(first) * second[-1]
+
+
+def _over_time(
+    input: Shape, weight: Shape, bias: Shape, pad: int = 0, *rest: Any, out_shape: Shape, **options: Any
+) -> int:
+    return 2 * math.prod(out_shape) * weight[0] * weight[1]
+
+
+def _trilinear(
+    i1: Shape, i2: Shape, i3: Shape, expand1: Shape, expand2: Shape, expand3: Shape, *rest: Any, **options: Any
+) -> int:
+    """Every element of the three, spread over each other: as many products as there are places."""
+    spread = []
+    for shape, expand in ((i1, expand1), (i2, expand2), (i3, expand3)):
+        sides = list(shape)
+        for dim in sorted(expand):
+            sides.insert(dim, 1)
+        spread.append(sides)
+    return 2 * math.prod(map(max, zip(*spread, strict=True)))
+
+
+_FORMULAS: dict[str, Callable[..., int]] = {
+    "mv": _vector, "dot": _vector, "vdot": _vector, "addmv": _added_vector, "addbmm": _added_sum,
+    "_int_mm": _integers, "conv_tbc": _over_time, "_trilinear": _trilinear,
+}  # fmt: skip
+
+
+def formulas() -> dict[Any, Callable[..., int]]:
+    """For `FlopCounterMode(custom_mapping=…)`; what a version of torch has not is left out."""
+    aten = torch.ops.aten
+    return {getattr(aten, name): count for name, count in _FORMULAS.items() if hasattr(aten, name)}

@@ -1,0 +1,291 @@
+"""What one operation of torch does to the places of a map, told from its arguments and from the shapes that flow.
+
+One rule for each kind of operation. What has no rule is refused by name: nothing is taken to be harmless.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convnotes.measure.axes import NOTHING, Apart
+from convnotes.measure.places import Cell, Factor, Places, full, mixed, together
+from convnotes.measure.trees import found
+from convnotes.measure.windows import WINDOWS
+
+Rule = Callable[[Places, dict[str, Any], list[tuple[int, ...]]], Any]
+
+# Place by place, beside what torch itself tags so. A norm over a whole map takes its mean and deviation as constants.
+_POINTWISE = set(
+    ["native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "native_group_norm", "native_layer_norm", "_fused_rms_norm", "native_dropout", "hardswish", "hardswish_", "_prelu_kernel", "rrelu_with_noise", "log_sigmoid_forward", "_to_copy", "copy_", "clone", "detach", "alias", "lift_fresh", "contiguous", "gelu", "fill_", "zero_", "bernoulli_", "fmod", "masked_fill", "masked_fill_", "addcmul", "addcdiv", "lerp", "where", "clamp"]
+)
+_SAME = {"mean", "sum", "amax", "amin", "max", "min", "prod", "std", "var", "var_mean", "std_mean", "logsumexp", "any",
+         "all", "argmax", "argmin", "linalg_vector_norm", "norm", "median", "mode", "aminmax", "count_nonzero",
+         "nansum", "nanmedian"}  # fmt: skip
+_MIX = {"_softmax", "_log_softmax", "_safe_softmax", "cumsum", "cumprod", "sort", "topk", "logcumsumexp", "cummax"}
+_FRESH = ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_")
+PRODUCTS = {"mm": ("self", "mat2"), "bmm": ("self", "mat2"), "addmm": ("mat1", "mat2"), "baddbmm": ("batch1", "batch2"),
+             "mv": ("self", "vec"), "dot": ("self", "tensor"), "addmv": ("mat", "vec")}  # fmt: skip
+
+
+def follow(func: Any, given: dict[str, Any], known: Callable[[Tensor], Places | None], shapes: list[Any]) -> Any:
+    """What comes out of an operation, one `Places` or None for each of `shapes`; `Apart` where it cannot be told."""
+    name = func.overloadpacket.__name__
+    parts = [p for t in found(given, Tensor) if (p := known(t)) is not None]
+    if name.startswith(_FRESH):
+        return [None] * len(shapes)
+    lost = next((p for p in parts if p.lost), None)
+    if lost is not None:
+        if name in WINDOWS:
+            raise Apart(f"{lost.lost} took the places of its input away")
+        if any(p.is_map for p in parts):
+            raise Apart(f"a map meets what has no places, which {lost.lost} took away")
+        return [replace(lost, ended=frozenset().union(*(p.last() for p in parts)))] * len(shapes)
+    if name in PRODUCTS:
+        a, b = (given[side] for side in PRODUCTS[name])
+        product = _product(a, b, known, shapes[0])
+        extra = known(given["self"]) if name in ("addmm", "baddbmm", "addmv") else None
+        return [product if extra is None else mixed([product, extra], shapes[0])]
+    if name in ("cat", "stack"):
+        return [_joined(given["tensors"], given["dim"], known, shapes[0], name == "stack")]
+    if torch.Tag.pointwise in func.tags or name in _POINTWISE:
+        return [mixed(parts, shape) if math.prod(shape) == max(map(math.prod, shapes)) else None for shape in shapes]
+    first = next((known(t) for t in found(list(given.values())[:1], Tensor)), None)
+    if first is None or len(parts) > 1:
+        if name in ("convolution", "grid_sampler_2d", "_convolution") and all(not p.is_map for p in parts[-1:]):
+            return [_everywhere(parts, shapes[0])]
+        raise KeyError(name)
+    if name in WINDOWS:
+        return [WINDOWS[name](first, given, shapes[0])] * len(shapes)
+    if name in _SAME:
+        return [_reduced(first, given)] * len(shapes)
+    if name in _MIX:
+        return [mixed([_reduced(first, given, keep=True)], shapes[0])] * len(shapes)
+    result = _MOVES[name](first, given, shapes)
+    return result if isinstance(result, list) else [result]
+
+
+def _everywhere(parts: Sequence[Places], shape: Sequence[int]) -> Places:
+    """Where the weight itself is made of the whole picture."""
+    if not parts[0].is_map:
+        raise Apart("a weight that is made of the picture acts on what is no map")
+    spread = Places.of(shape, "ccvh", Cell(*(axis.everything() for axis in vars(parts[0].whole()).values())))
+    return spread
+
+
+def _reduced(x: Places, given: dict[str, Any], keep: bool | None = None) -> Places:
+    dims = given.get("dim")
+    count = len(x.dims)
+    numbers = range(count) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
+    keep = bool(given.get("keepdim")) if keep is None else keep
+    original = x
+    for dim in sorted({n % count for n in numbers}, reverse=True):
+        x = x.reduced(dim, keep)
+    return x if x.is_map else replace(x, ended=original.last())
+
+
+def _product(a: Tensor, b: Tensor, known: Callable[[Tensor], Places | None], shape: Sequence[int]) -> Places:
+    """A matrix product: each number sees a whole row of the one and a whole column of the other."""
+    left, right = known(a), known(b)
+    parts = []
+    if left is not None:
+        row = left.reduced(len(left.dims) - 1, keep=False)
+        parts.append(replace(row, dims=(*row.dims, ())) if b.dim() > 1 else row)
+    if right is not None:
+        across = b.dim() - (2 if b.dim() > 1 else 1)
+        column = right.reduced(across, keep=b.dim() > 1 and a.dim() > 1)
+        if parts and b.dim() > 1 and _placed(parts[0], -2) and _placed(column, -1):
+            column = column.reduced(len(column.dims) - 1)  # pairs of places: each pair counts as seeing all
+        parts.append(column)
+    result = mixed(parts, shape)
+    last = frozenset().union(*(p.last() for p in (left, right) if p is not None))
+    return result if result.is_map else replace(result, ended=last)
+
+
+def _placed(x: Places, dim: int) -> bool:
+    return len(x.dims) >= -dim and any(f.kind in "vh" for f in x.dims[dim])
+
+
+def _joined(tensors: Sequence[Tensor], dim: int, known: Any, shape: Sequence[int], stack: bool) -> Places:
+    dim %= len(shape)
+    tensors = [t for t in tensors if stack or t.dim() == len(shape)]
+    places = [known(t) for t in tensors]
+    if stack:
+        places = [p and replace(p, dims=(*p.dims[:dim], (), *p.dims[dim:])) for p in places]
+    sizes = [1 if stack else t.shape[dim] for t in tensors]
+    parts = [p for p in places if p is not None]
+    kinds = {f.kind for p in parts for f in p.dims[dim]}
+    if kinds & {"v", "h"}:
+        try:
+            return _end_to_end(places, sizes, dim, shape)
+        except Apart:
+            if len(parts) > 1 or (parts[0].is_map and len(parts[0].dims[dim]) == 1):
+                raise
+            return parts[0].gone("cat")
+    spread = iter(together(parts, shape, but=dim))
+    nothing = None
+    cells: list[Any] = []
+    for place, n in zip(places, sizes, strict=True):
+        if place is None:
+            cells.append((None, n))
+        else:
+            part = next(spread)
+            part = replace(part, dims=(*part.dims[:dim], part.dims[dim] or (Factor("u", n),), *part.dims[dim + 1 :]))
+            nothing = part.one(dim)
+            cells.append((nothing.cells, n))
+    assert nothing is not None
+    at = nothing.at(dim)
+    shape_of = nothing.cells.shape
+    arrays = [
+        full((*shape_of[:at], n, *shape_of[at + 1 :]), Cell(NOTHING, NOTHING)) if c is None else c for c, n in cells
+    ]
+    result = nothing.sized(dim, (Factor("c", sum(sizes)),), np.concatenate(arrays, axis=at))
+    return result if result.is_map else replace(result, ended=frozenset().union(*(p.last() for p in parts)))
+
+
+def _end_to_end(places: Sequence[Places | None], sizes: Sequence[int], dim: int, shape: Sequence[int]) -> Places:
+    """Parts of a map behind one another, such as the pieces that it was split into, or a map and its padding."""
+    starts = [sum(sizes[:n]) for n in range(len(sizes))]
+    moved = [p.taken(dim, -start, 1, shape[dim]) for p, start in zip(places, starts, strict=True) if p is not None]
+    if any(p.dims != moved[0].dims or (p.cells != moved[0].cells).any() for p in moved):
+        raise Apart("parts of a map are put together in another order, so that no one field holds everywhere")
+    return moved[0]
+
+
+def _slice(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+    dim = given["dim"] % len(x.dims)
+    n = x.shape[dim]
+    start, _, step = slice(given["start"], given["end"], given["step"]).indices(n)
+    try:
+        return x.taken(dim, start, step, shapes[0][dim])
+    except Apart:
+        return x.gone("a slice of a flattened map")
+
+
+def _split(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> list[Places]:
+    dim = given["dim"] % len(x.dims)
+    starts = [sum(shape[dim] for shape in shapes[:n]) for n in range(len(shapes))]
+    return [x.taken(dim, start, 1, shape[dim]) for start, shape in zip(starts, shapes, strict=True)]
+
+
+def _select(x: Places, given: dict[str, Any], shapes: Any) -> Places:
+    try:
+        return x.picked(given["dim"] % len(x.dims), given["index"])
+    except Apart:
+        return x.gone("a place picked out of a flattened map")
+
+
+def _view(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+    try:
+        return x.viewed(shapes[0])
+    except Apart as problem:
+        return x.gone(f"a view as {list(shapes[0])}, where {problem},")
+
+
+def _unsqueezed(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+    dim = given["dim"] % (len(x.dims) + 1)
+    return replace(x, dims=(*x.dims[:dim], (), *x.dims[dim:]))
+
+
+def _squeezed(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+    dims = given.get("dim")
+    asked = range(len(x.dims)) if dims is None else [dims] if isinstance(dims, int) else dims
+    gone = {n % len(x.dims) for n in asked if x.shape[n % len(x.dims)] == 1}
+    return x.changed(tuple(dim for n, dim in enumerate(x.dims) if n not in gone), x.cells)
+
+
+def _permuted(x: Places, given: dict[str, Any], shapes: Any) -> Places:
+    return x.permuted([n % len(x.dims) for n in given["dims"]])
+
+
+def _transposed(x: Places, given: dict[str, Any], shapes: Any) -> Places:
+    order = list(range(len(x.dims)))
+    a, b = (given["dim0"], given["dim1"]) if "dim0" in given else (0, -1)
+    if order:
+        order[a], order[b] = order[b], order[a]
+    return x.permuted(order)
+
+
+def _shuffled(x: Places, given: dict[str, Any], shapes: Any) -> Places:
+    N, C, *sides = x.shape
+    g = given["groups"]
+    return x.viewed((N, g, C // g, *sides)).permuted((0, 2, 1, *range(3, 3 + len(sides)))).viewed((N, C, *sides))
+
+
+def _up(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+    *N, C, H, W = x.shape
+    r, n = given["upscale_factor"], len(N)
+    order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
+    return x.viewed((*N, C // r**2, r, r, H, W)).permuted(order).viewed(shapes[0])
+
+
+def _down(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+    *N, C, H, W = x.shape
+    r, n = given["downscale_factor"], len(N)
+    order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
+    return x.viewed((*N, C, H // r, r, W // r, r)).permuted(order).viewed(shapes[0])
+
+
+def _rolled(x: Places, given: dict[str, Any], shapes: Any) -> Places:
+    dims = given["dims"]
+    if not dims:
+        raise Apart("it rolls a flattened map")
+    for dim, shift in zip(dims, given["shifts"], strict=True):
+        dim, n = dim % len(x.dims), x.shape[dim]
+        kind = x.places(dim)
+        if kind:
+            by = (shift + n // 2) % n - n // 2  # the nearer way round
+            x = replace(x, cells=x.along(kind, lambda axis, by=by: axis.taken(-by)))
+        else:
+            x = mixed([x.reduced(dim)], x.shape)
+    return x
+
+
+def _indexed(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+    """Cells in an order that is not known here: each may be any. Places in such an order are none."""
+    indices = given.get("indices")
+    dims = [given["dim"] % len(x.dims)] if indices is None else [n for n, i in enumerate(indices) if i is not None]
+    if len(dims) > 1 or x.places(dims[0]):
+        raise Apart("it picks places by an index")
+    return mixed([x.reduced(dims[0])], shapes[0])
+
+
+def _repeated(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+    x = replace(x, dims=((),) * (len(shapes[0]) - len(x.dims)) + x.dims)
+    for dim, n in enumerate(given["repeats"]):
+        if n > 1 and x.dims[dim]:
+            if x.places(dim):
+                raise Apart("it puts copies of a map side by side")
+            x = mixed([x.reduced(dim)], [*x.shape[:dim], n * x.shape[dim], *x.shape[dim + 1 :]])
+    return mixed([x], shapes[0])
+
+
+def _flipped(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+    for dim in given["dims"]:
+        if x.places(dim % len(x.dims)):
+            raise Apart("it mirrors the picture, so that the field of a place lies elsewhere")
+        x = mixed([x.reduced(dim % len(x.dims))], shapes[0])
+    return x
+
+
+def _halved(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+    dim = given["dim"] % len(x.dims)
+    half = shapes[0][dim]
+    return mixed([x.taken(dim, 0, 1, half), x.taken(dim, half, 1, half)], shapes[0])
+
+
+_MOVES: dict[str, Rule] = {
+    "slice": _slice, "split": _split, "split_with_sizes": _split, "unsafe_split": _split, "chunk": _split,
+    "unbind": lambda x, given, shapes: [x.picked(given["dim"] % len(x.dims), n) for n in range(len(shapes))],
+    "select": _select, "view": _view, "_unsafe_view": _view, "reshape": _view, "_reshape_alias": _view,
+    "unsqueeze": _unsqueezed, "squeeze": _squeezed, "permute": _permuted, "transpose": _transposed, "t": _transposed,
+    "expand": lambda x, given, shapes: mixed([x], shapes[0]), "repeat": _repeated, "roll": _rolled, "flip": _flipped,
+    "channel_shuffle": _shuffled, "native_channel_shuffle": _shuffled, "pixel_shuffle": _up, "pixel_unshuffle": _down,
+    "index": _indexed, "index_select": _indexed, "glu": _halved,
+}  # fmt: skip

@@ -1,0 +1,166 @@
+"""What convolutions, poolings, paddings and interpolations do to the places of a map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from convnotes.measure.axes import NOTHING, Apart, Axis
+from convnotes.measure.places import Cell, Factor, Places, mixed
+
+
+def on_axis(x: Places, dim: int, size: int, change: Callable[[Axis], Axis], sees: bool, name: str) -> Places:
+    """A change of one dimension to `size`. What is no axis of the map is mixed, where a place of it sees another."""
+    kind = x.places(dim)
+    if kind:
+        return x.sized(dim, (Factor(kind, size),), x.along(kind, change))
+    if {f.kind for f in x.dims[dim]} & {"c"}:
+        x = mixed([x.reduced(dim)], x.shape) if sees or size != x.shape[dim] else x
+    if size != x.shape[dim]:
+        x = mixed([x.reduced(dim)], [*x.shape[:dim], size, *x.shape[dim + 1 :]])
+    return x if x.is_map else replace(x, looked=name)
+
+
+def _sides(given: dict[str, Any], count: int, *names: str) -> list[tuple[int, ...]]:
+    """The values of arguments on each of `count` axes."""
+    values = [list(given[name]) if isinstance(given[name], Sequence) else [given[name]] for name in names]
+    return list(zip(*(value * count if len(value) == 1 else value for value in values), strict=True))
+
+
+def _convolved(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+    count = len(shape) - 2
+    if {f.kind for f in x.dims[1]} & {"v", "h"}:
+        raise Apart("the places of a map stand where it has its channels")
+    weight = given["weight"].shape
+    kernel = weight[2:]
+    transposed = given.get("transposed", False)
+    sides = _sides(given, count, "stride", "padding", "dilation")
+    for n, (stride, padding, dilation) in enumerate(sides):
+        k = kernel[n]
+        if transposed:
+            change = lambda axis, k=k, s=stride, p=padding, d=dilation: axis.transposed(k, s, p, d)  # noqa: E731
+        else:
+            change = lambda axis, k=k, s=stride, p=padding, d=dilation: axis.window(k, s, p, d)  # noqa: E731
+        x = on_axis(x, n + 2, shape[n + 2], change, k > 1, "a convolution")
+    groups, out = given.get("groups", 1), shape[1]
+    return _grouped(x, groups, out)
+
+
+def _grouped(x: Places, groups: int, out: int) -> Places:
+    """Each channel that comes out sees all of its group."""
+    N, C, *sides = x.shape
+    if groups > 1 and x.dims[1]:
+        x = x.viewed((N, groups, C // groups, *sides)).reduced(2)
+        x = mixed([x], (N, groups, out // groups, *sides))
+        return x.viewed((N, out, *sides))
+    return mixed([x.reduced(1)], (N, out, *sides))
+
+
+def _pooled(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+    count = 3 if "3d" in str(given["name"]) else 2 if "2d" in str(given["name"]) else 1
+    stride = given["stride"] if given.get("stride") not in (None, []) else given["kernel_size"]
+    given = {"dilation": 1, **given, "stride": stride}
+    first = len(shape) - count
+    for n, (k, s, p, d) in enumerate(_sides(given, count, "kernel_size", "stride", "padding", "dilation")):
+        change = lambda axis, k=k, s=s, p=p, d=d: axis.window(k, s, p, d)  # noqa: E731
+        x = on_axis(x, first + n, shape[first + n], change, k > 1, "a pooling")
+    return x
+
+
+def _adaptive(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+    """One window for all is a mean over the axis. Equal windows are a pooling, once the size of the picture is known."""
+    original = x
+    for dim, other in ((len(shape) - 2, len(shape) - 1), (len(shape) - 1, len(shape) - 2)):
+        size, wanted = x.shape[dim], shape[dim]
+        if not x.dims[dim]:
+            x = mixed([x], [*x.shape[:dim], wanted, *x.shape[dim + 1 :]])
+        elif wanted == 1:
+            x = x.reduced(dim)
+        elif given["known"] and size % wanted == 0:
+            k = size // wanted
+            x = on_axis(x, dim, wanted, lambda axis, k=k: axis.window(k, k, 0, 1), k > 1, "a pooling")
+        elif size != wanted or shape[other] != 1:  # (None, 1) keeps one axis as it is
+            return original.gone(f"an adaptive pooling to {shape[-2]}×{shape[-1]}")
+    return x if x.is_map else replace(x, ended=original.last())
+
+
+def _padded(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+    pads = given.get("pad", given.get("padding"))
+    for n in range(len(pads) // 2):
+        dim, before = len(shape) - 1 - n, pads[2 * n]
+        if not x.places(dim) and shape[dim] != x.shape[dim]:
+            x, one = x.one(dim), x.one(dim)
+            at, size = one.at(dim), one.shape[dim]
+            order = [i - before for i in range(shape[dim])]
+            cells = one.cells.take([min(max(i, 0), size - 1) for i in order], axis=at)
+            for i, source in enumerate(order):
+                if not 0 <= source < size:
+                    cells[(*(slice(None),) * at, i)] = Cell(NOTHING, NOTHING)
+            x = one.sized(dim, (Factor("c", shape[dim]),), cells)
+        elif x.places(dim):
+            x = x.taken(dim, -before, 1, shape[dim])
+    return x
+
+
+def _resized(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+    name = str(given["name"])
+    factors = given.get("scale_factors") or (given.get("scales_h"), given.get("scales_w"))
+    for n, dim in enumerate((len(shape) - 2, len(shape) - 1)):
+        size, wanted = x.shape[dim], shape[dim]
+        scale = Fraction(size, wanted)
+        if factors[n] is not None:
+            scale = 1 / Fraction(factors[n]).limit_denominator(1000)
+        first, taps = (scale - 1) / 2, (0, 1)
+        if "nearest" in name:
+            first, taps = (scale / 2 if "exact" in name else Fraction(0)), (0,)
+        elif given["align_corners"]:
+            scale, first = Fraction(size - 1, wanted - 1) if wanted > 1 else Fraction(0), Fraction(0)
+        if "bicubic" in name:
+            taps = (-1, 0, 1, 2)
+        if not scale:
+            raise Apart("it makes a map of one place")
+        change = lambda axis, s=scale, f=first, t=taps: axis.resized(s, f, t)  # noqa: E731
+        x = on_axis(x, dim, wanted, change, True, x.looked)
+    return x
+
+
+def _windows_of(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+    """`Tensor.unfold`: windows along one dimension, their places in a new one."""
+    dim = given["dimension"] % len(x.dims)
+    kind = x.places(dim)
+    if not kind:
+        raise Apart("it cuts channels into windows")
+    parts = [x.taken(dim, u, given["step"], shape[dim]) for u in range(given["size"])]
+    cells = np.stack([part.cells for part in parts], axis=-1)
+    return replace(parts[0], dims=(*parts[0].dims, (Factor("c", given["size"]),)), cells=cells)
+
+
+def _columns(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+    """`F.unfold`: the pixels of each window as channels."""
+    H, W = x.shape[2:]
+    ((kh, sh, ph, dh), (kw, sw, pw, dw)) = _sides(given, 2, "kernel_size", "stride", "padding", "dilation")
+    height, width = (H + 2 * ph - dh * (kh - 1) - 1) // sh + 1, (W + 2 * pw - dw * (kw - 1) - 1) // sw + 1
+    taps = [
+        x.taken(2, u * dh - ph, sh, height).taken(3, v * dw - pw, sw, width).one(1)
+        for u in range(kh)
+        for v in range(kw)
+    ]
+    cells = np.stack([tap.cells for tap in taps], axis=taps[0].at(1) + 1)
+    dims = (taps[0].dims[0], (*taps[0].dims[1], Factor("c", kh * kw)), *taps[0].dims[2:])
+    return replace(taps[0], dims=dims, cells=cells).viewed(shape)
+
+
+Window = Callable[[Places, dict[str, Any], Sequence[int]], Places]
+WINDOWS: dict[str, Window] = (
+    {"convolution": _convolved, "_convolution": _convolved, "constant_pad_nd": _padded, "unfold": _windows_of}
+    | dict.fromkeys(("max_pool2d_with_indices", "max_pool2d", "avg_pool2d", "avg_pool3d", "avg_pool1d"), _pooled)
+    | dict.fromkeys(("max_pool1d", "max_pool3d_with_indices"), _pooled)
+    | dict.fromkeys(("_adaptive_avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"), _adaptive)
+    | {f"{kind}_pad2d": _padded for kind in ("reflection", "replication")}
+    | {f"upsample_{kind}2d": _resized for kind in ("nearest", "bilinear", "bicubic")}
+    | {"_upsample_nearest_exact2d": _resized, "im2col": _columns}
+)
