@@ -52,6 +52,11 @@ def one_node(function: Callable[_P, Tensor]) -> Callable[_P, Tensor]:
     return call
 
 
+def not_given(value: object) -> bool:
+    """Does this stand, in a trace by torch.fx, for an argument that is None unless somebody gives it?"""
+    return isinstance(value, torch.fx.Proxy) and value.node.op == "placeholder" and value.node.args == (None,)
+
+
 def differentiable_gradients(forward, tensors: Tensors, needed, grad: Tensor) -> list[Tensor | None]:
     """The gradients of `forward(*tensors)` where `needed`, in a graph that can be differentiated again; else None."""
     tensors = [None if t is None else t.view_as(t) for t in tensors]  # none comes from another, as an offset may

@@ -12,6 +12,7 @@ Dai et al., "Deformable Convolutional Networks", ICCV 2017, arXiv:1703.06211, eq
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, output_size, pair, resolve_padding
 from convnotes.kernels.deform.operator import deform
 from convnotes.kernels.deform.sampling import Sampling
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import not_given, one_node
 
 
 @one_node
@@ -172,6 +173,7 @@ class DeformConv2d(nn.Module):
         self.conv_offset = nn.utils.skip_init(  # draws nothing: the weight is then that of a Conv2d of the same seed
             nn.Conv2d, in_channels, predicted, self.kernel_size, self.stride, self.padding, self.dilation, **kw
         )
+        self.register_load_state_dict_pre_hook(_without_prediction)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -191,10 +193,14 @@ class DeformConv2d(nn.Module):
         offsets = 2 * self.offset_groups * math.prod(self.kernel_size)
         return predicted[:, :offsets], predicted[:, offsets:].sigmoid()
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, offset: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """The layer of its own prediction, or, as torchvision's layer, of the offset and the mask that are given."""
         checks.images("DeformConv2d", input, self.weight, self.in_channels)
         checks.fits("DeformConv2d", input, self.weight, self.stride, self.padding, self.dilation)
-        offset, mask = self.predict(input)
+        if offset is None or not_given(offset):
+            if mask is not None and not not_given(mask):
+                raise ValueError("DeformConv2d needs an offset beside the mask, got a mask alone")
+            offset, mask = self.predict(input)
         return deform_conv2d(input, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask)
 
     def extra_repr(self) -> str:
@@ -203,3 +209,10 @@ class DeformConv2d(nn.Module):
             f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, "
             f"offset_groups={self.offset_groups}, modulated={self.modulated}"
         )
+
+
+def _without_prediction(layer: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """The state of torchvision's layer, which has no `conv_offset`, leaves that as it is."""
+    own = {f"{prefix}conv_offset.{name}": value for name, value in layer.conv_offset.state_dict().items()}
+    if f"{prefix}weight" in state and not own.keys() & state.keys():
+        state.update(own)

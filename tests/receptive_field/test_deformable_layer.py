@@ -103,3 +103,25 @@ def test_autocast_gives_low_precision_and_a_default_device_is_followed():
 def test_bad_arguments_are_refused_in_words(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+@both_versions
+def test_it_takes_what_torchvision_s_layer_takes(modulated):
+    """Offset and mask from outside, and a state without a predictor."""
+    layer, x = (
+        DeformConv2d(4, 6, 3, padding=1, modulated=modulated, dtype=torch.float64),
+        torch.randn(2, 4, 7, 6).double(),
+    )
+    offset = 0.4 + torch.randint(-2, 2, (2, 18, 7, 6)).double()
+    mask = torch.rand(2, 9, 7, 6).double() if modulated else None
+    found = layer(x, offset, mask)
+    assert_close(found, deform_conv2d(x, offset, layer.weight, layer.bias, padding=1, mask=mask))
+    state = {name: torch.ones_like(getattr(layer, name)) for name in ("weight", "bias")}
+    before = layer.conv_offset.weight.clone()
+    nn.Sequential(layer).load_state_dict({f"0.{name}": value for name, value in state.items()})
+    assert (layer.weight == 1).all()
+    assert torch.equal(layer.conv_offset.weight, before)
+    with pytest.raises(RuntimeError, match=r"Missing key\(s\) in state_dict: \"conv_offset.bias\""):
+        layer.load_state_dict(state | {"conv_offset.weight": before})
+    with pytest.raises(ValueError, match="needs an offset beside the mask"):
+        layer(x, mask=torch.rand(2, 9, 7, 6))
