@@ -21,7 +21,7 @@ Reach = tuple[tuple[int, int, int], tuple[int, int, int]]  # (before, after, str
 
 
 class Factory(TypedDict, total=False):
-    """Where and as what a layer makes its parameters."""
+    """Device and dtype of a layer's parameters."""
 
     device: torch.device | str | None
     dtype: torch.dtype | None

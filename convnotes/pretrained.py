@@ -20,7 +20,7 @@ from convnotes.data.files import place
 _AT = "https://download.pytorch.org/models/"
 
 # network → file of torchvision's release, SHA-256. A file's name ends in the first eight digits of its SHA-256. Where
-# two independent sources confirm the whole digest it stands here, else those eight, which is all that torch.hub checks.
+# two independent sources confirm the whole digest it is here, else those eight, which is all that torch.hub checks.
 PUBLISHED = {
     "vgg16": ("vgg16-397923af.pth", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"),
     "googlenet": ("googlenet-1378be20.pth", "1378be20a8e875cf1568b8a71654e704449655e34711a959a38b04fb34905cef"),
@@ -35,14 +35,14 @@ _OPTIONS = {
     "googlenet": {"aux_logits": True, "transform_input": True},
     "deeplabv3_resnet50": {"aux_loss": True},
 }
-# What the published files hold beside the network itself; of no use after training.
+# Parts of the published files that are used in training only.
 _SIDE_CLASSIFIERS = {"googlenet": ("aux1", "aux2"), "deeplabv3_resnet50": ("aux_classifier",)}
 
 
 def load_pretrained(name: str, root: str | os.PathLike[str] | None = None) -> nn.Module:
     """The network `name` with its published weights, in eval mode, on the CPU.
 
-    Classifiers know ImageNet's 1000 classes; "deeplabv3_resnet50" knows the 21 of Pascal VOC and was trained on COCO's
+    Classifiers have ImageNet's 1000 classes; "deeplabv3_resnet50" has the 21 of Pascal VOC and was trained on COCO's
     images. The file is checked by SHA-256 before every use, read with `weights_only=True`, and its parameter names must
     be exactly the network's. Normalise the input by ImageNet's mean (0.485, 0.456, 0.406) and deviation (0.229, 0.224,
     0.225); classifiers expect `[B, 3, 224, 224]`.

@@ -1,4 +1,4 @@
-"""What a start costs, in seconds of the processor, each figure from fresh processes.
+"""What a start costs, in seconds of the processor, each figure from fresh processes::
 
     import convnotes     beyond torch, which is imported before
     every layer          the same, with all public names looked up

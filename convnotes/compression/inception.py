@@ -51,7 +51,7 @@ class ConvNormReLU(nn.Module):
         return torch.relu(self.bn(self.conv(input)))
 
 
-@torch.fx.wrap  # what the tensor says decides, which tracing would stumble over
+@torch.fx.wrap  # it branches on properties of the tensor, which tracing cannot follow
 def _max_pool2d(input: Tensor, kernel_size: _Size, stride: _Size, padding: _Size) -> Tensor:
     """On the CPU by way of channels_last: from some sixteen channels on, torch is then at least twice as fast.
 
@@ -134,7 +134,7 @@ class Inception(Composite):
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Inception", input, self.branch1.conv.weight, self.in_channels)
         branches = (self.branch1, self.branch2, self.branch3, self.branch4)
-        return torch.cat([branch(input) for branch in branches], dim=1)  # one field a branch, side by side
+        return torch.cat([branch(input) for branch in branches], dim=1)  # one receptive field per branch
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, true_5x5={self.true_5x5}"

@@ -81,7 +81,7 @@ class MLPConv(Composite):
         checks.fits("MLPConv", input, self.conv.weight, self.stride, self.padding, self.dilation)
         z = torch.relu(self.conv(input))  # [B, hidden[0], H_out, W_out]
         for layer in self.mlp:
-            z = torch.relu(layer(z))  # the same places, other channels
+            z = torch.relu(layer(z))  # pixel by pixel
         return z
 
     def extra_repr(self) -> str:

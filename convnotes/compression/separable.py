@@ -99,7 +99,7 @@ class MobileNetV1(Composite):
 class _XceptionBlock(nn.Module):
     """Separable convolutions beside a shortcut: `[B, C, H, W]` → `[B, O, H/stride, W/stride]`.
 
-    Every separable convolution is preceded by ReLU (but for the very first of the network) and followed by batch norm.
+    Every separable convolution is preceded by ReLU (except the very first of the network) and followed by batch norm.
     """
 
     def __init__(self, widths: tuple[int, ...], stride: int, first_relu: bool, **kw: Unpack[Factory]) -> None:

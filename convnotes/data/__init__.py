@@ -1,4 +1,4 @@
-"""Real images: photographs, textures and digits out of installed packages, larger sets from the disk or by download.
+"""Real images: photographs, textures and digits out of installed packages, larger sets from the disk or by download::
 
     photograph, texture   one picture out of the wheels of scikit-image and scikit-learn (`embedded.py`)
     digits, textures      a `Split` to train on, made without a network

@@ -1,4 +1,4 @@
-"""Scenes composed of real images: handwritten digits, scaled, turned and partly hidden, on photographed textures.
+"""Scenes composed of real images: handwritten digits, scaled, turned and partly hidden, on photographed textures::
 
     segmentation    which digit does each pixel belong to?
     scaled_digits   one digit a picture, of any size and turn

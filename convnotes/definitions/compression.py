@@ -12,7 +12,7 @@ from convnotes.geometry import IntOrPair, Padding
 
 
 def pointwise(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The 1×1 convolution: one matrix, applied to the channels of every pixel.
+    """The 1×1 convolution: one matrix, applied to the channels of every pixel::
 
         y[b,o,i,j] = bias[o] + Σ_c w[o,c] · x[b,c,i,j]
 
@@ -30,7 +30,7 @@ def mlpconv(
     padding: Padding = 0,
     dilation: IntOrPair = 1,
 ) -> Tensor:
-    """The block of Network in Network: a convolution, then a small perceptron on the channels of every pixel.
+    """The block of Network in Network: a convolution, then a small perceptron on the channels of every pixel::
 
         z_0 = ReLU(w_0 ∗ x + b_0),   z_n = ReLU(w_n · z_{n−1} + b_n)   at every pixel
 
@@ -43,7 +43,7 @@ def mlpconv(
 
 
 def inception(input: Tensor, weights: Sequence[Tensor], norms: Sequence[torch.nn.BatchNorm2d]) -> Tensor:
-    """Four branches side by side; the large kernels and the pooled channels stand beside a 1×1 kernel.
+    """Four branches side by side; the large kernels and the pooled channels stand beside a 1×1 kernel::
 
         y = concat( f_1(x), f_3(r_3(x)), f_5(r_5(x)), p(maxpool3(x)) )      f, r, p: convolution, batch norm, ReLU
 
@@ -60,7 +60,7 @@ def inception(input: Tensor, weights: Sequence[Tensor], norms: Sequence[torch.nn
 
 
 def factorised(input: Tensor, vertical: Tensor, horizontal: Tensor, bias: Tensor | None = None) -> Tensor:
-    """An n×1 and a 1×n kernel in a row, as the one n×n convolution that they are (n odd, the size is kept).
+    """An n×1 and a 1×n kernel in a row, as the one n×n convolution that they are (n odd, the size is kept)::
 
         w[o,c,u,v] = Σ_m h[o,m,v] · a[m,c,u]      a sum of outer products
 
@@ -79,7 +79,7 @@ def separable(
     padding: Padding = 0,
     dilation: IntOrPair = 1,
 ) -> Tensor:
-    """The depthwise separable convolution: m spatial kernels a channel, then a matrix on the C·m results.
+    """The depthwise separable convolution: m spatial kernels a channel, then a matrix on the C·m results::
 
         z[b,c·m+n,i,j] = Σ_{u,v} d[c,n,u,v] · x[b, c, i·s + u·r − p, j·s + v·r − p]      y = w · z + β at every pixel
 
@@ -96,7 +96,7 @@ def separable(
 
 
 def fire(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
-    """Squeeze the channels by a 1×1 kernel, expand them by a 1×1 and a 3×3 kernel side by side.
+    """Squeeze the channels by a 1×1 kernel, expand them by a 1×1 and a 3×3 kernel side by side::
 
         s = ReLU(w_s · x + b_s) at every pixel      y = concat( ReLU(w_1 · s + b_1), ReLU(w_3 ∗ s + b_3) )
 
@@ -111,7 +111,7 @@ def fire(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> 
 def kernel_stack(
     input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], padding: Padding = 0, activation: bool = True
 ) -> Tensor:
-    """Small kernels in a row, each followed by ReLU, in the place of one large kernel.
+    """Small kernels in a row, each followed by ReLU, in the place of one large kernel::
 
         z_0 = x,   z_n = ReLU(w_n ∗ z_{n−1} + b_n),   y = the last z
 
@@ -134,7 +134,7 @@ def bottleneck(
     shortcut: tuple[Tensor, torch.nn.BatchNorm2d] | None = None,
     dilation: int = 1,
 ) -> Tensor:
-    """The residual bottleneck: 1×1, 3×3 and 1×1 kernels, and what they give is added to the input.
+    """The residual bottleneck: 1×1, 3×3 and 1×1 kernels, and what they give is added to the input::
 
         y = ReLU( S(x) + B_3(w_3 · ReLU(B_2(w_2 ∗ ReLU(B_1(w_1 · x))))) )      B_n: batch norm
 

@@ -18,7 +18,7 @@ def mixed_conv2d(
     stride: IntOrPair = 1,
     dilation: IntOrPair = 1,
 ) -> Tensor:
-    """The mixed convolution: kernels of M sizes, the m-th on the m-th of M equal parts of the channels.
+    """The mixed convolution: kernels of M sizes, the m-th on the m-th of M equal parts of the channels::
 
         y = concat_m( w_m ∗ x[:, P_m] + b_m ),   padding d·(k_m − 1)/2, so that all results are of one size
 

@@ -9,7 +9,7 @@ from convnotes.geometry import IntOrPair, Padding, output_size, pair, resolve_pa
 
 
 def shift2d(input: Tensor, displacements: Tensor) -> Tensor:
-    """The shift: each channel moves by a whole displacement of its own.
+    """The shift: each channel moves by a whole displacement of its own::
 
         y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the picture
 
@@ -25,7 +25,7 @@ def shift2d(input: Tensor, displacements: Tensor) -> Tensor:
 
 
 def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
-    """The active shift: each channel moves by a real displacement of its own, bilinear between the pixels.
+    """The active shift: each channel moves by a real displacement of its own, bilinear between the pixels::
 
         y[b,c,i,j] = Σ_{u,v ∈ {0,1}} a_u(dy_c) · a_v(dx_c) · x[b, c, i + ⌊dy_c⌋ + u, j + ⌊dx_c⌋ + v]
         a_1(d) = d − ⌊d⌋,   a_0(d) = 1 − a_1(d),   x = 0 outside the picture
@@ -53,7 +53,7 @@ def adder2d(
     dilation: IntOrPair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """The adder: a patch is compared with the kernel by L1 distance, not by product.
+    """The adder: a patch is compared with the kernel by L1 distance, not by product::
 
         y[b,o,i,j] = bias[o] − Σ_{c,u,v} | x[b, c, i·s + u·d − p, j·s + v·d − p] − w[o,c,u,v] |
 

@@ -17,7 +17,7 @@ def conv2d(
     dilation: IntOrPair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """The plain convolution of deep learning (a cross-correlation: the kernel is not flipped).
+    """The plain convolution of deep learning (a cross-correlation: the kernel is not flipped)::
 
         y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · x[b, c, i·s + u·d − p, j·s + v·d − p]
 
@@ -52,7 +52,7 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: IntOrPair = 1,
 ) -> Tensor:
-    """The transposed convolution: every input pixel spreads the kernel, times its value, over the output.
+    """The transposed convolution: every input pixel spreads the kernel, times its value, over the output::
 
         y[b, o, i·s + u·d − p, j·s + v·d − p] ← bias[o] + the sum over all i, j, c, u, v of w[c,o,u,v] · x[b,c,i,j]
 

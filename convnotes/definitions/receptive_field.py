@@ -16,7 +16,7 @@ def active_conv2d(
     stride: IntOrPair = 1,
     padding: IntOrPair = 0,
 ) -> Tensor:
-    """Active convolution: K taps at places that need not be whole, the same for all output places.
+    """Active convolution: K taps at places that need not be whole, the same for all output places::
 
         y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k] · x̃[b, c, i·s − p + β_k, j·s − p + α_k]
 
@@ -55,7 +55,7 @@ def deform_conv2d(
     dilation: IntOrPair = 1,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """The deformable convolution: each tap (u, v) of each output place reads the picture at a place of its own.
+    """The deformable convolution: each tap (u, v) of each output place reads the picture at a place of its own::
 
         y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · m[b,u,v,i,j] · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
         x̃[b,c,ŷ,x̂] = Σ_{q,r} hat(ŷ − q) · hat(x̂ − r) · x[b,c,q,r],   hat(t) = max(0, 1 − abs(t))
@@ -103,7 +103,7 @@ def hat(place: Tensor, size: int) -> Tensor:
 def non_local(
     query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float = 1.0, relation: Tensor | None = None
 ) -> Tensor:
-    """The non-local operation with all pairs of places written out: n a place of the query, m one of the M keys.
+    """The non-local operation with all pairs of places written out: n a place of the query, m one of the M keys::
 
         y[b,c,n] = Σ_m f[b,n,m] · g[b,c,m]
 

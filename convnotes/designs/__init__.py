@@ -1,4 +1,4 @@
-"""Every kernel design of the book in one frame: the same small network, in which the spatial block is exchanged.
+"""Every kernel design of the book in one frame: the same small network, in which the spatial block is exchanged::
 
     python -m convnotes.designs --csv designs.csv
 

@@ -1,4 +1,4 @@
-"""One small network in which only the spatial block is exchanged, and the widths at which it meets a budget.
+"""One small network in which only the spatial block is exchanged, and the widths at which it meets a budget::
 
     stem     3×3, stride 2, 8 channels, norm, ReLU
     stage 1  block 0: 8 → w₁ channels, then 2×2 maximum pooling

@@ -179,7 +179,7 @@ def _checked(scheme: str, given: dict[str, Any]) -> dict[str, Any]:
     checks.one_of("mode", options.get("mode", "fan_in"), ("fan_in", "fan_out"))
     checks.number("std", options.get("std", 1), "(0, inf)")
     if "nonlinearity" in options:
-        nn.init.calculate_gain(options["nonlinearity"])  # refuses a name that it does not know
+        nn.init.calculate_gain(options["nonlinearity"])  # refuses an unknown name
     return options
 
 

@@ -90,7 +90,7 @@ class MixedConv2d(Composite):
         super().__init__()
         checks.positive(in_channels=in_channels, out_channels=out_channels)
         self.in_channels, self.out_channels, self.depthwise = in_channels, out_channels, depthwise
-        self.kernel_sizes = checks.wholes("kernel_sizes", kernel_sizes, odd=True)  # so that all keep the same places
+        self.kernel_sizes = checks.wholes("kernel_sizes", kernel_sizes, odd=True)  # so that all give one size
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels < len(self.kernel_sizes):
                 raise ValueError(

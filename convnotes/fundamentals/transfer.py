@@ -1,4 +1,4 @@
-"""Transfer learning: a new head on kernels that another task has trained, and what of them stays as it is.
+"""Transfer learning: a new head on kernels that another task has trained, and what of them stays as it is::
 
     θ* = min over (θ, W) of L(W · f_θ(x), y),  begun at θ = θ₀     f_θ: all layers but the head, θ₀: the old task's
 

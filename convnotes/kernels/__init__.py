@@ -1,4 +1,4 @@
-"""The fast paths behind the layers: a folder is an operator, a file in it is how the operator is computed.
+"""The fast paths behind the layers: a folder is an operator, a file in it is how the operator is computed::
 
     operator.py   what it is: options, gradients, which implementation runs     in_torch.py    plain torch, any device
     in_numba.py   the host's side on the CPU     loops.py  compiled loops       in_triton.py   CUDA

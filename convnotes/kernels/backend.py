@@ -31,9 +31,9 @@ from convnotes.checks import missing
 
 Name = Literal["auto", "torch", "numba", "triton"]
 VARIABLE = "CONVNOTES_BACKEND"
-# The special ones, the fastest first; a test may lend triton the CPU.
+# The device of each special backend, the fastest first; a test may let triton use the CPU.
 DEVICE: dict[Name, str] = {"triton": "cuda", "numba": "cpu"}
-# What "auto" may take: a backend whose kernels have run, and been timed, on a device of their kind.
+# What "auto" may choose: a backend whose kernels have run, and been timed, on a device of their kind.
 MEASURED: tuple[Name, ...] = ("numba",)
 # operator → backend → dtypes that it has kernels for
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32)

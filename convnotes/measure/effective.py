@@ -1,4 +1,4 @@
-"""How far an output really sees: gradients of one output place with respect to the picture, in float64.
+"""How far an output really sees: gradients of one output place with respect to the picture, in float64::
 
     ERF[i, j] = mean over inputs and channels of | ∂ Σ_o y[o, centre] / ∂ x[c, i, j] |
 

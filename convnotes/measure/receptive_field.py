@@ -1,7 +1,7 @@
 """How far an output sees, in closed form.
 
 Output place i of a layer stack sees the input places from i·S − P to i·S − P + F − 1. A layer with kernel k, stride s,
-padding p and dilation d turns (F, S, P) into
+padding p and dilation d turns (F, S, P) into ::
 
     F + d·(k − 1)·S,   S·s,   P + p·S
 

@@ -1,1 +1,1 @@
-"""Part 3 of the source: another operation in the place of multiplying and adding."""
+"""Part 3 of the source: another operation instead of multiplying and adding."""

@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Order = Literal["contiguous", "interleaved"]
-_kept_moves = functools.lru_cache(256)(moves_of)  # of displacements that are given anew with each call
+_kept_moves = functools.lru_cache(256)(moves_of)  # for displacements that are passed with each call
 
 
 @one_node
 def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> Tensor:
     """Move each channel by a whole displacement of its own: `[B, C, H, W]` → the same shape.
 
-    Channel c reads (dy, dx) = `displacements[c]` pixels further; what comes from outside the picture is 0. On the CPU
-    a compiled loop does it in one pass; in plain torch the channels that move alike are copied together.
+    Channel c reads (dy, dx) = `displacements[c]` pixels further; outside the image is 0. On the CPU a compiled loop does it
+    in one pass; in plain torch the channels that move alike are copied together.
 
     Args:
         input: images `[B, C, H, W]` of any dtype.
@@ -48,7 +48,7 @@ def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> T
             from, pixel by pixel.
 
     Raises:
-        TypeError: for what is no tensor, or displacements that are not whole.
+        TypeError: for anything but a tensor, and for displacements that are not whole.
         ValueError: for a shape or a device that does not fit.
 
     Example:

@@ -72,7 +72,7 @@ def active_conv2d(
     """
     _check(input, weight, positions, bias)
     stride, (py, px) = pair(stride, "stride", 1), pair(padding, "padding")
-    output_size(input.shape[2:], 1, stride, (py, px))  # refuses what leaves no place
+    output_size(input.shape[2:], 1, stride, (py, px))  # refuses an empty output
     if reach is None:
         rows, columns = _extent(positions, input.shape[2:], (py, px))
         kernel = splat(weight, positions, rows, columns)
@@ -120,7 +120,7 @@ def _extent(positions: Tensor, size: Sequence[int], padding: Pair) -> tuple[Pair
     cells = positions.detach().floor().nan_to_num(0.0, math.inf, -math.inf)
     extent = []
     for first, last, n, p in zip(cells.amin(0).tolist(), cells.amax(0).tolist(), size, padding, strict=True):
-        far = n - 1 + p  # from no output place does anything further away lie in the picture
+        far = n - 1 + p  # anything further away is outside the image for every output pixel
         extent.append((int(max(-far, min(first, far))), int(min(far, max(last + 1, -far)))))
     return extent[0], extent[1]
 

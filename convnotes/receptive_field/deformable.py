@@ -108,7 +108,7 @@ def _check(
             f"offset of deform_conv2d must be [{B}, {2 * K}·G, {h}, {w}], two channels for each of {K} taps, with a "
             f"number G of offset groups that divides the {C} channels, got shape {tuple(offset.shape)}"
         )
-    if mask is not None:  # a channel for each of K taps in each of G offset groups
+    if mask is not None:  # one channel for each of K taps in each of G offset groups
         checks.tensor("mask of deform_conv2d", mask, (B, K * G, h, w), input)
 
 

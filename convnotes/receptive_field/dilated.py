@@ -187,7 +187,7 @@ class AtrousCascade(Composite):
 class _Backbone(ResNet):
     """A ResNet without its classifier: `[B, 3, H, W]` → the maps of its third and of its fourth stage."""
 
-    # Two maps where a ResNet has one: nothing but DeepLabV3 calls it.
+    # Two maps where a ResNet has one; only DeepLabV3 calls it.
     def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         x = self.maxpool(self.relu(self.bn1(self.conv1(input))))
         third = self.layer3(self.layer2(self.layer1(x)))

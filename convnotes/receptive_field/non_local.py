@@ -68,7 +68,7 @@ def non_local2d(
         (torch.Size([1, 2, 5, 5]), True)
     """
     _check(query, key, value, mode, scale, relation)
-    q, k, g = query.flatten(2), key.flatten(2), value.flatten(2)  # [B, D, places], [B, D, N], [B, C, N]
+    q, k, g = query.flatten(2), key.flatten(2), value.flatten(2)  # [B, D, pixels], [B, D, N], [B, C, N]
     if mode == "dot":
         y = _dot(q, k, g)
     elif relation is not None:  # mode "concat"
@@ -91,7 +91,7 @@ def _dot(q: Tensor, k: Tensor, g: Tensor) -> Tensor:
 
 
 def _product(a: Tensor, b: Tensor, scale: Any) -> Tensor:
-    """scale · a b, scaled before it is rounded: in half precision a sum over all places overflows."""
+    """scale · a b, scaled before it is rounded: in half precision a sum over all pixels overflows."""
     return torch.baddbmm(a.new_zeros(()), a, b, beta=0, alpha=scale)
 
 
@@ -109,19 +109,19 @@ def _concat(q: Tensor, k: Tensor, g: Tensor, relation: Tensor) -> Tensor:
     least = torch.promote_types(g.dtype, torch.float32)
     N, C = k.shape[2], g.shape[1]
     w = relation.to(least).view(2, 1, -1)  # the query's half and the key's
-    a, b = ((half @ t.to(least)).to(exact) for half, t in zip(w, (q, k), strict=True))  # [B, 1, places], [B, 1, N]
+    a, b = ((half @ t.to(least)).to(exact) for half, t in zip(w, (q, k), strict=True))  # [B, 1, pixels], [B, 1, N]
     rising, order = (-b).sort(2)
     captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
     if captured and torch.onnx.is_in_onnx_export():  # ONNX has no search
         m = (rising.unsqueeze(2) < a.unsqueeze(3)).sum(3)
     else:
-        m = torch.searchsorted(rising, a)  # how many −b lie below a: [B, 1, places]
+        m = torch.searchsorted(rising, a)  # how many −b lie below a: [B, 1, pixels]
 
     factors = F.pad(torch.cat([torch.ones_like(b), -rising], 1) / N, (1, 0))  # [B, 2, 1 + N], 0 for m = 0
     nothing = 0 * (g.detach().sum(2, keepdim=True, dtype=exact) + b.detach().sum(2, keepdim=True))  # or 0 · NaN = NaN
     falling = (g + nothing).gather(2, F.pad(order, (1, 0)).expand(-1, C, -1))  # [B, C, 1 + N]
     sums = (factors[:, :, None] * falling[:, None]).cumsum(3)  # S0 / N and S1 / N: [B, 2, C, 1 + N]
-    S0, S1 = sums.gather(3, m[:, :, None].expand(-1, 2, C, -1)).unbind(1)  # [B, C, places]
+    S0, S1 = sums.gather(3, m[:, :, None].expand(-1, 2, C, -1)).unbind(1)  # [B, C, pixels]
     return torch.addcmul(S1, a, S0).to(g.dtype)
 
 

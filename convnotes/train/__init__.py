@@ -1,4 +1,4 @@
-"""One honest training loop: every sample in every epoch, accuracy in eval mode, the same numbers for the same seed.
+"""One honest training loop: every sample in every epoch, accuracy in eval mode, the same numbers for the same seed::
 
     history = fit(lambda: NIN(...), digits(), epochs=10, lr=1e-2)
     runs = over_seeds(lambda: NIN(...), digits(), seeds=(0, 1, 2), epochs=10, lr=1e-2)

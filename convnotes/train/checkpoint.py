@@ -1,4 +1,4 @@
-"""A training that was stopped goes on: its state in a folder, the weights in safetensors, by accelerate.
+"""A training that was stopped goes on: its state in a folder, the weights in safetensors, by accelerate::
 
     runs/step-00000120/   model.safetensors, the state of optimiser, schedule and generators, run.json
 

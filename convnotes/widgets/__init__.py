@@ -1,6 +1,6 @@
 """Widgets that live in Jupyter and, with the state stored in a notebook, in a static page without a kernel.
 
-Each is one idea in a few files of one name:
+Each is one idea in a few files of one name::
 
     name.py           the state, its checks, and a picture and words for where no script runs
     name.compute.js   what is computed, as pure functions that the tests run in node

@@ -1,4 +1,4 @@
-"""The adder's forward pass and input gradient on the CPU, compiled by numba: sums that stay in registers.
+"""The adder's forward pass and input gradient on the CPU, compiled by numba: sums that stay in registers::
 
     y[b,n,p] = Σ_{m,t} |s[b, m, p + offset_t] − w[n,m,t]|                               forward
     y[b,n,p] = Σ_{m,t} f(x[b,n,p] − w[n,m,t]) · s[b, m, p + offset_t]                   gradient of the input

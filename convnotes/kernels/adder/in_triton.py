@@ -1,4 +1,4 @@
-"""The adder's forward pass and input gradient for CUDA, in Triton: tiles of outputs × places, no column in memory.
+"""The adder's forward pass and input gradient for CUDA, in Triton: tiles of outputs × places, no column in memory::
 
     y[b,o,i,j]  = Σ_{c,u,v} |x[b, c, i·s + u·d − p, j·s + v·d − p] − w[o,c,u,v]|          forward
     dx[b,c,k,l] = Σ_{o,u,v} f(x[b,c,k,l] − w[o,c,u,v]) · g[b,o,i,j]                       gradient of the input

@@ -1,7 +1,7 @@
 """The loop behind `in_numba`, whose sums never leave the registers of the processor.
 
 `sum_tiles` takes tiles of `WIDTH` places. In one it gathers the taps of some source planes into columns `[k, WIDTH]`,
-which fit the first cache, and then for a few rows r at a time
+which fit the first cache, and then for a few rows r at a time ::
 
     sums[r,p] += Σ_k |columns[k,p] − w[k,r]|                  distance
     sums[r,p] += Σ_k f(own[r,p] − w[k,r]) · columns[k,p]      clamp: f(d) = clamp(d, −1, 1);  sign: f = sign

@@ -1,4 +1,4 @@
-"""The one sum behind the adder, its gradients and the gradients of those.
+"""The one sum behind the adder, its gradients and the gradients of those::
 
     T = ± Σ_{b,o,i,j,c,u,v} f(x[b,c,i',j'] − w[o,c,u,v]) · g[b,o,i,j] · t[b,c,i',j'] · r[o,c,u,v]
     i' = i·s + u·d − p,   j' = j·s + v·d − p,   x = t = 0 outside the picture

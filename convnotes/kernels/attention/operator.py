@@ -1,4 +1,4 @@
-"""Softmax attention between two maps, with all derivatives, and on the CPU a backward that takes little memory.
+"""Softmax attention between two maps, with all derivatives, and on the CPU a backward that takes little memory::
 
     y[b,i,:] = Σ_j P[b,i,j] · g[b,:,j]      P[b,i,j] = exp(scale · q[b,:,i] · k[b,:,j] − l[b,i]),   l the log of the sum
 

@@ -1,4 +1,4 @@
-"""Deformable convolution on the CPU, compiled by numba: sampled columns of a few places at a time, and matrix products.
+"""Deformable convolution on the CPU, compiled by numba: sampled columns of a few places at a time, matrix products::
 
     s[p,k,c] = m[p,k] · x̃[c, place of tap k of p]            y[p,o] = Σ_{k,c} s[p,k,c] · w[k,c,o]
 

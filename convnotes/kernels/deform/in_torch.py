@@ -1,4 +1,4 @@
-"""Deformable convolution in plain torch, for any device: a table of pixels, four rows of it a sample, one product.
+"""Deformable convolution in plain torch, for any device: a table of pixels, four rows of it a sample, one product::
 
     s[p,k,c] = m[p,k] · x̃[c, place of tap k of p]            y[p,o] = Σ_{k,c} s[p,k,c] · w[k,c,o]
 

@@ -1,4 +1,4 @@
-"""Deformable convolution for CUDA, in Triton: samples are gathered where the matrix product wants them.
+"""Deformable convolution for CUDA, in Triton: samples are gathered where the matrix product wants them::
 
     y[b,o,p]  = Σ_{c,k} w[o,c,k] · m[b,k,p] · x̃[b, c, place of tap k of p]          forward
     q[b,c,k,p] = Σ_o w[o,c,k] · g[b,o,p]                                            gradient of a sample

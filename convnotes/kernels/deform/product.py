@@ -1,4 +1,4 @@
-"""A matrix product for numba's loops, whose threads are not those of torch's products.
+"""A matrix product for numba's loops, whose threads are not those of torch's products::
 
     c[r,v] (+)= Σ_k a[r,k] · b[k,v]
 

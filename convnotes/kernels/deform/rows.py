@@ -1,4 +1,4 @@
-"""Sums of four weighted rows of a table: what a bilinear sample is, with every derivative of it fast.
+"""Sums of four weighted rows of a table: what a bilinear sample is, with every derivative of it fast::
 
     y[m,c] = Σ_n w[m,n] · t[index[m,n], c]
 

@@ -1,4 +1,4 @@
-"""The gradients of a depthwise convolution of stride 1 on the CPU, compiled by numba.
+"""The gradients of a depthwise convolution of stride 1 on the CPU, compiled by numba::
 
     dx[b,c,i,j] = Σ_{u,v} w[c,u,v] · g[b, c, i + p − u·d, j + p − v·d]
     dw[c,u,v]   = Σ_{b,i,j} g[b,c,i,j] · x[b, c, i − p + u·d, j − p + v·d]

@@ -1,4 +1,4 @@
-"""Depthwise convolution with a backward of its own, where torch on the CPU leaves its fast path.
+"""Depthwise convolution with a backward of its own, where torch on the CPU leaves its fast path::
 
     y[b,c,i,j] = Σ_{u,v} w[c,u,v] · x[b, c, i − p + u·d, j − p + v·d]
 

@@ -1,4 +1,4 @@
-"""The two ways to move channels: by slices where the displacements are known, by gathering where they are a tensor.
+"""The two ways to move channels: by slices where the displacements are known, by gathering where they are a tensor::
 
     y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the picture
 

@@ -1,4 +1,4 @@
-"""The shift fused into the 1×1 convolution that follows it, for CUDA, in Triton: the shifted tensor is never written.
+"""The shift fused into the 1×1 convolution that follows it, for CUDA, in Triton: the shifted tensor is never written::
 
     y[b,o,i,j]                     = Σ_c w[o,c] · x[b, c, i·s + dy_c, j·s + dx_c]                output
     dx[b, c, i·s + dy_c, j·s+dx_c] = Σ_o w[o,c] · g[b,o,i,j]                                     input

@@ -1,4 +1,4 @@
-"""Shift and the 1×1 convolution after it as one operator, for the devices on which that saves time.
+"""Shift and the 1×1 convolution after it as one operator, for the devices on which that saves time::
 
     y[b,o,i,j] = Σ_c w[o,c] · x[b, c, i·s + dy_c, j·s + dx_c]
 
