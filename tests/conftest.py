@@ -77,6 +77,12 @@ def each_backend(request):
         yield
 
 
+@pytest.fixture
+def by_numba():
+    with backend.use("numba"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory) -> Path:
     """The wheel of this repository, built once for all workers."""

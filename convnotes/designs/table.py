@@ -103,13 +103,11 @@ class Row(Measured):
 
 
 def read(file: str | os.PathLike[str] | None = None) -> Rows[Row]:
-    """The rows of a file, or those that come with the package. They have `where` and `select` to choose by field.
+    """The measured designs, as rows that `where` and `select` choose from by field.
 
     Args:
-        file: one that `python -m convnotes.designs --csv` wrote; None: the package's own.
-
-    Raises:
-        ValueError: for another kind of file, naming the line.
+        file: one that `python -m convnotes.designs --csv` wrote; None: the rows that come with the package. Another
+            kind of file raises `ValueError`, which names the line.
 
     Example:
         >>> sorted({row.budget for row in convnotes.designs.read()})

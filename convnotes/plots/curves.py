@@ -23,8 +23,7 @@ def history(runs: Any, ax: Axes | None = None, title: str | None = None) -> Axes
     Args:
         runs: a `History` or `Runs` of `convnotes.train`, or a dict name → either. They need the accuracy of each epoch,
             which `fit` and `over_seeds` keep with `evaluate_each_epoch=True`.
-        ax: the Axes to draw on; None makes a figure for it.
-        title: above the Axes.
+        ax, title: the Axes to draw on, None for those of a new figure, and the text above them.
 
     Raises:
         TypeError: for anything else than histories.
@@ -66,8 +65,7 @@ def spread(groups: Mapping[str, Any], ax: Axes | None = None, title: str | None 
 
     Args:
         groups: name → a sequence of numbers, or `Runs` of `convnotes.train`, whose test accuracies are taken.
-        ax: the Axes to draw on; None makes a figure for it.
-        title: above the Axes.
+        ax, title: the Axes to draw on, None for those of a new figure, and the text above them.
         label: of the axis of values.
 
     Raises:
@@ -99,8 +97,7 @@ def bars(values: Mapping[str, float], ax: Axes | None = None, title: str | None 
 
     Args:
         values: name → a finite number.
-        ax: the Axes to draw on; None makes a figure for it.
-        title: above the Axes.
+        ax, title: the Axes to draw on, None for those of a new figure, and the text above them.
         label: of the axis of values.
 
     Raises:
@@ -139,8 +136,7 @@ def trade(
     Args:
         points: name → (cost, values).
         best: the names to emphasise.
-        ax: the Axes to draw on; None makes a figure for it.
-        title: above the Axes.
+        ax, title: the Axes to draw on, None for those of a new figure, and the text above them.
         label: of the axis of costs.
         gain: label of the axis of values.
         log: whether the axis of costs is logarithmic.

@@ -19,8 +19,7 @@ def image(tensor: Any, ax: Axes | None = None, title: str | None = None) -> Axes
 
     Args:
         tensor: `[3, H, W]` in colour, `[1, H, W]` or `[H, W]` in grey, with values in [0, 1].
-        ax: the Axes to draw on; None makes a figure for it.
-        title: above the Axes.
+        ax, title: the Axes to draw on, None for those of a new figure, and the text above them.
 
     Raises:
         ValueError: for another shape, and for values outside [0, 1].
@@ -51,8 +50,7 @@ def kernel(tensor: Any, ax: Axes | None = None, title: str | None = None, centre
 
     Args:
         tensor: one kernel `[KH, KW]`.
-        ax: the Axes to draw on; None makes a figure for it.
-        title: above the Axes.
+        ax, title: the Axes to draw on, None for those of a new figure, and the text above them.
         centre: whether the centre has its frame.
 
     Raises:
@@ -89,8 +87,7 @@ def heat(tensor: Any, ax: Axes | None = None, title: str | None = None, label: s
 
     Args:
         tensor: one map `[H, W]`.
-        ax: the Axes to draw on; None makes a figure for it.
-        title: above the Axes.
+        ax, title: the Axes to draw on, None for those of a new figure, and the text above them.
         label: of the scale.
 
     Raises:
@@ -108,10 +105,7 @@ def signed(tensor: Any, ax: Axes | None = None, title: str | None = None, label:
     """Draw a map of signed values: red positive, blue negative, 0 white in the middle of the scale beside it.
 
     Args:
-        tensor: one map `[H, W]`.
-        ax: the Axes to draw on; None makes a figure for it.
-        title: above the Axes.
-        label: of the scale.
+        tensor, ax, title, label: as of `heat`.
 
     Raises:
         ValueError: for another shape.

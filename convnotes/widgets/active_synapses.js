@@ -9,11 +9,11 @@ import {
   torchCode,
   touched,
 } from "./active_synapses.compute.js";
-import { choice, options, presetChoice, slider } from "./kit/controls.js";
-import { arrowStep, figure, h, KEYS, pointedAt, svg } from "./kit/dom.js";
+import { choice, options, pixelSlider, presetChoice, slider } from "./kit/controls.js";
+import { arrowStep, figure, h, movable, pointedAt, svg } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
 import { bracketed, clamp, format } from "./kit/numbers.js";
-import { kernelGrid, photograph, picture } from "./kit/pictures.js";
+import { kernelGrid, photoOf, picture } from "./kit/pictures.js";
 
 const UNIT = 44; // the side of a pixel in the drawing
 const SIDE = 2 * REACH + 1;
@@ -48,9 +48,7 @@ function kernelBelow(positions, kernel, label) {
 // A disc that is dragged or moved by the arrow keys; the first one stays where it is.
 function synapse(k, { over, choose, move, position }) {
   const free = k > 0;
-  const use = free
-    ? { role: "application", tabindex: 0, data: { control: `synapse-${k + 1}` }, ...KEYS }
-    : { role: "img" };
+  const use = free ? movable(`synapse-${k + 1}`) : { role: "img" };
   const disc = h(
     "g",
     { class: "cn-synapse", ...use },
@@ -77,15 +75,10 @@ function synapse(k, { over, choose, move, position }) {
 }
 
 function render({ model, el }) {
-  const height = model.get("height");
-  const width = model.get("width");
-  const photo = photograph(model.get("image"), Float32Array);
+  const { height, width, photo } = photoOf(model, Float32Array);
   const load = ([weights, positions, bias]) => ({ weights, positions, bias, chosen: 1 });
   const now = () => [model.get("weights"), model.get("positions"), model.get("bias")];
-  const ui = frame({
-    el,
-    model,
-    name: "active-synapses",
+  const ui = frame(model, el, "active-synapses", {
     label: "Move the synapses of an active convolution",
     prompt:
       "Drag a synapse, or move it with the arrow keys: how many pixels does it touch, and when only one?",
@@ -121,14 +114,11 @@ function render({ model, el }) {
     });
   };
   const axis = (name, label, n) =>
-    slider({
+    pixelSlider({
       name,
       label,
-      unit: "px",
-      min: -REACH,
-      max: REACH,
+      reach: REACH,
       step: 0.05,
-      digits: 2,
       get: () => model.get("positions")[at()][n],
       set: (v) => move(at(), model.get("positions")[at()].with(n, v)),
     });

@@ -39,6 +39,7 @@ class ActiveSynapses(PhotoWidget):
     """
 
     module = "active_synapses"
+    by_hand = "every synapse can be moved"
 
     weights: traitlets.List[float] = traitlets.List().tag(sync=True)
     positions: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
@@ -88,7 +89,7 @@ class ActiveSynapses(PhotoWidget):
     def _alt(self) -> str:
         return (
             f"{self.alt}, filtered by a kernel of {len(self.weights)} synapses, and the 7×7 grid on which each synapse "
-            "shares its weight among the four pixels around it. In the page and in Jupyter every synapse can be moved."
+            "shares its weight among the four pixels around it."
         )
 
     def _picture(self) -> bytes:

@@ -30,10 +30,7 @@ function render({ model, el }) {
   const [queries, keys] = ["query", "key"].map(
     (name) => new Float32Array(ownBuffer(model.get(name))),
   );
-  const ui = frame({
-    el,
-    model,
-    name: "attention-viewer",
+  const ui = frame(model, el, "attention-viewer", {
     label: "See what a place of a picture attends to",
     prompt:
       "Point at a place, tap it or walk there with the arrow keys: what does it look at? Then set the scale to 0.",

@@ -39,6 +39,7 @@ class AttentionViewer(Widget):
     """
 
     module = "attention_viewer"
+    by_hand = "every place can be chosen"
 
     image = traitlets.Bytes().tag(sync=True)
     channels = traitlets.Int().tag(sync=True)
@@ -119,8 +120,7 @@ class AttentionViewer(Widget):
         row, column = self.probe
         return (
             f"{self.captions[self.picture]}. The place in row {row}, column {column} puts {self.share():.1f} of its "
-            f"attention inside the {self.window}×{self.window} places around it. In the page and in Jupyter every "
-            "place can be chosen."
+            f"attention inside the {self.window}×{self.window} places around it."
         )
 
     def _picture(self) -> bytes:

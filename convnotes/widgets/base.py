@@ -26,11 +26,15 @@ class Widget(anywidget.AnyWidget):
 
     A subclass names its files by `module`: `<module>.compute.js` computes, `<module>.draw.js` draws what is large,
     `<module>.js` puts them together, `<module>.css` styles; only `<module>.js` must exist. It gives a short text by
-    `_describe` (its `repr`), a text for readers who do not see it by `_alt`, and a picture of its present state by
-    `_picture`.
+    `_describe` (its `repr`), a text for readers who do not see it by `_alt`, what they can change by `by_hand`, and a
+    picture of its present state by `_picture`.
     """
 
     module: str = ""
+    by_hand: str = ""
+
+    def __init__(self, **state: Any) -> None:
+        super().__init__(**state)
 
     def __init_subclass__(cls, **kw: Any) -> None:
         if cls.__dict__.get("module"):  # traitlets makes subclasses of its own at run time
@@ -58,7 +62,8 @@ class Widget(anywidget.AnyWidget):
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         with naming_extras():
             picture = self._picture()
-        data["text/plain"] = f"{self!r}: {self._alt()}"
+        more = f" In the page and in Jupyter {self.by_hand}." if self.by_hand else ""
+        data["text/plain"] = f"{self!r}: {self._alt()}{more}"
         if picture is not None:
             data["image/png"] = base64.b64encode(picture).decode()
         return data, metadata

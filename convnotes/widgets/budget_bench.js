@@ -23,10 +23,7 @@ function render({ model, el }) {
   const names = Object.keys(designs);
   const first = model.get("first");
   const now = () => traits(model, Object.keys(first));
-  const ui = frame({
-    el,
-    model,
-    name: "budget-bench",
+  const ui = frame(model, el, "budget-bench", {
     label: "Weigh designs of one layer",
     prompt:
       "Choose a design in the table, then change the kernel size: whose parameters grow, and whose hardly?",

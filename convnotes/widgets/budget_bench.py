@@ -76,6 +76,7 @@ class BudgetBench(Widget):
     """
 
     module = "budget_bench"
+    by_hand = "every size can be changed"
 
     in_channels = traitlets.Int(256).tag(sync=True)
     out_channels = traitlets.Int(256).tag(sync=True)
@@ -140,7 +141,7 @@ class BudgetBench(Widget):
 
     def _alt(self) -> str:
         counted = ", ".join(f"{name} {count:,}" for name, count in self.parameters().items())
-        return f"Weights of designs of one layer: {counted}. In the page and in Jupyter every size can be changed."
+        return f"Weights of designs of one layer: {counted}."
 
     def _picture(self) -> bytes:
         k = self.kernel_size

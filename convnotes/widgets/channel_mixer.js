@@ -13,7 +13,7 @@ import { matrix, presetChoice, slider, toggle } from "./kit/controls.js";
 import { h } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
 import { bracketed, format, percent } from "./kit/numbers.js";
-import { COLOURS, photograph, picture, probe } from "./kit/pictures.js";
+import { COLOURS, photoOf, picture, probe } from "./kit/pictures.js";
 
 const NAMES = {
   opponent: "opponent colours",
@@ -24,17 +24,12 @@ const NAMES = {
   negative: "negative",
 };
 
+const load = ([weight, bias]) => ({ weight, bias });
+
 function render({ model, el }) {
-  const height = model.get("height");
-  const width = model.get("width");
-  const places = height * width;
-  const photo = photograph(model.get("image"), Float32Array);
+  const { height, width, places, photo } = photoOf(model, Float32Array);
   const scrambled = permute(photo, places, permutation(places));
-  const load = ([weight, bias]) => ({ weight, bias });
-  const ui = frame({
-    el,
-    model,
-    name: "channel-mixer",
+  const ui = frame(model, el, "channel-mixer", {
     label: "Mix the channels of a photograph by a 1×1 kernel",
     prompt:
       "Change a weight (type it, use the arrow keys, or drag it up and down), then " +

@@ -33,6 +33,7 @@ class ChannelMixer(PhotoWidget):
     """
 
     module = "channel_mixer"
+    by_hand = "every weight can be changed"
 
     weight: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
     bias: traitlets.List[float] = traitlets.List().tag(sync=True)
@@ -62,10 +63,7 @@ class ChannelMixer(PhotoWidget):
         return f"image 3×{self.height}×{self.width}, kernel {len(self.weight)}×3"
 
     def _alt(self) -> str:
-        return (
-            f"{self.alt}, beside the {len(self.weight)} channels that a 1×1 kernel makes of its red, green and blue. "
-            "In the page and in Jupyter every weight can be changed."
-        )
+        return f"{self.alt}, beside the {len(self.weight)} channels that a 1×1 kernel makes of its red, green and blue."
 
     def _picture(self) -> bytes:
         maps = self.output().clamp(0, 1)

@@ -9,12 +9,12 @@ export const AXES = ["height", "width"];
 export const both = (value) => [value, value];
 
 export const PLAIN = {
-  size: [8, 8],
-  kernel: [3, 3],
-  stride: [1, 1],
-  padding: [0, 0],
-  dilation: [1, 1],
-  output_padding: [0, 0],
+  size: both(8),
+  kernel: both(3),
+  stride: both(1),
+  padding: both(0),
+  dilation: both(1),
+  output_padding: both(0),
   channels: [3, 16],
   groups: 1,
   transposed: false,

@@ -2,7 +2,7 @@
 
 import { extent, outputSize, sizeOf, visits } from "./conv_arithmetic.compute.js";
 import { options } from "./kit/controls.js";
-import { arrowStep, caption, h, KEYS, pointedAt, pointerMoves, rect, svg } from "./kit/dom.js";
+import { arrowStep, caption, h, movable, pointedAt, pointerMoves, rect, svg } from "./kit/dom.js";
 import { sum } from "./kit/numbers.js";
 
 const UNIT = 40;
@@ -161,10 +161,7 @@ export function gridView(side, { layer, at, put }) {
     "div",
     {
       className: "cn-arith-holder",
-      role: "application",
-      tabIndex: 0,
-      data: { control: `probe-${side}` },
-      ...KEYS,
+      ...movable(`probe-${side}`),
       on: { keydown, pointerdown: pick, pointermove: pick },
     },
     drawing,

@@ -48,10 +48,7 @@ function render({ model, el }) {
   const fit = (place, side, now) =>
     outputSize(now) ? place.map((v, a) => clamp(v, 0, sizeOf(now, side)[a] - 1)) : place;
   const chosen = (now) => fit(model.get("probe"), model.get("side"), now);
-  const ui = frame({
-    el,
-    model,
-    name: "conv-arithmetic",
+  const ui = frame(model, el, "conv-arithmetic", {
     label: "The arithmetic of a convolution layer",
     prompt:
       "The × are pixels that this layer never reads. Change one number so that every pixel counts.",

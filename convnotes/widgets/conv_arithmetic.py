@@ -48,6 +48,7 @@ class ConvArithmetic(Widget):
     """
 
     module = "conv_arithmetic"
+    by_hand = "every number can be changed"
 
     size: traitlets.List[int] = traitlets.List().tag(sync=True)
     kernel: traitlets.List[int] = traitlets.List().tag(sync=True)
@@ -60,7 +61,7 @@ class ConvArithmetic(Widget):
     transposed = traitlets.Bool(False).tag(sync=True)
     linked = traitlets.Bool(True).tag(sync=True)
     numbers = traitlets.Bool(False).tag(sync=True)
-    side = traitlets.Enum(["input", "output"], "output").tag(sync=True)
+    side = traitlets.Unicode("output").tag(sync=True)
     probe: traitlets.List[int] = traitlets.List().tag(sync=True)
 
     def __init__(self, **state: Any) -> None:
@@ -79,6 +80,10 @@ class ConvArithmetic(Widget):
         name = proposal["trait"].name
         least, most = _LIMITS[name]
         return list(checks.wholes(name, proposal["value"], 2, least=least, most=most))
+
+    @traitlets.validate("side")
+    def _check_side(self, proposal: Any) -> str:
+        return checks.one_of("side", proposal["value"], ("input", "output"))
 
     @traitlets.validate("groups")
     def _check_groups(self, proposal: Any) -> int:
@@ -132,7 +137,7 @@ class ConvArithmetic(Widget):
         result = "no output, since torch refuses it" if out is None else f"an output of {out[0]}×{out[1]}"
         return (
             f"the input and the output of the layer as grids, {result}; the taps of one place are marked, and the "
-            "pixels that are never read. In the page and in Jupyter every number can be changed."
+            "pixels that are never read."
         )
 
     def _picture(self) -> bytes | None:

@@ -14,11 +14,11 @@ import {
   torchCode,
 } from "./deform_sampler.compute.js";
 import { closeUp, tapsOn } from "./deform_sampler.draw.js";
-import { choice, options, slider } from "./kit/controls.js";
-import { arrowStep, figure, h, KEYS, pointedAt } from "./kit/dom.js";
+import { choice, options, pixelSlider } from "./kit/controls.js";
+import { arrowStep, figure, h, movable, pointedAt } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { added, clamp, format } from "./kit/numbers.js";
-import { kernelGrid, ownBuffer, photograph, picture, probe } from "./kit/pictures.js";
+import { kernelGrid, ownBuffer, photoOf, picture, probe } from "./kit/pictures.js";
 
 const STILL = TAPS.map(() => [0, 0]);
 const SOURCES = {
@@ -29,15 +29,8 @@ const SOURCES = {
 };
 
 function render({ model, el }) {
-  const { height, width, rows, columns, weight, bias } = traits(model, [
-    "height",
-    "width",
-    "rows",
-    "columns",
-    "weight",
-    "bias",
-  ]);
-  const photo = photograph(model.get("image"));
+  const { rows, columns, weight, bias } = traits(model, ["rows", "columns", "weight", "bias"]);
+  const { height, width, photo } = photoOf(model);
   const offsets = new Int16Array(ownBuffer(model.get("offsets")));
   const grid = traits(model, ["stride", "padding", "dilation"]);
   const constant = { grid: STILL, outwards: outwards(grid.dilation) };
@@ -49,10 +42,7 @@ function render({ model, el }) {
   const moved = (k, move) =>
     change(model, { moves: now().with(k, move).map(confined), source: "hand", tap: k });
   const initial = structuredClone(traits(model, ["source", "moves", "place", "tap"]));
-  const ui = frame({
-    el,
-    model,
-    name: "deform-sampler",
+  const ui = frame(model, el, "deform-sampler", {
     label: "See where a deformable kernel looks, and move its taps",
     prompt:
       "Move the ring over the picture: where does the trained layer look? Then drag a tap, and see what it reads.",
@@ -67,10 +57,7 @@ function render({ model, el }) {
   const taps = h("svg", {
     viewBox: `-0.5 -0.5 ${width} ${height}`,
     class: "cn-deform-taps",
-    role: "application",
-    tabindex: 0,
-    data: { control: "taps" },
-    ...KEYS,
+    ...movable("taps"),
   });
   taps.addEventListener("keydown", (event) => {
     const k = model.get("tap");
@@ -142,14 +129,11 @@ function render({ model, el }) {
   ui.stage.append(input.el, close.el, output.el);
 
   const offset = (name, label, axis) =>
-    slider({
+    pixelSlider({
       name,
       label,
-      unit: "px",
-      min: -REACH,
-      max: REACH,
+      reach: REACH,
       step: NUDGE / 5,
-      digits: 2,
       get: () => now()[model.get("tap")][axis],
       set: (v) => moved(model.get("tap"), now()[model.get("tap")].with(axis, v)),
     });

@@ -42,6 +42,7 @@ class DeformSampler(PhotoWidget):
     """
 
     module = "deform_sampler"
+    by_hand = "the place and the nine offsets can be changed"
 
     offsets = traitlets.Bytes().tag(sync=True)
     rows = traitlets.Int().tag(sync=True)
@@ -125,8 +126,7 @@ class DeformSampler(PhotoWidget):
     def _alt(self) -> str:
         return (
             f"{self.alt}, with the nine places that a deformable 3×3 kernel reads for one output place, on average "
-            f"{self.distance():.1f} pixels away from the plain grid. The place and the nine offsets can be changed in "
-            "the page and in Jupyter."
+            f"{self.distance():.1f} pixels away from the plain grid."
         )
 
     def _picture(self) -> bytes:

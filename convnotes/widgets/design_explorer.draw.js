@@ -1,7 +1,7 @@
 // The chart of accuracy over cost.
 
 import { AXES, front, scale, short, ticks } from "./design_explorer.compute.js";
-import { h, KEYS, lineThrough, pointedAt } from "./kit/dom.js";
+import { h, lineThrough, movable, pointedAt } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
 
 const W = 440;
@@ -33,10 +33,7 @@ export function emptyChart() {
   return h("svg", {
     viewBox: `0 0 ${W} ${H}`,
     class: "cn-trade",
-    role: "application",
-    tabindex: 0,
-    "data-control": "points",
-    ...KEYS,
+    ...movable("points"),
   });
 }
 

@@ -24,10 +24,7 @@ function render({ model, el }) {
   const now = () => traits(model, Object.keys(initial));
   const shown = () => all.filter((row) => row.budget === now().budget);
   const chosen = () => shown().find((row) => row.design === now().design) ?? shown()[0];
-  const ui = frame({
-    el,
-    model,
-    name: "design-explorer",
+  const ui = frame(model, el, "design-explorer", {
     label: "Cost and accuracy of the designs",
     prompt: "Change the cost to inference time. Which designs leave the front, and which enter it?",
     code: () => torchCode(chosen(), model.get("picture")),

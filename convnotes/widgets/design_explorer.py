@@ -43,6 +43,7 @@ class DesignExplorer(Widget):
     """
 
     module = "design_explorer"
+    by_hand = "the axis, the budget and the design can be chosen"
 
     rows: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     x = traitlets.Unicode("macs").tag(sync=True)
@@ -92,7 +93,7 @@ class DesignExplorer(Widget):
         best = ", ".join(self.front())
         return (
             f"Accuracy of each design against its {AXES[self.x]} at {self.budget:,} parameters. No other design beats "
-            f"{best}. In the page and in Jupyter the axis, the budget and the design can be chosen."
+            f"{best}."
         )
 
     def _picture(self) -> bytes:

@@ -1,32 +1,14 @@
 // The receptive field of stacked layers: its size, its taps, its holes.
 
+import { numberRows } from "./kit/numbers.js";
+
 // name → the layers from the input up, each [kernel size, stride, dilation]
 export const PRESETS = {
-  grid: [
-    [3, 1, 2],
-    [3, 1, 2],
-    [3, 1, 2],
-  ],
-  hybrid: [
-    [3, 1, 1],
-    [3, 1, 2],
-    [3, 1, 5],
-  ],
-  doubling: [
-    [3, 1, 1],
-    [3, 1, 2],
-    [3, 1, 4],
-  ],
-  plain: [
-    [3, 1, 1],
-    [3, 1, 1],
-    [3, 1, 1],
-  ],
-  strided: [
-    [3, 2, 1],
-    [3, 2, 1],
-    [3, 1, 1],
-  ],
+  grid: numberRows("3 1 2 / 3 1 2 / 3 1 2"),
+  hybrid: numberRows("3 1 1 / 3 1 2 / 3 1 5"),
+  doubling: numberRows("3 1 1 / 3 1 2 / 3 1 4"),
+  plain: numberRows("3 1 1 / 3 1 1 / 3 1 1"),
+  strided: numberRows("3 2 1 / 3 2 1 / 3 1 1"),
   single: [[7, 1, 1]],
 };
 

@@ -21,10 +21,7 @@ const NAMES = {
 function render({ model, el }) {
   const layers = () => model.get("layers");
   const put = (now) => change(model, { layers: now });
-  const ui = frame({
-    el,
-    model,
-    name: "field-grower",
+  const ui = frame(model, el, "field-grower", {
     label: "Stack layers and watch the receptive field grow",
     prompt:
       "Three layers of rate 2 leave a grid of holes. Change one of them so that no hole is left.",

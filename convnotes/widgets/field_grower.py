@@ -38,6 +38,7 @@ class FieldGrower(Widget):
     """
 
     module = "field_grower"
+    by_hand = "every layer can be changed"
 
     layers: traitlets.List[list[int]] = traitlets.List().tag(sync=True)
 
@@ -71,7 +72,7 @@ class FieldGrower(Widget):
         size, holes = len(paths), int((paths == 0).sum())
         return (
             f"the receptive field of one output place, {size}×{size} pixels with {holes} holes, drawn on the input "
-            "with the number of paths to each pixel. In the page and in Jupyter every layer can be changed."
+            "with the number of paths to each pixel."
         )
 
     def _picture(self) -> bytes:

@@ -6,15 +6,12 @@ import { choice, options, slider, toggle } from "./kit/controls.js";
 import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
 import { clamp, format, mean, percent, sum } from "./kit/numbers.js";
-import { kernelGrid, ownBuffer, photograph, picture } from "./kit/pictures.js";
+import { kernelGrid, ownBuffer, photoOf, picture } from "./kit/pictures.js";
 
 function render({ model, el }) {
-  const height = model.get("height");
-  const width = model.get("width");
-  const places = height * width;
+  const { height, width, places, photo } = photoOf(model);
   const sizes = model.get("sizes");
   const first = model.get("first");
-  const photo = photograph(model.get("image"));
   const start = offsets(sizes);
   const [bases, powers] = ["components", "powers"].map(
     (name) => new Float32Array(ownBuffer(model.get(name))),
@@ -25,10 +22,7 @@ function render({ model, el }) {
   const basisOf = (k) => bases.subarray(start[k].kernels, start[k].kernels + k ** 4);
   const count = () => clamp(model.get("count"), 1, size() ** 2);
   const shown = () => clamp(model.get("shown"), 1, count());
-  const ui = frame({
-    el,
-    model,
-    name: "kernel-count",
+  const ui = frame(model, el, "kernel-count", {
     label: "Rebuild a photograph from a few kernels",
     prompt:
       "Move the number of kernels: from how many on do you see no more difference, and what do the last ones add?",
@@ -43,20 +37,10 @@ function render({ model, el }) {
   const lost = figure("cn-wide");
   const one = figure();
   ui.stage.append(all.el, lost.el);
-  const number = slider({
-    ...trait(model, "count"),
-    label: "Kernels N",
-    min: 1,
-    max: 49,
-    get: count,
-  });
-  const which = slider({
-    ...trait(model, "shown"),
-    label: "Look at number",
-    min: 1,
-    max: 49,
-    get: shown,
-  });
+  const fromOne = (name, label, get) =>
+    slider({ ...trait(model, name), label, min: 1, max: 49, get });
+  const number = fromOne("count", "Kernels N", count);
+  const which = fromOne("shown", "Look at number", shown);
   const controls = [
     choice({
       ...trait(model, "size"),

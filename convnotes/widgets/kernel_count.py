@@ -40,6 +40,7 @@ class KernelCount(PhotoWidget):
     """
 
     module = "kernel_count"
+    by_hand = "the number and the size can be changed"
     precision = torch.float64
 
     sizes: traitlets.List[int] = traitlets.List().tag(sync=True)
@@ -112,10 +113,8 @@ class KernelCount(PhotoWidget):
         return f"image {self.height}×{self.width}, {len(self.kernels())} kernels of {self.size}×{self.size}"
 
     def _alt(self) -> str:
-        return (
-            f"{self.alt} in grey, and rebuilt from {len(self.kernels())} kernels of {self.size}×{self.size} taps: "
-            f"{self.share():.1%} of its variance. In the page and in Jupyter the number and the size can be changed."
-        )
+        n, k = len(self.kernels()), self.size
+        return f"{self.alt} in grey, and rebuilt from {n} kernels of {k}×{k} taps: {self.share():.1%} of its variance."
 
     def _picture(self) -> bytes:
         kernels = self.kernels()

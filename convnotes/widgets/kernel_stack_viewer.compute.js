@@ -1,40 +1,16 @@
 // Stacked 3×3 kernels: what they reach, what they compose, what one large kernel would cost.
 
-import { format, sum, tensor } from "./kit/numbers.js";
+import { format, numberRows, sum, tensor } from "./kit/numbers.js";
 
 export const MOST = 5;
 
 export const PRESETS = {
-  box: [
-    [1, 1, 1],
-    [1, 1, 1],
-    [1, 1, 1],
-  ],
-  binomial: [
-    [1, 2, 1],
-    [2, 4, 2],
-    [1, 2, 1],
-  ],
-  sobel: [
-    [-1, 0, 1],
-    [-2, 0, 2],
-    [-1, 0, 1],
-  ],
-  laplacian: [
-    [0, 1, 0],
-    [1, -4, 1],
-    [0, 1, 0],
-  ],
-  identity: [
-    [0, 0, 0],
-    [0, 1, 0],
-    [0, 0, 0],
-  ],
-  corner: [
-    [1, 0, 0],
-    [0, 0, 0],
-    [0, 0, 0],
-  ],
+  box: numberRows("1 1 1 / 1 1 1 / 1 1 1"),
+  binomial: numberRows("1 2 1 / 2 4 2 / 1 2 1"),
+  sobel: numberRows("-1 0 1 / -2 0 2 / -1 0 1"),
+  laplacian: numberRows("0 1 0 / 1 -4 1 / 0 1 0"),
+  identity: numberRows("0 0 0 / 0 1 0 / 0 0 0"),
+  corner: numberRows("1 0 0 / 0 0 0 / 0 0 0"),
 };
 
 // The one kernel that two layers make: K[y][x] = Σ_{u,v} first[u][v] · second[y − u][x − v].

@@ -27,10 +27,7 @@ const NAMES = {
 };
 
 function render({ model, el }) {
-  const ui = frame({
-    el,
-    model,
-    name: "kernel-stack-viewer",
+  const ui = frame(model, el, "kernel-stack-viewer", {
     label: "Stack 3×3 kernels and compare them with one large kernel",
     prompt:
       "Add layers: what happens to the reach, to the price of the one large kernel, and " +

@@ -13,21 +13,34 @@ from convnotes.widgets.base import Widget, panels
 
 BOX = [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
 MOST = 5
+_LIMITS = {"channels": (1, 512), "edited": (0, MOST)}
 
 
 class KernelStackViewer(Widget):
-    """One to five 3×3 kernels in a row, without ReLU: their reach, their composition, and their count of weights.
+    """One to five 3×3 kernels in a row, without ReLU: their reach, the kernel that they compose, and their weights.
 
-    `kernels` holds a 3×3 list of numbers for each layer, the first layer first; `channels` is the width of every map,
-    which the counts are for (the kernels shown are of one channel); `edited` is the layer whose kernel the controls
-    change, 0 for all of them. Raises `TypeError` or `ValueError` for what is no stack of kernels.
+    Args:
+        kernels: `[n, 3, 3]`, the first layer first; None: three kernels of ones.
+        **state: `channels`, the width of every map, from 1 to 512, which the counts of weights are for (the kernels
+            shown have one channel); `edited`, the layer whose kernel the controls change, 0 for all of them.
+
+    Raises:
+        ValueError: for anything else than a stack of kernels, and for numbers out of range.
+        TypeError: for `channels` and `edited` that are not ints.
+
+    Example:
+        >>> from convnotes.widgets import KernelStackViewer
+        >>> widget = KernelStackViewer(torch.ones(2, 3, 3), channels=1)
+        >>> widget.parameters(), widget.composed()[2, 2]
+        ((18, 25), tensor(9., dtype=torch.float64))
     """
 
     module = "kernel_stack_viewer"
+    by_hand = "the kernels can be changed"
 
     kernels: traitlets.List[list[list[float]]] = traitlets.List().tag(sync=True)
-    channels = traitlets.Int(64, min=1, max=512).tag(sync=True)
-    edited = traitlets.Int(0, min=0, max=MOST).tag(sync=True)
+    channels = traitlets.Int(64).tag(sync=True)
+    edited = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, kernels: Any = None, **state: Any) -> None:
         start = [BOX] * 3 if kernels is None else kernels
@@ -36,6 +49,11 @@ class KernelStackViewer(Widget):
     @traitlets.validate("kernels")
     def _check_kernels(self, proposal: Any) -> list[list[list[float]]]:
         return checks.numbers("kernels", proposal["value"], (range(1, MOST + 1), 3, 3)).tolist()
+
+    @traitlets.validate("channels", "edited")
+    def _check_number(self, proposal: Any) -> int:
+        name = proposal["trait"].name
+        return checks.whole(name, proposal["value"], *_LIMITS[name])
 
     def composed(self) -> torch.Tensor:
         """The one kernel `[2n+1, 2n+1]` that the n kernels make together, float64."""
@@ -57,8 +75,7 @@ class KernelStackViewer(Widget):
         reach = f"{2 * n + 1}×{2 * n + 1}"
         return (
             f"{n} layers of 3×3 kernels, the part of each map that one output sees, and the {reach} kernel that they "
-            f"compose. The stack has {small:,} weights, one kernel of {reach} has {large:,}. "
-            "In the page and in Jupyter the kernels can be changed."
+            f"compose. The stack has {small:,} weights, one kernel of {reach} has {large:,}."
         )
 
     def _picture(self) -> bytes:

@@ -1,7 +1,7 @@
 // What a kernel makes of a photograph, and which waves it lets through. A kernel is a nested list of 1, 3, 5 or 7 rows
 // of 1, 3, 5 or 7 taps.
 
-import { bracketed, format, sum, tensor } from "./kit/numbers.js";
+import { bracketed, format, numberRows, sum, tensor } from "./kit/numbers.js";
 import { addFiltered } from "./kit/pictures.js";
 
 export const MOST = 99; // a tap's largest size
@@ -18,29 +18,13 @@ const product = (down, across) => down.map((a) => across.map((b) => a * b));
 export const PRESETS = {
   "sobel-x": product([1, 2, 1], [-1, 0, 1]),
   "sobel-y": product([-1, 0, 1], [1, 2, 1]),
-  identity: [
-    [0, 0, 0],
-    [0, 1, 0],
-    [0, 0, 0],
-  ],
+  identity: numberRows("0 0 0 / 0 1 0 / 0 0 0"),
   mean: full(3, 3),
   wide: full(7, 7),
   gaussian: product([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]),
-  sharpen: [
-    [0, -1, 0],
-    [-1, 5, -1],
-    [0, -1, 0],
-  ],
-  laplacian: [
-    [0, 1, 0],
-    [1, -4, 1],
-    [0, 1, 0],
-  ],
-  emboss: [
-    [-2, -1, 0],
-    [-1, 1, 1],
-    [0, 1, 2],
-  ],
+  sharpen: numberRows("0 -1 0 / -1 5 -1 / 0 -1 0"),
+  laplacian: numberRows("0 1 0 / 1 -4 1 / 0 1 0"),
+  emboss: numberRows("-2 -1 0 / -1 1 1 / 0 1 2"),
   row: full(1, 7),
   column: full(7, 1),
   upright: product([1, 1, 1, 1, 1, 1, 1], [-1, 2, -1]),

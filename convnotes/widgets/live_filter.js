@@ -4,7 +4,7 @@ import { choice, matrix, options, presetChoice, strengthen, toggle } from "./kit
 import { h } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
 import { format, largest, sum } from "./kit/numbers.js";
-import { grey, outline, photograph, picture, probe, scaleBar, viridis } from "./kit/pictures.js";
+import { grey, outline, photoOf, picture, probe, scaleBar, viridis } from "./kit/pictures.js";
 import {
   convolve,
   FLOOR,
@@ -84,15 +84,10 @@ function spectrumView() {
 }
 
 function render({ model, el }) {
-  const height = model.get("height");
-  const width = model.get("width");
-  const photo = photograph(model.get("image"));
+  const { height, width, photo } = photoOf(model);
   const kernel = () => model.get("kernel");
   const put = (rows) => change(model, { kernel: rows });
-  const ui = frame({
-    el,
-    model,
-    name: "live-filter",
+  const ui = frame(model, el, "live-filter", {
     label: "Edit a kernel and see what it makes of a photograph",
     prompt:
       "Choose a preset or change a tap (type, arrow keys, or drag it up and down): what " +

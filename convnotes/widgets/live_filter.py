@@ -37,6 +37,7 @@ class LiveFilter(PhotoWidget):
     """
 
     module = "live_filter"
+    by_hand = "every tap can be changed"
     precision = torch.float64
 
     kernel: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
@@ -77,14 +78,14 @@ class LiveFilter(PhotoWidget):
         """The absolute value of ŵ at n×n frequencies from −1/2 to 1/2 cycles per pixel, `[n, n]`; 0 lies at n/2."""
         return torch.fft.fftshift(torch.fft.fft2(self.taps(), s=(n, n)).abs())
 
+    def _size(self) -> str:
+        return f"{len(self.kernel)}×{len(self.kernel[0])}"
+
     def _describe(self) -> str:
-        return f"image {self.height}×{self.width}, kernel {len(self.kernel)}×{len(self.kernel[0])}"
+        return f"image {self.height}×{self.width}, kernel {self._size()}"
 
     def _alt(self) -> str:
-        return (
-            f"{self.alt} in grey, what a kernel of {len(self.kernel)}×{len(self.kernel[0])} taps makes of it, and the "
-            "kernel's spectrum. In the page and in Jupyter every tap can be changed."
-        )
+        return f"{self.alt} in grey, what a kernel of {self._size()} taps makes of it, and the kernel's spectrum."
 
     def _picture(self) -> bytes:
         axes = panels(1, 4, (11, 2.9), width_ratios=(1, 1.5, 1.7, 1.2))

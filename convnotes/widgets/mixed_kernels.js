@@ -2,7 +2,7 @@
 
 import { slider, toggle } from "./kit/controls.js";
 import { figure, h, rect } from "./kit/dom.js";
-import { change, follow, frame, trait } from "./kit/frame.js";
+import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, largest, several } from "./kit/numbers.js";
 import { grey, kernelGrid, outline, photograph, picture, probe } from "./kit/pictures.js";
 import {
@@ -21,14 +21,10 @@ import {
 } from "./mixed_kernels.compute.js";
 
 function render({ model, el }) {
-  const size = model.get("size");
-  const channels = model.get("channels");
+  const { size, channels } = traits(model, ["size", "channels"]);
   const photo = photograph(model.get("image"));
   const kernels = SIZES.map(centreSurround);
-  const ui = frame({
-    el,
-    model,
-    name: "mixed-kernels",
+  const ui = frame(model, el, "mixed-kernels", {
     label: "Enlarge a picture and see which kernel size answers",
     prompt:
       "Enlarge the picture. Which kernel answers most strongly at the ring, and when does the next one take over?",

@@ -47,6 +47,7 @@ class MixedKernels(Widget):
     """
 
     module = "mixed_kernels"
+    by_hand = "the picture can be enlarged, the place moved and the channels shared out among the sizes"
 
     image = traitlets.Bytes().tag(sync=True)
     size = traitlets.Int().tag(sync=True)
@@ -115,8 +116,7 @@ class MixedKernels(Widget):
     def _alt(self) -> str:
         return (
             f"{self.alt}, and what centre-surround kernels of 3×3, 5×5 and 7×7 make of it: at the marked place "
-            f"{self.strongest()}×{self.strongest()} answers most strongly. In the page and in Jupyter the picture can "
-            "be enlarged, the place moved and the channels shared out among the sizes."
+            f"{self.strongest()}×{self.strongest()} answers most strongly."
         )
 
     def _picture(self) -> bytes:

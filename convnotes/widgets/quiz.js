@@ -9,10 +9,7 @@ let quizzes = 0; // names of radio groups must differ between two quizzes, and t
 function render({ model, el }) {
   const questions = model.get("questions");
   const group = `cn-quiz-${quizzes++}`;
-  const ui = frame({
-    el,
-    model,
-    name: "quiz",
+  const ui = frame(model, el, "quiz", {
     label: "Quiz",
     prompt: "Choose an answer; the reason appears below it.",
     initial: { chosen: questions.map(() => -1) },

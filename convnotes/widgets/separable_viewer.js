@@ -4,7 +4,7 @@ import { choice, matrix, options, presetChoice } from "./kit/controls.js";
 import { figure, h } from "./kit/dom.js";
 import { button, change, follow, frame, trait } from "./kit/frame.js";
 import { format, largest, percent } from "./kit/numbers.js";
-import { COLOURS, grey, kernelGrid, photograph, picture } from "./kit/pictures.js";
+import { COLOURS, grey, kernelGrid, photoOf, picture } from "./kit/pictures.js";
 import {
   attainable,
   convolve,
@@ -24,16 +24,11 @@ const NAMES = {
   own: "another",
 };
 
+const load = ([target, bias]) => ({ target, bias, ...fit(target) });
+
 function render({ model, el }) {
-  const height = model.get("height");
-  const width = model.get("width");
-  const places = height * width;
-  const photo = photograph(model.get("image"), Float32Array);
-  const load = ([target, bias]) => ({ target, bias, ...fit(target) });
-  const ui = frame({
-    el,
-    model,
-    name: "separable-viewer",
+  const { height, width, places, photo } = photoOf(model, Float32Array);
+  const ui = frame(model, el, "separable-viewer", {
     label: "Make a full kernel of a depthwise and a pointwise one",
     prompt:
       "Change a tap or a weight: can you come nearer to the target than the best fit? Then load another target.",

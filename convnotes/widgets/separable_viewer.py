@@ -39,6 +39,7 @@ class SeparableViewer(PhotoWidget):
     """
 
     module = "separable_viewer"
+    by_hand = "every tap and weight of the pair can be changed"
 
     target: traitlets.List[list[list[list[float]]]] = traitlets.List().tag(sync=True)
     bias: traitlets.List[float] = traitlets.List().tag(sync=True)
@@ -84,10 +85,7 @@ class SeparableViewer(PhotoWidget):
         return f"image 3×{self.height}×{self.width}, {100 * self.share():.1f} % of the target made"
 
     def _alt(self) -> str:
-        return (
-            f"{self.alt}, beside what a pair of kernels, depthwise 3×3 and pointwise, makes of it, and what a full 3×3 "
-            "kernel makes of it. Every tap and weight of the pair can be changed in the page and in Jupyter."
-        )
+        return f"{self.alt}, beside the outputs of a pair of kernels, depthwise 3×3 and pointwise, and of a full one."
 
     def _picture(self) -> bytes:
         axes = panels(1, 3, (6.6, 1.7))

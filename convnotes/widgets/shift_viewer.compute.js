@@ -1,68 +1,26 @@
 // Three channels that are moved and mixed by a 1×1 kernel, and the convolution that the two make.
 
-import { tensor, torchList } from "./kit/numbers.js";
+import { numberRows, tensor, torchList } from "./kit/numbers.js";
 import { COLOURS, LIGHTNESS } from "./kit/pictures.js";
 
 export const REACH = 2;
 
 export const MAPS = [...COLOURS, "lightness"];
 
+const preset = (sources, displacements, weight) => ({
+  sources,
+  displacements: numberRows(displacements),
+  weight,
+});
+
 // name → the map in each channel, its displacement (dy, dx), its weight in the 1×1 kernel
 export const PRESETS = {
-  across: {
-    sources: [3, 3, 0],
-    displacements: [
-      [0, -1],
-      [0, 1],
-      [0, 0],
-    ],
-    weight: [-1, 1, 0],
-  },
-  down: {
-    sources: [3, 3, 0],
-    displacements: [
-      [-1, 0],
-      [1, 0],
-      [0, 0],
-    ],
-    weight: [-1, 1, 0],
-  },
-  second: {
-    sources: [3, 3, 3],
-    displacements: [
-      [0, -1],
-      [0, 0],
-      [0, 1],
-    ],
-    weight: [1, -2, 1],
-  },
-  smear: {
-    sources: [3, 3, 3],
-    displacements: [
-      [0, -2],
-      [0, 0],
-      [0, 2],
-    ],
-    weight: [0.35, 0.3, 0.35],
-  },
-  colours: {
-    sources: [0, 1, 2],
-    displacements: [
-      [0, -1],
-      [0, 0],
-      [0, 1],
-    ],
-    weight: [1, -1, 0],
-  },
-  still: {
-    sources: [3, 3, 0],
-    displacements: [
-      [0, 0],
-      [0, 0],
-      [0, 0],
-    ],
-    weight: [-1, 1, 0],
-  },
+  across: preset([3, 3, 0], "0 -1 / 0 1 / 0 0", [-1, 1, 0]),
+  down: preset([3, 3, 0], "-1 0 / 1 0 / 0 0", [-1, 1, 0]),
+  second: preset([3, 3, 3], "0 -1 / 0 0 / 0 1", [1, -2, 1]),
+  smear: preset([3, 3, 3], "0 -2 / 0 0 / 0 2", [0.35, 0.3, 0.35]),
+  colours: preset([0, 1, 2], "0 -1 / 0 0 / 0 1", [1, -1, 0]),
+  still: preset([3, 3, 0], "0 0 / 0 0 / 0 0", [-1, 1, 0]),
 };
 
 // Red, green, blue and lightness [4, H·W] of a photograph [3, H·W].

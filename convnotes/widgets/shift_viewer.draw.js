@@ -1,6 +1,6 @@
 // The drawings of a shift: kernels whose zeros stay empty, and the pad on which a channel's displacement is set.
 
-import { arrowStep, h, KEYS, pointedAt } from "./kit/dom.js";
+import { arrowStep, h, movable, pointedAt } from "./kit/dom.js";
 import { clamp, format } from "./kit/numbers.js";
 import { kernelGrid } from "./kit/pictures.js";
 import { oneHot, REACH } from "./shift_viewer.compute.js";
@@ -57,10 +57,7 @@ export function pad({ name, label, get, set }) {
   };
   const el = h("div", {
     className: "cn-pad",
-    role: "application",
-    tabIndex: 0,
-    data: { control: name },
-    ...KEYS,
+    ...movable(name),
     on,
   });
   function refresh() {

@@ -4,7 +4,7 @@ import { choice, matrix, options, presetChoice } from "./kit/controls.js";
 import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { added, bracketed, format, largest, percent } from "./kit/numbers.js";
-import { grey, photograph, picture, probe } from "./kit/pictures.js";
+import { grey, photoOf, picture, probe } from "./kit/pictures.js";
 import {
   composed,
   counts,
@@ -31,16 +31,11 @@ const THREE = [0, 1, 2];
 const step = (name, by) => (by ? `${name}${added(by).replace(" ", "")}` : name);
 
 function render({ model, el }) {
-  const height = model.get("height");
-  const width = model.get("width");
-  const places = height * width;
-  const maps = lift(photograph(model.get("image"), Float32Array), places);
+  const { height, width, places, photo } = photoOf(model, Float32Array);
+  const maps = lift(photo, places);
   const now = () => traits(model, ["sources", "displacements", "weight"]);
   const replace = (key, c, value) => change(model, { [key]: model.get(key).with(c, value) });
-  const ui = frame({
-    el,
-    model,
-    name: "shift-viewer",
+  const ui = frame(model, el, "shift-viewer", {
     label: "Move channels and mix them",
     prompt:
       "Drag an arrow (or use the arrow keys): the channel reads that pixel. Put both " +

@@ -39,6 +39,7 @@ class ShiftViewer(PhotoWidget):
     """
 
     module = "shift_viewer"
+    by_hand = "every arrow and weight can be changed"
 
     sources: traitlets.List[int] = traitlets.List().tag(sync=True)
     displacements: traitlets.List[list[int]] = traitlets.List().tag(sync=True)
@@ -87,8 +88,7 @@ class ShiftViewer(PhotoWidget):
     def _alt(self) -> str:
         return (
             f"{self.alt}, as three channels that are moved by whole pixels: {', '.join(self._names())}; beside them "
-            "their sum with the weights of a 1×1 kernel. "
-            "In the page and in Jupyter every arrow and weight can be changed."
+            "their sum with the weights of a 1×1 kernel."
         )
 
     def _picture(self) -> bytes:

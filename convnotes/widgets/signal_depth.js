@@ -21,10 +21,7 @@ const NONLINEARITIES = { linear: "none", relu: "ReLU", tanh: "tanh" };
 
 function render({ model, el }) {
   const now = () => traits(model, Object.keys(FIRST));
-  const ui = frame({
-    el,
-    model,
-    name: "signal-depth",
+  const ui = frame(model, el, "signal-depth", {
     label: "A signal through a deep random network and its gradient back",
     prompt:
       "By the twentieth layer next to nothing is left of the signal. Find the σ that " +

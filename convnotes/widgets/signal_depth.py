@@ -3,36 +3,68 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 import traitlets
 
-from convnotes import plots
-from convnotes.widgets.base import Widget
+from convnotes import checks, plots
+from convnotes.widgets.base import Widget, panels
 
 SCHEMES = ("normal", "xavier", "he", "orthogonal")
 NONLINEARITIES = ("linear", "relu", "tanh")
 BATCH = 32
+_LIMITS = {"depth": (2, 30), "width": (16, 96), "draw": (1, 9)}
 
 
 class SignalDepth(Widget):
-    """A fully connected network of `depth` layers, all of `width` n, with random weights and a nonlinearity between.
+    """A fully connected network with random weights: its signal and its gradient, layer by layer.
 
-    Its input `[32, n]` is standard normal, and so is the gradient that comes back into the last layer's output.
-    Schemes: "normal" with the standard deviation `std`, "xavier" 1/√n, "he" √(2/n), "orthogonal" with gain √2 for
-    "relu" and 1 else. `draw` numbers the draw: the page and Python make the same weights of it. Raises
-    `traitlets.TraitError` for an unknown name and for a number out of range.
+    All layers have n units, with a nonlinearity between. The input `[32, n]` is standard normal, and so is the gradient
+    that comes back into the output of the last layer.
+
+    Args:
+        **state: `scheme`: "normal" with the standard deviation `std`, from 0.01 to 0.4, "xavier" 1/√n, "he" √(2/n),
+            "orthogonal" with gain √2 for "relu" and 1 otherwise; `depth`, the number of layers, 2 to 30; `width`, the
+            n, 16 to 96; `nonlinearity`: "linear", "relu" or "tanh"; `draw`, the number of the draw, 1 to 9: the page
+            and Python make the same weights of it.
+
+    Raises:
+        ValueError: for an unknown name, and for a number out of range.
+        TypeError: for anything else than a number.
+
+    Example:
+        >>> from convnotes.widgets import SignalDepth
+        >>> widget = SignalDepth(scheme="orthogonal", nonlinearity="linear", depth=3)
+        >>> outputs, gradients = widget.deviations()
+        >>> abs(outputs[0] - outputs[-1]) < 1e-3  # an orthogonal layer keeps lengths
+        True
     """
 
     module = "signal_depth"
+    by_hand = "the scheme, the depth, the width and the nonlinearity can be changed"
 
-    scheme = traitlets.Enum(SCHEMES, "normal").tag(sync=True)
-    std = traitlets.Float(0.1, min=0.01, max=0.4).tag(sync=True)
-    depth = traitlets.Int(20, min=2, max=30).tag(sync=True)
-    width = traitlets.Int(64, min=16, max=96).tag(sync=True)
-    nonlinearity = traitlets.Enum(NONLINEARITIES, "relu").tag(sync=True)
-    draw = traitlets.Int(3, min=1, max=9).tag(sync=True)
+    scheme = traitlets.Unicode("normal").tag(sync=True)
+    std = traitlets.Float(0.1).tag(sync=True)
+    depth = traitlets.Int(20).tag(sync=True)
+    width = traitlets.Int(64).tag(sync=True)
+    nonlinearity = traitlets.Unicode("relu").tag(sync=True)
+    draw = traitlets.Int(3).tag(sync=True)
+
+    @traitlets.validate("scheme", "nonlinearity")
+    def _check_choice(self, proposal: Any) -> str:
+        name = proposal["trait"].name
+        return checks.one_of(name, proposal["value"], SCHEMES if name == "scheme" else NONLINEARITIES)
+
+    @traitlets.validate("std")
+    def _check_std(self, proposal: Any) -> float:
+        return checks.number("std", proposal["value"], "[0.01, 0.4]")
+
+    @traitlets.validate(*_LIMITS)
+    def _check_number(self, proposal: Any) -> int:
+        name = proposal["trait"].name
+        return checks.whole(name, proposal["value"], *_LIMITS[name])
 
     def weights(self) -> list[torch.Tensor]:
         """The weight `[n, n]` of every layer, float64."""
@@ -70,17 +102,14 @@ class SignalDepth(Widget):
         outputs, gradients = self.deviations()
         return (
             f"the standard deviation of a signal in {self.depth} layers, {outputs[0]:.2g} in the first and "
-            f"{outputs[-1]:.2g} in the last, and of its gradient, {gradients[0]:.2g} back in the first. In the page "
-            "and in Jupyter the scheme, the depth, the width and the nonlinearity can be changed."
+            f"{outputs[-1]:.2g} in the last, and of its gradient, {gradients[0]:.2g} back in the first."
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
         outputs, gradients = self.deviations()
         layers = range(1, self.depth + 1)
         with plots.style():
-            ax = Figure(figsize=(6.2, 3.2), layout="constrained").subplots()
+            ax = panels(1, 1, (6.2, 3.2))
             ax.semilogy(layers, outputs, "o-", color=plots.PALETTE["output"], label="output")
             ax.semilogy(layers, gradients, "s--", color=plots.PALETTE["accent"], label="gradient")
             ax.set(xlabel="layer", ylabel="standard deviation")

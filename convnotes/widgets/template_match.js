@@ -4,21 +4,16 @@ import { slider, toggle } from "./kit/controls.js";
 import { figure } from "./kit/dom.js";
 import { follow, frame, trait, traits } from "./kit/frame.js";
 import { added, format } from "./kit/numbers.js";
-import { outline, photograph, picture, probe } from "./kit/pictures.js";
+import { outline, photoOf, picture, probe } from "./kit/pictures.js";
 import { corner, HALF, search, torchCode } from "./template_match.compute.js";
 import { templateGrid } from "./template_match.draw.js";
 
 const NAMES = { product: "Inner product (convolution)", distance: "−L1 distance (adder)" };
 
 function render({ model, el }) {
-  const height = model.get("height");
-  const width = model.get("width");
-  const photo = photograph(model.get("image"));
+  const { height, width, photo } = photoOf(model);
   const now = () => traits(model, ["place", "size", "light", "centred"]);
-  const ui = frame({
-    el,
-    model,
-    name: "template-match",
+  const ui = frame(model, el, "template-match", {
     label: "Look for a template by inner product and by L1 distance",
     prompt:
       "Change the light, then drag the ring to another template: which of the two still " +

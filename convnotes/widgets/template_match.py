@@ -35,6 +35,7 @@ class TemplateMatch(PhotoWidget):
     """
 
     module = "template_match"
+    by_hand = "template and light can be changed"
     precision = torch.float64
 
     start: traitlets.List[int] = traitlets.List().tag(sync=True)
@@ -89,7 +90,7 @@ class TemplateMatch(PhotoWidget):
         return (
             f"{self.alt}, with a template of {self.size}×{self.size} pixels marked, and maps of how well it matches "
             f"each place. The best match by inner product lies {product:.0f} pixels from where the template was cut, "
-            f"by L1 distance {distance:.0f} pixels. In the page and in Jupyter template and light can be changed."
+            f"by L1 distance {distance:.0f} pixels."
         )
 
     def _picture(self) -> bytes:

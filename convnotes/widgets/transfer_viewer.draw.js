@@ -22,7 +22,7 @@ export function plot(runs, sizes, start, freeze, examples) {
     width,
     height,
     {
-      class: "cn-transfer",
+      class: "cn-drawing cn-transfer",
       label:
         `Mean accuracy with ${sizes.join(", ")} examples per class: ${means(start)} from ` +
         `${start}, ${means("scratch")} from scratch`,

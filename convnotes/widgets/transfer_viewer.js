@@ -15,10 +15,7 @@ function render({ model, el }) {
   const runs = model.get("runs");
   const names = Object.keys(starts).filter((name) => name !== "scratch");
   const sizes = [...new Set(runs.map((run) => run.examples))].sort((a, b) => a - b);
-  const ui = frame({
-    el,
-    model,
-    name: "transfer-viewer",
+  const ui = frame(model, el, "transfer-viewer", {
     label: "Kernels before and after fine-tuning, and what was gained",
     prompt:
       "Change the number of examples, then the first task: where is the gain large, and where is it below zero?",

@@ -45,13 +45,14 @@ class TransferViewer(Widget):
     """
 
     module = "transfer_viewer"
+    by_hand = "start, freezing and number of examples can be changed"
 
     starts = traitlets.Dict().tag(sync=True)
     runs: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     start = traitlets.Unicode().tag(sync=True)
-    freeze = traitlets.Enum(FREEZE, "none").tag(sync=True)
+    freeze = traitlets.Unicode("none").tag(sync=True)
     examples = traitlets.Int().tag(sync=True)
-    kernel = traitlets.Int(0, min=0).tag(sync=True)
+    kernel = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, starts: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], **state: Any) -> None:
         plain = {name: _numbers(kernels, name) for name, kernels in starts.items()}
@@ -61,8 +62,15 @@ class TransferViewer(Widget):
         state = {"start": names[0], "examples": min(run["examples"] for run in kept)} | state
         checks.one_of("start", state["start"], names)
         checks.one_of("examples", state["examples"], sorted({run["examples"] for run in kept}))
-        checks.whole("kernel", state.get("kernel", 0), 0, len(plain[SCRATCH]) - 1)
         super().__init__(starts=plain, runs=kept, **state)
+
+    @traitlets.validate("freeze")
+    def _check_freeze(self, proposal: Any) -> str:
+        return checks.one_of("freeze", proposal["value"], FREEZE)
+
+    @traitlets.validate("kernel")
+    def _check_kernel(self, proposal: Any) -> int:
+        return checks.whole("kernel", proposal["value"], 0, len(self.starts[SCRATCH]) - 1)
 
     def run(self, start: str | None = None, freeze: str | None = None) -> dict[str, Any]:
         """The run that is shown, or the one from `start` ("scratch": whatever `freeze`) with as many examples."""
@@ -93,8 +101,7 @@ class TransferViewer(Widget):
         return (
             f"A first kernel before and after fine-tuning and the one from scratch. Mean accuracy "
             f"{np.mean(shown['accuracies']):.2f} against {np.mean(scratch['accuracies']):.2f} from scratch, a gain of "
-            f"{self.gain() / 100:.2f}. In the page and in Jupyter start, freezing and number of examples can be "
-            "changed."
+            f"{self.gain() / 100:.2f}."
         )
 
     def _picture(self) -> bytes:

@@ -9,13 +9,15 @@ from support.conv_cases import every_case, every_kernel
 from convnotes import definitions
 
 
+def leaf(*shape):
+    return torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+
 @every_kernel
 @every_case
 def test_the_plain_convolution_is_torch_s_forward_and_gradient(case, kernel):
     groups = case.get("groups", 1)
-    x = torch.randn(2, 4, 11, 7, dtype=torch.float64, requires_grad=True)
-    w = torch.randn(8, 4 // groups, *kernel, dtype=torch.float64, requires_grad=True)
-    b = torch.randn(8, dtype=torch.float64, requires_grad=True)
+    x, w, b = leaf(2, 4, 11, 7), leaf(8, 4 // groups, *kernel), leaf(8)
     assert_same(definitions.conv2d(x, w, b, **case), F.conv2d(x, w, b, **case), (x, w, b))
 
 
@@ -46,9 +48,7 @@ TRANSPOSED = {
 @pytest.mark.parametrize("case", TRANSPOSED.values(), ids=TRANSPOSED)
 def test_the_transposed_convolution_is_torch_s_forward_and_gradient(case, kernel):
     groups = case.get("groups", 1)
-    x = torch.randn(2, 4, 11, 7, dtype=torch.float64, requires_grad=True)
-    w = torch.randn(4, 8 // groups, *kernel, dtype=torch.float64, requires_grad=True)
-    b = torch.randn(8, dtype=torch.float64, requires_grad=True)
+    x, w, b = leaf(2, 4, 11, 7), leaf(4, 8 // groups, *kernel), leaf(8)
     assert_same(definitions.conv_transpose2d(x, w, b, **case), F.conv_transpose2d(x, w, b, **case), (x, w, b))
 
 

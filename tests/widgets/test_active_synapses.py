@@ -4,6 +4,7 @@ import pytest
 import torch
 from support.close import assert_close
 from support.javascript import call
+from support.photographs import no_photographs
 
 from convnotes import ActiveConv2d, active_conv2d, definitions
 from convnotes.receptive_field.active import ring
@@ -80,15 +81,7 @@ def test_the_presets_are_what_they_are_called():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (
-            lambda: ActiveSynapses(torch.rand(1, 5, 7)),
-            r"image must hold finite floats of shape \[3, H, W\], got shape \(1, 5, 7\)",
-        ),
-        (
-            lambda: ActiveSynapses(torch.zeros(3, 5, 7, dtype=torch.uint8)),
-            r"image must hold finite floats of shape \[3, H, W\], got torch\.uint8 \(3, 5, 7\)",
-        ),
-        (lambda: ActiveSynapses(torch.full((3, 5, 7), 2.0)), r"must lie in \[0, 1\], got 2 to 2"),
+        *no_photographs(ActiveSynapses),
         (lambda: synapses(weights=[1, 2]), "one weight and one position, got 2 and 3"),
         (
             lambda: synapses(weights=[1, 2, float("nan")]),

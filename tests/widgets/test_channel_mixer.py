@@ -5,6 +5,7 @@ import pytest
 import torch
 from support.close import assert_close
 from support.javascript import call
+from support.photographs import no_photographs
 
 from convnotes import definitions
 from convnotes.measure import cost
@@ -78,15 +79,7 @@ def test_python_s_output_is_the_convolution_of_what_is_shown():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (
-            lambda: ChannelMixer(torch.rand(1, 5, 7)),
-            r"image must hold finite floats of shape \[3, H, W\], got shape \(1, 5, 7\)",
-        ),
-        (
-            lambda: ChannelMixer(torch.zeros(3, 5, 7, dtype=torch.uint8)),
-            r"image must hold finite floats of shape \[3, H, W\], got torch\.uint8 \(3, 5, 7\)",
-        ),
-        (lambda: ChannelMixer(torch.full((3, 5, 7), 2.0)), r"must lie in \[0, 1\], got 2 to 2"),
+        *no_photographs(ChannelMixer),
         (lambda: mixer(weight=[[1, 2]]), r"weight must hold finite numbers of shape \[1 to 4, 3\], got shape \(1, 2\)"),
         (lambda: mixer(weight=[[1, 2, float("nan")]]), "finite"),
         (lambda: mixer(bias=[]), r"bias must hold finite numbers of shape \[1 to 4\], got shape \(0,\)"),

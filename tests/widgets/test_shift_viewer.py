@@ -4,6 +4,7 @@ import pytest
 import torch
 from support.close import assert_close
 from support.javascript import call
+from support.photographs import no_photographs
 
 from convnotes import Shift2d, definitions
 from convnotes.measure import cost
@@ -102,15 +103,7 @@ def test_the_first_preset_is_the_state_that_the_widget_starts_in():
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (
-            lambda: ShiftViewer(torch.rand(1, 5, 7)),
-            r"image must hold finite floats of shape \[3, H, W\], got shape \(1, 5, 7\)",
-        ),
-        (
-            lambda: ShiftViewer(torch.zeros(3, 5, 7, dtype=torch.uint8)),
-            r"image must hold finite floats of shape \[3, H, W\], got torch\.uint8 \(3, 5, 7\)",
-        ),
-        (lambda: ShiftViewer(torch.full((3, 5, 7), 2.0)), r"must lie in \[0, 1\], got 2 to 2"),
+        *no_photographs(ShiftViewer),
         (lambda: viewer(sources=[0, 1, 4]), r"sources\[2\] must be from 0 to 3, got 4"),
         (
             lambda: viewer(displacements=[[0, 3], [0, 0], [0, 0]]),

@@ -21,6 +21,11 @@ export function slider({ name, label, unit = "", min, max, step = 1, digits = 0,
   return { el: labelled(label, input, shown), input, refresh };
 }
 
+// A slider of a displacement in pixels, as far as `reach` on either side.
+export function pixelSlider({ reach, ...rest }) {
+  return slider({ unit: "px", min: -reach, max: reach, digits: 2, ...rest });
+}
+
 export function choice({ name, label, options, get, set }) {
   const on = { change: () => set(input.value) };
   const input = h("select", { data: { control: name }, ...KEYS, on });

@@ -23,6 +23,11 @@ export function h(tag, { on = {}, data = {}, style = {}, ...rest } = {}, ...chil
 // JupyterLab takes keys for itself unless each element that can be focused says otherwise.
 export const KEYS = { "data-lm-suppress-shortcuts": "true" };
 
+// What makes an element one that is moved by the arrow keys and the pointer.
+export function movable(name) {
+  return { role: "application", tabindex: 0, data: { control: name }, ...KEYS };
+}
+
 // A drawing of width × height units with a margin around it; `label` says in words what it shows.
 export function svg(width, height, { margin = 0, label, ...rest }, ...children) {
   const viewBox = `${-margin} ${-margin} ${width + 2 * margin} ${height + 2 * margin}`;

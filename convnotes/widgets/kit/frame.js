@@ -3,7 +3,7 @@
 import { h, KEYS } from "./dom.js";
 
 // What to try, the stage with the pictures, the panel with the controls, the answer, the formula, the buttons.
-export function frame({ el, model, name, label, prompt, code, initial }) {
+export function frame(model, el, name, { label, prompt, code, initial }) {
   const stage = h("div", { className: "cn-stage" });
   const panel = h("div", { className: "cn-panel" });
   const body = h("div", { className: "cn-body" }, stage, panel);

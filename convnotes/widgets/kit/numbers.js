@@ -39,6 +39,11 @@ export function several(count, one, many = `${one}s`) {
   return `${format(count)} ${count === 1 ? one : many}`;
 }
 
+// Rows of numbers from a text: "1 2 / 3 4" is [[1, 2], [3, 4]].
+export function numberRows(text) {
+  return text.split(" / ").map((row) => row.split(" ").map(Number));
+}
+
 // Numbers in nested lists as Python writes them.
 export function torchList(values, digits = 6) {
   const text = (v) => (typeof v === "number" ? Number(v.toFixed(digits)) : torchList(v, digits));

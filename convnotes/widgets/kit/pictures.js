@@ -1,6 +1,6 @@
 // Pictures: bytes from Python, canvases with captions and marks, kernels as grids, colours.
 
-import { arrowStep, caption, h, KEYS, placeAt, pointedAt, pointerMoves, svg } from "./dom.js";
+import { arrowStep, caption, h, movable, placeAt, pointedAt, pointerMoves, svg } from "./dom.js";
 import { clamp, format, largest } from "./numbers.js";
 
 export const COLOURS = ["red", "green", "blue"];
@@ -15,6 +15,12 @@ export function ownBuffer(view) {
 // A photograph of bytes as numbers in [0, 1].
 export function photograph(view, Numbers = Float64Array) {
   return Numbers.from(new Uint8Array(ownBuffer(view)), (v) => v / 255);
+}
+
+// The photograph in a model's traits `image`, `height` and `width`.
+export function photoOf(model, Numbers) {
+  const [height, width] = [model.get("height"), model.get("width")];
+  return { height, width, places: height * width, photo: photograph(model.get("image"), Numbers) };
 }
 
 // Add to y what a kernel gives on x, both flat arrays of height × width: Σ_{u,v} kernel[u][v] · x[i + u − ⌊rows/2⌋,
@@ -90,10 +96,7 @@ export function probe({ name, label, on, get, set, more = [], echo = [], ...rest
   }
   const ring = h("div", {
     className: "cn-ring",
-    role: "application",
-    tabIndex: 0,
-    data: { control: name },
-    ...KEYS,
+    ...movable(name),
     on: { keydown },
   });
   on.holder.append(ring);

@@ -18,6 +18,8 @@ from convnotes.measure import peak_memory
 pytest.importorskip("numba", reason="the loops need numba")
 from convnotes.kernels.adder import in_numba
 
+pytestmark = pytest.mark.usefixtures("by_numba")
+
 gradients = pytest.mark.parametrize("gradient", ["paper", "exact"])
 
 # name → (images, weight, options): what the tiles, the blocks of rows and the remainders by the stride could get wrong
@@ -43,12 +45,6 @@ CASES = {
     "one row": ((1, 2, 1, 301), (4, 2, 1, 4), dict()),
 }
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-
-
-@pytest.fixture(autouse=True)
-def _numba():
-    with backend.use("numba"):
-        yield
 
 
 @pytest.fixture

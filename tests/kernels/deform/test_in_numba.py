@@ -10,16 +10,11 @@ from support.close import assert_close
 from support.deform_loops import CASES, both_versions, by_torch, called, every_case, gradients, tensors
 
 from convnotes import definitions, deform_conv2d
-from convnotes.kernels import backend
 from convnotes.measure import peak_memory
 
 pytest.importorskip("numba", reason="numba is not installed")
 
-
-@pytest.fixture(autouse=True)
-def _by_numba():
-    with backend.use("numba"):
-        yield
+pytestmark = pytest.mark.usefixtures("by_numba")
 
 
 @every_case

@@ -12,11 +12,7 @@ from convnotes.kernels.deform.sampling import Sampling
 
 pytest.importorskip("numba", reason="numba is not installed")
 
-
-@pytest.fixture(autouse=True)
-def _by_numba():
-    with backend.use("numba"):
-        yield
+pytestmark = pytest.mark.usefixtures("by_numba")
 
 
 @pytest.mark.parametrize("name", ["torch", "numba"])

@@ -14,14 +14,10 @@ if "numba" not in backend.available():
 
 from convnotes.kernels.shift import in_numba
 
+pytestmark = pytest.mark.usefixtures("by_numba")
+
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 SIZES = [(11, 7), (7, 11), (1, 1), (1, 9), (9, 1), (2, 3), (5, 600), (61, 130)]
-
-
-@pytest.fixture(autouse=True)
-def _by_numba():
-    with backend.use("numba"):
-        yield
 
 
 @pytest.fixture
