@@ -40,7 +40,7 @@ GROUND = {"checks", "geometry"}
 
 # Inside a part a chapter may import the chapters before it.
 CHAPTERS = {
-    "fundamentals": ["initialisation", "depthwise", "multi_scale", "transfer"],
+    "fundamentals": ["initialisation", "depthwise", "multi_scale", "freezing", "transfer"],
     "compression": ["pointwise", "inception", "separable", "squeezenet", "residual", "small_kernels"],
     "receptive_field": ["dilated", "active", "deformable", "non_local"],
     "operations": ["cifar_resnet", "shift", "active_shift", "adder"],

@@ -158,8 +158,10 @@ class Checkpoints:
         if self.accelerator.is_main_process:
             files = {p.name: [p.stat().st_size, _checksum(p)] for p in sorted(part.iterdir())}
             kept = {name: getattr(history, name) for name in (*_LISTS, *_COUNTS)}
-            run = {"settings": self.settings, "weights": _shapes(self.model), "files": files}
-            run |= {"step": step, "epoch": epoch, "history": kept}
+            run = {
+                "settings": self.settings, "weights": _shapes(self.model), "files": files,
+                "step": step, "epoch": epoch, "history": kept,
+            }  # fmt: skip
             (part / "run.json").write_text(json.dumps(run), encoding="utf-8")
             for path in (*part.iterdir(), part):
                 _to_disk(path)
