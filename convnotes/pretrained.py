@@ -42,14 +42,24 @@ _SIDE_CLASSIFIERS = {"googlenet": ("aux1", "aux2"), "deeplabv3_resnet50": ("aux_
 def load_pretrained(name: str, root: str | os.PathLike[str] | None = None) -> nn.Module:
     """The network `name` with its published weights, in eval mode, on the CPU.
 
-    `PUBLISHED` lists the names. Classifiers know ImageNet's 1000 classes; "deeplabv3_resnet50" knows the 21 of Pascal
-    VOC and was trained on COCO's pictures. The file is looked for in `root`, else in `$CONVNOTES_DATA/pretrained`, else
-    in the user's cache folder, and downloaded there once. It is checked by SHA-256 before every use, read with
-    `weights_only=True`, and its names must be exactly the network's. Input is normalised by ImageNet's mean
-    (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225), [B, 3, 224, 224] for a classifier.
+    The file is checked by SHA-256 before every use, read with `weights_only=True`, and its names must be exactly the
+    network's. Input is normalised by ImageNet's mean (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225),
+    [B, 3, 224, 224] for a classifier.
 
-    Raises `ValueError` for an unknown name and for a file that is not the published one, and `ConnectionError` where
-    there is no network; nothing half-written stays.
+    Args:
+        name: one of `PUBLISHED`. Classifiers know ImageNet's 1000 classes; "deeplabv3_resnet50" knows the 21 of Pascal
+            VOC and was trained on COCO's pictures.
+        root: where the file is looked for, and downloaded to once; else in `$CONVNOTES_DATA/pretrained`, else in the
+            user's cache folder. `~` is the home folder.
+
+    Raises:
+        ValueError: for an unknown name and for a file that is not the published one.
+        ConnectionError: where there is no network; nothing half-written stays.
+
+    Example:
+        >>> from convnotes.pretrained import load_pretrained
+        >>> load_pretrained("resnet50").fc  # doctest: +SKIP
+        Linear(in_features=2048, out_features=1000, bias=True)
     """
     import convnotes
 

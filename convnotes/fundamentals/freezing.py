@@ -17,8 +17,21 @@ def hold(part: nn.Module) -> None:
 
     Freezing the parameters alone would not do: in training mode a batch norm divides by the statistics of the batch
     and goes on averaging them, so the kernels after it see other inputs. Every module inside with a `running_mean` is
-    put into eval mode and stays there when `train()` is called on it or around it. `release` undoes both.
-    Copies, pickles and `state_dict` names are as before.
+    put into eval mode and stays there when `train()` is called on it or around it; so is what computes a spectral
+    norm, which would go on converging. Norms that `SyncBatchNorm.convert_sync_batchnorm` makes of those inside `part`
+    stay so too. Copies, pickles and `state_dict` names are as before. `release` undoes it.
+
+    Args:
+        part: a network, or a module inside one.
+
+    Example:
+        >>> from convnotes.fundamentals.transfer import hold
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 10))
+        >>> hold(net[:2])
+        >>> [layer.training for layer in net.train()]
+        [True, False, True, True]
+        >>> net[0].weight.requires_grad
+        False
     """
     for parameter in part.parameters():
         parameter.requires_grad_(False)
@@ -31,7 +44,19 @@ def hold(part: nn.Module) -> None:
 
 
 def release(part: nn.Module) -> None:
-    """Let everything inside `part` train again, in place; norms that `hold` held take the mode of `part`."""
+    """Let everything inside `part` train again, in place; norms that `hold` held take the mode of `part`.
+
+    Args:
+        part: a network, or a module inside one, frozen by whatever means.
+
+    Example:
+        >>> from convnotes.fundamentals.transfer import hold, release
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+        >>> hold(net)
+        >>> release(net)
+        >>> net.train()[1].training, net[0].weight.requires_grad
+        (True, True)
+    """
     for parameter in part.parameters():
         parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
     held: list[object] = []

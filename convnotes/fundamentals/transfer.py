@@ -31,23 +31,37 @@ def transfer(
 ) -> nn.Module:
     """A copy of `backbone` with a new classifier of `num_classes` outputs; the rest keeps its weights.
 
+    The new head has the kind, size, dtype, device, bias and mode of the old one, and is drawn as torch draws such a
+    layer, uniform in ±1/√(fan-in), from the global generator. The modules around it that tell its outputs as
+    `num_classes` or `out_channels` tell the new number. Frozen parameters have `requires_grad=False`. Norms among them
+    keep normalising by the statistics of the old task, in training too: `hold` says how. Dropout goes on as before.
+    Pruning, norms of weights and other parametrisations go with the copy, but for those of the old head.
+
     Args:
         backbone: any network whose last layer with a matrix of weights is its classifier, an `nn.Linear` or an
-            `nn.Conv2d` of 1×1; last in the order in which the layers are registered. It is not changed.
+            `nn.Conv2d` of 1×1, or one of another size at the very end of the network; last in the order in which the
+            layers are registered. It is not changed.
         num_classes: outputs of the new head, at least 1.
         freeze: what stays as it is. "none": nothing, all parameters train, also those that were frozen before.
-            "stem": the first convolution, with the norms and other vectors of parameters that are registered between
-            it and the next layer (ResNet-50: `conv1`, `bn1`). "all": everything but the new head.
+            "stem": the first layer with a kernel, with the norms and other vectors of parameters that are registered
+            between it and the next layer (ResNet-50: `conv1`, `bn1`), but no class token. "all": everything but the
+            new head.
         head: the name of the classifier, as in `named_modules`, where it is not the last; several names where side
-            classifiers are to be replaced too. With "all" each of them trains.
+            classifiers are to be replaced too. With "all" each of them trains. A convolution larger than 1×1 must be
+            the last layer that learns in its part.
 
-    The new head has the kind, dtype, device, bias and mode of the old one, and is drawn as torch draws such a layer,
-    uniform in ±1/√(inputs), from the global generator. The modules around it that tell its outputs as `num_classes` or
-    `out_channels` tell the new number. Frozen parameters have `requires_grad=False`. Norms among them keep normalising
-    by the statistics of the old task, in training too: `hold` says how. Dropout goes on as before.
+    Raises:
+        TypeError: for what is no module.
+        ValueError: for an unknown `freeze`, for a network without a head, with several layers that may be it or with a
+            lazy layer, and for a `head` that is not there or no classifier.
 
-    Raises `TypeError` for what is no module and `ValueError` for an unknown `freeze`, for a network without a head or
-    with several layers that may be it, and for a `head` that is not there or no classifier.
+    Example:
+        >>> backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1000))
+        >>> net = transfer(backbone, 5, freeze="all")
+        >>> net[3]
+        Linear(in_features=8, out_features=5, bias=True)
+        >>> [name for name, parameter in net.named_parameters() if parameter.requires_grad]
+        ['3.weight', '3.bias']
     """
     checks.module("backbone", backbone)
     checks.positive(num_classes=num_classes)
@@ -81,8 +95,19 @@ def transfer(
 def find_head(network: nn.Module) -> str:
     """The name of the classifier: the last layer with a matrix of weights, if it is a Linear or a 1×1 Conv2d.
 
-    `ValueError` where it is something else, and where other such layers have as many outputs: then one of them may be
-    the classifier and the last a side classifier.
+    A larger convolution counts where nothing comes after it but what resizes or normalises logits.
+
+    Args:
+        network: any module. It is not run.
+
+    Raises:
+        ValueError: where the last layer is something else or a layer is lazy, and where other such layers have as many
+            outputs: then one of them may be the classifier and the last a side classifier.
+
+    Example:
+        >>> from convnotes.fundamentals.transfer import find_head
+        >>> find_head(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 10)))
+        '2'
     """
     layers = _layers(network)
     _check_not_lazy(dict(layers))
