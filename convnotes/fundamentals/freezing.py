@@ -65,9 +65,9 @@ def release(part: nn.Module) -> None:
         if isinstance(train, functools.partial) and train.func in (_stay_in_eval, _train_around):
             del module.train
             held += [module] if train.func is _stay_in_eval else [getattr(module, name, None) for name in train.args[1]]
-    for module in held:
-        if isinstance(module, nn.Module):
-            module.train(part.training)
+    for norm in held:
+        if isinstance(norm, nn.Module):
+            norm.train(part.training)
 
 
 def _changes_in_training(module: nn.Module) -> bool:

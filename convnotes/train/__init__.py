@@ -59,8 +59,9 @@ def fit(
     process's own part. Accuracies count every sample once. A DataLoader must give batches that divide by the number
     of processes; where the last one does not, some of its samples are trained on twice in that epoch.
 
-    The generators of Python, numpy and torch are left as they were found. What a DataLoader draws comes from
-    generators that begin anew with each epoch, from `seed`, apart from what the model draws; workers start anew too.
+    The generators of Python, numpy and torch, and those that a data set holds, are left as they were found. What a
+    DataLoader draws comes from generators that begin anew with each epoch, from `seed`, apart from what the model
+    draws; workers start anew too.
 
     Args:
         model: images → logits [N, classes] or [N, classes, H, W]; or a function that makes it, called after seeding,
@@ -164,6 +165,8 @@ def fit(
             with bar(steps, progress if accelerator.is_main_process else False) as advance:
                 loop.run(epochs, Checkpoints(checkpoint, checkpoint_every, settings, bare, accelerator), advance)
         finally:
+            for source in (train, test):
+                source.leave()
             accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
             if not own_forward:  # what accelerate put there for mixed precision
                 vars(bare).pop("forward", None)

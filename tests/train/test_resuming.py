@@ -59,6 +59,14 @@ def test_so_does_one_with_a_sampler_of_its_own(tmp_path):
     assert gone_on(make, tmp_path, 10) == expected
 
 
+def test_the_same_loaders_train_twice_with_the_same_numbers(tmp_path):
+    """Their own generators are left as they were found, also by a training that was stopped."""
+    pair = loaders("its own", generator=5)
+    expected = fit(stopping(), pair, **OPTIONS)
+    assert fit(stopping(), pair, **OPTIONS) == expected
+    assert gone_on(lambda: pair, tmp_path, 10) == expected
+
+
 def test_evaluating_a_loader_that_draws_changes_no_number_of_the_training():
     each, once = (
         fit(stopping(), loaders("its own"), evaluate_each_epoch=wanted, **OPTIONS) for wanted in (True, False)
