@@ -82,7 +82,8 @@ class Loader:
     def __init__(self, loader: torch.utils.data.DataLoader[Any], name: str, seed: int, accelerator: Any) -> None:
         parts = (loader.generator, loader.sampler, loader.batch_sampler, loader.dataset)
         self.own = generators.held_by(*parts, loader.collate_fn, loader.worker_init_fn)
-        loader = copy.copy(loader)
+        loader = copy.copy(loader)  # accelerate puts a sampler of its own into the one that it is given
+        vars(loader).update(sampler=copy.copy(loader.sampler), batch_sampler=copy.copy(loader.batch_sampler))
         vars(loader)["persistent_workers"] = False  # theirs would go on from the epoch before
         self.loader = accelerator.prepare(loader)
         self.name, self.seed, self.accelerator = name, seed, accelerator

@@ -1,10 +1,8 @@
 """A training that goes on is the training that was never stopped, whatever its data draw; what is damaged is named."""
 
-import json
 import os
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -65,6 +63,16 @@ def test_the_same_loaders_train_twice_with_the_same_numbers(tmp_path):
     expected = fit(stopping(), pair, **OPTIONS)
     assert fit(stopping(), pair, **OPTIONS) == expected
     assert gone_on(lambda: pair, tmp_path, 10) == expected
+
+
+def test_a_loader_is_the_caller_s_own_afterwards(tmp_path):
+    """accelerate would put a sampler of its own into it, whose generator a later start would look for."""
+    pair = loaders("torch")
+    sampler = pair[0].sampler
+    first = fit(stopping(), pair, checkpoint=tmp_path, **(OPTIONS | {"epochs": 1}))
+    assert pair[0].batch_sampler.sampler is pair[0].sampler is sampler
+    assert sampler.generator is None
+    assert fit(stopping(), pair, checkpoint=tmp_path, **OPTIONS).step_loss[:5] == first.step_loss
 
 
 def test_evaluating_a_loader_that_draws_changes_no_number_of_the_training():
@@ -253,36 +261,3 @@ def test_more_epochs_of_a_cosine_take_the_longer_one_and_say_so(tmp_path):
         history = fit(stopping(), loaders("torch"), checkpoint=tmp_path, **options)
     assert rates == pytest.approx(expected[10:])
     assert len(history.loss) == 3
-
-
-def test_a_home_folder_is_meant_by_its_sign(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    fit(stopping(), two_classes(), checkpoint="~/runs", **(OPTIONS | {"epochs": 1}))
-    assert json.loads((tmp_path / "runs" / "step-00000005" / "run.json").read_text())["step"] == 5
-    assert not (tmp_path / "~").exists()
-
-
-class Tied(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = nn.Linear(20, 20), nn.Linear(20, 20)
-        self.second.weight = self.first.weight
-
-    def forward(self, x):
-        return self.second(self.first(x.flatten(1)))
-
-
-def test_weights_that_two_layers_share_go_on_and_load_elsewhere_as_the_guide_says(tmp_path):
-    guide = (Path(__file__).parents[2] / "book" / "reference" / "training.md").read_text(encoding="utf-8")
-    (loading,) = re.findall(r"^```python\n(from safetensors.*?)^```", guide, flags=re.M | re.S)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
-        history = fit(Tied(), two_classes(), checkpoint="runs/digits", **OPTIONS)
-        assert fit(Tied(), two_classes(), checkpoint="runs/digits", **OPTIONS) == history
-        (state,) = (tmp_path / "runs" / "digits").iterdir()
-        scope = {"net": Tied}
-        exec(loading.replace("step-00000176", state.name), scope)
-    for name, value in history.model.state_dict().items():
-        assert torch.equal(scope["model"].state_dict()[name], value)
-    assert scope["model"].first.weight is scope["model"].second.weight
