@@ -33,8 +33,21 @@ TEXTURES = ("brick", "grass", "gravel")
 def photograph(name: str, size: int | tuple[int, int] | None = None) -> Tensor:
     """The colour photograph `name` [3, H, W]; `PHOTOGRAPHS` lists the names.
 
-    `size` shrinks or enlarges it without aliasing: an int is the length in pixels of the shorter side, the aspect
-    kept; a pair is (height, width). Nothing is downloaded: the file comes out of the installed wheel.
+    Nothing is downloaded: the file comes out of the installed wheel.
+
+    Args:
+        name: one of `PHOTOGRAPHS`.
+        size: shrinks or enlarges it without aliasing. An int is the length in pixels of the shorter side, the aspect
+            kept; a pair is (height, width). None keeps the size of the file.
+
+    Raises:
+        ValueError, TypeError: for an unknown name and a size that is none.
+        ModuleNotFoundError, FileNotFoundError: where the wheel is missing, or does not contain the file.
+
+    Example:
+        >>> from convnotes.data import photograph
+        >>> photograph("astronaut", size=64).shape
+        torch.Size([3, 64, 64])
     """
     checks.one_of("photograph", name, PHOTOGRAPHS)
     picture = read_picture(_bundled(*PHOTOGRAPHS[name]), "RGB")
@@ -50,13 +63,37 @@ def photograph(name: str, size: int | tuple[int, int] | None = None) -> Tensor:
 
 
 def texture(name: str) -> Tensor:
-    """The grey texture `name` [1, 512, 512]: brick, grass or gravel, photographs in the wheel of scikit-image."""
+    """The grey texture `name` [1, 512, 512], a photograph in the wheel of scikit-image.
+
+    Args:
+        name: "brick", "grass" or "gravel".
+
+    Raises:
+        ValueError: for another name.
+        ModuleNotFoundError, FileNotFoundError: where the wheel is missing, or does not contain the file.
+
+    Example:
+        >>> from convnotes.data import texture
+        >>> texture("brick").shape
+        torch.Size([1, 512, 512])
+    """
     checks.one_of("texture", name, TEXTURES)
     return read_picture(_bundled("skimage", f"data/{name}.png"), "L")
 
 
 class Split(NamedTuple):
-    """Images [N, C, H, W] float32 and labels [N] or, a label a pixel, [N, H, W] int64, to train on and to test on."""
+    """Images and labels to train on and to test on.
+
+    Args:
+        train_x, train_y: images [N, C, H, W], float32, and labels [N] or, one a pixel, [N, H, W], int64.
+        test_x, test_y: the same to test on.
+        classes: the names, in the order of the labels.
+
+    Example:
+        >>> from convnotes.data import Split
+        >>> Split(torch.rand(6, 1, 8, 8), torch.arange(6) % 2, torch.rand(2, 1, 8, 8), torch.arange(2), ("a", "b"))
+        Split(6 to train, 2 to test, 1×8×8, 2 classes)
+    """
 
     train_x: Tensor
     train_y: Tensor
@@ -76,7 +113,20 @@ class Split(NamedTuple):
 
 
 def digits(test_fraction: float = 0.25, seed: int = 0) -> Split:
-    """scikit-learn's 1,797 handwritten digits [N, 1, 8, 8]; every class gives `test_fraction` of itself to the test."""
+    """scikit-learn's 1,797 handwritten digits [N, 1, 8, 8].
+
+    Args:
+        test_fraction: the share that each class gives to the test, in (0, 1).
+        seed: of which digits those are.
+
+    Raises:
+        TypeError, ValueError: for a fraction that is none.
+
+    Example:
+        >>> from convnotes.data import digits
+        >>> digits()
+        Split(1347 to train, 450 to test, 1×8×8, 10 classes)
+    """
     checks.number("test_fraction", test_fraction, "(0, 1)")
     bunch = optional("sklearn.datasets").load_digits()
     every, y = np.arange(len(bunch.target)), torch.as_tensor(bunch.target, dtype=torch.int64)
@@ -97,9 +147,22 @@ def textures(
 ) -> Split:
     """Square crops of brick, grass and gravel [N, 1, crop, crop]: the left halves train, the right halves test.
 
-    No crop crosses the middle, so no pixel is in both. `normalise` works on each crop alone: "brightness" takes its
-    mean away, "contrast" also divides by its standard deviation, so that neither tells the texture; "none" leaves
-    [0, 1]. The crops of one half may overlap each other; `seed` fixes where they lie.
+    No crop crosses the middle, so no pixel is in both. The crops of one half may overlap each other.
+
+    Args:
+        crop: side in pixels, at most 256.
+        train_per_class, test_per_class: crops of each texture.
+        normalise: works on each crop alone. "brightness" takes its mean away, "contrast" also divides by its standard
+            deviation, so that neither tells the texture; "none" leaves [0, 1].
+        seed: of where the crops lie.
+
+    Raises:
+        TypeError, ValueError: for a bad argument.
+
+    Example:
+        >>> from convnotes.data import textures
+        >>> textures(crop=16, train_per_class=4, test_per_class=2)
+        Split(12 to train, 6 to test, 1×16×16, 3 classes)
     """
     checks.whole("crop", crop, most=256)  # half a texture is 512×256 pixels
     checks.positive(train_per_class=train_per_class, test_per_class=test_per_class)

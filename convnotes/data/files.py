@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,19 @@ def read_picture(file: Path, mode: str) -> Tensor:
     """
     image, upright = optional("PIL.Image"), optional("PIL.ImageOps").exif_transpose
     try:
-        with image.open(file) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", image.DecompressionBombWarning)  # it does not name the file
+            opened = image.open(file)
+        with opened as picture:
+            if image.MAX_IMAGE_PIXELS and picture.width * picture.height > image.MAX_IMAGE_PIXELS:
+                size = f"{picture.width}×{picture.height}"
+                warnings.warn(f"{file} has {size} pixels", image.DecompressionBombWarning, stacklevel=3)
             deep = picture.mode in _DEEP or (picture.mode == "I" and picture.format in ("PNG", "PPM"))
             if not deep and picture.mode in ("I", "F"):
                 raise ValueError(f"its grey values ({picture.mode}, 32 bits) have no known range")
             pixels = _numbers(upright(picture), mode, deep)
+    except image.DecompressionBombWarning:  # where warnings are errors
+        raise
     except image.DecompressionBombError as problem:
         raise ValueError(
             f"{file} has too many pixels to be opened safely ({problem}): make it smaller, or raise "

@@ -88,9 +88,24 @@ TITLES = {"cifar10-jpeg": "CIFAR-10 (JPEG)"}  # folders whose name does not say 
 
 
 class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """A data set: `title` for captions, `classes`, and by index (float32 [C, H, W] in [0, 1], int label).
+    """A data set, by index (float32 [C, H, W] in [0, 1], int label).
 
     Held as bytes, or as file names that are read when asked for; `tensors()` gives all of it at once.
+
+    Args:
+        title: for captions.
+        classes: the names, in the order of the labels.
+        images: bytes [N, C, H, W] (uint8), or one file a picture.
+        labels: [N], int64.
+
+    Raises:
+        ValueError: for labels that do not fit, and later for a file that cannot be read.
+
+    Example:
+        >>> from convnotes.data import Images
+        >>> images = torch.tensor([[[[0, 255]]]], dtype=torch.uint8)
+        >>> Images("one picture", ("cat", "dog"), images, torch.tensor([1]))[0]
+        (tensor([[[0., 1.]]]), 1)
     """
 
     def __init__(self, title: str, classes: Sequence[str], images: Tensor | list[Path], labels: Tensor) -> None:
@@ -131,10 +146,32 @@ def load(
 ) -> Images:
     """The data set `name`: cifar10, cifar100, mnist, fashionmnist, or the name of a folder of images a class.
 
-    It is looked for in `root`, else in `$CONVNOTES_DATA`, else in the user's cache folder. `download=True` fetches one
-    of the four named sets there first, when it is missing: SHA-256 checked, and nothing kept unless it is whole.
-    Raises `FileNotFoundError` for what is not there, `ValueError` for files that are not what they should be, and
-    `ConnectionError` where a download does not get through.
+    Such a folder is <name>/<split>/<class>/…, with images of any kind that Pillow reads, also in folders inside. A
+    label is the place of the class among those of both splits. What is hidden is left out. Images are read upright,
+    as colours; grey of 16 bits keeps them all.
+
+    Args:
+        name: of the data set or the folder.
+        split: "train" or "test".
+        root: where to look; else in `$CONVNOTES_DATA`, else in the user's cache folder. `~` is the home folder.
+        download: whether to fetch one of the four named sets there first, when it is missing: SHA-256 checked, and
+            nothing kept unless it is whole.
+
+    Raises:
+        FileNotFoundError: for what is not there.
+        ValueError: for a name or split that makes no sense, for files that are not what they should be, and for images
+            beside the class folders.
+        ConnectionError: where a download does not get through.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from convnotes import data
+        >>> folder = Path("animals/train/cat")
+        >>> folder.mkdir(parents=True)
+        >>> Image.new("RGB", (6, 4)).save(folder / "tom.png")
+        >>> data.load("animals", root=".")
+        Images(animals, 1 images, 1 classes)
     """
     checks.one_of("split", split, ("train", "test"))
     if name in ("", ".", "..") or Path(name).name != name:

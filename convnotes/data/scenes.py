@@ -34,9 +34,26 @@ def segmentation(
 ) -> Split:
     """Scenes [N, 1, size, size] with `digits` digits each, and a label for each pixel [N, size, size].
 
-    Label 0 is the ground, label 1 + n a pixel inked by a digit of `classes[n]`. `scale` is the range of a digit's side
-    in units of 8 pixels, `rotation` the largest turn in degrees to either side. A later digit may hide part of an
-    earlier one. Raises `ValueError` or `TypeError` for what makes no scene.
+    Label 0 is the ground, label 1 + n a pixel inked by a digit of `classes[n]`. A later digit may hide part of an
+    earlier one.
+
+    Args:
+        size: side of a scene in pixels, at most 256.
+        train, test: scenes of each part.
+        digits: digits in a scene.
+        scale: the range of a digit's side in units of 8 pixels.
+        rotation: the largest turn in degrees to either side.
+        classes: which digits, in the order of their labels.
+        seed: of everything that is drawn.
+
+    Raises:
+        TypeError, ValueError: for what makes no scene.
+
+    Example:
+        >>> from convnotes.data import segmentation
+        >>> scenes = segmentation(train=2, test=1)
+        >>> scenes.train_x.shape, scenes.train_y.shape
+        (torch.Size([2, 1, 48, 48]), torch.Size([2, 48, 48]))
     """
     _check(size=size, train=train, test=test, digits=digits)
     _check_ranges(scale, rotation, size)
@@ -65,7 +82,21 @@ def scaled_digits(
 ) -> Split:
     """One digit a picture [N, 1, size, size] on a texture, anywhere in it; the label is its index in `classes`.
 
-    Arguments and errors as for `segmentation`.
+    Args:
+        size: side of a picture in pixels, at most 256.
+        train, test: pictures of each part.
+        scale: the range of a digit's side in units of 8 pixels.
+        rotation: the largest turn in degrees to either side.
+        classes: which digits, in the order of their labels.
+        seed: of everything that is drawn.
+
+    Raises:
+        TypeError, ValueError: for what makes no picture.
+
+    Example:
+        >>> from convnotes.data import scaled_digits
+        >>> scaled_digits(train=4, test=2)
+        Split(4 to train, 2 to test, 1×32×32, 10 classes)
     """
     _check(size=size, train=train, test=test)
     _check_ranges(scale, rotation, size)
@@ -92,7 +123,23 @@ def pairs(
     """Two digits at the two ends of a picture [N, 1, height, width]; label 1 where they are of the same class.
 
     Half of the pairs are the same. Between the digits lie width − 2·height pixels of texture, so that no small window
-    sees both; `width` must be twice the height at least. Errors as for `segmentation`.
+    sees both.
+
+    Args:
+        height: of a picture in pixels, at most 256.
+        width: twice the height at least.
+        train, test: pictures of each part.
+        scale: the range of a digit's side in units of 8 pixels.
+        classes: which digits, two at least.
+        seed: of everything that is drawn.
+
+    Raises:
+        TypeError, ValueError: for what makes no picture.
+
+    Example:
+        >>> from convnotes.data import pairs
+        >>> pairs(train=4, test=2)
+        Split(4 to train, 2 to test, 1×16×64, 2 classes)
     """
     _check(height=height, width=width, train=train, test=test)
     _check_ranges(scale, 0.0, height)

@@ -23,7 +23,40 @@ Rule = Callable[[Places, dict[str, Any], list[tuple[int, ...]]], Any]
 
 # Place by place, beside what torch itself tags so. A norm over a whole map takes its mean and deviation as constants.
 _POINTWISE = set(
-    ["native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "native_group_norm", "native_layer_norm", "_fused_rms_norm", "native_dropout", "hardswish", "hardswish_", "_prelu_kernel", "rrelu_with_noise", "log_sigmoid_forward", "_to_copy", "copy_", "clone", "detach", "alias", "lift_fresh", "contiguous", "gelu", "fill_", "zero_", "bernoulli_", "fmod", "masked_fill", "masked_fill_", "addcmul", "addcdiv", "lerp", "where", "clamp"]
+    [
+        "native_batch_norm",
+        "_native_batch_norm_legit",
+        "_native_batch_norm_legit_no_training",
+        "cudnn_batch_norm",
+        "native_group_norm",
+        "native_layer_norm",
+        "_fused_rms_norm",
+        "native_dropout",
+        "hardswish",
+        "hardswish_",
+        "_prelu_kernel",
+        "rrelu_with_noise",
+        "log_sigmoid_forward",
+        "_to_copy",
+        "copy_",
+        "clone",
+        "detach",
+        "alias",
+        "lift_fresh",
+        "contiguous",
+        "gelu",
+        "fill_",
+        "zero_",
+        "bernoulli_",
+        "fmod",
+        "masked_fill",
+        "masked_fill_",
+        "addcmul",
+        "addcdiv",
+        "lerp",
+        "where",
+        "clamp",
+    ]
 )
 _SAME = {"mean", "sum", "amax", "amin", "max", "min", "prod", "std", "var", "var_mean", "std_mean", "logsumexp", "any",
          "all", "argmax", "argmin", "linalg_vector_norm", "norm", "median", "mode", "aminmax", "count_nonzero",

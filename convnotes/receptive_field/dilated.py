@@ -110,7 +110,8 @@ class ASPP(Composite):
     def forward(self, input: Tensor) -> Tensor:
         first: Any = self.convs[0]
         checks.images("ASPP", input, first[0].weight, self.in_channels)
-        if self.training and self.image_pooling and input.shape[0] == 1:
+        pooled = self.convs[-1].modules() if self.image_pooling else ()
+        if any(isinstance(norm, nn.BatchNorm2d) and norm.training for norm in pooled) and input.shape[0] == 1:
             raise ValueError(
                 "ASPP in training needs a batch of at least 2, got 1: image pooling leaves batch norm one value a "
                 "channel and picture"

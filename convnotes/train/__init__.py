@@ -54,29 +54,56 @@ def fit(
 
     Labels are one a picture [N], or one a pixel [N, H, W]; accuracy is the share of the labels that are right.
 
-    Args:
-        model: images → logits [N, classes] or [N, classes, H, W]; or a function that makes it, called after seeding,
-            so that the start is part of the seed.
-        data: a `convnotes.data.Split`, or a pair of DataLoaders (train, test). A `Split` is shuffled each epoch and
-            cut into equal batches of at most `batch_size` (a DataLoader keeps its own), none left out.
-        batch_size: samples a step, all processes together.
-        optimizer: called as `optimizer(parameters, lr=…, weight_decay=…)`; `torch.optim.AdamW` when None.
-        schedule: "cosine" lets the learning rate fall to 0 over all steps.
-        progress: a tqdm bar on stderr; None shows it in a terminal only, so not in notebooks.
-        device: "cpu", "cuda", …; None is what accelerate finds.
-        evaluate_each_epoch: False evaluates once, after the last epoch: the same numbers, and up to 40 % less time.
-        checkpoint: a folder that all processes see. The state is saved there at the end of each epoch, the weights in
-            safetensors, and a training whose state lies there goes on from it as if it had not been stopped.
-        checkpoint_every: save after so many steps too.
-
     In several processes (started by `torchrun`) each takes its part of every batch, and the gradient is that of the
     whole batch, so the losses are those of a single process to rounding. Batch norm takes its statistics from each
     process's own part. Accuracies count every sample once. A DataLoader must give batches that divide by the number
     of processes; where the last one does not, some of its samples are trained on twice in that epoch.
 
-    The generators of Python, numpy and torch are left as they were found. Raises `TypeError` and `ValueError` for
-    what cannot be trained on and for a checkpoint of another training, and `FloatingPointError` with epoch and step
-    once the loss is not finite.
+    The generators of Python, numpy and torch, and those that a data set holds, are left as they were found. What a
+    DataLoader draws comes from generators that begin anew with each epoch, from `seed`, apart from what the model
+    draws; workers start anew too.
+
+    Args:
+        model: images → logits [N, classes] or [N, classes, H, W]; or a function that makes it, called after seeding,
+            so that the start is part of the seed. In training it may also give those of side classifiers: a tuple
+            whose first is the logits, or a dict with "out" or "logits" and names that begin with "aux".
+        data: a `convnotes.data.Split`, or a pair of DataLoaders (train, test), also of streams (`IterableDataset`).
+            A `Split` is shuffled each epoch and cut into equal batches of at most `batch_size` (a DataLoader keeps its
+            own), none left out. A DataLoader may give labels in any dtype of whole numbers, and as [N, 1].
+        epochs: passes over the training data.
+        lr: learning rate.
+        batch_size: samples a step, all processes together.
+        optimizer: called as `optimizer(parameters, lr=…, weight_decay=…)`; `torch.optim.AdamW` when None.
+        weight_decay: as the optimiser means it.
+        schedule: "cosine" lets the learning rate fall to 0 over all steps. A stream without a length is read once
+            to count them.
+        seed: of weights, order of the data, dropout and augmentation.
+        progress: a tqdm bar on stderr; None shows it in a terminal only, so not in notebooks.
+        device: "cpu", "cuda", …; None is what accelerate finds.
+        mixed_precision: "bf16" or "fp16" computes in half precision and keeps the weights as they are. Float16 needs a
+            GPU.
+        evaluate_each_epoch: False evaluates once, after the last epoch: the same numbers, and up to 40 % less time.
+        checkpoint: a folder that all processes see. The state is saved there at the end of each epoch, the weights in
+            safetensors, and a training whose state lies there goes on from it as if it had not been stopped, also for
+            more epochs than before. A DataLoader reads the batches of the epoch that was begun once more. A damaged
+            state is passed over with a warning for the one before it.
+        checkpoint_every: save after so many steps too.
+        auxiliary_weight: how much the loss of each side classifier counts. GoogLeNet's paper has 0.3, torchvision's
+            segmentation 0.5; 0 leaves all side outputs out.
+        ignore_index: a label that is neither trained on nor counted, such as 255 for void pixels.
+        find_unused_parameters: in several processes, whether some parameters may be out of reach of the loss.
+
+    Raises:
+        TypeError, ValueError: for what cannot be trained on, for what cannot be had, for a checkpoint of another
+            training and for one of which no state is whole.
+        FloatingPointError: with epoch and step, once the loss is not finite.
+
+    Example:
+        >>> from convnotes import data, train
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> history = train.fit(net, data.digits(), epochs=2, lr=1e-2)
+        >>> len(history.loss), history.test_samples
+        (2, 450)
     """
     checks.positive(epochs=epochs, batch_size=batch_size)
     if checkpoint_every is not None:
@@ -138,6 +165,8 @@ def fit(
             with bar(steps, progress if accelerator.is_main_process else False) as advance:
                 loop.run(epochs, Checkpoints(checkpoint, checkpoint_every, settings, bare, accelerator), advance)
         finally:
+            for source in (train, test):
+                source.leave()
             accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
             if not own_forward:  # what accelerate put there for mixed precision
                 vars(bare).pop("forward", None)
@@ -145,7 +174,24 @@ def fit(
 
 
 def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256, ignore_index: int | None = None) -> float:
-    """Share of the labels `y` [N] or [N, H, W] that the logits of the images `x` [N, C, H, W] get right (eval mode)."""
+    """Share of the labels `y` that the logits of the images `x` get right, in eval mode.
+
+    Args:
+        model: images → logits [N, classes] or [N, classes, H, W]. Every module is left in its mode.
+        x: images [N, C, H, W], moved to the device of the model.
+        y: integer labels [N] or [N, H, W].
+        batch_size: images at once, 256 at least.
+        ignore_index: a label that is not counted; where none is left the share is NaN.
+
+    Raises:
+        TypeError, ValueError: for tensors or logits that do not fit.
+
+    Example:
+        >>> from convnotes.train import evaluate
+        >>> logits = torch.tensor([[2.0, 1.0], [0.0, 3.0]])
+        >>> evaluate(nn.Identity(), logits, torch.tensor([0, 0]))
+        0.5
+    """
     checks.positive(batch_size=batch_size)
     check_tensors(x, y, "x", "y")
     device = next((p.device for p in model.parameters()), x.device)
@@ -165,8 +211,21 @@ def over_seeds(
 ) -> Runs:
     """`fit` a new model for each seed, weights and order of the data both from the seed.
 
-    Only the last epoch is evaluated, unless `evaluate_each_epoch` asks for the curves (`Runs.plot`). With `checkpoint`
-    each seed saves to a folder of its own inside it.
+    Args:
+        make_model: makes a new model; called once for each seed, after seeding.
+        data: as for `fit`.
+        seeds: at least one.
+        evaluate_each_epoch: whether to have the curves (`Runs.plot`), and not the last epoch's accuracy alone.
+        **fit_options: the other options of `fit`. With `checkpoint` each seed saves to a folder of its own inside it.
+
+    Raises:
+        TypeError, ValueError: as `fit`, and for a model in place of the function and for no seed.
+
+    Example:
+        >>> from convnotes import data, train
+        >>> runs = train.over_seeds(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), data.digits(), epochs=1)
+        >>> runs.seeds
+        [0, 1, 2]
     """
     if isinstance(make_model, nn.Module):
         raise TypeError("make_model must be a function that makes a new model for each seed, got a model")

@@ -45,6 +45,9 @@ class Tensors:
     def set_states(self, states: list[Any]) -> None:
         pass
 
+    def leave(self) -> None:
+        pass
+
     def epoch(self, number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `number` (from 1) after the first `skip`; epochs are asked for in their order."""
         while self.drawn < number:
@@ -79,11 +82,13 @@ class Loader:
     def __init__(self, loader: torch.utils.data.DataLoader[Any], name: str, seed: int, accelerator: Any) -> None:
         parts = (loader.generator, loader.sampler, loader.batch_sampler, loader.dataset)
         self.own = generators.held_by(*parts, loader.collate_fn, loader.worker_init_fn)
-        loader = copy.copy(loader)
+        loader = copy.copy(loader)  # accelerate puts a sampler of its own into the one that it is given
+        vars(loader).update(sampler=copy.copy(loader.sampler), batch_sampler=copy.copy(loader.batch_sampler))
         vars(loader)["persistent_workers"] = False  # theirs would go on from the epoch before
         self.loader = accelerator.prepare(loader)
         self.name, self.seed, self.accelerator = name, seed, accelerator
-        self.begin: list[Any] = generators.states_of(self.own)
+        self.found: list[Any] = generators.states_of(self.own)
+        self.begin = self.found
 
     @property
     def length(self) -> int | None:
@@ -101,6 +106,10 @@ class Loader:
         if len(states) != len(self.own):
             raise ValueError(f"the training data hold {len(states)} generators there, {len(self.own)} here")
         generators.set_states(self.own, states)
+
+    def leave(self) -> None:
+        """Put the data's own generators back as they were found."""
+        generators.set_states(self.own, self.found)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         self.begin = generators.states_of(self.own)

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from convnotes.train.batches import Source
 from convnotes.train.history import History
@@ -98,8 +99,10 @@ class Checkpoints:
         if longer:
             said = []
         theirs, ours = run.get("weights", {}), _shapes(self.model)
+        if "lazy" in ours.values():
+            raise ValueError(f"the model has lazy layers: run it once on a batch to go on from {state}")
         if theirs and theirs != ours:
-            names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+            names = [n for n in {**theirs, **ours} if theirs.get(n) != ours.get(n)]
             said += [f"{n} {theirs.get(n, 'missing')} there, {ours.get(n, 'missing')} here" for n in names[:3]]
             said += [f"and {len(names) - 3} weights more"] if len(names) > 3 else []
         if said:
@@ -158,8 +161,10 @@ class Checkpoints:
         if self.accelerator.is_main_process:
             files = {p.name: [p.stat().st_size, _checksum(p)] for p in sorted(part.iterdir())}
             kept = {name: getattr(history, name) for name in (*_LISTS, *_COUNTS)}
-            run = {"settings": self.settings, "weights": _shapes(self.model), "files": files}
-            run |= {"step": step, "epoch": epoch, "history": kept}
+            run = {
+                "settings": self.settings, "weights": _shapes(self.model), "files": files,
+                "step": step, "epoch": epoch, "history": kept,
+            }  # fmt: skip
             (part / "run.json").write_text(json.dumps(run), encoding="utf-8")
             for path in (*part.iterdir(), part):
                 _to_disk(path)
@@ -212,9 +217,9 @@ def _to_disk(path: Path) -> None:
 
 
 def _shapes(model: nn.Module) -> dict[str, str]:
-    """The weights by name, as "float32 [3, 4]"."""
+    """The weights by name, as "float32 [3, 4]"; a lazy one has no shape yet."""
     return {
-        name: f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+        name: "lazy" if is_lazy(value) else f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
         for name, value in model.state_dict().items()
         if isinstance(value, torch.Tensor)
     }

@@ -17,10 +17,22 @@ if TYPE_CHECKING:
 class History:
     """What happened in one `fit`: one number an epoch in each list, or one accuracy for the last epoch alone.
 
-    `loss` is the mean over the samples of the epoch, each as it was trained on; the accuracies are of the network
-    at the end of the epoch, over exactly `train_samples` and `test_samples` labels. `seconds` is training time
-    alone; it is no part of comparisons, of `repr` and of `table()`, which therefore repeat exactly. `step_loss` has
-    the loss of every step, over the samples of all processes.
+    `seconds` is no part of comparisons, of `repr` and of `table()`, which therefore repeat exactly.
+
+    Args:
+        seed: of the training.
+        train_samples, test_samples: the labels that the accuracies are over.
+        loss: the mean over the samples of the epoch, each as it was trained on, side classifiers included.
+        train_accuracy, test_accuracy: of the network at the end of the epoch.
+        seconds: training time alone, without evaluating and saving.
+        step_loss: of every step, over the samples of all processes.
+        model: the network that was trained.
+
+    Example:
+        >>> from convnotes.train import History
+        >>> print(History(0, loss=[0.5], train_accuracy=[0.75], test_accuracy=[0.5]).table())
+        epoch      loss     train      test
+            1    0.5000    0.7500    0.5000
     """
 
     seed: int
@@ -52,6 +64,14 @@ class Runs:
     """The same training from several seeds; `print` shows the mean and the spread of the final test accuracy.
 
     Two digits, as many as a few seeds tell; `f"{runs:.3f}"` gives three.
+
+    Args:
+        histories: one of each seed.
+
+    Example:
+        >>> from convnotes.train import History, Runs
+        >>> print(Runs([History(seed, test_accuracy=[a]) for seed, a in enumerate((0.75, 1.0))]))
+        0.88 (0.75 to 1.00, 2 seeds)
     """
 
     histories: list[History]

@@ -140,6 +140,14 @@ def test_a_bomb_is_named_by_its_file(animals):
         load("animals", root=animals.parent)[1]
 
 
+def test_a_very_large_picture_is_taken_with_a_warning_that_names_it(animals, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    write(animals / "train" / "ant" / "1.png", 255, size=(8, 9))
+    with pytest.warns(Image.DecompressionBombWarning, match=r"1\.png has 8×9 pixels"):
+        picture, _ = load("animals", root=animals.parent)[1]
+    assert picture.shape == (3, 9, 8)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.6, 0.9])
 def test_a_cut_file_is_named_whatever_pillow_says(animals, kind, kept):

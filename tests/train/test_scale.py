@@ -100,6 +100,15 @@ def test_two_processes_killed_midway_go_on(alone, tmp_path):
     assert first["history"]["test_accuracy"] == alone[0]["history"]["test_accuracy"]
 
 
+def test_two_processes_killed_midway_go_on_with_their_data_loaders(together, tmp_path):
+    saving = {"checkpoint": tmp_path / "state", "checkpoint_every": 4, **LOADERS}
+    assert train(tmp_path / "run", saving | {"kill_at": 11}, command=TORCHRUN, expected=None) == []
+    for (result,), (_, whole) in zip(train(tmp_path / "run", saving, command=TORCHRUN), together, strict=True):
+        assert result["steps"] == 18 - 8
+        assert result["history"] == whole["history"]
+        assert result["weights"] == whole["weights"]
+
+
 class Stopped(Exception):
     pass
 
