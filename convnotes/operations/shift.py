@@ -38,8 +38,8 @@ _kept_moves = functools.lru_cache(256)(moves_of)  # for displacements that are p
 def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> Tensor:
     """Move each channel by a whole displacement of its own: `[B, C, H, W]` → the same shape.
 
-    Channel c reads (dy, dx) = `displacements[c]` pixels further; outside the image is 0. On the CPU a compiled loop does it
-    in one pass; in plain torch the channels that move alike are copied together.
+    Channel c reads (dy, dx) = `displacements[c]` pixels further; outside the image is 0. On the CPU a compiled loop
+    does it in one pass; in plain torch the channels that move alike are copied together.
 
     Args:
         input: images `[B, C, H, W]` of any dtype.
