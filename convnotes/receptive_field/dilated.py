@@ -98,8 +98,8 @@ class ASPP(Composite):
     picture stands at every place (`image_pooling=False` leaves it out, as in DeepLabv2). Names of the parameters are
     torchvision's. Where r is as large as the map only the middle tap is left inside. Chen et al. 2017, section 3.3.
 
-    With image pooling an output place sees the whole picture, so there is no closed form: `measure.receptive_field`
-    says so; without, it is 2·max r + 1. Image pooling gives batch norm one value a channel and picture: in training
+    With image pooling an output place sees the whole picture, which `measure.receptive_field` gives as `math.inf`;
+    without, it is 2·max r + 1. Image pooling gives batch norm one value a channel and picture: in training
     the batch must hold two pictures.
 
     Raises `ValueError` or `TypeError` for bad arguments and for an input whose shape, dtype or device does not fit.
