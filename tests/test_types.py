@@ -40,7 +40,7 @@ reveal_type(DeformConv2d(3, 8, (3, 5)).predict(x))  # tuple[torch._tensor.Tensor
 reveal_type(ActiveConv2d(3, 8).reach())  # tuple[tuple[int, int, int], tuple[int, int, int]]
 reveal_type(resnet50(10, device="meta", stride_on="1x1"))  # convnotes.compression.residual.ResNet
 reveal_type(cost(layer, (1, 3, 8, 8)).params)  # int
-reveal_type(receptive_field(layer).stride)  # int | tuple[int, int]
+reveal_type(receptive_field(layer).stride)  # float | tuple[float, float]
 reveal_type(fit(layer, digits(), epochs=1).loss)  # list[float]
 reveal_type(digits().train_x)  # torch._tensor.Tensor
 reveal_type(Quiz([]).chosen)  # list[int]

@@ -1,7 +1,8 @@
 """Which pixels the places of a map see on one axis, place by place, exactly.
 
 Place q·P + p sees the pixels from q·step + low_p to q·step + high_p. P, the period, is 1 until something enlarges the
-map: behind an enlarged map neighbouring places differ, and every P-th is alike. An axis whose step is 0 has no places any more: a mean over all of them, one that was picked, nothing.
+map: behind an enlarged map neighbouring places differ, and every P-th is alike. An axis whose step is 0 has no places
+any more: a mean over all of them, one that was picked, nothing.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Axis(NamedTuple):
         """The places from `start` on, one in `stride`; a negative `start` is padding."""
         return self.window(1, stride, -start, 1)
 
-    def resized(self, scale: Fraction, first: Fraction, taps: tuple[int, ...]) -> Axis:
+    def resized(self, scale: Fraction, first: Fraction, taps: Iterable[int]) -> Axis:
         """After an interpolation: place i lies at `first` + i·`scale` and is mixed of its neighbours at `taps`."""
 
         def sources(i: int) -> Iterable[int]:
@@ -93,9 +94,9 @@ class Axis(NamedTuple):
         return Axis(self.step * period // len(self.lows), lows, highs).shortest()
 
 
-EVERYTHING, PICKED, NOTHING = (
-    Axis(0, (low,), (high,)) for low, high in ((-math.inf, math.inf), (0, 0), (math.inf, -math.inf))
-)
+EVERYTHING = Axis(0, (-math.inf,), (math.inf,))
+PICKED = Axis(0, (0,), (0,))
+NOTHING = Axis(0, (math.inf,), (-math.inf,))
 
 
 class Apart(ValueError):

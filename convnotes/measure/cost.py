@@ -1,8 +1,9 @@
 """Parameters, multiply-adds, additions and bytes of a network, layer by layer, counted without computing anything.
 
 The model is copied to the meta device, where tensors have shapes and no values, and run there once in eval mode.
-Multiply-adds (MACs) are half of the FLOPs that torch's own `FlopCounterMode` counts, and of those of the matrix products
-that it leaves out (`products`): convolutions, matrix products, attention. Norms, activations and pooling count none.
+Multiply-adds (MACs) are half of the FLOPs that torch's own `FlopCounterMode` counts, and of those of the matrix
+products that it leaves out (`products`): convolutions, matrix products, attention. Norms, activations and pooling count
+none.
 """
 
 from __future__ import annotations
@@ -34,7 +35,18 @@ _COUNTS = {  # what is counted → the head of its column
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one module adds to the total, without its children. `output` is a shape, None where it was not called."""
+    """What one module adds to the total, without its children.
+
+    Args:
+        name, type: as in `model.named_modules()`, and the class.
+        output: shape of what comes out, None where the module was not called.
+        params, macs, adds, activation_bytes, moved_bytes: as in `Cost`.
+
+    Example:
+        >>> from convnotes.measure import cost
+        >>> cost(nn.Sequential(nn.Conv2d(3, 8, 3)), (1, 3, 10, 10)).layers[0].output
+        (1, 8, 8, 8)
+    """
 
     name: str
     type: str
@@ -50,11 +62,22 @@ class LayerCost:
 class Cost:
     """Totals of one forward pass over the whole batch, and the `layers` that they are made of.
 
-    params            parameters, each once however often it is used, used or not
-    macs              multiply-adds of convolutions, matrix products and attention
-    adds              additions of layers that add in the place of multiplying (counted apart)
-    activation_bytes  bytes that modules without children write; what they change in place or pass on counts nothing
-    moved_bytes       bytes that layers without arithmetic read and write (counted apart)
+    It prints as a table of the layers.
+
+    Args:
+        params: parameters, each once however often it is used, used or not.
+        macs: multiply-adds of convolutions, matrix products and attention.
+        adds: additions of layers that add in the place of multiplying, counted apart.
+        activation_bytes: bytes that modules without children write; what they change in place or pass on counts none.
+        moved_bytes: bytes that layers without arithmetic read and write, counted apart.
+        layers: a `LayerCost` for each module that adds anything, in the order of `model.named_modules()`.
+
+    Example:
+        >>> from convnotes.measure import cost
+        >>> print(cost(nn.Linear(10, 7), (5, 10)))
+        layer     type    output  parameters  multiply-adds  activation bytes
+        (itself)  Linear     5×7          77            350               140
+        total                             77            350               140
     """
 
     params: int

@@ -8,32 +8,56 @@ NeurIPS 2016, arXiv:1701.04128.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from convnotes import checks
-from convnotes.kernels import private
+from convnotes.measure.copies import Script, copied
+from convnotes.measure.linear import Linear
+
+_SMALL = 1e-3  # pixels of the picture that the linear twin sees: no layer saturates
+_MOST = 64  # places that are asked at most
 
 
 def effective_receptive_field(
     model: nn.Module, input_shape: Sequence[int], at: str | None = None, samples: int = 8, seed: int = 0
 ) -> Tensor:
-    """Where the central output place looks: a map `[H, W]`, its largest value 1, float64.
+    """Where the central output place looks: a map `[H, W]`, its largest value 1, float64, on the CPU.
 
-    `input_shape` is [B, C, H, W] (the batch is not used: `samples` normal pictures of seed `seed` are averaged). `at`
-    names the layer whose output is meant, as in `model.named_modules()`; without it the model's own. The model is
-    copied, not touched.
+    A copy of the model in float64 and eval mode is asked, on the device of the model. The model, the caller's modes
+    (`torch.no_grad`, autocast, default dtype) and the random generator are left alone and make no difference.
 
-    Raises `TypeError` for what is no module, `ValueError` for a bad shape, an unknown layer, an output that is no map
-    and a gradient that is 0 everywhere.
+    Args:
+        model: any module whose forward takes one picture.
+        input_shape: [B, C, H, W]; B is not used.
+        at: the layer whose output is meant, as in `model.named_modules()`; by default the model's own.
+        samples: how many normal pictures are averaged.
+        seed: of these pictures.
+
+    Raises:
+        TypeError: for what is no module.
+        ValueError: for a bad shape, an unknown layer, a model on the meta device, an output that is no map and a
+            gradient that is 0 everywhere.
+
+    Example:
+        >>> from convnotes.measure import effective_receptive_field
+        >>> seen = effective_receptive_field(nn.Conv2d(1, 1, 3), (1, 1, 9, 9))
+        >>> seen.shape, int((seen > 0).sum())
+        (torch.Size([9, 9]), 9)
     """
-    _check(model, input_shape, at)
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(samples, *input_shape[1:], dtype=torch.float64, generator=generator)
-    gradient = _gradient(copy.deepcopy(model).double().eval(), x, at).abs().mean((0, 1))
+    twin, at = _twin(model, input_shape, at)
+    checks.positive(samples=samples)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    shape = (samples, *input_shape[1:])
+    with _alone(twin):
+        x = torch.randn(shape, dtype=torch.float64, generator=generator, device="cpu").to(_device(twin))
+        y, x = _asked(twin, x, at)
+        gradient = _gradient(y, x, y.shape[2] // 2, y.shape[3] // 2).abs().mean((0, 1)).cpu()
     if not gradient.any():
         raise ValueError("the central output place depends on no pixel (all its units are off): use more samples")
     return gradient / gradient.max()
@@ -44,27 +68,50 @@ def measured_receptive_field(
 ) -> int | tuple[int, int]:
     """The size of the receptive field in pixels, measured: the extent of the non-zero gradients.
 
-    To see every pixel that *can* have an influence it asks a linear twin of the model: each kernel an average of
-    positive weights, norms the identity, maximum pooling an average, the picture small and positive so that no unit is
-    off. Parameters that a module names in an attribute `positional` say where it looks, not how much, and stay as they
-    are. `input_shape` [B, C, H, W] must be larger than the field, else `ValueError`. Arguments as above.
+    To see every pixel that *can* have an influence it asks a linear twin of the model, modules and functions alike:
+    each kernel an average of positive weights, activations and norms the identity, maximum pooling an average, a
+    product of maps a sum. A function for which no linear one can stand is refused by name.
+
+    The central place is asked. Where the model enlarges a map, fields differ from place to place with a period: then
+    a whole period of places around the centre is asked, and the largest field is given.
+
+    Parameters that a module names in an attribute `positional` say where it looks, not how much, and stay as they are.
+    The model and the caller's modes are left alone and make no difference.
+
+    Args:
+        model: any module whose forward takes one picture; not a scripted one.
+        input_shape: [B, C, H, W], larger than the field; B is not used.
+        at: the layer whose output is meant, as in `model.named_modules()`; by default the model's own.
+
+    Raises:
+        TypeError: for what is no module.
+        ValueError: for a bad shape, an unknown layer, a model on the meta device, an output that is no map, a function
+            without a linear stand-in, and a field that reaches the border of the picture.
+
+    Example:
+        >>> from convnotes.measure import measured_receptive_field
+        >>> measured_receptive_field(nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2)), (1, 1, 20, 20))
+        4
     """
-    _check(model, input_shape, at)
-    twin = _linear_twin(model)
-    x = torch.full((1, *input_shape[1:]), 1e-3, dtype=torch.float64)
-    seen = _gradient(twin, x, at)[0].ne(0).any(0)
-    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
-    size = (int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1)
-    height, width = seen.shape
-    if rows.min() == 0 or columns.min() == 0 or rows.max() == height - 1 or columns.max() == width - 1:
-        raise ValueError(
-            f"the field reaches the border of a picture of {height}×{width}: ask with a larger one, unless some layer "
-            f"sees any picture whole"
-        )
+    twin, at = _twin(model, input_shape, at)
+    _made_positive(twin)
+    with _alone(twin):
+        shape = (1, *input_shape[1:])
+        x = torch.full(shape, _SMALL, dtype=torch.float64, device=_device(twin))
+        linear = Linear()
+        for module in twin.modules():
+            if _opaque(module):
+                module.register_forward_pre_hook(linear.rest)
+                module.register_forward_hook(linear.wake)
+        with linear:
+            y, x = _asked(twin, x, at)
+        period = _period(linear.sizes, (y.shape[2], y.shape[3]))
+        fields = [_extent(y, x, n - period // 2) for n in range(period)]
+    size = max(rows for rows, _ in fields), max(columns for _, columns in fields)
     return size[0] if size[0] == size[1] else size
 
 
-def _check(model: nn.Module, input_shape: Sequence[int], at: str | None) -> None:
+def _twin(model: nn.Module, input_shape: Sequence[int], at: str | None) -> tuple[nn.Module, str | None]:
     checks.module("model", model)
     checks.wholes("input_shape [B, C, H, W]", input_shape, 4)
     names = dict(model.named_modules())
@@ -72,37 +119,98 @@ def _check(model: nn.Module, input_shape: Sequence[int], at: str | None) -> None
         raise ValueError(
             f"there is no layer {at!r}; the outermost are {', '.join(n for n, _ in model.named_children())}"
         )
+    if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
+        raise ValueError("a model on the meta device has no values, so no gradients: give it some with to_empty()")
+    twin = copied(model, dtype=torch.float64)
+    if at and at not in dict(twin.named_modules()):  # a wrapper is left out of the copy
+        inside = [name for name, module in twin.named_modules() if name and at.endswith(name)]
+        at = max(inside, key=len, default="")
+    return twin, at
 
 
-def _gradient(model: nn.Module, x: Tensor, at: str | None) -> Tensor:
-    """Gradient of the central place of the output (of layer `at`), summed over its channels, [N, C, H, W]."""
-    kept: list[Tensor] = []
-    hook = model.get_submodule(at or "").register_forward_hook(lambda module, args, output: kept.append(output))
+def _device(model: nn.Module) -> torch.device:
+    return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+
+@contextlib.contextmanager
+def _alone(model: nn.Module) -> Iterator[None]:
+    """Inside: gradients are on, and neither autocast nor a default dtype changes what the copy does."""
+    default, fast_path = torch.get_default_dtype(), torch.backends.mha.get_fastpath_enabled()
+    torch.set_default_dtype(torch.float64)
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(_device(model).type, enabled=False):
+            yield
+    finally:
+        torch.set_default_dtype(default)
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def _asked(model: nn.Module, x: Tensor, at: str | None) -> tuple[Tensor, Tensor]:
+    """The output of the model (of layer `at`), and the picture with which it depends on it."""
+    kept: list[object] = []
+
+    def keep(module: nn.Module, args: object, output: object) -> None:
+        kept.append(output.clone() if isinstance(output, Tensor) else output)  # a later layer may write into it
+
+    model.get_submodule(at or "").register_forward_hook(keep)
     x.requires_grad_()
-    with torch.enable_grad():
-        model(x)
-    hook.remove()
+    model(x.clone())  # of which a layer may write into the first
+    if not kept:
+        raise ValueError(f"layer {at!r} is not called")
     y = kept[-1]
     if not isinstance(y, Tensor) or y.dim() != 4:
         what = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
         raise ValueError(f"the output must be a map [B, C, H, W], got {what}: name the layer that gives one by at=")
-    (gradient,) = torch.autograd.grad(y[:, :, y.shape[2] // 2, y.shape[3] // 2].sum(), x)
-    return gradient
+    if not y.requires_grad:
+        raise ValueError("the output depends on no pixel: no gradient leads from it to the picture")
+    return y, x
+
+
+def _gradient(y: Tensor, x: Tensor, row: int, column: int) -> Tensor:
+    """Gradient of one place of a map, summed over its channels, [N, C, H, W]."""
+    (gradient,) = torch.autograd.grad(y[:, :, row, column].sum(), x, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(x) if gradient is None else gradient
+
+
+def _extent(y: Tensor, x: Tensor, beside: int) -> tuple[int, int]:
+    """Rows and columns that a place beside the centre of a map sees."""
+    at = [min(max(side // 2 + beside, 0), side - 1) for side in y.shape[2:]]
+    seen = _gradient(y, x, at[0], at[1])[0].ne(0).any(0)
+    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
+    if not len(rows):
+        return 0, 0
+    height, width = seen.shape
+    if rows.min() == 0 or columns.min() == 0 or rows.max() == height - 1 or columns.max() == width - 1:
+        raise ValueError(
+            f"the field reaches the border of a picture of {height}×{width}: ask with a larger one, unless some layer "
+            f"sees any picture whole"
+        )
+    return int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1
+
+
+def _period(sizes: Sequence[tuple[int, int]], output: tuple[int, int]) -> int:
+    """How many places in a row may differ: as many as the output has for each of the smallest map on the way."""
+    shares = [math.ceil(side / min((s[n] for s in sizes if s[n] > 1), default=side)) for n, side in enumerate(output)]
+    return min(max(shares), _MOST)
+
+
+def _opaque(module: nn.Module) -> bool:
+    """A kernel of this package, whose own gradients tell where it looks."""
+    ours = type(module).__module__.startswith("convnotes.")
+    return ours and (callable(getattr(module, "reach", None)) or any(True for _ in module.parameters(recurse=False)))
 
 
 @torch.no_grad()
-def _linear_twin(model: nn.Module) -> nn.Module:
-    twin = copy.deepcopy(model).double().eval()
-    for path, module in list(twin.named_modules(remove_duplicate=False)):  # a shared one at each of its names
-        if isinstance(module, nn.MaxPool2d) and module is not twin:
-            pool = nn.AvgPool2d(module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode)
-            if module.dilation not in (1, (1, 1)):
-                raise ValueError(f"maximum pooling with dilation {module.dilation} has no average to stand for it")
-            owner, _, name = path.rpartition(".")
-            setattr(twin.get_submodule(owner), name, pool)
-        if isinstance(module, private.BATCH_NORMS):
-            module.reset_running_stats()
+def _made_positive(twin: nn.Module) -> None:
+    """Every weight an average, every bias 0, and none with a gradient: what has one depends on the picture."""
+    for module in list(twin.modules()):
+        if isinstance(module, Script):
+            raise ValueError("a scripted or traced module has no linear twin: measure the module that it was made from")
+        for name in list(getattr(module, "parametrizations", ())):
+            parametrize.remove_parametrizations(module, name)
     for name, parameter in twin.named_parameters():
+        parameter.requires_grad_(False)
         owner, _, own = name.rpartition(".")
         if own in getattr(twin.get_submodule(owner), "positional", ()):
             continue
@@ -110,4 +218,3 @@ def _linear_twin(model: nn.Module) -> nn.Module:
             parameter.fill_(1 / parameter[0].numel())
         else:
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-    return twin

@@ -17,8 +17,19 @@ def peak_memory(call: Callable[[], Any]) -> int:
     """The most bytes of tensors that live at once during `call()`, without those that were there before.
 
     A training step counts with its saved activations and gradients when `call` runs the backward as well. What views
-    share counts once. The scratch memory that one operation takes and gives back inside itself is not seen. Raises
-    `TypeError` for what cannot be called.
+    share counts once. The scratch memory that one operation takes and gives back inside itself is not seen.
+
+    Args:
+        call: a function without arguments.
+
+    Raises:
+        TypeError: for what cannot be called.
+
+    Example:
+        >>> from convnotes.measure import peak_memory
+        >>> x = torch.zeros(1000)
+        >>> peak_memory(lambda: (x + 1) * 2)  # two new tensors of 1000 floats
+        8000
     """
     checks.instance("call", call, Callable, "something to call")
     with _Record() as record:

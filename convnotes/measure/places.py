@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,7 +67,7 @@ class Places:
     looked: str = ""
 
     @staticmethod
-    def of(shape: Sequence[int], kinds: str, cell: Cell = Cell(Axis(), Axis())) -> Places:
+    def of(shape: Sequence[int], kinds: str, cell: Cell) -> Places:
         """A fresh map: `kinds` says what each dimension runs over."""
         dims = tuple((Factor(kind, n),) if n > 1 or kind in "vh" else () for n, kind in zip(shape, kinds, strict=True))
         return Places(dims, full([f.size for dim in dims for f in dim if f.kind == "c"], cell))
@@ -83,11 +84,7 @@ class Places:
 
     def whole(self) -> Cell:
         """What all cells together see."""
-        seen = NOTHING, NOTHING
-        cell = Cell(*seen)
-        for each in set(self.cells.flat):
-            cell = meet(cell, each)
-        return cell
+        return reduce(meet, set(self.cells.flat), Cell(NOTHING, NOTHING))
 
     def last(self) -> frozenset[Cell]:
         """The maps that are told of once this has ended."""
@@ -246,7 +243,7 @@ def _cut(cells: Any, axis: int, kind: str, outer: int, inner: int) -> Any:
         return cells
     if kind == "c":
         return cells.reshape((*cells.shape[:axis], outer, inner, *cells.shape[axis + 1 :]))
-    phases = [Places((), cells).along(kind, lambda axis, p=p: axis.taken(p, inner)) for p in range(inner)]
+    phases = [Places((), cells).along(kind, partial(Axis.taken, start=p, stride=inner)) for p in range(inner)]
     return np.stack(phases, axis=axis)
 
 

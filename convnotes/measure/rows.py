@@ -49,7 +49,20 @@ Row = TypeVar("Row", bound=Measured)
 
 
 class Rows(list[Row]):
-    """Rows of one kind, and the file that they are kept in (None: nowhere)."""
+    """A list of measured rows of one kind, and the file that they are kept in.
+
+    Args:
+        kind: a frozen dataclass that says with `TABLE`, `FILE` and `KEY` what its rows are, what their file is called,
+            and in which fields two rows must differ.
+        rows: those that it starts with.
+        file: where `keep` writes them, None for nowhere.
+
+    Example:
+        >>> from convnotes.bench import Row
+        >>> from convnotes.measure import Rows
+        >>> len(Rows(Row)), len(Rows.read(Row)) > 0
+        (0, True)
+    """
 
     def __init__(self, kind: type[Row], rows: Iterable[Row] = (), file: Path | None = None) -> None:
         super().__init__(rows)

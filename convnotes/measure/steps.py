@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from convnotes.measure.axes import NOTHING, Apart
+from convnotes.measure.axes import NOTHING, Apart, Axis
 from convnotes.measure.places import Cell, Factor, Places, full, mixed, together
 from convnotes.measure.trees import found
 from convnotes.measure.windows import WINDOWS
@@ -22,42 +23,12 @@ from convnotes.measure.windows import WINDOWS
 Rule = Callable[[Places, dict[str, Any], list[tuple[int, ...]]], Any]
 
 # Place by place, beside what torch itself tags so. A norm over a whole map takes its mean and deviation as constants.
-_POINTWISE = set(
-    [
-        "native_batch_norm",
-        "_native_batch_norm_legit",
-        "_native_batch_norm_legit_no_training",
-        "cudnn_batch_norm",
-        "native_group_norm",
-        "native_layer_norm",
-        "_fused_rms_norm",
-        "native_dropout",
-        "hardswish",
-        "hardswish_",
-        "_prelu_kernel",
-        "rrelu_with_noise",
-        "log_sigmoid_forward",
-        "_to_copy",
-        "copy_",
-        "clone",
-        "detach",
-        "alias",
-        "lift_fresh",
-        "contiguous",
-        "gelu",
-        "fill_",
-        "zero_",
-        "bernoulli_",
-        "fmod",
-        "masked_fill",
-        "masked_fill_",
-        "addcmul",
-        "addcdiv",
-        "lerp",
-        "where",
-        "clamp",
-    ]
-)
+_POINTWISE = {
+    "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm",
+    "native_group_norm", "native_layer_norm", "_fused_rms_norm", "native_dropout", "hardswish", "hardswish_",
+    "_prelu_kernel", "rrelu_with_noise", "log_sigmoid_forward", "_to_copy", "copy_", "clone", "detach", "alias",
+    "lift_fresh", "fill_", "zero_", "bernoulli_", "fmod",
+}  # fmt: skip
 _SAME = {"mean", "sum", "amax", "amin", "max", "min", "prod", "std", "var", "var_mean", "std_mean", "logsumexp", "any",
          "all", "argmax", "argmin", "linalg_vector_norm", "norm", "median", "mode", "aminmax", "count_nonzero",
          "nansum", "nanmedian"}  # fmt: skip
@@ -274,7 +245,7 @@ def _rolled(x: Places, given: dict[str, Any], shapes: Any) -> Places:
         kind = x.places(dim)
         if kind:
             by = (shift + n // 2) % n - n // 2  # the nearer way round
-            x = replace(x, cells=x.along(kind, lambda axis, by=by: axis.taken(-by)))
+            x = replace(x, cells=x.along(kind, partial(Axis.taken, start=-by)))
         else:
             x = mixed([x.reduced(dim)], x.shape)
     return x

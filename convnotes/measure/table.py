@@ -10,7 +10,18 @@ from collections.abc import Iterable, Sequence
 class Table:
     """Rows of text under heads, with a caption: aligned text where it is printed, scrollable HTML on the page.
 
-    With `total=True` the last row is the sum of the others.
+    Args:
+        caption: said above the table on a page.
+        heads: one for each column.
+        rows: cells, as text.
+        total: whether the last row is the sum of the others.
+
+    Example:
+        >>> from convnotes.measure import Table
+        >>> Table("Squares", ["n", "n²"], [["2", "4"], ["3", "9"]])
+        n  n²
+        2   4
+        3   9
     """
 
     def __init__(

@@ -16,7 +16,17 @@ from convnotes import checks
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one call: the median, the 20th and the 80th percentile, and how many rounds there were."""
+    """How long one call takes; printed in the unit that fits.
+
+    Args:
+        median, p20, p80: seconds of a call: median, 20th and 80th percentile of the rounds.
+        rounds: how many there were.
+
+    Example:
+        >>> from convnotes.measure import Timing
+        >>> print(Timing(0.00123, 0.001, 0.0015, 7))
+        1.23 ms (1 to 1.5)
+    """
 
     median: float
     p20: float
@@ -34,7 +44,20 @@ class Timing:
 
 
 class Comparison(dict[str, Timing]):
-    """Name → `Timing`, of calls that were timed in turn; printed with their ratio to the first."""
+    """A dictionary from names to the `Timing` of calls that were timed in turn; printed with their ratio to the first.
+
+    Args:
+        timings: by the names of the calls, the first of which the others are compared with.
+
+    Example:
+        >>> from convnotes.measure import Comparison, Timing
+        >>> found = Comparison({"one": Timing(0.002, 0.002, 0.002, 7), "two": Timing(0.004, 0.004, 0.005, 7)})
+        >>> found.ratio("two")
+        2.0
+    """
+
+    def __init__(self, timings: Mapping[str, Timing]) -> None:
+        super().__init__(timings)
 
     def ratio(self, name: str) -> float:
         """How many times as long as the first call the call `name` takes."""
@@ -50,7 +73,21 @@ def time_call(
 ) -> Timing:
     """Time `fn()`: `rounds` rounds, each of as many calls as take `min_seconds`, after `warmup` calls.
 
-    On `device="cuda"` each round waits for the device. Raises `TypeError` and `ValueError` for bad arguments.
+    Args:
+        fn: the call, without arguments.
+        rounds: how many are measured.
+        warmup: calls before them that do not count.
+        min_seconds: how long a round lasts at least.
+        device: what the call runs on. Each round waits for a CUDA device, for that of the number that is given.
+
+    Raises:
+        TypeError, ValueError: for bad arguments.
+
+    Example:
+        >>> from convnotes.measure import time_call
+        >>> timing = time_call(lambda: torch.zeros(10) + 1, rounds=3, min_seconds=0.001)
+        >>> timing.p20 <= timing.median <= timing.p80
+        True
     """
     return compare({"call": fn}, rounds=rounds, warmup=warmup, min_seconds=min_seconds, device=device)["call"]
 
@@ -63,14 +100,29 @@ def compare(
     min_seconds: float = 0.02,
     device: str = "cpu",
 ) -> Comparison:
-    """Time several calls in turn, round by round. Arguments as for `time_call`."""
+    """Time several calls in turn, round by round, so that a slow moment of the machine hits all of them.
+
+    Args:
+        calls: names, and functions without arguments.
+        rounds, warmup, min_seconds, device: as for `time_call`.
+
+    Raises:
+        TypeError, ValueError: for bad arguments.
+
+    Example:
+        >>> from convnotes.measure import compare
+        >>> x = torch.rand(100, 100)
+        >>> found = compare({"once": lambda: x @ x, "twice": lambda: x @ x @ x}, rounds=3, min_seconds=0.001)
+        >>> list(found), found.ratio("once")
+        (['once', 'twice'], 1.0)
+    """
     checks.some("calls", calls, "call")
     for name, fn in calls.items():
         checks.instance(name, fn, Callable, "a function without arguments")
     checks.whole("rounds", rounds)
     checks.whole("warmup", warmup, 0)
     checks.number("min_seconds", min_seconds, "[0, inf)")
-    wait: Callable[[], None] = torch.cuda.synchronize if torch.device(device).type == "cuda" else (lambda: None)
+    wait = _waiting(device)
     loops = dict.fromkeys(calls, 0)
     for name, fn in calls.items():
         for _ in range(warmup):
@@ -88,8 +140,24 @@ def compare(
     return Comparison({name: summarise(values) for name, values in seconds.items()})
 
 
+def _waiting(device: str) -> Callable[[], None]:
+    """What waits until a device has done all it was given."""
+    if torch.device(device).type != "cuda":
+        return lambda: None
+    return lambda: torch.cuda.synchronize(torch.device(device))
+
+
 def provenance(device: str = "cpu") -> str:
-    """What a measured time belongs to, in one line: processor, threads, torch, date."""
+    """What a measured time belongs to, in one line: processor, threads, torch, date.
+
+    Args:
+        device: "cpu", or the CUDA device that was measured.
+
+    Example:
+        >>> from convnotes.measure import provenance
+        >>> torch.__version__ in provenance()
+        True
+    """
     if torch.device(device).type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:

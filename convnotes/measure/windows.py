@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,8 @@ def _convolved(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places
     sides = _sides(given, count, "stride", "padding", "dilation")
     for n, (stride, padding, dilation) in enumerate(sides):
         k = kernel[n]
-        if transposed:
-            change = lambda axis, k=k, s=stride, p=padding, d=dilation: axis.transposed(k, s, p, d)  # noqa: E731
-        else:
-            change = lambda axis, k=k, s=stride, p=padding, d=dilation: axis.window(k, s, p, d)  # noqa: E731
+        act = Axis.transposed if transposed else Axis.window
+        change = partial(act, kernel=k, stride=stride, padding=padding, dilation=dilation)
         x = on_axis(x, n + 2, shape[n + 2], change, k > 1, "a convolution")
     groups, out = given.get("groups", 1), shape[1]
     return _grouped(x, groups, out)
@@ -66,13 +65,13 @@ def _pooled(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
     given = {"dilation": 1, **given, "stride": stride}
     first = len(shape) - count
     for n, (k, s, p, d) in enumerate(_sides(given, count, "kernel_size", "stride", "padding", "dilation")):
-        change = lambda axis, k=k, s=s, p=p, d=d: axis.window(k, s, p, d)  # noqa: E731
+        change = partial(Axis.window, kernel=k, stride=s, padding=p, dilation=d)
         x = on_axis(x, first + n, shape[first + n], change, k > 1, "a pooling")
     return x
 
 
 def _adaptive(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
-    """One window for all is a mean over the axis. Equal windows are a pooling, once the size of the picture is known."""
+    """One window is a mean over the axis. Equal windows are a pooling, once the size of the picture is known."""
     original = x
     for dim, other in ((len(shape) - 2, len(shape) - 1), (len(shape) - 1, len(shape) - 2)):
         size, wanted = x.shape[dim], shape[dim]
@@ -82,14 +81,16 @@ def _adaptive(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
             x = x.reduced(dim)
         elif given["known"] and size % wanted == 0:
             k = size // wanted
-            x = on_axis(x, dim, wanted, lambda axis, k=k: axis.window(k, k, 0, 1), k > 1, "a pooling")
+            x = on_axis(
+                x, dim, wanted, partial(Axis.window, kernel=k, stride=k, padding=0, dilation=1), k > 1, "a pooling"
+            )
         elif size != wanted or shape[other] != 1:  # (None, 1) keeps one axis as it is
             return original.gone(f"an adaptive pooling to {shape[-2]}×{shape[-1]}")
     return x if x.is_map else replace(x, ended=original.last())
 
 
 def _padded(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
-    pads = given.get("pad", given.get("padding"))
+    pads: Sequence[int] = given["pad"] if "pad" in given else given["padding"]
     for n in range(len(pads) // 2):
         dim, before = len(shape) - 1 - n, pads[2 * n]
         if not x.places(dim) and shape[dim] != x.shape[dim]:
@@ -99,7 +100,7 @@ def _padded(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
             cells = one.cells.take([min(max(i, 0), size - 1) for i in order], axis=at)
             for i, source in enumerate(order):
                 if not 0 <= source < size:
-                    cells[(*(slice(None),) * at, i)] = Cell(NOTHING, NOTHING)
+                    cells[(slice(None),) * at + (i,)] = Cell(NOTHING, NOTHING)
             x = one.sized(dim, (Factor("c", shape[dim]),), cells)
         elif x.places(dim):
             x = x.taken(dim, -before, 1, shape[dim])
@@ -112,18 +113,19 @@ def _resized(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
     for n, dim in enumerate((len(shape) - 2, len(shape) - 1)):
         size, wanted = x.shape[dim], shape[dim]
         scale = Fraction(size, wanted)
-        if factors[n] is not None:
-            scale = 1 / Fraction(factors[n]).limit_denominator(1000)
-        first, taps = (scale - 1) / 2, (0, 1)
+        factor = factors[n]
+        if factor is not None:
+            scale = 1 / Fraction(factor).limit_denominator(1000)
+        first, taps = (scale - 1) / 2, range(2)
         if "nearest" in name:
-            first, taps = (scale / 2 if "exact" in name else Fraction(0)), (0,)
+            first, taps = (scale / 2 if "exact" in name else Fraction(0)), range(1)
         elif given["align_corners"]:
             scale, first = Fraction(size - 1, wanted - 1) if wanted > 1 else Fraction(0), Fraction(0)
         if "bicubic" in name:
-            taps = (-1, 0, 1, 2)
+            taps = range(-1, 3)
         if not scale:
             raise Apart("it makes a map of one place")
-        change = lambda axis, s=scale, f=first, t=taps: axis.resized(s, f, t)  # noqa: E731
+        change = partial(Axis.resized, scale=scale, first=first, taps=taps)
         x = on_axis(x, dim, wanted, change, True, x.looked)
     return x
 

@@ -62,8 +62,8 @@ class ASPP(Composite):
     repeated at every pixel. Where r is as large as the map, only the middle tap is inside. The names of the parameters
     are torchvision's. Chen et al. 2017, section 3.3.
 
-    With image pooling an output pixel sees the whole image, so that its receptive field has no closed form, as
-    `measure.receptive_field` says; without, it is 2·max r + 1.
+    With image pooling an output pixel sees the whole image, which `measure.receptive_field` gives as `math.inf`;
+    without, it is 2·max r + 1.
 
     Args:
         in_channels: C.

@@ -1,0 +1,144 @@
+"""A model that runs on the meta device while each operation is asked what it does to the places of a map."""
+
+from __future__ import annotations
+
+import functools
+import math
+import traceback
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convnotes.kernels import private
+from convnotes.measure import steps
+from convnotes.measure.axes import NOTHING, Apart, Axis
+from convnotes.measure.copies import as_meta
+from convnotes.measure.places import Cell, Places, meet
+from convnotes.measure.trees import found
+
+
+class Refused(ValueError):
+    """What no other size of the picture would change."""
+
+
+class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of torch, where it has one
+    """Keeps what the places of each tensor see, while a model runs on the meta device."""
+
+    def __init__(self, picture: Tensor, known: bool) -> None:
+        super().__init__()
+        self.known, self.resting = known, False
+        self.kept: dict[int, tuple[Tensor, Places]] = {
+            id(picture): (picture, Places.of(picture.shape, "ccvh", Cell(Axis(), Axis())))
+        }
+
+    def places(self, tensor: Tensor) -> Places | None:
+        """What its places see, or None for what does not depend on the picture."""
+        return self.kept[id(tensor)][1] if id(tensor) in self.kept else None
+
+    def keep(self, tensor: Tensor, places: Places | None) -> None:
+        if places is not None:
+            self.kept[id(tensor)] = (tensor, places)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        args, kwargs = as_meta((args, kwargs or {}))
+        seen = [t for t in found((args, kwargs), Tensor) if id(t) in self.kept]
+        if self.resting or not seen:
+            return func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        given = private.arguments(func, args, kwargs) | {"name": name, "known": self.known}
+        try:
+            output = func(*args, **kwargs)
+        except Exception:
+            output = self._despite(name, given, seen)
+        outputs = list(found(output, Tensor))
+        try:
+            results = steps.follow(func, given, self.places, [tuple(t.shape) for t in outputs])
+        except KeyError:
+            caller = _caller(name)
+            operation = "" if caller == name else f" (operation {name})"
+            raise Refused(
+                f"receptive_field does not know what {caller} does to a place{operation}; give the layer a method "
+                f"reach(), or ask measured_receptive_field"
+            ) from None
+        except Apart as problem:
+            raise Refused(f"at {_caller(name)} {problem}; ask measured_receptive_field") from problem
+        for tensor, places in zip(outputs, results, strict=True):
+            if name.endswith("_") and not name.endswith("__"):
+                self._written(tensor, places, name)
+            self.keep(tensor, places)
+        return output
+
+    def _despite(self, name: str, given: dict[str, Any], seen: list[Tensor]) -> Any:
+        """Where shapes do not fit: a layer on what has ended may want another picture, and that changes nothing."""
+        parts = [p for t in seen if (p := self.places(t)) is not None]
+        if (
+            not self.known
+            and name in ("mm", "addmm")
+            and not any(p.reduced(len(p.dims) - 1).is_map for p in parts if not p.lost)
+        ):
+            rows, columns = (given[side] for side in steps.PRODUCTS[name])
+            return torch.empty(rows.shape[0], columns.shape[1], device="meta", dtype=rows.dtype)
+        try:
+            functools.reduce(meet, (p.whole() for p in parts if p.is_map), Cell(NOTHING, NOTHING))
+        except Apart as problem:
+            raise Refused(f"at {name} {problem}") from problem
+        raise
+
+    def _written(self, tensor: Tensor, places: Places | None, name: str) -> None:
+        """A part of a tensor that is written in place changes what others see through it."""
+        before = self.places(tensor)
+        whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+        if places is not None and places != before and not whole:
+            raise Refused(f"at {name} a part of a tensor is written in place: ask measured_receptive_field")
+
+    def told(self, module: nn.Module) -> Any:
+        """A forward for a layer that tells its own reach."""
+        own = module.forward
+
+        def forward(this: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            seen = next((t for t in found((args, kwargs), Tensor) if id(t) in self.kept), None)
+            places = None if seen is None else self.places(seen)
+            vertical, horizontal = module.reach()  # type: ignore[operator]
+            if seen is None or places is None or self.resting:
+                return own(*args, **kwargs)
+            self.resting = True
+            try:
+                output = own(*args, **kwargs)
+            except Exception:  # a layer that cannot run here: it changes sizes by its stride alone
+                size = (math.ceil(n / r[2]) for n, r in zip(seen.shape[2:], (vertical, horizontal), strict=True))
+                output = torch.empty(*seen.shape[:2], *size, device="meta", dtype=seen.dtype)
+            finally:
+                self.resting = False
+            if not places.is_map:
+                raise Refused(f"{type(module).__name__} acts on what has lost its places: it gives no map")
+            cell = places.whole()
+            reached = Cell(_through(cell.v, *vertical), _through(cell.h, *horizontal))
+            for tensor in found(output, Tensor):
+                self.keep(tensor, Places.of(tensor.shape, "ccvh", reached))
+            return output
+
+        return MethodType(forward, module)
+
+
+def _through(axis: Axis, before: float, after: float, stride: int) -> Axis:
+    """After a layer that tells its reach."""
+    if math.inf in (before, after):
+        return axis.window(1, stride, 0, 1).everything()
+    return axis.window(int(before + after) + 1, stride, int(before), 1)
+
+
+def _caller(operation: str) -> str:
+    """What the forward of a layer called, and the operation of torch where that is another."""
+    names: list[str] = []
+    for frame, _ in traceback.walk_stack(None):
+        module = frame.f_globals.get("__name__", "")
+        if module == "torch.nn.modules.module":  # it called the forward of a layer
+            names = names[:-1]
+            break
+        if not module.startswith(("torch", __name__)):
+            names.append(frame.f_code.co_name)
+    return names[-1] if names and names[-1].isidentifier() else operation
