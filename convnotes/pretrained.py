@@ -42,27 +42,27 @@ _SIDE_CLASSIFIERS = {"googlenet": ("aux1", "aux2"), "deeplabv3_resnet50": ("aux_
 def load_pretrained(name: str, root: str | os.PathLike[str] | None = None) -> nn.Module:
     """The network `name` with its published weights, in eval mode, on the CPU.
 
-            Classifiers have ImageNet's 1000 classes; "deeplabv3_resnet50" has the 21 of Pascal VOC and was trained on COCO's
-        images. The file is checked by SHA-256 before every use, read with `weights_only=True`, and its parameter names must
-        be exactly the network's. Normalise the input by ImageNet's mean (0.485, 0.456, 0.406) and deviation (0.229, 0.224,
-        0.225); classifiers expect `[B, 3, 224, 224]`.
+    Classifiers have ImageNet's 1000 classes; "deeplabv3_resnet50" has the 21 of Pascal VOC and was trained on COCO's
+    images. The file is checked by SHA-256 before every use, read with `weights_only=True`, and its parameter names must
+    be exactly the network's. Normalise the input by ImageNet's mean (0.485, 0.456, 0.406) and deviation (0.229, 0.224,
+    0.225); classifiers expect `[B, 3, 224, 224]`.
 
-        Args:
-            name: one of the names in `PUBLISHED`.
-            root: folder where the file is looked for, and to which it is downloaded once. None is
-                `$CONVNOTES_DATA/pretrained` or, without that variable, the user's cache folder. `~` is the home folder.
+    Args:
+        name: one of the names in `PUBLISHED`.
+        root: folder where the file is looked for, and to which it is downloaded once. None is
+            `$CONVNOTES_DATA/pretrained` or, without that variable, the user's cache folder. `~` is the home folder.
 
-        Raises:
-            ValueError: for an unknown name, and for a file that is not the published one.
-            ConnectionError: where the download fails; no partly written file stays.
-            ModuleNotFoundError: where the packages of `convnotes[data]` are needed and missing.
+    Raises:
+        ValueError: for an unknown name, and for a file that is not the published one.
+        ConnectionError: where the download fails; no partly written file stays.
+        ModuleNotFoundError: where the packages of `convnotes[data]` are needed and missing.
 
-        Example:
-            >>> from convnotes.pretrained import PUBLISHED, load_pretrained
-            >>> "resnet50" in PUBLISHED
-            True
-            >>> net = load_pretrained("resnet50")  # doctest: +SKIP
-        """
+    Example:
+        >>> from convnotes.pretrained import PUBLISHED, load_pretrained
+        >>> "resnet50" in PUBLISHED
+        True
+        >>> net = load_pretrained("resnet50")  # doctest: +SKIP
+    """
     import convnotes
 
     checks.one_of("name", name, PUBLISHED)

@@ -173,7 +173,7 @@ class DeformConv2d(nn.Module):
         self.conv_offset = nn.utils.skip_init(  # draws nothing: the weight is then that of a Conv2d of the same seed
             nn.Conv2d, in_channels, predicted, self.kernel_size, self.stride, self.padding, self.dilation, **kw
         )
-        self.register_load_state_dict_pre_hook(_without_prediction)
+        self.register_load_state_dict_pre_hook(_without_prediction)  # type: ignore[no-untyped-call]
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -211,7 +211,7 @@ class DeformConv2d(nn.Module):
         )
 
 
-def _without_prediction(layer: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _without_prediction(layer: DeformConv2d, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """The state of torchvision's layer, which has no `conv_offset`, leaves that as it is."""
     own = {f"{prefix}conv_offset.{name}": value for name, value in layer.conv_offset.state_dict().items()}
     if f"{prefix}weight" in state and not own.keys() & state.keys():

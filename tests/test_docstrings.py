@@ -1,0 +1,77 @@
+"""Every docstring on the API page names all arguments, and its example runs."""
+
+import contextlib
+import doctest
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import convnotes
+
+PAGE = (Path(__file__).parents[1] / "book/reference/api.md").read_text(encoding="utf-8")
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+ARGUMENTS = re.compile(r"^ {4}([\w, *]+):", re.MULTILINE)
+
+
+def documented():
+    """The objects of the page by their full names: members of modules, and classes with members."""
+    found = {}
+    for kind, name, members in re.findall(r"^\.\. auto(\w+):: ([\w.]+)(?:\n   :members:(.*))?$", PAGE, re.MULTILINE):
+        if kind == "module":
+            module = importlib.import_module(name)
+            names = [n.strip() for n in members.split(",") if n.strip()] or getattr(module, "__all__", [])
+            if ":members:" not in PAGE.split(f"automodule:: {name}\n")[1].split("..")[0]:
+                names = []
+            found |= {f"{name}.{n}": getattr(module, n) for n in names}
+        else:
+            owner, _, own = name.rpartition(".")
+            found[name] = getattr(importlib.import_module(owner), own)
+    # The book prints the definitions: their arguments are those of the layers' functions, and stand there.
+    return {n: thing for n, thing in found.items() if callable(thing) and not n.startswith("convnotes.definitions")}
+
+
+DOCUMENTED = documented()
+
+
+def parameters(thing):
+    """Those that a caller gives, with the stars of the rest."""
+    if inspect.isclass(thing) and issubclass(thing, BaseException):
+        return []
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    return [stars.get(p.kind, "") + name for name, p in inspect.signature(thing).parameters.items()]
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_all_arguments_are_explained_in_their_order(name):
+    thing = DOCUMENTED[name]
+    given = parameters(thing)
+    if not given:
+        return
+    doc = inspect.getdoc(thing)
+    assert "\nArgs:\n" in doc, "an Args section is missing"
+    section = re.split(r"\n(?=\S)", doc.split("\nArgs:\n")[1])[0]
+    explained = [n.strip() for names in ARGUMENTS.findall(section) for n in names.split(",")]
+    assert explained == given
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_the_example_runs(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    thing = DOCUMENTED[name]
+    names = {n: getattr(convnotes, n) for n in convnotes.__all__}
+    names |= {"torch": torch, "nn": nn, "np": np, "convnotes": convnotes}
+    tests = doctest.DocTestFinder(recurse=False).find(thing, name, globs=names)
+    assert tests[0].examples, "an example is missing"
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    torch.manual_seed(0)
+    for test in tests:
+        said = []
+        with contextlib.suppress(KeyboardInterrupt):
+            runner.run(test, out=said.append)
+        assert runner.failures == 0, "".join(said)
