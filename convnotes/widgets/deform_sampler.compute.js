@@ -21,8 +21,7 @@ export const TAPS = [
 ];
 
 // The four pixels around a position, the share of each, and the sum. The picture is 0 outside, so that it fades over
-// one pixel. `slope` is the derivative with respect to (y, x): on a pixel the one downwards and to the right, and 0
-// where y or x is −1 or less.
+// one pixel. `slope` is the derivative with respect to (y, x): at a whole place the one downwards and to the right.
 export function bilinear(x, height, width, [row, column]) {
   const top = Math.floor(row);
   const left = Math.floor(column);
@@ -52,9 +51,10 @@ export function bilinear(x, height, width, [row, column]) {
     below,
     right,
     value: inside ? corners.reduce((sum, { share, value }) => sum + share * value, 0) : 0,
-    slope: inside
-      ? [(1 - right) * (c - a) + right * (d - b), (1 - below) * (b - a) + below * (d - c)]
-      : [0, 0],
+    slope:
+      row >= -1 && row < height && column >= -1 && column < width
+        ? [(1 - right) * (c - a) + right * (d - b), (1 - below) * (b - a) + below * (d - c)]
+        : [0, 0],
   };
 }
 

@@ -69,20 +69,20 @@ class _Trilinear(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        *tensors, ctx.rows = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
+        *factors, index, _, ctx.rows = inputs
+        ctx.save_for_backward(*factors, index)
+        ctx.save_for_forward(*factors, index)
 
     @staticmethod
     def backward(ctx, cotangent):
-        *factors, index, hidden = ctx.saved_tensors
-        call = functools.partial(_called, index, hidden, ctx.rows)
+        *factors, index = ctx.saved_tensors
+        call = functools.partial(_called, index, ctx.rows)
         return *factors_gradients(call, factors, ctx.needs_input_grad[:3], cotangent), None, None, None
 
     @staticmethod
     def jvp(ctx, *tangents):
-        *factors, index, hidden = ctx.saved_tensors
-        return factors_tangent(functools.partial(_called, index, hidden, ctx.rows), factors, tangents[:3])
+        *factors, index = ctx.saved_tensors
+        return factors_tangent(functools.partial(_called, index, ctx.rows), factors, tangents[:3])
 
     @staticmethod
     def vmap(info, in_dims, *inputs):
@@ -101,5 +101,5 @@ def _stacked(tensor: Any, dim: int | None, size: int) -> Any:
     return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
 
-def _called(index: Tensor, hidden: Tensor | None, rows: int, *factors: Tensor | None) -> Tensor:
-    return _Trilinear.apply(*factors, index, hidden, rows)
+def _called(index: Tensor, rows: int, *factors: Tensor | None) -> Tensor:
+    return _Trilinear.apply(*factors, index, None, rows)
