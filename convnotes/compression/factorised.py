@@ -21,8 +21,8 @@ class FactorisedConv2d(Composite):
     most `hidden_channels` outer products. Szegedy et al. 2016, section 3.2.
 
     Args:
-        in_channels: C.
-        out_channels: O.
+        in_channels: C channels of the input.
+        out_channels: O channels of the output.
         kernel_size: n, odd, so that padding n // 2 keeps the size.
         hidden_channels: channels between the two kernels; None is `out_channels`.
         bias: of the second kernel; the first has none.

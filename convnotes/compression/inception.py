@@ -83,7 +83,7 @@ class Inception(Composite):
     The arguments have torchvision's names. Szegedy et al. 2015, figure 2b.
 
     Args:
-        in_channels: C.
+        in_channels: C channels of the input.
         ch1x1: output channels of the 1×1 branch.
         ch3x3red: channels of the 1×1 kernel before the 3×3 kernel.
         ch3x3: output channels of the 3×3 branch.

@@ -30,8 +30,8 @@ class MLPConv(Composite):
     convolution and two 1×1, as in the paper. Lin, Chen & Yan 2013, section 3.1.
 
     Args:
-        in_channels: C.
-        out_channels: O.
+        in_channels: C channels of the input.
+        out_channels: O channels of the output.
         kernel_size, stride, padding, dilation: of the k×k convolution, as in `torch.nn.Conv2d`; in pixels.
         hidden_channels: widths before the last layer: the first is that of the k×k convolution, the others are those of
             1×1 layers. None is `(out_channels, out_channels)`.

@@ -32,7 +32,7 @@ class Bottleneck(Composite):
     shape changes, else the input itself.
 
     Args:
-        in_channels: C.
+        in_channels: C channels of the input.
         channels: the 3×3 kernel works on `channels · width_per_group/64 · groups` channels.
         stride: step in pixels.
         groups: groups of the 3×3 kernel.

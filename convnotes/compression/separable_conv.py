@@ -18,8 +18,8 @@ class SeparableConv2d(Composite):
     """A depthwise and a pointwise convolution: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     Args:
-        in_channels: C.
-        out_channels: O.
+        in_channels: C channels of the input.
+        out_channels: O channels of the output.
         kernel_size, stride, padding, dilation: of the depthwise kernel, as in `torch.nn.Conv2d`.
         depth_multiplier: m, number of spatial kernels per channel.
         bias: of the pointwise kernel; the depthwise one has none.

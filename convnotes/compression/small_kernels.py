@@ -29,8 +29,8 @@ class KernelStack(Composite, nn.Sequential):
     There are (kernel_size − 1)/2 convolutions, the first from C to O channels, the others from O to O.
 
     Args:
-        in_channels: C.
-        out_channels: O.
+        in_channels: C channels of the input.
+        out_channels: O channels of the output.
         kernel_size: side of the kernel that the stack stands for; odd, 3 at least.
         padding: "same" keeps the size; "valid" takes (kernel_size − 1)/2 pixels off each side.
         bias: whether each convolution has one.

@@ -28,7 +28,7 @@ class Fire(Composite):
     A 1×1 kernel reduces the channels; a 1×1 and a 3×3 kernel side by side expand them. Iandola et al. 2016, figure 1.
 
     Args:
-        in_channels: C.
+        in_channels: C channels of the input.
         squeeze_channels: output channels of the first 1×1 kernel.
         expand1x1_channels: output channels of the second 1×1 kernel.
         expand3x3_channels: output channels of the 3×3 kernel.

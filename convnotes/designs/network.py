@@ -57,7 +57,7 @@ class Network(nn.Module):
     Args:
         design: a name of `DESIGNS`.
         widths: output channels of the three blocks.
-        channels: C.
+        channels: C channels of the input.
         num_classes: number of logits.
         stand_in: whether the blocks are those with the receptive field of the start of learning (`Design.stand_in`).
 

@@ -53,8 +53,8 @@ class MixedConv2d(Composite):
     Tan & Le 2019, section 3.1.
 
     Args:
-        in_channels: C.
-        out_channels: O.
+        in_channels: C channels of the input.
+        out_channels: O channels of the output.
         kernel_sizes: an odd side per part of the channels. A size may occur several times: (3, 3, 5, 7) gives half of
             the channels to 3×3.
         stride: s, one number or (vertical, horizontal).

@@ -70,7 +70,7 @@ class ActiveShift2d(nn.Module):
     the direction of their gradients (`scale_active_shift_steps`).
 
     Args:
-        channels: C.
+        channels: C channels of the input.
         radius: the displacements start uniformly in (−radius, radius) pixels.
         device, dtype: of the parameters.
 

@@ -97,8 +97,8 @@ class Adder2d(nn.Module):
     standard normal, as in the authors' code. Train the layer with `scale_adder_steps`.
 
     Args:
-        in_channels: C.
-        out_channels: O.
+        in_channels: C channels of the input.
+        out_channels: O channels of the output.
         kernel_size, stride, padding, dilation, groups: as in `torch.nn.Conv2d`.
         bias: whether to add a learned number per output channel.
         gradient: as in `adder2d`.

@@ -30,7 +30,7 @@ class BasicBlock(Composite):
     itself.
 
     Args:
-        in_channels: C.
+        in_channels: C channels of the input.
         out_channels: number of output channels.
         stride: step of the first kernel in pixels.
         conv: makes the kernels; it takes the arguments of `torch.nn.Conv2d`.

@@ -109,7 +109,7 @@ class Shift2d(nn.Module):
     another one changes the layer.
 
     Args:
-        channels: C.
+        channels: C channels of the input.
         kernel_size: k, odd.
         dilation: distance of the taps in pixels.
         order: "contiguous" gives each tap ⌊C/k²⌋ neighbouring channels, as the paper; "interleaved" deals them out in
@@ -185,7 +185,7 @@ class ShiftBlock(Composite):
     (`kernels.shift_pointwise`).
 
     Args:
-        in_channels: C.
+        in_channels: C channels of the input.
         out_channels: number of output channels.
         stride: step of the second 1×1 kernel in pixels.
         expansion: the shift works on expansion · out_channels channels.

@@ -133,8 +133,8 @@ class ActiveConv2d(nn.Module):
     `scale_active_steps` train positions as the paper does. Jeon & Kim 2017, section 3.
 
     Args:
-        in_channels: C.
-        out_channels: O.
+        in_channels: C channels of the input.
+        out_channels: O channels of the output.
         synapses: number of taps, which start on `ring(synapses)`; or the (y, x) where they start, the first at (0, 0).
         stride, padding: in pixels, one number or (vertical, horizontal); `padding=0` keeps the size of the image.
         bias: whether to add a learned number per output channel.

@@ -121,8 +121,8 @@ class DeformConv2d(nn.Module):
     of the learning rate: give `conv_offset.parameters()` a group of their own in the optimiser.
 
     Args:
-        in_channels: C.
-        out_channels: O.
+        in_channels: C channels of the input.
+        out_channels: O channels of the output.
         kernel_size, stride, padding, dilation, groups: as in `torch.nn.Conv2d`.
         offset_groups: number of groups of C/offset_groups neighbouring channels, each with its own offsets.
         bias: whether to add a learned number per output channel.

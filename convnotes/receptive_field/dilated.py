@@ -66,7 +66,7 @@ class ASPP(Composite):
     without, it is 2·max r + 1.
 
     Args:
-        in_channels: C.
+        in_channels: C channels of the input.
         out_channels: channels of every branch and of the output.
         rates: r₁ … r_n.
         image_pooling: False leaves the branch of the mean out, as in DeepLabv2. With it batch norm gets one value per
@@ -133,7 +133,7 @@ class AtrousCascade(Composite):
     The first block is block4 of the paper, the others its copies. Chen et al. 2017, section 3.2.
 
     Args:
-        in_channels: C.
+        in_channels: C channels of the input.
         channels: as in `Bottleneck`; the output has four times as many.
         blocks: number of blocks.
         multi_grid: relative rates inside a block, one per bottleneck.

@@ -137,7 +137,7 @@ class NonLocal2d(Composite):
     pool after `phi` and `g`, as in figure 2 of the paper.
 
     Args:
-        channels: C.
+        channels: C channels of the input.
         inner_channels: channels of `theta`, `phi` and `g`; None is half of `channels`.
         mode: as in `non_local2d`.
         subsample: s, one number or (vertical, horizontal): x is pooled by its maximum over windows of s×s pixels before
