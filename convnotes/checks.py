@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convnotes.geometry import IntOrPair, Padding, is_whole, output_size, pair
+from convnotes.geometry import IntOrPair, Padding, Pair, is_whole, output_size, pair
 
 Shape = Sequence[int | str | tuple[int, ...] | range]  # a side is a number, one of several, or a letter: any number
 
@@ -164,10 +164,17 @@ def images(layer: str, input: Any, weight: Any, channels: int, least: IntOrPair 
 def fits(layer: str, input: Tensor, weight: Tensor, stride: IntOrPair, padding: Padding, dilation: IntOrPair) -> None:
     """Images [B, C, H, W] into which the kernel of `weight` [O, C, KH, KW] fits."""
     if not isinstance(input, torch.fx.Proxy):
-        try:
-            output_size(input.shape[2:], weight.shape[2:], stride, padding, dilation)
-        except ValueError as problem:
-            raise ValueError(f"{layer}: {problem}") from None
+        size_after(layer, input, weight, stride, padding, dilation)
+
+
+def size_after(
+    layer: str, input: Tensor, weight: Tensor, stride: IntOrPair, padding: Padding, dilation: IntOrPair
+) -> Pair:
+    """As `fits`, with height and width of the output."""
+    try:
+        return output_size(input.shape[2:], weight.shape[2:], stride, padding, dilation)
+    except ValueError as problem:
+        raise ValueError(f"{layer}: {problem}") from None
 
 
 def divides(name: str, value: int, **channels: int) -> None:

@@ -76,6 +76,7 @@ def define(
     counts two for each multiply-add. With `float32_under_autocast` the operator is called in float32 there.
     """
     count = tensors.count("Tensor")
+    kept = range(count) if saved is None else saved
     fields = ", ".join(f"{_KINDS.get(kind, 'int[]')} {field}" for field, kind in get_type_hints(options).items())
     computed = _by_backend(name, package, compute, count) if isinstance(compute, str) else compute
 
@@ -87,9 +88,13 @@ def define(
         given, chosen = parted(inputs)
         return _as(chosen.empty(*given), computed(*given, chosen))
 
+    def empty(*inputs):
+        given, chosen = parted(inputs)
+        return chosen.empty(*given)
+
     schema = f"({tensors}, {fields}) -> Tensor"
-    op = torch.library.custom_op(f"convnotes::{name}", opaque, mutates_args=(), schema=schema)
-    packet = getattr(torch.ops.convnotes, name)
+    count_flops = flops and (lambda *shapes, out_shape, **_: flops(*parted(shapes), out_shape))
+    op, packet = _registered(name, schema, opaque, empty, count_flops, float32_under_autocast)
 
     def call(*inputs):
         given, chosen = inputs[:-1], inputs[-1]
@@ -109,20 +114,16 @@ def define(
                     return Recorded.apply(*inputs)
         return computed(*inputs)
 
-    def kept(given):
-        return given if saved is None else [given[n] for n in saved]
-
     def keep(ctx, given, chosen) -> None:
-        if saved is None or saved:
-            ctx.save_for_backward(*kept(given))
+        ctx.save_for_backward(*(given[n] for n in kept))
         ctx.options = chosen
         backend.remember(ctx)
 
-    def restored(ctx) -> Sequence[Tensor | None]:
-        if not saved:
-            return ctx.saved_tensors if saved is None else [None] * count
-        found = dict(zip(saved, ctx.saved_tensors, strict=True))
-        return [found.get(n) for n in range(count)]
+    def restored(ctx) -> list[Tensor | None]:
+        found: list[Tensor | None] = [None] * count
+        for n, tensor in zip(kept, ctx.saved_tensors, strict=True):
+            found[n] = tensor
+        return found
 
     def pull(ctx, grad):
         needed = ctx.needs_input_grad[:count]
@@ -156,7 +157,7 @@ def define(
         def setup_context(ctx, inputs, output):
             given, chosen = parted(inputs)
             keep(ctx, given, chosen)
-            ctx.save_for_forward(*kept(given))
+            ctx.save_for_forward(*(given[n] for n in kept))
 
         @staticmethod
         def backward(ctx, grad):
@@ -178,16 +179,11 @@ def define(
         result = apply(*joined(given, in_dims, join, size), *joined_options(chosen, size))
         return result.unflatten(at, (size, -1)), at
 
-    op.register_fake(lambda *inputs: parted(inputs)[1].empty(*inputs[:count]))
     op.register_autograd(
         lambda ctx, grad: (*pull(ctx, grad), *[None] * len(ctx.options)),
         setup_context=lambda ctx, inputs, output: keep(ctx, *parted(inputs)),
     )
     op.register_vmap(functools.partial(mapped, op))
-    if flops is not None:
-        flop_formula(packet)(lambda *shapes, out_shape, **_: flops(*parted(shapes), out_shape))
-    if float32_under_autocast:
-        in_float32_under_autocast(name)
     if gradient is not None:
         gradients = _define_gradient(
             name, package, gradient, tensors, fields, parted, join, join_result, flops, products, float32_under_autocast
@@ -218,8 +214,15 @@ def _define_gradient(
         given, chosen = parted(inputs[:-1])
         return computed(grad, *given, chosen, tuple(inputs[-1]))
 
-    op = torch.library.custom_op(f"convnotes::{name}_backward", opaque, mutates_args=(), schema=schema)
-    packet = getattr(torch.ops.convnotes, f"{name}_backward")
+    count_flops = flops and (lambda grad, *shapes, **_: products(shapes[-1]) * flops(*parted(shapes[:-1]), grad))
+    op, packet = _registered(
+        f"{name}_backward",
+        schema,
+        opaque,
+        lambda grad, *inputs: empty(inputs[:count], inputs[-1]),
+        count_flops,
+        float32_under_autocast,
+    )
 
     def call(grad, *inputs):
         *given, chosen, needed = inputs
@@ -236,12 +239,19 @@ def _define_gradient(
         parts = [t.unflatten(at, (size, -1)) if n else t for t, at, n in found]
         return tuple(parts), tuple(at if n else None for at, n in zip(join, needed, strict=True))
 
-    op.register_fake(lambda grad, *inputs: empty(inputs[:count], inputs[-1]))
-    if flops is not None:
-        flop_formula(packet)(lambda grad, *shapes, **_: products(shapes[-1]) * flops(*parted(shapes[:-1]), grad))
-    if float32_under_autocast:
-        in_float32_under_autocast(f"{name}_backward")
     return call
+
+
+def _registered(name, schema, compute, empty, count_flops, float32_under_autocast) -> tuple[Any, Any]:
+    """The operator `convnotes::name` of torch, and what calls it."""
+    op = torch.library.custom_op(f"convnotes::{name}", compute, mutates_args=(), schema=schema)
+    packet = getattr(torch.ops.convnotes, name)
+    op.register_fake(empty)
+    if count_flops is not None:
+        flop_formula(packet)(count_flops)
+    if float32_under_autocast:
+        in_float32_under_autocast(name)
+    return op, packet
 
 
 def _by_backend(name: str, package: str, function: str, count: int) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ that pruning and the older norms of `torch.nn.utils` compute, which `copy.deepco
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator
 from typing import Any
@@ -87,6 +88,17 @@ def _copy(tensor: Tensor, device: str | None, dtype: torch.dtype | None) -> Tens
     else:
         new = tensor.detach().to(device=device, dtype=dtype, copy=True)
     return nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
+
+
+@contextlib.contextmanager
+def operation_by_operation() -> Iterator[None]:
+    """Inside: attention layers call the operations that they consist of, and not one fused operator for all."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 class OnMeta(private.TorchDispatchMode):  # type: ignore[misc]  # a class of torch, where it has one

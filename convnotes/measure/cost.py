@@ -19,7 +19,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import checks
-from convnotes.measure.copies import OnMeta, Script, copied
+from convnotes.measure.copies import OnMeta, Script, copied, operation_by_operation
 from convnotes.measure.products import formulas
 from convnotes.measure.table import Table
 from convnotes.measure.trees import found
@@ -207,10 +207,8 @@ def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str,
         module.register_forward_pre_hook(came(name), prepend=True, with_kwargs=True)
         module.register_forward_pre_hook(enter)
         module.register_forward_hook(leave(name), with_kwargs=True)
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # its one fused operator is not counted
     try:
-        with torch.inference_mode(False), torch.no_grad(), counter, OnMeta():
+        with torch.inference_mode(False), torch.no_grad(), operation_by_operation(), counter, OnMeta():
             model(*inputs)
     except Exception as problem:
         name = running[-1].name if running else ""
@@ -218,8 +216,6 @@ def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str,
         what = f"layer {name}, {layer}," if name and not any(True for _ in layer.children()) else type(layer).__name__
         got = f"cannot take {running[-1].given if running else _shapes(inputs)} (the model was given {_shapes(inputs)})"
         raise ValueError(f"{what} {got}: {problem}") from problem
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from convnotes import checks
-from convnotes.measure.copies import Script, copied
+from convnotes.measure.copies import Script, copied, operation_by_operation
 from convnotes.measure.linear import Linear
 
 _SMALL = 1e-3  # pixels of the picture that the linear twin sees: no layer saturates
@@ -135,15 +135,13 @@ def _device(model: nn.Module) -> torch.device:
 @contextlib.contextmanager
 def _alone(model: nn.Module) -> Iterator[None]:
     """Inside: gradients are on, and neither autocast nor a default dtype changes what the copy does."""
-    default, fast_path = torch.get_default_dtype(), torch.backends.mha.get_fastpath_enabled()
+    default, no_autocast = torch.get_default_dtype(), torch.autocast(_device(model).type, enabled=False)
     torch.set_default_dtype(torch.float64)
-    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(_device(model).type, enabled=False):
+        with torch.inference_mode(False), torch.enable_grad(), no_autocast, operation_by_operation():
             yield
     finally:
         torch.set_default_dtype(default)
-        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 def _asked(model: nn.Module, x: Tensor, at: str | None) -> tuple[Tensor, Tensor]:

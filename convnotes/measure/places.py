@@ -90,6 +90,10 @@ class Places:
         """The maps that are told of once this has ended."""
         return frozenset({self.whole()}) if self.is_map else self.ended
 
+    def told_by(self, *before: Places) -> Places:
+        """The same; where it is no map, it tells of the last maps of those that it was made of."""
+        return self if self.is_map else replace(self, ended=frozenset().union(*(part.last() for part in before)))
+
     def at(self, dim: int, factor: int = 0) -> int:
         """The axis of `cells` that belongs to a factor."""
         before = [f for d in self.dims[:dim] for f in d] + list(self.dims[dim][:factor])
@@ -102,7 +106,7 @@ class Places:
     def changed(self, dims: Dims, cells: Any) -> Places:
         """The same with other dimensions; tells of the last map where it is one no more."""
         new = Places(dims, cells, frozenset(), self.lost, self.looked)
-        return replace(new, looked="") if new.is_map else replace(new, ended=self.last())
+        return replace(new, looked="") if new.is_map else new.told_by(self)
 
     def along(self, kind: str, change: Callable[[Axis], Axis]) -> Any:
         """The cells with one of their axes changed."""
@@ -286,6 +290,4 @@ def mixed(parts: Sequence[Places], shape: Sequence[int]) -> Places:
         cells = _meet(cells, part.cells)
     looked = next((part.looked for part in parts if part.looked), "")
     result = Places(spread[0].dims, cells if isinstance(cells, np.ndarray) else full((), cells), looked=looked)
-    if result.is_map:
-        return replace(result, looked="")
-    return replace(result, ended=frozenset().union(*(part.last() for part in parts)))
+    return replace(result, looked="") if result.is_map else result.told_by(*parts)

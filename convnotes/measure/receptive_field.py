@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.measure.axes import Apart, readable
-from convnotes.measure.copies import copied
+from convnotes.measure.copies import copied, operation_by_operation
 from convnotes.measure.places import Places, meet
 from convnotes.measure.reader import Reader, Refused
 from convnotes.measure.trees import found
@@ -126,12 +126,10 @@ def _read(model: nn.Module, shape: Sequence[int], known: bool) -> ReceptiveField
     picture = torch.empty(tuple(shape), device="meta", dtype=dtype)
     reader = Reader(picture, known)
     kept = [module for module in model.modules() if callable(getattr(module, "reach", None))]
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
     try:
         for module in kept:
             module.forward = reader.told(module)
-        with torch.inference_mode(False), torch.no_grad(), reader:
+        with torch.inference_mode(False), torch.no_grad(), operation_by_operation(), reader:
             output = model(picture)
     except Refused:
         raise
@@ -141,7 +139,6 @@ def _read(model: nn.Module, shape: Sequence[int], known: bool) -> ReceptiveField
             f"measured_receptive_field answers from gradients"
         ) from problem
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
         for module in kept:
             del module.forward
     return _answer([p for t in _tensors(output) if (p := reader.places(t)) is not None])

@@ -50,7 +50,7 @@ def follow(func: Any, given: dict[str, Any], known: Callable[[Tensor], Places | 
             raise Apart(f"{lost.lost} took the places of its input away")
         if any(p.is_map for p in parts):
             raise Apart(f"a map meets what has no places, which {lost.lost} took away")
-        return [replace(lost, ended=frozenset().union(*(p.last() for p in parts)))] * len(shapes)
+        return [lost.told_by(*parts)] * len(shapes)
     if name in PRODUCTS:
         a, b = (given[side] for side in PRODUCTS[name])
         product = _product(a, b, known, shapes[0])
@@ -79,8 +79,8 @@ def _everywhere(parts: Sequence[Places], shape: Sequence[int]) -> Places:
     """Where the weight itself is made of the whole picture."""
     if not parts[0].is_map:
         raise Apart("a weight that is made of the picture acts on what is no map")
-    spread = Places.of(shape, "ccvh", Cell(*(axis.everything() for axis in vars(parts[0].whole()).values())))
-    return spread
+    whole = parts[0].whole()
+    return Places.of(shape, "ccvh", Cell(whole.v.everything(), whole.h.everything()))
 
 
 def _reduced(x: Places, given: dict[str, Any], keep: bool | None = None) -> Places:
@@ -91,7 +91,7 @@ def _reduced(x: Places, given: dict[str, Any], keep: bool | None = None) -> Plac
     original = x
     for dim in sorted({n % count for n in numbers}, reverse=True):
         x = x.reduced(dim, keep)
-    return x if x.is_map else replace(x, ended=original.last())
+    return x.told_by(original)
 
 
 def _product(a: Tensor, b: Tensor, known: Callable[[Tensor], Places | None], shape: Sequence[int]) -> Places:
@@ -107,9 +107,7 @@ def _product(a: Tensor, b: Tensor, known: Callable[[Tensor], Places | None], sha
         if parts and b.dim() > 1 and _placed(parts[0], -2) and _placed(column, -1):
             column = column.reduced(len(column.dims) - 1)  # pairs of places: each pair counts as seeing all
         parts.append(column)
-    result = mixed(parts, shape)
-    last = frozenset().union(*(p.last() for p in (left, right) if p is not None))
-    return result if result.is_map else replace(result, ended=last)
+    return mixed(parts, shape).told_by(*(p for p in (left, right) if p is not None))
 
 
 def _placed(x: Places, dim: int) -> bool:
@@ -149,8 +147,7 @@ def _joined(tensors: Sequence[Tensor], dim: int, known: Any, shape: Sequence[int
     arrays = [
         full((*shape_of[:at], n, *shape_of[at + 1 :]), Cell(NOTHING, NOTHING)) if c is None else c for c, n in cells
     ]
-    result = nothing.sized(dim, (Factor("c", sum(sizes)),), np.concatenate(arrays, axis=at))
-    return result if result.is_map else replace(result, ended=frozenset().union(*(p.last() for p in parts)))
+    return nothing.sized(dim, (Factor("c", sum(sizes)),), np.concatenate(arrays, axis=at)).told_by(*parts)
 
 
 def _end_to_end(places: Sequence[Places | None], sizes: Sequence[int], dim: int, shape: Sequence[int]) -> Places:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from convnotes.geometry import output_size
 from convnotes.measure.axes import NOTHING, Apart, Axis
 from convnotes.measure.places import Cell, Factor, Places, mixed
 
@@ -86,7 +87,7 @@ def _adaptive(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
             )
         elif size != wanted or shape[other] != 1:  # (None, 1) keeps one axis as it is
             return original.gone(f"an adaptive pooling to {shape[-2]}×{shape[-1]}")
-    return x if x.is_map else replace(x, ended=original.last())
+    return x.told_by(original)
 
 
 def _padded(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
@@ -143,9 +144,9 @@ def _windows_of(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Place
 
 def _columns(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
     """`F.unfold`: the pixels of each window as channels."""
-    H, W = x.shape[2:]
-    ((kh, sh, ph, dh), (kw, sw, pw, dw)) = _sides(given, 2, "kernel_size", "stride", "padding", "dilation")
-    height, width = (H + 2 * ph - dh * (kh - 1) - 1) // sh + 1, (W + 2 * pw - dw * (kw - 1) - 1) // sw + 1
+    names = ("kernel_size", "stride", "padding", "dilation")
+    ((kh, sh, ph, dh), (kw, sw, pw, dw)) = _sides(given, 2, *names)
+    height, width = output_size(x.shape[2:], *(given[name] for name in names))
     taps = [
         x.taken(2, u * dh - ph, sh, height).taken(3, v * dw - pw, sw, width).one(1)
         for u in range(kh)

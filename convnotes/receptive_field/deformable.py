@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, output_size, pair, resolve_padding
+from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair, resolve_padding
 from convnotes.kernels.deform.operator import deform
 from convnotes.kernels.deform.sampling import Sampling
 from convnotes.kernels.transforms import not_given, one_node
@@ -99,8 +99,7 @@ def _check(
         )
     if bias is not None:
         checks.tensor("bias of deform_conv2d", bias, (O,), input)
-    checks.fits("deform_conv2d", input, weight, stride, padding, dilation)
-    h, w = output_size(input.shape[2:], (KH, KW), stride, padding, dilation)
+    h, w = checks.size_after("deform_conv2d", input, weight, stride, padding, dilation)
     checks.tensor("offset of deform_conv2d", offset, (B, f"{2 * K}·G", h, w), input)  # G offset groups
     G = offset.shape[1] // (2 * K)
     if not G or offset.shape[1] != 2 * K * G or C % G:

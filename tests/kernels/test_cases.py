@@ -1,17 +1,13 @@
 """What holds for every operator, by every backend: a new one joins by a line of `cases.CASES`."""
 
 import importlib
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from kernels.cases import CASES
 from support.close import assert_close
 
 from convnotes.kernels import backend
-
-sys.path.append(str(Path(__file__).parent))
-from cases import CASES
 
 every_operator = pytest.mark.parametrize("name", CASES)
 
