@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "pretrained": {"data"},
     "train": {"plots"},
     "plots": set(),
+    "page": {"measure", "plots"},
     "widgets": {"plots", *LAYERS},
     "bench": {"kernels", "measure", *LAYERS},
     "designs": {"kernels", "measure", "data", "train", *LAYERS},
