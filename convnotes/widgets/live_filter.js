@@ -1,9 +1,9 @@
 // Edit a kernel and see what it makes of a photograph, and which waves it lets through.
 
-import { choice, matrix, options, presetChoice, strengthen, toggle } from "./kit/controls.js";
+import { choice, matrix, options, presetChoice, toggle } from "./kit/controls.js";
 import { h } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
-import { format, largest, sum } from "./kit/numbers.js";
+import { format, sum } from "./kit/numbers.js";
 import { grey, outline, photoOf, picture, probe, scaleBar, viridis } from "./kit/pictures.js";
 import {
   convolve,
@@ -150,12 +150,12 @@ function render({ model, el }) {
       min: -MOST,
       max: MOST,
       step: 0.5,
+      centre: true,
       get: (u, v) => kernel()[u]?.[v] ?? 0,
       set: (u, v, value) => put(kernel().with(u, kernel()[u].with(v, value))),
     });
     cells.el.classList.toggle("cn-matrix-5", columns === 5);
     cells.el.classList.toggle("cn-matrix-7", columns === 7);
-    cells.cells[(rows * columns - 1) / 2].el.classList.add("cn-middle");
     holder.replaceChildren(cells.el);
   }
 
@@ -187,10 +187,6 @@ function render({ model, el }) {
     if (shape !== `${rows}×${columns}`) edit(rows, columns);
     shape = `${rows}×${columns}`;
     for (const control of [...controls, cells, point]) control.refresh();
-    const peak = largest(raw.flat());
-    cells.cells.forEach((one, n) =>
-      strengthen(one.el, Math.abs(raw[Math.floor(n / columns)][n % columns]) / peak),
-    );
     field(
       (row - (rows - 1) / 2) / height,
       (column - (columns - 1) / 2) / width,
