@@ -34,8 +34,8 @@ class Card:
             f"<tr><th scope='row'>{name}</th><td>{shown}</td></tr>" for name, (_, shown) in self.facts.items()
         )
         return (
-            f"<div class='cn-card'><div class='cn-card-drawing'>{self.drawing}</div>"
-            f"<table><caption>In ten seconds</caption><tbody>{rows}</tbody></table></div>"
+            f"<div class='cn-card'><div>{self.drawing}</div>"
+            f"<table class='cn-facts' aria-label='In ten seconds'><tbody>{rows}</tbody></table></div>"
         )
 
 
