@@ -92,7 +92,7 @@ def card(
     additions = f", and {counted.adds / 1e6:.1f} M additions" if counted.adds else ""
 
     def ratio(own: int, others: int) -> str:
-        return f", {own / others:.2f} times that of {name}" if other is not None else ""
+        return f" ({own / others:.2f} times {name})" if other is not None else ""
 
     texts = {
         "What it is": what,
