@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.factorised import FactorisedConv2d as FactorisedConv2d
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory, IntOrPair, pair
 from convnotes.kernels.transforms import watched
 
@@ -77,7 +77,7 @@ class MaxPool2d(nn.MaxPool2d):
         return _max_pool2d(input, self.kernel_size, self.stride, self.padding)
 
 
-class Inception(Composite):
+class Inception(Block):
     """Four branches, concatenated by channels: `[B, C, H, W]` → `[B, ch1x1 + ch3x3 + ch5x5 + pool_proj, H, W]`.
 
     The arguments have torchvision's names. Szegedy et al. 2015, figure 2b.
@@ -102,6 +102,8 @@ class Inception(Composite):
         torch.Size([1, 256, 7, 7])
     """
 
+    shown = ("in_channels", "out_channels", "true_5x5")
+
     def __init__(
         self,
         in_channels: int,
@@ -115,12 +117,10 @@ class Inception(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, ch1x1=ch1x1, ch3x3red=ch3x3red, ch3x3=ch3x3)
+        checks.positive(ch1x1=ch1x1, ch3x3red=ch3x3red, ch3x3=ch3x3)
         checks.positive(ch5x5red=ch5x5red, ch5x5=ch5x5, pool_proj=pool_proj)
-        self.in_channels, self.true_5x5 = in_channels, true_5x5
-        self.out_channels = ch1x1 + ch3x3 + ch5x5 + pool_proj
-        large, kw = (5 if true_5x5 else 3), Factory(device=device, dtype=dtype)
+        super().__init__(in_channels, ch1x1 + ch3x3 + ch5x5 + pool_proj)
+        self.true_5x5, large, kw = true_5x5, (5 if true_5x5 else 3), Factory(device=device, dtype=dtype)
         self.branch1 = ConvNormReLU(in_channels, ch1x1, 1, **kw)
         self.branch2 = nn.Sequential(
             ConvNormReLU(in_channels, ch3x3red, 1, **kw), ConvNormReLU(ch3x3red, ch3x3, 3, padding=1, **kw)
@@ -135,9 +135,6 @@ class Inception(Composite):
         checks.images("Inception", input, self.branch1.conv.weight, self.in_channels)
         branches = (self.branch1, self.branch2, self.branch3, self.branch4)
         return torch.cat([branch(input) for branch in branches], dim=1)  # one receptive field per branch
-
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, true_5x5={self.true_5x5}"
 
 
 class _Auxiliary(nn.Module):
@@ -169,7 +166,7 @@ _BLOCKS = {
 }
 
 
-class GoogLeNet(Composite):
+class GoogLeNet(Classifier):
     """Nine inception blocks: `[B, 3, H, W]`, 15×15 pixels at least, 224×224 in the paper → logits `[B, num_classes]`.
 
     With batch norm, which the paper did not have yet; the pooling before 5a is torchvision's 2×2. Parameters for 1000
@@ -194,6 +191,7 @@ class GoogLeNet(Composite):
         torch.Size([2, 10])
     """
 
+    shown = ("num_classes", "true_5x5")
     inception3a: Inception
     inception3b: Inception
     inception4a: Inception
@@ -214,9 +212,8 @@ class GoogLeNet(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(num_classes=num_classes)
-        self.num_classes, self.true_5x5, self.transform_input = num_classes, true_5x5, transform_input
+        super().__init__(num_classes)
+        self.true_5x5, self.transform_input = true_5x5, transform_input
         kw = Factory(device=device, dtype=dtype)
         self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3, **kw)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
@@ -248,9 +245,6 @@ class GoogLeNet(Composite):
         if self.training and self.aux1 is not None and self.aux2 is not None:
             return logits, self.aux2(b), self.aux1(a)
         return logits
-
-    def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}, true_5x5={self.true_5x5}"
 
 
 def _to_caffe_range(input: Tensor) -> Tensor:

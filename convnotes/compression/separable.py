@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.separable_conv import SeparableConv2d as SeparableConv2d
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Classifier
 from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _norm_relu(channels: int, **kw: Unpack[Factory]) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm2d(channels, **kw), nn.ReLU(inplace=True))
 
 
-class MobileNetV1(Composite):
+class MobileNetV1(Classifier):
     """Thirteen separable convolutions: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
     Padding is 1 on every side; TensorFlow's "SAME" pads a strided layer at the bottom and on the right only. Howard et
@@ -49,6 +49,7 @@ class MobileNetV1(Composite):
         torch.Size([2, 10])
     """
 
+    shown = ("num_classes", "width_multiplier")
     WIDTHS_AND_STRIDES = (
         (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2),
         (512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1),
@@ -62,10 +63,9 @@ class MobileNetV1(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(num_classes=num_classes)
+        super().__init__(num_classes)
         checks.number("width_multiplier", width_multiplier, "(0, inf)")
-        self.num_classes, self.width_multiplier = num_classes, width_multiplier
+        self.width_multiplier = width_multiplier
         kw = Factory(device=device, dtype=dtype)
 
         def width(full: int) -> int:
@@ -91,9 +91,6 @@ class MobileNetV1(Composite):
         checks.images("MobileNetV1", input, self.stem[0].weight, 3)
         x = self.avgpool(self.blocks(self.stem(input)))
         return self.fc(self.dropout(x.flatten(1)))
-
-    def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}, width_multiplier={self.width_multiplier}"
 
 
 class _XceptionBlock(nn.Module):
@@ -123,7 +120,7 @@ class _XceptionBlock(nn.Module):
         return self.body(input) + self.shortcut(input)
 
 
-class Xception(Composite):
+class Xception(Classifier):
     """Separable convolutions with shortcuts: `[B, 3, H, W]`, 7×7 pixels at least, 299×299 in the paper → logits.
 
     Parameters for 1000 classes: 22,855,952. Chollet 2017, figure 5.
@@ -148,9 +145,8 @@ class Xception(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(num_classes=num_classes)
-        self.num_classes, kw = num_classes, Factory(device=device, dtype=dtype)
+        super().__init__(num_classes)
+        kw = Factory(device=device, dtype=dtype)
         self.stem = nn.Sequential(
             nn.Conv2d(3, 32, 3, stride=2, bias=False, **kw), _norm_relu(32, **kw),
             nn.Conv2d(32, 64, 3, bias=False, **kw), _norm_relu(64, **kw),
@@ -174,9 +170,6 @@ class Xception(Composite):
         checks.images("Xception", input, self.stem[0].weight, 3, least=7)
         x = self.avgpool(self.tail(self.blocks(self.stem(input))))
         return self.fc(self.dropout(x.flatten(1)))
-
-    def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}"
 
 
 class XceptionOptions(Factory, total=False):

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Fire(Composite):
+class Fire(Block):
     """Squeeze and expand: `[B, C, H, W]` → `[B, expand1x1_channels + expand3x3_channels, H, W]`.
 
     A 1×1 kernel reduces the channels; a 1×1 and a 3×3 kernel side by side expand them. Iandola et al. 2016, figure 1.
@@ -51,11 +51,10 @@ class Fire(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, squeeze_channels=squeeze_channels)
+        checks.positive(squeeze_channels=squeeze_channels)
         checks.positive(expand1x1_channels=expand1x1_channels, expand3x3_channels=expand3x3_channels)
-        self.in_channels, kw = in_channels, Factory(device=device, dtype=dtype)
-        self.out_channels = expand1x1_channels + expand3x3_channels
+        super().__init__(in_channels, expand1x1_channels + expand3x3_channels)
+        kw = Factory(device=device, dtype=dtype)
         self.squeeze = nn.Conv2d(in_channels, squeeze_channels, 1, **kw)
         self.expand1x1 = nn.Conv2d(squeeze_channels, expand1x1_channels, 1, **kw)
         self.expand3x3 = nn.Conv2d(squeeze_channels, expand3x3_channels, 3, padding=1, **kw)
@@ -73,7 +72,7 @@ def _pool() -> nn.MaxPool2d:
     return nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
 
-class SqueezeNet(Composite):
+class SqueezeNet(Classifier):
     """Eight fire blocks and a 1×1 classifier averaged over the image: `[B, 3, H, W]` → logits `[B, num_classes]`.
 
     The names of the parameters are torchvision's. Made for 224×224 pixels; 21×21 at least for version 1_0, 17×17 for
@@ -93,6 +92,8 @@ class SqueezeNet(Composite):
         torch.Size([2, 10])
     """
 
+    shown = ("version", "num_classes")
+
     def __init__(
         self,
         version: Literal["1_0", "1_1"] = "1_0",
@@ -101,10 +102,9 @@ class SqueezeNet(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(num_classes=num_classes)
+        super().__init__(num_classes)
         checks.one_of("version", version, ("1_0", "1_1"))
-        self.version, self.num_classes, kw = version, num_classes, Factory(device=device, dtype=dtype)
+        self.version, kw = version, Factory(device=device, dtype=dtype)
         if version == "1_0":
             layers = [
                 nn.Conv2d(3, 96, 7, stride=2, **kw), nn.ReLU(), _pool(),
@@ -140,9 +140,6 @@ class SqueezeNet(Composite):
     def forward(self, input: Tensor) -> Tensor:
         checks.images("SqueezeNet", input, self.features[0].weight, 3, least=21 if self.version == "1_0" else 17)
         return self.classifier(self.features(input)).flatten(1)
-
-    def extra_repr(self) -> str:
-        return f"version={self.version!r}, num_classes={self.num_classes}"
 
 
 class SqueezeNetOptions(Factory, total=False):

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.fundamentals.layer import Composite
 from convnotes.geometry import Reach
 from convnotes.kernels.shift.operator import by_gather
 from convnotes.kernels.transforms import one_node
@@ -63,7 +64,7 @@ def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     return moved
 
 
-class ActiveShift2d(nn.Module):
+class ActiveShift2d(Composite):
     """`active_shift2d` with learned displacements: `[B, C, H, W]` → the same shape, 2·C parameters.
 
     The paper learns the displacements with 0.001 of the learning rate of the rest (`active_shift_groups`) and uses only
@@ -83,6 +84,7 @@ class ActiveShift2d(nn.Module):
         (torch.Size([8, 2]), torch.Size([2, 8, 5, 7]))
     """
 
+    shown = ("channels", "radius")
     positional = ("displacements",)  # parameters that say where, not how much
 
     def __init__(
@@ -118,9 +120,6 @@ class ActiveShift2d(nn.Module):
         least = self.displacements.detach().amin(0).floor().int().tolist()
         most = self.displacements.detach().amax(0).ceil().int().tolist()
         return (-least[0], most[0], 1), (-least[1], most[1], 1)
-
-    def extra_repr(self) -> str:
-        return f"{self.channels}, radius={self.radius}"
 
 
 def active_shift_groups(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.residual import shortcut
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Block, Composite
 from convnotes.geometry import Factory, Reach
 from convnotes.kernels.shift.moves import Moves, moves_of
 from convnotes.kernels.shift.operator import by_gather, by_slices
@@ -102,7 +102,7 @@ def _window(channels: int, kernel_size: int, dilation: int, order: Order) -> lis
     return displacements
 
 
-class Shift2d(nn.Module):
+class Shift2d(Composite):
     """The taps of a k×k window dealt out to the channels: `[B, C, H, W]` → the same shape, no parameters.
 
     Channels past ⌊C/k²⌋·k² stay where they are. The buffer `displacements` `[C, 2]` is part of the state: loading
@@ -127,6 +127,7 @@ class Shift2d(nn.Module):
         torch.Size([2, 9, 5, 7])
     """
 
+    shown = ("channels", "kernel_size", "dilation", "order")
     displacements: Tensor
 
     def __init__(
@@ -170,11 +171,8 @@ class Shift2d(nn.Module):
         dy, dx = self._moves.numbers[::5], self._moves.numbers[1::5]
         return (-min(dy), max(dy), 1), (-min(dx), max(dx), 1)
 
-    def extra_repr(self) -> str:
-        return f"{self.channels}, kernel_size={self.kernel_size}, dilation={self.dilation}, order={self.order!r}"
 
-
-class ShiftBlock(Composite):
+class ShiftBlock(Block):
     """1×1, shift, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`, as ::
 
         y = shortcut(x) + ReLU( B2(w2 · shift(ReLU(B1(w1 · x)))) )      B: batch norm
@@ -200,6 +198,8 @@ class ShiftBlock(Composite):
         torch.Size([2, 32, 5, 5])
     """
 
+    shown = ("in_channels", "out_channels", "stride", "expansion")
+
     def __init__(
         self,
         in_channels: int,
@@ -212,9 +212,9 @@ class ShiftBlock(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels, stride=stride, expansion=expansion)
-        self.in_channels, self.out_channels, self.stride, self.expansion = in_channels, out_channels, stride, expansion
+        super().__init__(in_channels, out_channels)
+        checks.positive(stride=stride, expansion=expansion)
+        self.stride, self.expansion = stride, expansion
         middle, kw = expansion * out_channels, Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(in_channels, middle, 1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(middle, **kw)
@@ -233,9 +233,6 @@ class ShiftBlock(Composite):
             y = self.conv2(shift(y))
         y = torch.relu(self.bn2(y))
         return y + (input if self.downsample is None else self.downsample(input))
-
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, stride={self.stride}, expansion={self.expansion}"
 
 
 class ShiftResNet(CifarResNet):
@@ -258,6 +255,8 @@ class ShiftResNet(CifarResNet):
         torch.Size([2, 10])
     """
 
+    shown = ("depth", "expansion", "num_classes")
+
     def __init__(
         self,
         depth: int = 20,
@@ -269,9 +268,6 @@ class ShiftResNet(CifarResNet):
         block = functools.partial(ShiftBlock, expansion=expansion)
         super().__init__(depth, num_classes, block, device, dtype)
         self.expansion = expansion
-
-    def extra_repr(self) -> str:
-        return f"depth={self.depth}, expansion={self.expansion}, num_classes={self.num_classes}"
 
 
 def shiftresnet20(expansion: int = 1, num_classes: int = 10, **options: Unpack[Factory]) -> ShiftResNet:

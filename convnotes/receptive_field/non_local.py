@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Composite
 from convnotes.geometry import Factory, IntOrPair, pair
 from convnotes.kernels.attention.operator import attention
 from convnotes.kernels.transforms import one_node
