@@ -8,6 +8,7 @@ Szegedy et al., "Going deeper with convolutions", CVPR 2015, arXiv:1409.4842 · 
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.compression.factorised import FactorisedConv2d as FactorisedConv2d
 from convnotes.fundamentals.layer import Block, Classifier
-from convnotes.geometry import Factory, IntOrPair, pair
+from convnotes.geometry import Factory
 from convnotes.kernels.transforms import watched
 
 if TYPE_CHECKING:
@@ -28,24 +29,21 @@ _Size = int | tuple[int, int]
 _LEAST_SIZE = 15  # pixels: below, the stem's last pooling has nothing to pool
 
 
+class _ConvOptions(Factory, total=False):
+    stride: _Size
+    padding: _Size
+
+
 class ConvNormReLU(nn.Module):
     """A convolution without bias, batch norm (ε = 0.001) and ReLU: `[B, C, H, W]` → `[B, O, H_out, W_out]`."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: IntOrPair,
-        stride: IntOrPair = 1,
-        padding: IntOrPair = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, in_channels: int, out_channels: int, kernel_size: _Size, **options: Unpack[_ConvOptions]
     ) -> None:
         super().__init__()
-        kw = Factory(device=device, dtype=dtype)
-        sizes = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1), pair(padding, "padding")
-        self.conv = nn.Conv2d(in_channels, out_channels, *sizes, bias=False, **kw)
-        self.bn = nn.BatchNorm2d(out_channels, eps=0.001, **kw)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, bias=False, **options)
+        weight = self.conv.weight
+        self.bn = nn.BatchNorm2d(out_channels, eps=0.001, device=weight.device, dtype=weight.dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         return torch.relu(self.bn(self.conv(input)))
@@ -70,7 +68,7 @@ def _max_pool2d(input: Tensor, kernel_size: _Size, stride: _Size, padding: _Size
     return F.max_pool2d(last, kernel_size, stride, padding).contiguous()
 
 
-class MaxPool2d(nn.MaxPool2d):
+class ChannelsLastMaxPool2d(nn.MaxPool2d):
     """`torch.nn.MaxPool2d`, computed by `_max_pool2d`."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -129,7 +127,9 @@ class Inception(Block):
             ConvNormReLU(in_channels, ch5x5red, 1, **kw),
             ConvNormReLU(ch5x5red, ch5x5, large, padding=large // 2, **kw),
         )
-        self.branch4 = nn.Sequential(MaxPool2d(3, stride=1, padding=1), ConvNormReLU(in_channels, pool_proj, 1, **kw))
+        self.branch4 = nn.Sequential(
+            ChannelsLastMaxPool2d(3, stride=1, padding=1), ConvNormReLU(in_channels, pool_proj, 1, **kw)
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Inception", input, self.branch1.conv.weight, self.in_channels)
@@ -186,6 +186,8 @@ class GoogLeNet(Classifier):
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
 
     Example:
+        >>> sum(p.numel() for p in GoogLeNet(device="meta").parameters())
+        6624904
         >>> net = GoogLeNet(num_classes=10, device="meta").eval()
         >>> net(torch.empty(2, 3, 64, 64, device="meta")).shape
         torch.Size([2, 10])
@@ -254,24 +256,14 @@ def _to_caffe_range(input: Tensor) -> Tensor:
     return input * (deviation / 0.5) + (mean - 0.5) / 0.5
 
 
-class GoogLeNetOptions(Factory, total=False):
-    """The other arguments of `GoogLeNet`."""
+googlenet = GoogLeNet  # torchvision's name
 
-    true_5x5: bool
-    aux_logits: bool
-    transform_input: bool
-    dropout: float
+if not TYPE_CHECKING:
 
-
-def googlenet(num_classes: int = 1000, **options: Unpack[GoogLeNetOptions]) -> GoogLeNet:
-    """`GoogLeNet` with torchvision's defaults: 3×3 kernels instead of the 5×5.
-
-    Args:
-        num_classes: number of logits.
-        **options: the other arguments of `GoogLeNet`.
-
-    Example:
-        >>> sum(p.numel() for p in googlenet(device="meta").parameters())
-        6624904
-    """
-    return GoogLeNet(num_classes, **options)
+    def __getattr__(name: str) -> type[nn.Module]:
+        """The old name of `ChannelsLastMaxPool2d`, which networks that were pickled whole ask for."""
+        if name != "MaxPool2d":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        said = "convnotes.compression.inception.MaxPool2d is now ChannelsLastMaxPool2d; the old name goes with the next"
+        warnings.warn(f"{said} release", DeprecationWarning, stacklevel=2)
+        return ChannelsLastMaxPool2d

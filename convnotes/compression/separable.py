@@ -172,42 +172,4 @@ class Xception(Classifier):
         return self.fc(self.dropout(x.flatten(1)))
 
 
-class XceptionOptions(Factory, total=False):
-    """The other arguments of `Xception`."""
-
-    dropout: float
-
-
-class MobileNetV1Options(Factory, total=False):
-    """The other arguments of `MobileNetV1`."""
-
-    width_multiplier: float
-    dropout: float
-
-
-def mobilenet_v1(num_classes: int = 1000, **options: Unpack[MobileNetV1Options]) -> MobileNetV1:
-    """`MobileNetV1`, by default of full width.
-
-    Args:
-        num_classes: number of logits.
-        **options: the other arguments of `MobileNetV1`.
-
-    Example:
-        >>> sum(p.numel() for p in mobilenet_v1(device="meta").parameters())
-        4231976
-    """
-    return MobileNetV1(num_classes, **options)
-
-
-def xception(num_classes: int = 1000, **options: Unpack[XceptionOptions]) -> Xception:
-    """`Xception` as published.
-
-    Args:
-        num_classes: number of logits.
-        **options: the other arguments of `Xception`.
-
-    Example:
-        >>> sum(p.numel() for p in xception(device="meta").parameters())
-        22855952
-    """
-    return Xception(num_classes, **options)
+mobilenet_v1, xception = MobileNetV1, Xception  # the names that timm and torchvision would give them

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.layer import Classifier, Composite
+from convnotes.fundamentals.layer import Classifier, Composite, DropoutOptions
 from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
@@ -142,13 +142,7 @@ class VGG(Classifier):
         return self.classifier(self.avgpool(self.features(input)).flatten(1))
 
 
-class VGGOptions(Factory, total=False):
-    """The other arguments of `VGG`."""
-
-    dropout: float
-
-
-def vgg16(num_classes: int = 1000, **options: Unpack[VGGOptions]) -> VGG:
+def vgg16(num_classes: int = 1000, **options: Unpack[DropoutOptions]) -> VGG:
     """VGG-16 (configuration D): two stacks that stand for 5×5, three for 7×7. 138,357,544 parameters.
 
     Args:
@@ -156,7 +150,7 @@ def vgg16(num_classes: int = 1000, **options: Unpack[VGGOptions]) -> VGG:
         **options: the other arguments of `VGG`, except `stacks`.
 
     Example:
-        >>> sum(p.numel() for p in vgg16(device="meta").parameters())
-        138357544
+        >>> sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in vgg16(device="meta").modules())
+        16
     """
     return VGG([(64, 5), (128, 5), (256, 7), (512, 7), (512, 7)], num_classes, **options)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.layer import Block, Classifier
+from convnotes.fundamentals.layer import Block, Classifier, DropoutOptions
 from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
@@ -142,13 +142,7 @@ class SqueezeNet(Classifier):
         return self.classifier(self.features(input)).flatten(1)
 
 
-class SqueezeNetOptions(Factory, total=False):
-    """The other arguments of `SqueezeNet`."""
-
-    dropout: float
-
-
-def squeezenet1_0(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
+def squeezenet1_0(num_classes: int = 1000, **options: Unpack[DropoutOptions]) -> SqueezeNet:
     """`SqueezeNet` as in the paper: 1,248,424 parameters.
 
     Args:
@@ -162,7 +156,7 @@ def squeezenet1_0(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions])
     return SqueezeNet("1_0", num_classes, **options)
 
 
-def squeezenet1_1(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
+def squeezenet1_1(num_classes: int = 1000, **options: Unpack[DropoutOptions]) -> SqueezeNet:
     """`SqueezeNet` of the authors' later release: 1,235,496 parameters, 2.4 times fewer multiply-adds than the first.
 
     Args:
@@ -170,7 +164,9 @@ def squeezenet1_1(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions])
         **options: the other arguments of `SqueezeNet`, except `version`.
 
     Example:
-        >>> sum(p.numel() for p in squeezenet1_1(device="meta").parameters())
-        1235496
+        >>> from convnotes.measure import cost
+        >>> nets = squeezenet1_0(device="meta"), squeezenet1_1(device="meta")
+        >>> [cost(net, (1, 3, 224, 224)).macs for net in nets]
+        [818924576, 349151936]
     """
     return SqueezeNet("1_1", num_classes, **options)

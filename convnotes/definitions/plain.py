@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor
 
 from convnotes.geometry import IntOrPair, Padding, output_size, pair, resolve_padding
+
+
+class Window(TypedDict, total=False):
+    """How the kernel of a convolution moves, as in `conv2d`."""
+
+    stride: IntOrPair
+    padding: Padding
+    dilation: IntOrPair
 
 
 def conv2d(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.geometry import IntOrPair, Padding, checked_padding, pair, resolve_padding
+from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair, resolve_padding
 
 _UNNAMED = ("in_channels", "out_channels", "channels")  # `extra_repr` gives their values only, as torch does
 
@@ -21,6 +23,14 @@ def reset_all(module: nn.Module) -> None:
             reset()
         else:
             reset_all(child)
+
+
+def draw_as_conv(weight: Tensor, bias: Tensor | None) -> None:
+    """Draw a weight `[O, …]` and a bias `[O]` as `torch.nn.Conv2d` does."""
+    nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        bound = 1 / math.sqrt(weight[0].numel())
+        nn.init.uniform_(bias, -bound, bound)
 
 
 class Composite(nn.Module):
@@ -81,6 +91,12 @@ class ConvBlock(Block):
     def extra_repr(self) -> str:
         conv = ", ".join(f"{name}={getattr(self, name)}" for name in ("kernel_size", "stride", "padding", "dilation"))
         return f"{self.in_channels}, {self.out_channels}, {conv}, {super().extra_repr()}"
+
+
+class DropoutOptions(Factory, total=False):
+    """The other arguments of a network that is told its dropout."""
+
+    dropout: float
 
 
 class Classifier(Composite):

@@ -129,9 +129,7 @@ def active_shift_groups(
 
     Args:
         model: a network with at least one `ActiveShift2d`.
-        lr: learning rate of the other parameters.
-        factor: displacements learn at `factor · lr`; 0.001 is the paper's.
-        weight_decay: of the other parameters; None leaves it to the optimiser.
+        lr, factor, weight_decay: as in `convnotes.active_groups`; the paper's factor is 0.001.
 
     Raises:
         ValueError: for a model without `ActiveShift2d`.

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.fundamentals.layer import draw_as_conv
 from convnotes.geometry import Factory, IntOrPair, Pair, Reach, output_size, pair
 from convnotes.kernels.transforms import one_node
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
@@ -178,10 +179,7 @@ class ActiveConv2d(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw the weights again, as `torch.nn.Conv2d` does, and put the synapses back where they started."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.weight[0].numel())
-            nn.init.uniform_(self.bias, -bound, bound)
+        draw_as_conv(self.weight, self.bias)
         with torch.no_grad():
             self.positions.copy_(torch.tensor(self.start, dtype=torch.float64))
 

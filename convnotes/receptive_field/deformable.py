@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.layer import ConvBlock
+from convnotes.fundamentals.layer import ConvBlock, draw_as_conv
 from convnotes.geometry import Factory, IntOrPair, Padding, pair, resolve_padding
 from convnotes.kernels.deform.operator import deform
 from convnotes.kernels.deform.sampling import Sampling
@@ -173,10 +173,7 @@ class DeformConv2d(ConvBlock):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias as `torch.nn.Conv2d` does; offsets start at 0 and masks at ½."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.weight[0].numel())
-            nn.init.uniform_(self.bias, -bound, bound)
+        draw_as_conv(self.weight, self.bias)
         nn.init.zeros_(self.conv_offset.weight)
         nn.init.zeros_(self.conv_offset.bias)
 

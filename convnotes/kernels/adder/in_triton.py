@@ -25,7 +25,17 @@ from torch import Tensor
 
 from convnotes.kernels.adder import in_torch
 from convnotes.kernels.adder.operator import Contraction, Factor
-from convnotes.kernels.gpu.launch import block, ceil_div, launch, places_a_tile, places_of, strides, sum_type, wide
+from convnotes.kernels.gpu.launch import (
+    block,
+    ceil_div,
+    launch,
+    places_a_tile,
+    places_of,
+    rows_of,
+    strides,
+    sum_type,
+    wide,
+)
 
 _ROWS, _PLACES = 16, 128  # of a warp
 
@@ -107,11 +117,7 @@ def _sum_distances(
     ROWS: tl.constexpr, PLACES: tl.constexpr, SUM: tl.constexpr, WIDE: tl.constexpr, NEGATIVE: tl.constexpr,
 ):  # fmt: skip
     """One tile of outputs; `weight` `[C, KH, KW, groups·O]`."""
-    program = tl.program_id(0)
-    block, rest = program % row_tiles, program // row_tiles
-    group, tile = rest % groups, rest // groups
-    n = block * ROWS + tl.arange(0, ROWS)
-    row, is_row = group.to(tl.int64) * O + n, n < O
+    row, is_row, group, tile = rows_of(row_tiles, groups, O, ROWS)
     p, b, i, j = places_of(tile.to(tl.int64) * PLACES, OH, OW, PLACES, WIDE)
     is_place = p < places
     origin = b.to(tl.int64) * input_b + group.to(tl.int64) * C * input_c

@@ -8,6 +8,8 @@ the same sum in the same order whatever its neighbours are, and NaN and infinity
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -21,16 +23,30 @@ from convnotes.kernels.deform.product import Matrices, multiply_rows
 _I64 = types.int64
 
 
-def _corners(builder, i, right, below):
-    under = builder.add(i, below)
-    return [i, builder.add(i, right), under, builder.add(under, right)]
+class _Neighbours:
+    """The arguments of an intrinsic below: an array from t on, `n` vectors, a table at four pixels, their weights."""
 
+    def __init__(self, context, builder, signature, args) -> None:
+        self.vectors = Vectors(context, builder, signature.args[0].dtype)
+        self.array, self.table = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
+        _, self.t, self.n, _, i, right, below, *weights = args
+        under = builder.add(i, below)
+        self.pixels = [i, builder.add(i, right), under, builder.add(under, right)]
+        self.weights = [self.vectors.splat(w) for w in weights]
 
-def _blended(vectors: Vectors, values, weights):
-    total = vectors.builder.fmul(weights[0], values[0])
-    for weight, value in zip(weights[1:], values[1:], strict=True):
-        total = vectors.call("fma", weight, value, total)
-    return total
+    @contextlib.contextmanager
+    def each_vector(self):
+        """A loop: where in the array the vector is, and where in the table at each of the four pixels."""
+        builder = self.vectors.builder
+        with cgutils.for_range(builder, self.n) as loop:
+            e = builder.mul(loop.index, ir.Constant(ir.IntType(64), self.vectors.lanes))
+            yield builder.add(self.t, e), [builder.add(pixel, e) for pixel in self.pixels]
+
+    def blended(self, values):
+        total = self.vectors.builder.fmul(self.weights[0], values[0])
+        for weight, value in zip(self.weights[1:], values[1:], strict=True):
+            total = self.vectors.call("fma", weight, value, total)
+        return total
 
 
 def _total(vectors: Vectors, vector):
@@ -50,13 +66,10 @@ def _blend(typingctx, target, t, n, table, i, right, below, a, b, c, d):
     """target[t + e] = a·table[i + e] + b·table[right of it] + c·table[below it] + d·table[below and right]"""
 
     def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, target.dtype)
-        to, source = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
-        places, weights = _corners(builder, *args[4:7]), [vectors.splat(w) for w in args[7:]]
-        with cgutils.for_range(builder, args[2]) as loop:
-            e = builder.mul(loop.index, ir.Constant(ir.IntType(64), vectors.lanes))
-            values = [vectors.load(source, builder.add(place, e)) for place in places]
-            vectors.store(_blended(vectors, values, weights), to, builder.add(args[1], e))
+        four = _Neighbours(context, builder, signature, args)
+        with four.each_vector() as (at, pixels):
+            values = [four.vectors.load(four.table, pixel) for pixel in pixels]
+            four.vectors.store(four.blended(values), four.array, at)
         return context.get_dummy_value()
 
     f = target.dtype
@@ -68,18 +81,15 @@ def _blend_and_compare(typingctx, columns, t, n, table, i, right, below, a, b, c
     """What `blend` writes takes the place of a gradient, whose summed products with the four pixels are returned."""
 
     def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, columns.dtype)
-        to, source = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
-        places, weights = _corners(builder, *args[4:7]), [vectors.splat(w) for w in args[7:]]
-        sums = [cgutils.alloca_once_value(builder, vectors.constant(0.0)) for _ in places]
-        with cgutils.for_range(builder, args[2]) as loop:
-            e = builder.mul(loop.index, ir.Constant(ir.IntType(64), vectors.lanes))
-            at = builder.add(args[1], e)
-            gradient = vectors.load(to, at)
-            values = [vectors.load(source, builder.add(place, e)) for place in places]
+        four = _Neighbours(context, builder, signature, args)
+        vectors = four.vectors
+        sums = [cgutils.alloca_once_value(builder, vectors.constant(0.0)) for _ in four.pixels]
+        with four.each_vector() as (at, pixels):
+            gradient = vectors.load(four.array, at)
+            values = [vectors.load(four.table, pixel) for pixel in pixels]
             for total, value in zip(sums, values, strict=True):
                 builder.store(vectors.call("fma", gradient, value, builder.load(total)), total)
-            vectors.store(_blended(vectors, values, weights), to, at)
+            vectors.store(four.blended(values), four.array, at)
         totals = [_total(vectors, builder.load(total)) for total in sums]
         return context.make_tuple(builder, signature.return_type, totals)
 
@@ -92,15 +102,13 @@ def _scatter(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
     """The transpose of `blend`: a·columns[t + e] is added to table[i + e], and so on for the other three."""
 
     def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, columns.dtype)
-        source, to = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
-        places, weights = _corners(builder, *args[4:7]), [vectors.splat(w) for w in args[7:]]
-        with cgutils.for_range(builder, args[2]) as loop:
-            e = builder.mul(loop.index, ir.Constant(ir.IntType(64), vectors.lanes))
-            gradient = vectors.load(source, builder.add(args[1], e))
-            for place, weight in zip(places, weights, strict=True):
-                at = builder.add(place, e)
-                vectors.store(vectors.call("fma", weight, gradient, vectors.load(to, at)), to, at)
+        four = _Neighbours(context, builder, signature, args)
+        vectors = four.vectors
+        with four.each_vector() as (at, pixels):
+            gradient = vectors.load(four.array, at)
+            for pixel, weight in zip(pixels, four.weights, strict=True):
+                total = vectors.call("fma", weight, gradient, vectors.load(four.table, pixel))
+                vectors.store(total, four.table, pixel)
         return context.get_dummy_value()
 
     f = columns.dtype

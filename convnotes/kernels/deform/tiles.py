@@ -6,7 +6,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from convnotes.kernels.gpu.launch import places_of
+from convnotes.kernels.gpu.launch import places_of, rows_of
 
 
 @triton.jit
@@ -73,11 +73,7 @@ def forward(
     FACTOR: tl.constexpr, PRECISION: tl.constexpr,
 ):
     """One tile of outputs × places; `weight` `[K, c, groups·O]`."""
-    program = tl.program_id(0)
-    block, rest = program % row_tiles, program // row_tiles
-    group, tile = rest % groups, rest // groups
-    n = block * ROWS + tl.arange(0, ROWS)
-    row, is_row = group.to(tl.int64) * O + n, n < O
+    row, is_row, group, tile = rows_of(row_tiles, groups, O, ROWS)
     p, b, i, j = places_of(tile.to(tl.int64) * PLACES, h, w, PLACES, WIDE)
     is_place = p < places
     base = b.to(tl.int64) * input_b

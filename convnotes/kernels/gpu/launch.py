@@ -48,6 +48,16 @@ def places_of(first, H, W, SIZE: tl.constexpr, WIDE: tl.constexpr):
     return p, p // W // H, p // W % H, p % W
 
 
+@triton.jit
+def rows_of(row_tiles, groups, O, ROWS: tl.constexpr):
+    """ROWS output channels of this program: (number in all groups, number in its group < O, group, tile of places)."""
+    program = tl.program_id(0)
+    block, rest = program % row_tiles, program // row_tiles
+    group, tile = rest % groups, rest // groups
+    n = block * ROWS + tl.arange(0, ROWS)
+    return group.to(tl.int64) * O + n, n < O, group, tile
+
+
 def wide(places: int) -> bool:
     """Do the numbers of places, rounded up to tiles, need 64 bits?"""
     return places >= 2**31 - 2**20
