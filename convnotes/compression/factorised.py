@@ -14,7 +14,7 @@ from convnotes.fundamentals.layer import Block
 from convnotes.geometry import Factory
 
 
-class FactorisedConv2d(Block):
+class FactorisedConv2d(Block, shown="in_channels out_channels kernel_size"):
     """An n×1 kernel, then a 1×n kernel: `[B, C, H, W]` → `[B, O, H, W]`.
 
     There is no nonlinearity between the two. Together they are an n×n convolution in which every kernel is a sum of at
@@ -37,8 +37,6 @@ class FactorisedConv2d(Block):
         >>> [tuple(p.shape) for p in layer.parameters()]
         [(16, 8, 7, 1), (16, 16, 1, 7)]
     """
-
-    shown = ("in_channels", "out_channels", "kernel_size")
 
     def __init__(
         self,

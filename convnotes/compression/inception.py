@@ -75,7 +75,7 @@ class ChannelsLastMaxPool2d(nn.MaxPool2d):
         return _max_pool2d(input, self.kernel_size, self.stride, self.padding)
 
 
-class Inception(Block):
+class Inception(Block, shown="in_channels out_channels true_5x5"):
     """Four branches, concatenated by channels: `[B, C, H, W]` → `[B, ch1x1 + ch3x3 + ch5x5 + pool_proj, H, W]`.
 
     The arguments have torchvision's names. Szegedy et al. 2015, figure 2b.
@@ -99,8 +99,6 @@ class Inception(Block):
         >>> Inception(192, 64, 96, 128, 16, 32, 32).eval()(torch.rand(1, 192, 7, 7)).shape
         torch.Size([1, 256, 7, 7])
     """
-
-    shown = ("in_channels", "out_channels", "true_5x5")
 
     def __init__(
         self,
@@ -166,7 +164,7 @@ _BLOCKS = {
 }
 
 
-class GoogLeNet(Classifier):
+class GoogLeNet(Classifier, shown="num_classes true_5x5"):
     """Nine inception blocks: `[B, 3, H, W]`, 15×15 pixels at least, 224×224 in the paper → logits `[B, num_classes]`.
 
     With batch norm, which the paper did not have yet; the pooling before 5a is torchvision's 2×2. Parameters for 1000
@@ -193,7 +191,6 @@ class GoogLeNet(Classifier):
         torch.Size([2, 10])
     """
 
-    shown = ("num_classes", "true_5x5")
     inception3a: Inception
     inception3b: Inception
     inception4a: Inception
@@ -214,7 +211,7 @@ class GoogLeNet(Classifier):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_classes)
+        super().__init__(num_classes, least=_LEAST_SIZE)
         self.true_5x5, self.transform_input = true_5x5, transform_input
         kw = Factory(device=device, dtype=dtype)
         self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3, **kw)
@@ -236,7 +233,7 @@ class GoogLeNet(Classifier):
         self.fc = nn.Linear(channels, num_classes, **kw)
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-        checks.images("GoogLeNet", input, self.conv1.conv.weight, 3, least=_LEAST_SIZE)
+        self._check(input, self.conv1.conv)
         x = _to_caffe_range(input) if self.transform_input else input
         x = self.maxpool2(self.conv3(self.conv2(self.maxpool1(self.conv1(x)))))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))

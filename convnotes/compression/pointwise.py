@@ -82,7 +82,7 @@ class MLPConv(ConvBlock):
         return f"{widths}, kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class NIN(Classifier):
+class NIN(Classifier, shown="num_classes variant"):
     """Network in Network: blocks of `MLPConv`, then the mean of each map: `[B, in_channels, H, W]` → logits `[B,
     num_classes]`.
 
@@ -105,8 +105,6 @@ class NIN(Classifier):
         torch.Size([2, 10])
     """
 
-    shown = ("num_classes", "variant")
-
     def __init__(
         self,
         num_classes: int | None = None,
@@ -119,7 +117,7 @@ class NIN(Classifier):
         checks.one_of("variant", variant, _LEAST_SIZE)
         if num_classes is None:
             num_classes = 10 if variant == "cifar10" else 1000
-        super().__init__(num_classes)
+        super().__init__(num_classes, least=_LEAST_SIZE[variant])
         checks.positive(in_channels=in_channels)
         checks.number("dropout", dropout, "[0, 1)")
         self.in_channels, self.variant = in_channels, variant
@@ -148,5 +146,5 @@ class NIN(Classifier):
 
     def forward(self, input: Tensor) -> Tensor:
         first: Any = self.features[0]
-        checks.images("NIN", input, first.conv.weight, self.in_channels, least=_LEAST_SIZE[self.variant])
+        self._check(input, first.conv)
         return self.features(input).mean(dim=(2, 3))  # [B, num_classes, H', W'] → [B, num_classes]

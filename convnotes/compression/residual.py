@@ -107,7 +107,7 @@ def shortcut(
     )
 
 
-class ResNet(Composite):
+class ResNet(Composite, shown="num_classes replace_stride_with_dilation"):
     """Four stages of bottlenecks: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
     With `groups` and `width_per_group` it is a ResNeXt. The names of the parameters are torchvision's, so that its
@@ -133,7 +133,6 @@ class ResNet(Composite):
         torch.Size([1, 2048, 4, 4])
     """
 
-    shown = ("num_classes", "replace_stride_with_dilation")
     layer1: nn.Sequential
     layer2: nn.Sequential
     layer3: nn.Sequential

@@ -28,7 +28,7 @@ def _norm_relu(channels: int, **kw: Unpack[Factory]) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm2d(channels, **kw), nn.ReLU(inplace=True))
 
 
-class MobileNetV1(Classifier):
+class MobileNetV1(Classifier, shown="num_classes width_multiplier"):
     """Thirteen separable convolutions: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
     Padding is 1 on every side; TensorFlow's "SAME" pads a strided layer at the bottom and on the right only. Howard et
@@ -49,7 +49,6 @@ class MobileNetV1(Classifier):
         torch.Size([2, 10])
     """
 
-    shown = ("num_classes", "width_multiplier")
     WIDTHS_AND_STRIDES = (
         (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2),
         (512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1),
@@ -88,7 +87,7 @@ class MobileNetV1(Classifier):
         self.fc = nn.Linear(channels, num_classes, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("MobileNetV1", input, self.stem[0].weight, 3)
+        self._check(input, self.stem[0])
         x = self.avgpool(self.blocks(self.stem(input)))
         return self.fc(self.dropout(x.flatten(1)))
 
@@ -126,8 +125,7 @@ class Xception(Classifier):
     Parameters for 1000 classes: 22,855,952. Chollet 2017, figure 5.
 
     Args:
-        num_classes: number of logits.
-        dropout: probability before the classifier.
+        num_classes, dropout: as in `MobileNetV1`.
         device, dtype: of the parameters.
 
     Raises:
@@ -145,7 +143,7 @@ class Xception(Classifier):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_classes)
+        super().__init__(num_classes, least=7)
         kw = Factory(device=device, dtype=dtype)
         self.stem = nn.Sequential(
             nn.Conv2d(3, 32, 3, stride=2, bias=False, **kw), _norm_relu(32, **kw),
@@ -167,7 +165,7 @@ class Xception(Classifier):
         self.fc = nn.Linear(2048, num_classes, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("Xception", input, self.stem[0].weight, 3, least=7)
+        self._check(input, self.stem[0])
         x = self.avgpool(self.tail(self.blocks(self.stem(input))))
         return self.fc(self.dropout(x.flatten(1)))
 

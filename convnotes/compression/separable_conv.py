@@ -14,7 +14,7 @@ from convnotes.fundamentals.layer import ConvBlock
 from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding
 
 
-class SeparableConv2d(ConvBlock):
+class SeparableConv2d(ConvBlock, shown="depth_multiplier"):
     """A depthwise and a pointwise convolution: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     Args:
@@ -35,8 +35,6 @@ class SeparableConv2d(ConvBlock):
         >>> sum(p.numel() for p in layer.parameters()), nn.Conv2d(64, 128, 3, bias=False).weight.numel()
         (8768, 73728)
     """
-
-    shown = ("depth_multiplier",)
 
     def __init__(
         self,

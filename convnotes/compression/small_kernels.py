@@ -112,8 +112,8 @@ class VGG(Classifier):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_classes)
-        self.least, kw = 2 ** len(stacks), Factory(device=device, dtype=dtype)
+        super().__init__(num_classes, least=2 ** len(stacks))
+        kw = Factory(device=device, dtype=dtype)
         layers, channels = [], 3
         for width, kernel_size in stacks:
             layers += [*KernelStack(channels, width, kernel_size, **kw), nn.MaxPool2d(2, stride=2)]
@@ -138,7 +138,7 @@ class VGG(Classifier):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("VGG", input, self.features[0].weight, 3, least=self.least)
+        self._check(input, self.features[0])
         return self.classifier(self.avgpool(self.features(input)).flatten(1))
 
 

@@ -72,7 +72,7 @@ def _pool() -> nn.MaxPool2d:
     return nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
 
-class SqueezeNet(Classifier):
+class SqueezeNet(Classifier, shown="version num_classes"):
     """Eight fire blocks and a 1×1 classifier averaged over the image: `[B, 3, H, W]` → logits `[B, num_classes]`.
 
     The names of the parameters are torchvision's. Made for 224×224 pixels; 21×21 at least for version 1_0, 17×17 for
@@ -92,8 +92,6 @@ class SqueezeNet(Classifier):
         torch.Size([2, 10])
     """
 
-    shown = ("version", "num_classes")
-
     def __init__(
         self,
         version: Literal["1_0", "1_1"] = "1_0",
@@ -102,8 +100,8 @@ class SqueezeNet(Classifier):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(num_classes)
         checks.one_of("version", version, ("1_0", "1_1"))
+        super().__init__(num_classes, least=21 if version == "1_0" else 17)
         self.version, kw = version, Factory(device=device, dtype=dtype)
         if version == "1_0":
             layers = [
@@ -138,7 +136,7 @@ class SqueezeNet(Classifier):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("SqueezeNet", input, self.features[0].weight, 3, least=21 if self.version == "1_0" else 17)
+        self._check(input, self.features[0])
         return self.classifier(self.features(input)).flatten(1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -36,7 +37,12 @@ def draw_as_conv(weight: Tensor, bias: Tensor | None) -> None:
 class Composite(nn.Module):
     """A module whose parts draw their own weights."""
 
-    shown: tuple[str, ...] = ()  # the attributes that `extra_repr` lists
+    _shown: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, shown: str = "", **options: Any) -> None:
+        """`class Layer(Composite, shown="stride order")`: the attributes that `extra_repr` lists."""
+        super().__init_subclass__(**options)
+        cls._shown = tuple(shown.split()) or cls._shown
 
     def reset_parameters(self) -> None:
         """Draw all weights again: each part by its own rule, then what this module does differently."""
@@ -47,14 +53,12 @@ class Composite(nn.Module):
         """Set what this module draws differently from its parts."""
 
     def extra_repr(self) -> str:
-        values = ((name, getattr(self, name)) for name in self.shown)
+        values = ((name, getattr(self, name)) for name in self._shown)
         return ", ".join(repr(value) if name in _UNNAMED else f"{name}={value!r}" for name, value in values)
 
 
-class Block(Composite):
+class Block(Composite, shown="in_channels out_channels"):
     """A module from `in_channels` to `out_channels`."""
-
-    shown: tuple[str, ...] = ("in_channels", "out_channels")
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -99,12 +103,14 @@ class DropoutOptions(Factory, total=False):
     dropout: float
 
 
-class Classifier(Composite):
-    """A network that ends in logits `[B, num_classes]`."""
+class Classifier(Composite, shown="num_classes"):
+    """A network from images, each side of `least` pixels or more, to logits `[B, num_classes]`."""
 
-    shown: tuple[str, ...] = ("num_classes",)
-
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, least: int = 0) -> None:
         super().__init__()
         checks.positive(num_classes=num_classes)
-        self.num_classes = num_classes
+        self.num_classes, self.least = num_classes, least
+
+    def _check(self, input: Tensor, first: Any) -> None:
+        """Refuse images that do not fit the `first` convolution, or are too small."""
+        checks.images(type(self).__name__, input, first.weight, first.in_channels, self.least)

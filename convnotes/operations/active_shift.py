@@ -64,7 +64,7 @@ def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     return moved
 
 
-class ActiveShift2d(Composite):
+class ActiveShift2d(Composite, shown="channels radius"):
     """`active_shift2d` with learned displacements: `[B, C, H, W]` → the same shape, 2·C parameters.
 
     The paper learns the displacements with 0.001 of the learning rate of the rest (`active_shift_groups`) and uses only
@@ -84,7 +84,6 @@ class ActiveShift2d(Composite):
         (torch.Size([8, 2]), torch.Size([2, 8, 5, 7]))
     """
 
-    shown = ("channels", "radius")
     positional = ("displacements",)  # parameters that say where, not how much
 
     def __init__(

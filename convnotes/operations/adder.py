@@ -91,7 +91,7 @@ def adder2d(
     return score if bias is None else score + bias.view(1, O, 1, 1)  # [B, O, H_out, W_out]
 
 
-class Adder2d(ConvBlock):
+class Adder2d(ConvBlock, shown="groups gradient"):
     """`adder2d` with learned templates: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     Scores grow with the fan-in and are never positive (without bias): follow the layer with a norm. Templates start
@@ -114,7 +114,6 @@ class Adder2d(ConvBlock):
         (torch.Size([2, 16, 9, 9]), True)
     """
 
-    shown = ("groups", "gradient")
     templates = ("weight",)  # parameters that are compared with the input, not multiplied
 
     def __init__(

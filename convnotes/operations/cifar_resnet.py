@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class BasicBlock(Block):
+class BasicBlock(Block, shown="in_channels out_channels stride"):
     """Two 3×3 kernels beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
 
     Where the shape changes the shortcut is a strided 1×1 kernel and batch norm (option B of the paper), else the input
@@ -44,8 +44,6 @@ class BasicBlock(Block):
         >>> BasicBlock(16, 32, stride=2, conv=Adder2d)(torch.rand(2, 16, 9, 9)).shape
         torch.Size([2, 32, 5, 5])
     """
-
-    shown = ("in_channels", "out_channels", "stride")
 
     def __init__(
         self,
@@ -72,7 +70,7 @@ class BasicBlock(Block):
         return torch.relu(y + (input if self.downsample is None else self.downsample(input)))
 
 
-class CifarResNet(Classifier):
+class CifarResNet(Classifier, shown="depth num_classes"):
     """Three stages of residual blocks: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
 
     The first block of the second and of the third stage has stride 2. Depth 20 with `BasicBlock` has 272,474 parameters
@@ -93,7 +91,6 @@ class CifarResNet(Classifier):
         torch.Size([2, 10])
     """
 
-    shown: tuple[str, ...] = ("depth", "num_classes")
     layer1: nn.Sequential
     layer2: nn.Sequential
     layer3: nn.Sequential
@@ -124,7 +121,7 @@ class CifarResNet(Classifier):
         self.fc = nn.Linear(channels, num_classes, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images(type(self).__name__, input, self.conv1.weight, 3)
+        self._check(input, self.conv1)
         x = torch.relu(self.bn1(self.conv1(input)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(self.avgpool(x).flatten(1))

@@ -102,7 +102,7 @@ def _window(channels: int, kernel_size: int, dilation: int, order: Order) -> lis
     return displacements
 
 
-class Shift2d(Composite):
+class Shift2d(Composite, shown="channels kernel_size dilation order"):
     """The taps of a k×k window dealt out to the channels: `[B, C, H, W]` → the same shape, no parameters.
 
     Channels past ⌊C/k²⌋·k² stay where they are. The buffer `displacements` `[C, 2]` is part of the state: loading
@@ -127,7 +127,6 @@ class Shift2d(Composite):
         torch.Size([2, 9, 5, 7])
     """
 
-    shown = ("channels", "kernel_size", "dilation", "order")
     displacements: Tensor
 
     def __init__(
@@ -172,7 +171,7 @@ class Shift2d(Composite):
         return (-min(dy), max(dy), 1), (-min(dx), max(dx), 1)
 
 
-class ShiftBlock(Block):
+class ShiftBlock(Block, shown="in_channels out_channels stride expansion"):
     """1×1, shift, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`, as ::
 
         y = shortcut(x) + ReLU( B2(w2 · shift(ReLU(B1(w1 · x)))) )      B: batch norm
@@ -194,11 +193,10 @@ class ShiftBlock(Block):
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
 
     Example:
-        >>> ShiftBlock(16, 32, stride=2, expansion=3)(torch.rand(2, 16, 9, 9)).shape
-        torch.Size([2, 32, 5, 5])
+        >>> block = ShiftBlock(16, 32, stride=2, expansion=3)
+        >>> block(torch.rand(2, 16, 9, 9)).shape, sum(p.numel() for p in block.parameters())
+        (torch.Size([2, 32, 5, 5]), 5440)
     """
-
-    shown = ("in_channels", "out_channels", "stride", "expansion")
 
     def __init__(
         self,
@@ -235,7 +233,7 @@ class ShiftBlock(Block):
         return y + (input if self.downsample is None else self.downsample(input))
 
 
-class ShiftResNet(CifarResNet):
+class ShiftResNet(CifarResNet, shown="depth expansion num_classes"):
     """`CifarResNet` of `ShiftBlock`s: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
 
     Parameters of depth 20 for 10 classes with expansion 1, 3, 6 and 9: 34,906, 95,642, 186,746 and 277,850, as in the
@@ -254,8 +252,6 @@ class ShiftResNet(CifarResNet):
         >>> ShiftResNet(depth=8)(torch.rand(2, 3, 32, 32)).shape
         torch.Size([2, 10])
     """
-
-    shown = ("depth", "expansion", "num_classes")
 
     def __init__(
         self,

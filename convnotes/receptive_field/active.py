@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.layer import draw_as_conv
+from convnotes.fundamentals.layer import Block, draw_as_conv
 from convnotes.geometry import Factory, IntOrPair, Pair, Reach, output_size, pair
 from convnotes.kernels.transforms import one_node
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
@@ -126,7 +126,7 @@ def _extent(positions: Tensor, size: Sequence[int], padding: Pair) -> tuple[Pair
     return extent[0], extent[1]
 
 
-class ActiveConv2d(nn.Module):
+class ActiveConv2d(Block):
     """`active_conv2d` with learned weights and positions: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     The first synapse is pinned at (0, 0): the values in row 0 of `positions` do not matter, and their gradient is 0.
@@ -165,9 +165,7 @@ class ActiveConv2d(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels)
-        self.in_channels, self.out_channels = in_channels, out_channels
+        super().__init__(in_channels, out_channels)
         self.stride, self.padding = pair(stride, "stride", 1), pair(padding, "padding")
         self.max_reach = pair(max_reach, "max_reach", 1)
         self.start = checked_start(synapses, self.max_reach)

@@ -112,7 +112,7 @@ def _check(
         checks.tensor("mask of deform_conv2d", mask, (B, K * G, h, w), input)
 
 
-class DeformConv2d(ConvBlock):
+class DeformConv2d(ConvBlock, shown="groups offset_groups modulated"):
     """A deformable convolution that predicts its own offsets: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     `conv_offset`, a plain convolution with the same kernel size, stride, padding and dilation, predicts the offsets in
@@ -139,7 +139,6 @@ class DeformConv2d(ConvBlock):
         True
     """
 
-    shown = ("groups", "offset_groups", "modulated")
     starts_at_zero = ("conv_offset",)  # parts that `initialise` leaves at 0
 
     def __init__(

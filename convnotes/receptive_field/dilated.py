@@ -53,7 +53,7 @@ class _ImagePooling(nn.Sequential):
         return mean.expand(-1, -1, input.shape[2], input.shape[3])
 
 
-class ASPP(Block):
+class ASPP(Block, shown="in_channels out_channels rates image_pooling"):
     """Atrous spatial pyramid pooling, rates in parallel: `[B, C, H, W]` → `[B, out_channels, H, W]`, as ::
 
         y = D( f( concat( f_1(x), f_{r₁}(x), …, f_{r_n}(x), f_p(mean x) ) ) )      f: convolution, batch norm, ReLU
@@ -81,8 +81,6 @@ class ASPP(Block):
         >>> ASPP(16, 8, rates=(2, 4)).eval()(torch.rand(1, 16, 9, 9)).shape
         torch.Size([1, 8, 9, 9])
     """
-
-    shown = ("in_channels", "out_channels", "rates", "image_pooling")
 
     def __init__(
         self,
@@ -120,7 +118,7 @@ class ASPP(Block):
         return self.project(torch.cat([branch(input) for branch in self.convs], dim=1))
 
 
-class AtrousCascade(Block):
+class AtrousCascade(Block, shown="in_channels out_channels rates"):
     """Rates in series, blocks of bottlenecks without stride: `[B, C, H, W]` → `[B, 4·channels, H, W]`.
 
     If a ResNet continued, each block would halve the map; here block n (from 0) keeps the size and doubles the rate
@@ -143,13 +141,9 @@ class AtrousCascade(Block):
 
     Example:
         >>> net = AtrousCascade(64, 16, blocks=2)
-        >>> net.rates
-        ((2, 4, 2), (4, 8, 4))
-        >>> net(torch.rand(2, 64, 9, 9)).shape
-        torch.Size([2, 64, 9, 9])
+        >>> net.rates, net(torch.rand(2, 64, 9, 9)).shape
+        (((2, 4, 2), (4, 8, 4)), torch.Size([2, 64, 9, 9]))
     """
-
-    shown = ("in_channels", "out_channels", "rates")
 
     def __init__(
         self,
@@ -191,7 +185,7 @@ class _Backbone(ResNet):
         return third, self.layer4(third)
 
 
-class DeepLabV3(Classifier):
+class DeepLabV3(Classifier, shown="num_classes output_stride"):
     """A dilated ResNet, `ASPP`, a classifier per pixel: `[B, 3, H, W]` → logits `[B, num_classes, H, W]`.
 
     The map of logits, one pixel per `output_stride` pixels of the image, is enlarged bilinearly to the size of the
@@ -218,8 +212,6 @@ class DeepLabV3(Classifier):
         >>> net(torch.empty(1, 3, 65, 65, device="meta")).shape
         torch.Size([1, 5, 65, 65])
     """
-
-    shown = ("num_classes", "output_stride")
 
     def __init__(
         self,
@@ -250,7 +242,7 @@ class DeepLabV3(Classifier):
             self.aux_classifier = nn.Sequential(*side, nn.Dropout(0.1), nn.Conv2d(256, num_classes, 1, **kw))
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        checks.images("DeepLabV3", input, self.backbone.conv1.weight, 3)
+        self._check(input, self.backbone.conv1)
         third, fourth = self.backbone(input)
         logits = self._enlarged(self.classifier(fourth), input)
         if self.training and self.aux_classifier is not None:
