@@ -58,7 +58,7 @@ def inception(input: Tensor, weights: Sequence[Tensor], norms: Sequence[torch.nn
 
 
 def factorised(input: Tensor, vertical: Tensor, horizontal: Tensor, bias: Tensor | None = None) -> Tensor:
-    """An n×1 and a 1×n kernel in a row, as the one n×n convolution that they are (n odd, the size is kept)::
+    """An n×1 kernel and then a 1×n kernel, as the one n×n convolution that they are (n odd, the size is kept)::
 
         w[o,c,u,v] = Σ_m h[o,m,v] · a[m,c,u]      a sum of outer products
 
@@ -75,7 +75,7 @@ def separable(
     bias: Tensor | None = None,
     **window: Unpack[Window],
 ) -> Tensor:
-    """The depthwise separable convolution: m spatial kernels a channel, then a matrix on the C·m results::
+    """The depthwise separable convolution: m spatial kernels per channel, then a matrix on the C·m results::
 
         z[b,c·m+n,i,j] = Σ_{u,v} d[c,n,u,v] · x[b, c, i·s + u·r − p, j·s + v·r − p]      y = w · z + β at every pixel
 
@@ -106,7 +106,7 @@ def fire(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> 
 def kernel_stack(
     input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], padding: Padding = 0, activation: bool = True
 ) -> Tensor:
-    """Small kernels in a row, each followed by ReLU, in the place of one large kernel::
+    """Small kernels one after another, each followed by ReLU, instead of one large kernel::
 
         z_0 = x,   z_n = ReLU(w_n ∗ z_{n−1} + b_n),   y = the last z
 

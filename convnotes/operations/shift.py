@@ -82,7 +82,7 @@ def _pairs(displacements: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...
     if not isinstance(displacements, Sequence) or isinstance(displacements, str):
         raise TypeError(f"displacements must be a tensor or pairs (dy, dx), got {type(displacements).__name__}")
     if set(map(len, displacements)) - {2}:
-        raise ValueError(f"displacements must be pairs (dy, dx), one a channel, got {displacements!r}")
+        raise ValueError(f"displacements must be pairs (dy, dx), one per channel, got {displacements!r}")
     pairs = tuple((dy, dx) for dy, dx in displacements)
     kinds = set(map(type, itertools.chain.from_iterable(pairs)))
     if any(kind is bool or not issubclass(kind, int) for kind in kinds):

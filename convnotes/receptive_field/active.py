@@ -56,8 +56,8 @@ def active_conv2d(
         positions: `[K, 2]`, (y, x) of each tap in pixels.
         bias: `[O]` or None.
         stride, padding: in pixels, one number or (vertical, horizontal).
-        reach: whole pixels, one or (vertical, horizontal). The splatted kernel then has 2·reach + 1 pixels a side, and
-            the positions are clamped to [−reach, reach]: one beyond acts on the border, with derivative 0; at reach
+        reach: whole pixels, one or (vertical, horizontal). The splatted kernel then has sides of 2·reach + 1 pixels,
+            and the positions are clamped to [−reach, reach]: one beyond acts on the border, with derivative 0; at reach
             itself the derivative is the inner one. None makes the kernel as small as the positions allow, and taps too
             far away to meet the image cost nothing; this reads the values of the positions, so `torch.compile`,
             `torch.export`, vmap over positions and the meta device need a reach.
@@ -130,7 +130,7 @@ class ActiveConv2d(Block):
     """`active_conv2d` with learned weights and positions: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     The first synapse is pinned at (0, 0): the values in row 0 of `positions` do not matter, and their gradient is 0.
-    The kernel has 2·max_reach + 1 pixels a side, so the cost does not depend on the positions. `active_groups` and
+    The kernel has 2·max_reach + 1 pixels per side, so the cost does not depend on the positions. `active_groups` and
     `scale_active_steps` train positions as the paper does. Jeon & Kim 2017, section 3.
 
     Args:

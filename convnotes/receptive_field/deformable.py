@@ -95,7 +95,7 @@ def _check(
     K = KH * KW
     if C % c or O % (C // c or 1):
         raise ValueError(
-            f"deform_conv2d: a weight of shape {tuple(weight.shape)} has {O} outputs and takes {c} channels a group, "
+            f"deform_conv2d: a weight of shape {tuple(weight.shape)} has {O} outputs and takes {c} channels per group, "
             f"which do not make whole groups of the {C} channels of the input"
         )
     if bias is not None:

@@ -112,8 +112,8 @@ class ASPP(Block, shown="in_channels out_channels rates image_pooling"):
         pooled = self.convs[-1].modules() if self.image_pooling else ()
         if any(isinstance(norm, nn.BatchNorm2d) and norm.training for norm in pooled) and input.shape[0] == 1:
             raise ValueError(
-                "ASPP in training needs a batch of at least 2, got 1: image pooling leaves batch norm one value a "
-                "channel and picture"
+                "ASPP in training needs a batch of at least 2, got 1: image pooling leaves batch norm one value per "
+                "channel and image"
             )
         return self.project(torch.cat([branch(input) for branch in self.convs], dim=1))
 

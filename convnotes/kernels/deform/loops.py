@@ -3,7 +3,7 @@
 A table is flat; its rows of channels lie `C` apart, `C` = `right` to the next pixel and `below` to the next line, so a
 sample between four pixels is at i, i + right, i + below and i + below + right. `n` vectors of channels are taken; what
 does not fill a vector is the caller's. The intrinsics work inside `numba.njit` only and check nothing. Each element is
-the same sum in the same order whatever its neighbours are, and NaN and infinity go their way.
+the same sum in the same order whatever its neighbours are, NaN and infinity among them.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _blend(typingctx, target, t, n, table, i, right, below, a, b, c, d):
 
 @intrinsic
 def _blend_and_compare(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
-    """What `blend` writes takes the place of a gradient, whose summed products with the four pixels are returned."""
+    """Write what `blend` writes over a gradient, and return the sums of its products with the four pixels."""
 
     def generate(context, builder, signature, args):
         four = _Neighbours(context, builder, signature, args)
@@ -117,11 +117,11 @@ def _scatter(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
 
 @loop
 def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, derived):
-    """Where the samples of the places start to stop lie: the first pixel in the table, the two fractions, the mask.
+    """Where the samples of the positions start to stop lie: the first pixel in the table, the two fractions, the mask.
 
-    A place is held as whole pixel and fraction, which are never added. What lies outside altogether, a NaN among them,
+    A position is held as whole pixel and fraction, which are never added. One that lies outside altogether, or is NaN,
     reads from the last column of one line of the frame and the first of the next: zeros, whatever the fractions are.
-    At −1 exactly a sample reads no pixel, but it is `derived` as a place further in.
+    At −1 exactly a sample reads no pixel, but it is `derived` as a position further in.
     """
     _, C, H, W, _, _, KH, KW, h, w, G, sy, sx, top, left, dy, dx = sizes
     real = y.dtype.type
@@ -166,7 +166,7 @@ def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, siz
 
 @loop
 def sample(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes):
-    """Fill the columns of the places start to stop."""
+    """Fill the columns of the positions start to stop."""
     locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, False)
     C, W, G, K, one = sizes.C, sizes.W, sizes.G, sizes.KH * sizes.KW, y.dtype.type(1)
     n = C // G
@@ -189,7 +189,7 @@ def sample(start, stop, chunk, table, offset, mask, columns, first, y, x, m, siz
 
 @loop
 def compare(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, by_offset, by_mask):
-    """Put samples in the place of their gradients in the columns, and write the gradients of offset and mask."""
+    """Write samples over their gradients in the columns, and write the gradients of offset and mask."""
     C, W, h, w, G, K = sizes.C, sizes.W, sizes.h, sizes.w, sizes.G, sizes.KH * sizes.KW
     n, one, zero = C // G, y.dtype.type(1), y.dtype.type(0)
     P, below, lane = len(first) // (G * K), (W + 2) * C, lanes(table.itemsize)
@@ -254,7 +254,7 @@ def collect(job, end_job, chunk, stop, block, table, offset, mask, columns, firs
 
 @loop
 def sample_and_multiply(start, stop, tile, table, offset, mask, kernel, out, by_place, sizes):
-    """The outputs of the places start to stop of a deformable convolution, some at a time; kernel packed.
+    """The outputs of the positions start to stop of a deformable convolution, some at a time; kernel packed.
 
     `out` is `[P, O]` where `by_place`, else `[B, O, h·w]`.
     """
