@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from convnotes.definitions.plain import batch_norm, conv2d, conv_norm_relu, max_pool3
-from convnotes.geometry import IntOrPair, Padding
+from convnotes.definitions.plain import Window, batch_norm, conv2d, conv_norm_relu, max_pool3
+from convnotes.geometry import Padding
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def pointwise(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -22,21 +26,15 @@ def pointwise(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     return y if bias is None else y + bias.view(1, -1, 1, 1)
 
 
-def mlpconv(
-    input: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    stride: IntOrPair = 1,
-    padding: Padding = 0,
-    dilation: IntOrPair = 1,
-) -> Tensor:
+def mlpconv(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], **window: Unpack[Window]) -> Tensor:
     """The block of Network in Network: a convolution, then a small perceptron on the channels of every pixel::
 
         z_0 = ReLU(w_0 ∗ x + b_0),   z_n = ReLU(w_n · z_{n−1} + b_n)   at every pixel
 
-    `weights[0]` is `[O_0, C, KH, KW]`, each later one `[O_n, O_{n−1}, 1, 1]`. Lin, Chen & Yan 2013, section 3.1.
+    `weights[0]` is `[O_0, C, KH, KW]`, each later one `[O_n, O_{n−1}, 1, 1]`; stride, padding and dilation are the
+    first convolution's. Lin, Chen & Yan 2013, section 3.1.
     """
-    z = torch.relu(conv2d(input, weights[0], biases[0], stride, padding, dilation))
+    z = torch.relu(conv2d(input, weights[0], biases[0], **window))
     for weight, bias in zip(weights[1:], biases[1:], strict=True):
         z = torch.relu(pointwise(z, weight[:, :, 0, 0], bias))
     return z
@@ -60,7 +58,7 @@ def inception(input: Tensor, weights: Sequence[Tensor], norms: Sequence[torch.nn
 
 
 def factorised(input: Tensor, vertical: Tensor, horizontal: Tensor, bias: Tensor | None = None) -> Tensor:
-    """An n×1 and a 1×n kernel in a row, as the one n×n convolution that they are (n odd, the size is kept)::
+    """An n×1 kernel and then a 1×n kernel, as the one n×n convolution that they are (n odd, the size is kept)::
 
         w[o,c,u,v] = Σ_m h[o,m,v] · a[m,c,u]      a sum of outer products
 
@@ -75,22 +73,19 @@ def separable(
     depthwise: Tensor,
     pointwise_weight: Tensor,
     bias: Tensor | None = None,
-    stride: IntOrPair = 1,
-    padding: Padding = 0,
-    dilation: IntOrPair = 1,
+    **window: Unpack[Window],
 ) -> Tensor:
-    """The depthwise separable convolution: m spatial kernels a channel, then a matrix on the C·m results::
+    """The depthwise separable convolution: m spatial kernels per channel, then a matrix on the C·m results::
 
         z[b,c·m+n,i,j] = Σ_{u,v} d[c,n,u,v] · x[b, c, i·s + u·r − p, j·s + v·r − p]      y = w · z + β at every pixel
 
-    `depthwise` `[C·m, 1, KH, KW]`, `pointwise_weight` `[O, C·m]`. Howard et al. 2017; Chollet 2017.
+    `depthwise` `[C·m, 1, KH, KW]`, `pointwise_weight` `[O, C·m]`; stride s, padding p and dilation r are the depthwise
+    kernel's. Howard et al. 2017; Chollet 2017.
     """
     C = input.shape[1]
     m = depthwise.shape[0] // C
     planes = [
-        conv2d(input[:, c : c + 1], depthwise[c * m + n : c * m + n + 1], None, stride, padding, dilation)
-        for c in range(C)
-        for n in range(m)
+        conv2d(input[:, c : c + 1], depthwise[c * m + n : c * m + n + 1], **window) for c in range(C) for n in range(m)
     ]  # one channel through one kernel at a time
     return pointwise(torch.cat(planes, dim=1), pointwise_weight, bias)
 
@@ -111,7 +106,7 @@ def fire(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> 
 def kernel_stack(
     input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], padding: Padding = 0, activation: bool = True
 ) -> Tensor:
-    """Small kernels in a row, each followed by ReLU, in the place of one large kernel::
+    """Small kernels one after another, each followed by ReLU, instead of one large kernel::
 
         z_0 = x,   z_n = ReLU(w_n ∗ z_{n−1} + b_n),   y = the last z
 

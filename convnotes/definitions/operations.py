@@ -11,7 +11,7 @@ from convnotes.geometry import IntOrPair, Padding, output_size, pair, resolve_pa
 def shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     """The shift: each channel moves by a whole displacement of its own::
 
-        y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the picture
+        y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the image
 
     `input` `[B, C, H, W]`, `displacements` whole numbers `[C, 2]`, (dy, dx) → `[B, C, H, W]`. Wu et al. 2018.
     """
@@ -28,7 +28,7 @@ def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     """The active shift: each channel moves by a real displacement of its own, bilinear between the pixels::
 
         y[b,c,i,j] = Σ_{u,v ∈ {0,1}} a_u(dy_c) · a_v(dx_c) · x[b, c, i + ⌊dy_c⌋ + u, j + ⌊dx_c⌋ + v]
-        a_1(d) = d − ⌊d⌋,   a_0(d) = 1 − a_1(d),   x = 0 outside the picture
+        a_1(d) = d − ⌊d⌋,   a_0(d) = 1 − a_1(d),   x = 0 outside the image
 
     `displacements` real numbers `[C, 2]`, (dy, dx). Jeon & Kim 2018.
     """
@@ -57,7 +57,7 @@ def adder2d(
 
         y[b,o,i,j] = bias[o] − Σ_{c,u,v} | x[b, c, i·s + u·d − p, j·s + v·d − p] − w[o,c,u,v] |
 
-    Shapes as in `conv2d`. A place outside the picture is a pixel of value 0 and costs `|w|`. Chen et al. 2020. The
+    Shapes as in `conv2d`. A position outside the image is a pixel of value 0 and costs `|w|`. Chen et al. 2020. The
     gradient that autograd finds here is the exact one, not the paper's.
     """
     B, C = input.shape[:2]

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor
 
 from convnotes.geometry import IntOrPair, Padding, output_size, pair, resolve_padding
+
+
+class Window(TypedDict, total=False):
+    """How the kernel of a convolution moves, as in `conv2d`."""
+
+    stride: IntOrPair
+    padding: Padding
+    dilation: IntOrPair
 
 
 def conv2d(
@@ -21,7 +31,7 @@ def conv2d(
 
         y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · x[b, c, i·s + u·d − p, j·s + v·d − p]
 
-    `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]` → `[B, O, H_out, W_out]`; places outside the picture
+    `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]` → `[B, O, H_out, W_out]`; positions outside the image
     are 0, and an output channel sees only the input channels of its group. Dumoulin & Visin 2016.
     """
     B, C = input.shape[:2]
@@ -97,7 +107,7 @@ def conv_norm_relu(input: Tensor, weight: Tensor, norm: torch.nn.BatchNorm2d) ->
 
 
 def max_pool3(input: Tensor) -> Tensor:
-    """The largest of the 3×3 pixels around each pixel, as far as they lie in the picture: `[B, C, H, W]` → same."""
+    """The largest of the 3×3 pixels around each pixel, as far as they lie in the image: `[B, C, H, W]` → same."""
     H, W = input.shape[2:]
     x = torch.nn.functional.pad(input, (1, 1, 1, 1), value=-torch.inf)
     return torch.stack([x[:, :, u : u + H, v : v + W] for u in range(3) for v in range(3)]).amax(0)

@@ -16,11 +16,11 @@ def active_conv2d(
     stride: IntOrPair = 1,
     padding: IntOrPair = 0,
 ) -> Tensor:
-    """Active convolution: K taps at places that need not be whole, the same for all output places::
+    """Active convolution: K taps at positions that need not be whole, the same for all output positions::
 
         y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k] · x̃[b, c, i·s − p + β_k, j·s − p + α_k]
 
-    x̃ is the picture interpolated bilinearly between its pixels, 0 outside. `weight` `[O, C, K]`, `positions` `[K, 2]`
+    x̃ is the image interpolated bilinearly between its pixels, 0 outside. `weight` `[O, C, K]`, `positions` `[K, 2]`
     holds (β_k, α_k), vertical first, in pixels; the output is as large as that of a 1×1 kernel. At a whole position
     the derivative with respect to it is one-sided, towards the next pixel. Jeon & Kim 2017, arXiv:1703.09076.
     """
@@ -28,7 +28,7 @@ def active_conv2d(
     O, _, K = weight.shape
     (sy, sx), (py, px) = pair(stride, "stride", 1), pair(padding, "padding")
     rows, columns = output_size((H, W), 1, (sy, sx), (py, px))
-    i = torch.arange(rows, device=input.device) * sy - py  # where the tap (0, 0) of each output place lies
+    i = torch.arange(rows, device=input.device) * sy - py  # where the tap (0, 0) of each output position lies
     j = torch.arange(columns, device=input.device) * sx - px
 
     y = input.new_zeros(B, O, rows, columns)
@@ -55,7 +55,7 @@ def deform_conv2d(
     dilation: IntOrPair = 1,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """The deformable convolution: each tap (u, v) of each output place reads the picture at a place of its own::
+    """The deformable convolution: each tap (u, v) of each output position reads the image at a position of its own::
 
         y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · m[b,u,v,i,j] · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
         x̃[b,c,ŷ,x̂] = Σ_{q,r} hat(ŷ − q) · hat(x̂ − r) · x[b,c,q,r],   hat(t) = max(0, 1 − abs(t))
@@ -91,19 +91,19 @@ def deform_conv2d(
     return y if bias is None else y + bias.view(1, O, 1, 1)
 
 
-def hat(place: Tensor, size: int) -> Tensor:
-    """The weight of each of the pixels 0 … `size` − 1 in a sample at `place` on their axis: `[…]` → `[…, size]`.
+def hat(position: Tensor, size: int) -> Tensor:
+    """The weight of each of the pixels 0 … `size` − 1 in a sample at `position` on their axis: `[…]` → `[…, size]`.
 
-    It is 1 on the pixel and falls to 0 at its neighbours. The slope at a whole place is that to the right.
+    It is 1 on the pixel and falls to 0 at its neighbours. The slope at a whole position is that to the right.
     """
-    t = place.unsqueeze(-1) - torch.arange(size, dtype=place.dtype, device=place.device)
+    t = position.unsqueeze(-1) - torch.arange(size, dtype=position.dtype, device=position.device)
     return torch.where((t < -1) | (t >= 1), 0, torch.where(t >= 0, 1 - t, 1 + t))
 
 
 def non_local(
     query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float = 1.0, relation: Tensor | None = None
 ) -> Tensor:
-    """The non-local operation with all pairs of places written out: n a place of the query, m one of the M keys::
+    """The non-local operation with all pairs of positions written out: n a position of the query, m one of the M keys::
 
         y[b,c,n] = Σ_m f[b,n,m] · g[b,c,m]
 

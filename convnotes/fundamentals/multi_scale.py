@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.fundamentals.depthwise import DepthwiseConv2d
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Composite
 from convnotes.geometry import IntOrPair, pair
 
 

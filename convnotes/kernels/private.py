@@ -29,7 +29,7 @@ def _torch(path: str) -> Any:
 
 
 def _or(path: str) -> Callable[[_Call], _Call]:
-    """`torch.path` in place of the function below, which is the way around."""
+    """`torch.path` instead of the function below, which is the way around."""
     return lambda around: _torch(path) or around
 
 
@@ -44,7 +44,7 @@ def transforming() -> bool:
 
 @_or("utils._python_dispatch.is_in_torch_dispatch_mode")
 def dispatching() -> bool:
-    """Does a mode see every operation? Way around: take it to. Costs some 0.05 ms a call, through the dispatcher."""
+    """Does a mode see every operation? Way around: take it to. Costs some 0.05 ms per call, through the dispatcher."""
     return True
 
 
@@ -130,7 +130,7 @@ _FUSED = 1  # what torch chooses, as a number, where it takes the kernel that ma
 def attention_in_halves(q: Tensor, k: Tensor, g: Tensor, scale: float) -> bool:
     """Would torch take its fused attention on the CPU for these, and can its two halves be called apart?
 
-    Way around: no. Costs the backward by blocks: torch's takes one thread for each picture, and more memory.
+    Way around: no. Costs the backward by blocks: torch's takes one thread for each image, and more memory.
     """
     if None in (_attention_chosen, _attention, _attention_backward):
         return False

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.fundamentals.layer import Block, draw_as_conv
 from convnotes.geometry import Factory, IntOrPair, Pair, Reach, output_size, pair
 from convnotes.kernels.transforms import one_node
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
@@ -55,8 +56,8 @@ def active_conv2d(
         positions: `[K, 2]`, (y, x) of each tap in pixels.
         bias: `[O]` or None.
         stride, padding: in pixels, one number or (vertical, horizontal).
-        reach: whole pixels, one or (vertical, horizontal). The splatted kernel then has 2·reach + 1 pixels a side, and
-            the positions are clamped to [−reach, reach]: one beyond acts on the border, with derivative 0; at reach
+        reach: whole pixels, one or (vertical, horizontal). The splatted kernel then has sides of 2·reach + 1 pixels,
+            and the positions are clamped to [−reach, reach]: one beyond acts on the border, with derivative 0; at reach
             itself the derivative is the inner one. None makes the kernel as small as the positions allow, and taps too
             far away to meet the image cost nothing; this reads the values of the positions, so `torch.compile`,
             `torch.export`, vmap over positions and the meta device need a reach.
@@ -125,11 +126,11 @@ def _extent(positions: Tensor, size: Sequence[int], padding: Pair) -> tuple[Pair
     return extent[0], extent[1]
 
 
-class ActiveConv2d(nn.Module):
+class ActiveConv2d(Block):
     """`active_conv2d` with learned weights and positions: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     The first synapse is pinned at (0, 0): the values in row 0 of `positions` do not matter, and their gradient is 0.
-    The kernel has 2·max_reach + 1 pixels a side, so the cost does not depend on the positions. `active_groups` and
+    The kernel has 2·max_reach + 1 pixels per side, so the cost does not depend on the positions. `active_groups` and
     `scale_active_steps` train positions as the paper does. Jeon & Kim 2017, section 3.
 
     Args:
@@ -164,9 +165,7 @@ class ActiveConv2d(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels)
-        self.in_channels, self.out_channels = in_channels, out_channels
+        super().__init__(in_channels, out_channels)
         self.stride, self.padding = pair(stride, "stride", 1), pair(padding, "padding")
         self.max_reach = pair(max_reach, "max_reach", 1)
         self.start = checked_start(synapses, self.max_reach)
@@ -178,10 +177,7 @@ class ActiveConv2d(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw the weights again, as `torch.nn.Conv2d` does, and put the synapses back where they started."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.weight[0].numel())
-            nn.init.uniform_(self.bias, -bound, bound)
+        draw_as_conv(self.weight, self.bias)
         with torch.no_grad():
             self.positions.copy_(torch.tensor(self.start, dtype=torch.float64))
 

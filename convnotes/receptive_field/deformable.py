@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair, resolve_padding
+from convnotes.fundamentals.layer import ConvBlock, draw_as_conv
+from convnotes.geometry import Factory, IntOrPair, Padding, pair, resolve_padding
 from convnotes.kernels.deform.operator import deform
 from convnotes.kernels.deform.sampling import Sampling
 from convnotes.kernels.transforms import not_given, one_node
@@ -94,7 +95,7 @@ def _check(
     K = KH * KW
     if C % c or O % (C // c or 1):
         raise ValueError(
-            f"deform_conv2d: a weight of shape {tuple(weight.shape)} has {O} outputs and takes {c} channels a group, "
+            f"deform_conv2d: a weight of shape {tuple(weight.shape)} has {O} outputs and takes {c} channels per group, "
             f"which do not make whole groups of the {C} channels of the input"
         )
     if bias is not None:
@@ -111,7 +112,7 @@ def _check(
         checks.tensor("mask of deform_conv2d", mask, (B, K * G, h, w), input)
 
 
-class DeformConv2d(nn.Module):
+class DeformConv2d(ConvBlock, shown="groups offset_groups modulated"):
     """A deformable convolution that predicts its own offsets: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     `conv_offset`, a plain convolution with the same kernel size, stride, padding and dilation, predicts the offsets in
@@ -155,15 +156,9 @@ class DeformConv2d(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels)
-        checks.divides("groups", groups, in_channels=in_channels, out_channels=out_channels)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
         checks.divides("offset_groups", offset_groups, in_channels=in_channels)
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.groups, self.offset_groups, self.modulated = groups, offset_groups, modulated
-        self.kernel_size = pair(kernel_size, "kernel_size", 1)
-        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = checked_padding(padding)
+        self.offset_groups, self.modulated = offset_groups, modulated
         kw = Factory(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size, **kw))
         self.bias = nn.Parameter(torch.empty(out_channels, **kw)) if bias else None
@@ -177,10 +172,7 @@ class DeformConv2d(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias as `torch.nn.Conv2d` does; offsets start at 0 and masks at ½."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.weight[0].numel())
-            nn.init.uniform_(self.bias, -bound, bound)
+        draw_as_conv(self.weight, self.bias)
         nn.init.zeros_(self.conv_offset.weight)
         nn.init.zeros_(self.conv_offset.bias)
 
@@ -194,20 +186,12 @@ class DeformConv2d(nn.Module):
 
     def forward(self, input: Tensor, offset: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """The layer of its own prediction, or, as torchvision's layer, of the offset and the mask that are given."""
-        checks.images("DeformConv2d", input, self.weight, self.in_channels)
-        checks.fits("DeformConv2d", input, self.weight, self.stride, self.padding, self.dilation)
+        self._check(input, self.weight)
         if offset is None or not_given(offset):
             if mask is not None and not not_given(mask):
                 raise ValueError("DeformConv2d needs an offset beside the mask, got a mask alone")
             offset, mask = self.predict(input)
         return deform_conv2d(input, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, "
-            f"offset_groups={self.offset_groups}, modulated={self.modulated}"
-        )
 
 
 def _without_prediction(layer: DeformConv2d, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Composite
 from convnotes.geometry import Factory, IntOrPair, pair
 from convnotes.kernels.attention.operator import attention
 from convnotes.kernels.transforms import one_node
@@ -238,7 +238,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float | 
     elif query.shape[1] != key.shape[1]:
         needed = "as many channels in key as in query"
     elif key.shape[2:] != value.shape[2:]:
-        needed = "the same places in key and value"
+        needed = "the same height and width in key and value"
     elif any(size < 1 for size in (query.shape[1], *value.shape[1:])):
         needed = "at least one key and one channel in each map"
     elif (relation is None) == (mode == "concat"):

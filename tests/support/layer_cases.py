@@ -19,6 +19,12 @@ from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
 SYNAPSES = ((0.0, 0.0), (0.4, 1.7), (-1.3, 0.8), (1.6, -2.2), (-0.7, -0.3))  # no whole position: it has a kink
 
 
+def shifted(make, channels, definition, *words):
+    """A layer that moves channels by its `displacements`."""
+    size = (2, channels, 11, 7)
+    return Layer(make, size, size, lambda layer, x: definition(x, layer.displacements), flops=0, words=words)
+
+
 LAYERS = {
     "MLPConv": Layer(
         lambda **kw: convnotes.MLPConv(3, 4, (3, 5), stride=(2, 1), padding=(1, 2), hidden_channels=(6, 5), **kw),
@@ -179,21 +185,12 @@ LAYERS = {
         words=("3, 4", "padding=same", "modulated=False"),
         wake=defined.let_it_move,
     ),
-    "Shift2d": Layer(
+    "Shift2d": shifted(
         lambda **kw: convnotes.Shift2d(11, dilation=2, **kw),
-        input=(2, 11, 11, 7),
-        output=(2, 11, 11, 7),
-        definition=lambda layer, x: definitions.shift2d(x, layer.displacements),
-        flops=0,
-        words=("11, kernel_size=3, dilation=2", "order='contiguous'"),
+        *(11, definitions.shift2d, "11, kernel_size=3, dilation=2", "order='contiguous'"),
     ),
-    "ActiveShift2d": Layer(
-        lambda **kw: convnotes.ActiveShift2d(3, radius=4.5, **kw),
-        input=(2, 3, 11, 7),
-        output=(2, 3, 11, 7),
-        definition=lambda layer, x: definitions.active_shift2d(x, layer.displacements),
-        flops=0,
-        words=("3, radius=4.5",),
+    "ActiveShift2d": shifted(
+        lambda **kw: convnotes.ActiveShift2d(3, radius=4.5, **kw), 3, definitions.active_shift2d, "3, radius=4.5"
     ),
     "ShiftBlock": Layer(
         lambda **kw: convnotes.ShiftBlock(3, 5, stride=2, expansion=4, order="interleaved", **kw),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +25,13 @@ class Layer:
     surrogate: bool = False  # True: its gradient is not meant to be the derivative (that of its definition it must be)
 
 
+def window(layer: nn.Module) -> dict[str, Any]:
+    return dict(stride=layer.stride, padding=layer.padding, dilation=layer.dilation)
+
+
 def mlpconv_definition(layer: nn.Module, x: Tensor) -> Tensor:
     convs = [layer.conv, *layer.mlp]
-    return definitions.mlpconv(
-        x, [c.weight for c in convs], [c.bias for c in convs], layer.stride, layer.padding, layer.dilation
-    )
+    return definitions.mlpconv(x, [c.weight for c in convs], [c.bias for c in convs], **window(layer))
 
 
 def mixed_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -47,8 +50,7 @@ def factorised_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 def separable_definition(layer: nn.Module, x: Tensor) -> Tensor:
     depthwise, pointwise = layer.depthwise.weight, layer.pointwise.weight[:, :, 0, 0]
-    options = (layer.stride, layer.padding, layer.dilation)
-    return definitions.separable(x, depthwise, pointwise, layer.pointwise.bias, *options)
+    return definitions.separable(x, depthwise, pointwise, layer.pointwise.bias, **window(layer))
 
 
 def fire_definition(layer: nn.Module, x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from convnotes.kernels.depthwise.plane import Plane
 from convnotes.kernels.operator import define
 from convnotes.kernels.transforms import one_node, transformed
 
-# Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one picture
+# Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one image
 # tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
 _TAPS_PAY_FROM, _COLUMNS_PAY_FROM = 2**15, 2**16
 
