@@ -127,7 +127,7 @@ def convolve_by(conv: nn.Conv2d, function: Callable[..., Tensor | None]) -> None
 
     Its class stays what it is. Way around: it convolves by torch. Costs the faster backward of `depthwise_conv2d`.
     """
-    if hasattr(nn.Conv2d, "_conv_forward"):
+    if "_conv_forward" in vars(nn.Conv2d):
         vars(conv)["_conv_forward"] = functools.partial(_convolved, conv, function)
 
 
