@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair
+from convnotes.kernels.transforms import one_image
 
 _LEAST_SIZE = {"cifar10": 4, "imagenet": 39}  # pixels: below, the last pooling has nothing to pool
 
@@ -76,6 +77,7 @@ class MLPConv(Composite):
             nn.Conv2d(before, after, 1, device=device, dtype=dtype) for before, after in itertools.pairwise(widths)
         )
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("MLPConv", input, self.conv.weight, self.in_channels)
         checks.fits("MLPConv", input, self.conv.weight, self.stride, self.padding, self.dilation)

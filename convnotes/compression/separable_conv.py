@@ -12,6 +12,7 @@ from convnotes import checks
 from convnotes.fundamentals.depthwise import DepthwiseConv2d
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair
+from convnotes.kernels.transforms import one_image
 
 
 class SeparableConv2d(Composite):
@@ -64,6 +65,7 @@ class SeparableConv2d(Composite):
         self.between = nn.Identity() if between is None else between
         self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias, **kw)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("SeparableConv2d", input, self.depthwise.weight, self.in_channels)
         checks.fits("SeparableConv2d", input, self.depthwise.weight, self.stride, self.padding, self.dilation)

@@ -20,6 +20,7 @@ from convnotes import checks
 from convnotes.fundamentals.depthwise import DepthwiseConv2d
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import IntOrPair, pair
+from convnotes.kernels.transforms import one_image
 
 
 def split_channels(channels: int, parts: int) -> list[int]:
@@ -113,6 +114,7 @@ class MixedConv2d(Composite):
             )  # fmt: skip
             self.add_module(str(n), conv)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         convs = list(self.children())
         checks.images("MixedConv2d", input, convs[0].weight, self.in_channels, least=1)

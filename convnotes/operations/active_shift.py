@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.geometry import Reach
 from convnotes.kernels.shift.operator import by_gather
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.operations.shift import check_displacements
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
 
 
 @one_node
+@one_image("input")
 def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     """Move each channel by a real displacement of its own: `[B, C, H, W]` → the same shape and dtype.
 
@@ -103,6 +104,7 @@ class ActiveShift2d(nn.Module):
         """Draw the displacements again, uniformly in (−radius, radius)."""
         nn.init.uniform_(self.displacements, -self.radius, self.radius)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("ActiveShift2d", input, self.displacements, self.channels)
         return active_shift2d(input, self.displacements)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Padding, Reach, checked_padding, kernel_reach, pair, resolve_padding
 from convnotes.kernels.adder.operator import Contraction, contract
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
 from convnotes.parameters import Handle, named, scale_steps, scale_to
 
@@ -31,6 +31,7 @@ _GRADIENTS = get_args(Gradient)
 
 
 @one_node
+@one_image("input")
 def adder2d(
     input: Tensor,
     weight: Tensor,
@@ -149,6 +150,7 @@ class Adder2d(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Adder2d", input, self.weight, self.in_channels)
         checks.fits("Adder2d", input, self.weight, self.stride, self.padding, self.dilation)

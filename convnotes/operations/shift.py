@@ -24,7 +24,7 @@ from convnotes.geometry import Factory, Reach
 from convnotes.kernels.shift.moves import Moves, moves_of
 from convnotes.kernels.shift.operator import by_gather, by_slices
 from convnotes.kernels.shift_pointwise.operator import fuses, shift_pointwise
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.operations.cifar_resnet import CifarResNet
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _kept_moves = functools.lru_cache(256)(moves_of)  # for displacements that are p
 
 
 @one_node
+@one_image("input")
 def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> Tensor:
     """Move each channel by a whole displacement of its own: `[B, C, H, W]` → the same shape.
 
@@ -157,6 +158,7 @@ class Shift2d(nn.Module):
         if not self.displacements.is_meta:
             self._moves = moves_of(_pairs(self.displacements.tolist()))
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Shift2d", input, input, self.channels)
         return by_slices(input, self._moves)

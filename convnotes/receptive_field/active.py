@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Pair, Reach, output_size, pair
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
 from convnotes.receptive_field.splat import splat
 from convnotes.receptive_field.synapses import checked_start
@@ -33,6 +33,7 @@ from convnotes.receptive_field.synapses import ring as ring
 
 
 @one_node
+@one_image("input")
 def active_conv2d(
     input: Tensor,
     weight: Tensor,
@@ -202,6 +203,7 @@ class ActiveConv2d(nn.Module):
         (py, px), (bottom, right), (sy, sx) = self.padding, self.max_reach, self.stride
         return (py + bottom, bottom - py, sy), (px + right, right - px, sx)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("ActiveConv2d", input, self.weight, self.in_channels)
         return active_conv2d(input, self.weight, self._pinned(), self.bias, self.stride, self.padding, self.max_reach)

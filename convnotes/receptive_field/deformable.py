@@ -21,10 +21,11 @@ from convnotes import checks
 from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair, resolve_padding
 from convnotes.kernels.deform.operator import deform
 from convnotes.kernels.deform.sampling import Sampling
-from convnotes.kernels.transforms import not_given, one_node
+from convnotes.kernels.transforms import not_given, one_image, one_node
 
 
 @one_node
+@one_image("input", "offset", "mask")
 def deform_conv2d(
     input: Tensor,
     offset: Tensor,
@@ -190,8 +191,9 @@ class DeformConv2d(nn.Module):
         if not self.modulated:
             return predicted, None
         offsets = 2 * self.offset_groups * math.prod(self.kernel_size)
-        return predicted[:, :offsets], predicted[:, offsets:].sigmoid()
+        return predicted[..., :offsets, :, :], predicted[..., offsets:, :, :].sigmoid()
 
+    @one_image("input", "offset", "mask")
     def forward(self, input: Tensor, offset: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """The layer of its own prediction, or, as torchvision's layer, of the offset and the mask that are given."""
         checks.images("DeformConv2d", input, self.weight, self.in_channels)

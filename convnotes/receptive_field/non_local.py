@@ -25,13 +25,14 @@ from convnotes import checks
 from convnotes.fundamentals.initialisation import Composite
 from convnotes.geometry import Factory, IntOrPair, pair
 from convnotes.kernels.attention.operator import attention
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
 _MODES = get_args(Mode)
 
 
 @one_node
+@one_image("query", "key", "value")
 def non_local2d(
     query: Tensor,
     key: Tensor,
@@ -195,6 +196,7 @@ class NonLocal2d(Composite):
             bound = self.relation.numel() ** -0.5  # as a torch.nn.Linear to one number draws its weight
             nn.init.uniform_(self.relation, -bound, bound)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("NonLocal2d", input, self.g.weight, self.channels, least=self.subsample)
         source = input if self.subsample == (1, 1) else F.max_pool2d(input, self.subsample)

@@ -2,19 +2,19 @@
 
 `tests/contract` holds each of them to the same promises, and `test_wheel.py` calls them in an environment without
 pytest: nothing is imported here but torch and the package. A layer joins by one line of `LAYERS`, a network by one of
-`NETWORKS`. Sizes are small, odd and rectangular.
+`network_cases.NETWORKS`. Sizes are small, odd and rectangular.
 """
 
 from dataclasses import replace
 
 import support.layer_definitions as defined
 from support.layer_definitions import Layer
+from support.network_cases import NETWORKS
 
 import convnotes
 from convnotes import definitions
 from convnotes.compression.inception import FactorisedConv2d
-from convnotes.compression.small_kernels import VGG
-from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
+from convnotes.operations.cifar_resnet import BasicBlock
 
 SYNAPSES = ((0.0, 0.0), (0.4, 1.7), (-1.3, 0.8), (1.6, -2.2), (-0.7, -0.3))  # no whole position: it has a kink
 
@@ -229,66 +229,6 @@ LAYERS = {
         flops=0,
         words=("4, 6, kernel_size=(3, 5)", "stride=(2, 1)", "dilation=(2, 1)", "gradient='exact'"),
         backend="torch",
-    ),
-}
-
-NETWORKS = {
-    "NIN": Layer(
-        lambda **kw: convnotes.NIN(num_classes=7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("num_classes=7",),
-    ),
-    "GoogLeNet": Layer(
-        lambda **kw: convnotes.GoogLeNet(7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("num_classes=7",)
-    ),
-    "MobileNetV1": Layer(
-        lambda **kw: convnotes.MobileNetV1(7, width_multiplier=0.1, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("num_classes=7", "width_multiplier=0.1"),
-    ),
-    "Xception": Layer(
-        lambda **kw: convnotes.Xception(7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("num_classes=7",)
-    ),
-    "SqueezeNet": Layer(
-        lambda **kw: convnotes.SqueezeNet("1_1", 7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("version='1_1'", "num_classes=7"),
-    ),
-    "ResNet": Layer(
-        lambda **kw: convnotes.ResNet((1, 1, 1, 1), groups=2, width_per_group=16, num_classes=7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("num_classes=7",),
-    ),
-    "VGG": Layer(
-        lambda **kw: VGG([(4, 5), (6, 7)], num_classes=7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("num_classes=7",),
-    ),
-    "DeepLabV3": Layer(
-        lambda **kw: convnotes.DeepLabV3((1, 1, 1, 1), 7, aspp_channels=4, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7, 33, 18),
-        words=("num_classes=7", "output_stride=8"),
-    ),
-    "CifarResNet": Layer(
-        lambda **kw: CifarResNet(8, 7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("depth=8, num_classes=7",)
-    ),
-    "ShiftResNet": Layer(
-        lambda **kw: convnotes.ShiftResNet(8, expansion=2, num_classes=7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("depth=8, expansion=2, num_classes=7",),
-    ),
-    "AdderResNet": Layer(
-        lambda **kw: convnotes.AdderResNet(8, 7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("depth=8, num_classes=7",),
     ),
 }
 
