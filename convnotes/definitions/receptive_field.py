@@ -21,13 +21,18 @@ def active_conv2d(
         y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k] · x̃[b, c, i·s − p + β_k, j·s − p + α_k]
 
     x̃ is the picture interpolated bilinearly between its pixels, 0 outside. `weight` `[O, C, K]`, `positions` `[K, 2]`
-    holds (β_k, α_k), vertical first, in pixels; the output is as large as that of a 1×1 kernel. At a whole position
-    the derivative with respect to it is one-sided, towards the next pixel. Jeon & Kim 2017, arXiv:1703.09076.
+    holds (β_k, α_k), vertical first, in pixels; the output is as large as that of a 1×1 kernel, and p may be negative.
+    At a whole position the derivative with respect to it is one-sided, towards the next pixel. Positions `[G, K, 2]`
+    are those of G groups of neighbouring output channels. Jeon & Kim 2017, arXiv:1703.09076.
     """
+    if positions.dim() == 3:
+        groups = zip(weight.chunk(len(positions)), positions, strict=True)
+        y = torch.cat([active_conv2d(input, w, at, None, stride, padding) for w, at in groups], dim=1)
+        return y if bias is None else y + bias.view(1, -1, 1, 1)
     B, _, H, W = input.shape
     O, _, K = weight.shape
-    (sy, sx), (py, px) = pair(stride, "stride", 1), pair(padding, "padding")
-    rows, columns = output_size((H, W), 1, (sy, sx), (py, px))
+    (sy, sx), (py, px) = pair(stride, "stride", 1), pair(padding, "padding", None)
+    rows, columns = output_size((H + 2 * py, W + 2 * px), 1, (sy, sx))
     i = torch.arange(rows, device=input.device) * sy - py  # where the tap (0, 0) of each output place lies
     j = torch.arange(columns, device=input.device) * sx - px
 

@@ -56,30 +56,26 @@ def one_node(function: Callable[_P, Tensor]) -> Callable[_P, Tensor]:
 def one_image(*maps: str) -> Callable[[Callable[_P, Tensor]], Callable[_P, Tensor]]:
     """Makes a function of batches, or a layer's `forward`, take one image as well, as `torch.nn.Conv2d` does.
 
-    `maps` are the names of its arguments `[B, C, H, W]`. Where the first of them is `[C, H, W]`, so must be the others,
-    and so is the result.
+    `maps` are the names of its arguments `[B, C, H, W]`. Where all that are given are `[C, H, W]`, so is the result.
     """
 
     def taking(function: Callable[_P, Tensor]) -> Callable[_P, Tensor]:
         names = list(inspect.signature(function).parameters)
-        positions = [names.index(name) for name in maps]
 
         @functools.wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> Tensor:
-            first = args[positions[0]] if len(args) > positions[0] else kwargs.get(maps[0])
-            if not isinstance(first, Tensor) or first.dim() != 3:
+            given = dict(zip(names, args, strict=False)) | kwargs
+            images = {name: given[name] for name in maps if given.get(name) is not None}
+            if not images or not all(isinstance(map, Tensor) and map.dim() == 3 for map in images.values()):
                 return function(*args, **kwargs)
-            batched = [_batch_of_one(a) if n in positions else a for n, a in enumerate(args)]
-            named = {name: _batch_of_one(a) if name in maps else a for name, a in kwargs.items()}
-            return function(*batched, **named).squeeze(0)  # type: ignore[arg-type]
+            batches = {name: map.unsqueeze(0) for name, map in images.items()}
+            first = [batches.get(name, value) for name, value in zip(names, args, strict=False)]
+            named = {name: batches.get(name, value) for name, value in kwargs.items()}
+            return function(*first, *args[len(names) :], **named).squeeze(0)  # type: ignore[arg-type]
 
         return call
 
     return taking
-
-
-def _batch_of_one(map: Any) -> Any:
-    return map.unsqueeze(0) if isinstance(map, Tensor) else map
 
 
 def not_given(value: object) -> bool:

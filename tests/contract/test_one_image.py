@@ -75,7 +75,7 @@ def test_a_function_takes_one_and_its_other_maps_without_a_batch(name):
     expected = function(**{n: t[None] for n, t in maps.items()}, **others)[0]
     assert torch.equal(function(**maps, **others), expected)
     for other in list(maps)[1:]:
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"\[B, "):
             function(**maps | {other: maps[other][None]}, **others)
 
 

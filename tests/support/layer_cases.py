@@ -125,6 +125,15 @@ LAYERS = {
         flops=2 * 4 * 3 * 5 * 7 * (5 + 2 * 77),  # the kernel is splatted once a call
         words=("3, 4", "synapses=5", "stride=(2, 1)", "padding=(1, 2)", "max_reach=(2, 3)"),
     ),
+    "ActiveConv2d, in groups": Layer(
+        lambda **kw: convnotes.ActiveConv2d(3, 4, SYNAPSES, 2, (-1, -2), max_reach=3, position_group=2, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 5, 2),
+        definition=defined.active_definition,
+        flops=2 * 4 * 3 * 49 * (5 + 2 * 10),
+        words=("padding=(-1, -2)", "position_group=2"),
+        wake=defined.part_groups,
+    ),
     "NonLocal2d": Layer(
         lambda **kw: convnotes.NonLocal2d(4, 3, scale=0.7, **kw),
         input=(2, 4, 11, 7),
@@ -159,6 +168,15 @@ LAYERS = {
         definition=defined.non_local_definition,
         flops=2 * 2 * (77 * 4 * 3 * 2 + 35 * 4 * 3 * 2 + (77 + 35) * 3),
         words=("mode='concat'", "subsample=(2, 1)", "norm=True"),
+        wake=defined.wake_non_local,
+    ),
+    "NonLocal2d, pooled after": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, subsample=(2, 3), pool="after", **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=defined.non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 4 + 77 * 10 * (3 + 3)),
+        words=("subsample=(2, 3)", "pool='after'"),
         wake=defined.wake_non_local,
     ),
     "DeformConv2d": Layer(

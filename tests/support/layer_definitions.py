@@ -86,9 +86,15 @@ def cascade_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def active_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    middle = layer.positions.new_zeros(1, 2)
-    positions = torch.cat([middle, layer.positions[1:]])
+    middle = torch.zeros_like(layer.positions[..., :1, :])
+    positions = torch.cat([middle, layer.positions[..., 1:, :]], dim=-2)
     return definitions.active_conv2d(x, layer.weight, positions, layer.bias, layer.stride, layer.padding)
+
+
+def part_groups(layer: nn.Module) -> None:
+    """Positions of the groups, which start alike, away from each other."""
+    with torch.no_grad():
+        layer.positions += torch.linspace(-0.37, 0.41, layer.positions.numel()).view_as(layer.positions)
 
 
 def stack_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -102,11 +108,17 @@ def non_local_definition(layer: nn.Module, x: Tensor) -> Tensor:
     def pointwise(conv, x):
         return definitions.pointwise(x, conv.weight[:, :, 0, 0], conv.bias)
 
-    down, across = layer.subsample
-    source = x.unfold(2, down, down).unfold(3, across, across).amax((4, 5))
+    def pooled(x):
+        down, across = layer.subsample
+        return x.unfold(2, down, down).unfold(3, across, across).amax((4, 5))
+
+    source = pooled(x) if layer.pool == "before" else x
     query, key = (x, source) if layer.mode == "gaussian" else (pointwise(layer.theta, x), pointwise(layer.phi, source))
+    value = pointwise(layer.g, source)
+    if layer.pool == "after":
+        key, value = pooled(key), pooled(value)
     scale = 1.0 if layer.scale is None else layer.scale
-    y = definitions.non_local(query, key, pointwise(layer.g, source), layer.mode, scale, layer.relation)
+    y = definitions.non_local(query, key, value, layer.mode, scale, layer.relation)
     y = pointwise(layer.out, y)
     return x + (definitions.batch_norm(y, layer.norm) if isinstance(layer.norm, nn.BatchNorm2d) else y)
 
