@@ -64,7 +64,7 @@ def one_image(*maps: str) -> Callable[[Callable[_P, Tensor]], Callable[_P, Tenso
 
         @functools.wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> Tensor:
-            given = dict(zip(names, args, strict=False)) | kwargs
+            given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
             images = {name: given[name] for name in maps if given.get(name) is not None}
             if not images or not all(isinstance(map, Tensor) and map.dim() == 3 for map in images.values()):
                 return function(*args, **kwargs)

@@ -44,6 +44,14 @@ LAYERS = {
         flops=2 * 2 * 77 * (9 * 4 + 25 * 2 + 49 * 2),
         words=("4, 8", "kernel_sizes=(3, 5, 7)", "depthwise=True"),
     ),
+    "MixedConv2d, even kernels": Layer(
+        lambda **kw: convnotes.MixedConv2d(5, 6, (4, 3), stride=3, padding="same", **kw),
+        input=(2, 5, 11, 7),
+        output=(2, 6, 4, 3),
+        definition=defined.mixed_as_tensorflow_definition,
+        flops=2 * 2 * 12 * (16 * 3 * 3 + 9 * 2 * 3),
+        words=("kernel_sizes=(4, 3)", "padding='same'"),
+    ),
     "Inception": Layer(
         lambda **kw: convnotes.Inception(3, 2, 3, 4, 2, 3, 2, **kw),
         input=(2, 3, 11, 7),

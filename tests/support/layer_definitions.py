@@ -36,6 +36,19 @@ def mixed_definition(layer: nn.Module, x: Tensor) -> Tensor:
     return definitions.mixed_conv2d(x, [c.weight for c in convs], [c.bias for c in convs], layer.stride, layer.dilation)
 
 
+def mixed_as_tensorflow_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    """Each part, padded as little as gives ⌈H/s⌉×⌈W/s⌉ pixels, the odd pixel at the bottom and on the right."""
+    results = []
+    for conv, part in zip(layer.children(), x.split(layer.in_splits, dim=1), strict=True):
+        sides: list[int] = []
+        for n, s, k in zip(x.shape[:1:-1], conv.stride, conv.kernel_size, strict=True):  # the same on both axes
+            missing = max(0, (-(-n // s) - 1) * s + k - n)
+            sides += [missing // 2, missing - missing // 2]
+        padded = torch.nn.functional.pad(part, sides)
+        results.append(definitions.conv2d(padded, conv.weight, conv.bias, conv.stride))
+    return torch.cat(results, dim=1)
+
+
 def inception_definition(layer: nn.Module, x: Tensor) -> Tensor:
     blocks = [layer.branch1, *layer.branch2, *layer.branch3, layer.branch4[1]]
     return definitions.inception(x, [b.conv.weight for b in blocks], [b.bn for b in blocks])
