@@ -35,7 +35,7 @@ def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     Differentiable in both arguments.
 
     Args:
-        input: images `[B, C, H, W]`.
+        input: images `[B, C, H, W]`, or one, `[C, H, W]`.
         displacements: real numbers `[C, 2]` in pixels, of the input's dtype and device.
 
     Raises:

@@ -56,7 +56,7 @@ def adder2d(
     as well, and second derivatives are the derivatives of these formulas.
 
     Args:
-        input: images `[B, C, H, W]`.
+        input: images `[B, C, H, W]`, or one, `[C, H, W]`.
         weight: templates `[O, C/groups, KH, KW]`.
         bias: `[O]` or None.
         stride, padding, dilation, groups: as in `torch.nn.functional.conv2d`.

@@ -43,7 +43,7 @@ def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> T
     does it in one pass; in plain torch the channels that move alike are copied together.
 
     Args:
-        input: images `[B, C, H, W]` of any dtype.
+        input: images `[B, C, H, W]` of any dtype, or one, `[C, H, W]`.
         displacements: whole numbers `[C, 2]` in pixels, a sequence of pairs or a tensor. A list becomes part of a
             captured graph. A tensor on an accelerator has to be waited for, and in a captured graph it is gathered
             from, pixel by pixel.

@@ -39,7 +39,9 @@ def deform_conv2d(
     """Deformable convolution, v1 without a mask and v2 with it: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     Arguments and meaning are those of `torchvision.ops.deform_conv2d`, sizes those of `torch.nn.functional.conv2d`. The
-    memory format is that of `input`. With K = KH·KW, tap (u, v) has the number k = u·KW + v.
+    memory format is that of `input`. Under autocast the result has autocast's dtype, as that of every convolution of
+    torch, so that the next layer does not narrow it again; torchvision's has the dtype of `input`. With K = KH·KW, tap
+    (u, v) has the number k = u·KW + v.
 
     A sample is 0 where y ≤ −1, y ≥ H, x ≤ −1 or x ≥ W; between −1 and 0 the border fades in. On pixels, where the
     bilinear surface has a kink, the derivative is that to the right and downwards, as in torchvision: at y = −1 it is
@@ -48,7 +50,7 @@ def deform_conv2d(
     does not depend on where in the image they lie. Samples are computed in float32 at least.
 
     Args:
-        input: images `[B, C, H, W]`.
+        input: images `[B, C, H, W]`, or one, `[C, H, W]`; offset and mask then have no batch either.
         offset: `[B, 2·K·G, H_out, W_out]` in pixels: channel g·2K + 2k is Δy, the next one Δx. The number G of offset
             groups follows from the shape; each moves C/G neighbouring channels.
         weight: `[O, C/groups, KH, KW]`; the number of groups follows from the shape.

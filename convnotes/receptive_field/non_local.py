@@ -51,7 +51,7 @@ def non_local2d(
     3.2.
 
     Args:
-        query: `[B, D, H, W]`.
+        query: `[B, D, H, W]`; this and the next two may all be without a batch.
         key: `[B, D, H_k, W_k]`.
         value: `[B, C, H_k, W_k]`.
         mode: f of the equation above. "gaussian" and "embedded" are the same function here; they differ in what
