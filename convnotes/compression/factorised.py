@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.fundamentals.layer import Block
 from convnotes.geometry import Factory
+from convnotes.kernels.transforms import one_image
 
 
 class FactorisedConv2d(Block, shown="in_channels out_channels kernel_size"):
@@ -57,6 +58,7 @@ class FactorisedConv2d(Block, shown="in_channels out_channels kernel_size"):
         self.vertical = nn.Conv2d(in_channels, hidden, (n, 1), padding=(n // 2, 0), bias=False, **kw)
         self.horizontal = nn.Conv2d(hidden, out_channels, (1, n), padding=(0, n // 2), bias=bias, **kw)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("FactorisedConv2d", input, self.vertical.weight, self.in_channels)
         return self.horizontal(self.vertical(input))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.fundamentals.layer import Classifier, ConvBlock
 from convnotes.geometry import Factory, IntOrPair, Padding
+from convnotes.kernels.transforms import one_image
 
 _LEAST_SIZE = {"cifar10": 4, "imagenet": 39}  # pixels: below, the last pooling has nothing to pool
 
@@ -70,6 +71,7 @@ class MLPConv(ConvBlock):
             nn.Conv2d(before, after, 1, device=device, dtype=dtype) for before, after in itertools.pairwise(widths)
         )
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         self._check(input, self.conv.weight)
         z = torch.relu(self.conv(input))  # [B, hidden[0], H_out, W_out]

@@ -12,6 +12,7 @@ from convnotes import checks
 from convnotes.fundamentals.depthwise import DepthwiseConv2d
 from convnotes.fundamentals.layer import ConvBlock
 from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding
+from convnotes.kernels.transforms import one_image
 
 
 class SeparableConv2d(ConvBlock, shown="depth_multiplier"):
@@ -61,6 +62,7 @@ class SeparableConv2d(ConvBlock, shown="depth_multiplier"):
         self.between = nn.Identity() if between is None else between
         self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias, **kw)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         self._check(input, self.depthwise.weight)
         return self.pointwise(self.between(self.depthwise(input)))  # [B, C·m, H_out, W_out] → [B, O, …]

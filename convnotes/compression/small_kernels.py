@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.fundamentals.layer import Classifier, Composite, DropoutOptions
 from convnotes.geometry import Factory
+from convnotes.kernels.transforms import one_image
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -71,6 +72,7 @@ class KernelStack(Composite, nn.Sequential):
         self.in_channels, self.out_channels, self.padding = in_channels, out_channels, padding
         self.stands_for = kernel_size
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         least = self.stands_for if self.padding == "valid" else 1
         checks.images("KernelStack", input, self[0].weight, self.in_channels, least)

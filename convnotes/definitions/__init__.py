@@ -19,8 +19,19 @@ from convnotes.definitions.compression import (
 )
 from convnotes.definitions.fundamentals import mixed_conv2d
 from convnotes.definitions.operations import active_shift2d, adder2d, shift2d
-from convnotes.definitions.plain import batch_norm, conv2d, conv_norm_relu, conv_transpose2d, max_pool3
-from convnotes.definitions.receptive_field import active_conv2d, deform_conv2d, hat, non_local
+from convnotes.definitions.plain import (
+    batch_norm,
+    conv2d,
+    conv_norm_relu,
+    conv_transpose2d,
+    max_pool3,
+)
+from convnotes.definitions.receptive_field import (
+    active_conv2d,
+    deform_conv2d,
+    hat,
+    non_local,
+)
 
 __all__ = [
     "active_conv2d",

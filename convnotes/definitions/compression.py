@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from convnotes.definitions.plain import Window, batch_norm, conv2d, conv_norm_relu, max_pool3
+from convnotes.definitions.plain import (
+    Window,
+    batch_norm,
+    conv2d,
+    conv_norm_relu,
+    max_pool3,
+)
 from convnotes.geometry import Padding
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-def pointwise(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def pointwise(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
     """The 1×1 convolution: one matrix, applied to the channels of every pixel::
 
         y[b,o,i,j] = bias[o] + Σ_c w[o,c] · x[b,c,i,j]
@@ -26,7 +34,12 @@ def pointwise(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     return y if bias is None else y + bias.view(1, -1, 1, 1)
 
 
-def mlpconv(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], **window: Unpack[Window]) -> Tensor:
+def mlpconv(
+    input: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    **window: Unpack[Window],
+) -> Tensor:
     """The block of Network in Network: a convolution, then a small perceptron on the channels of every pixel::
 
         z_0 = ReLU(w_0 ∗ x + b_0),   z_n = ReLU(w_n · z_{n−1} + b_n)   at every pixel
@@ -40,7 +53,11 @@ def mlpconv(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], 
     return z
 
 
-def inception(input: Tensor, weights: Sequence[Tensor], norms: Sequence[torch.nn.BatchNorm2d]) -> Tensor:
+def inception(
+    input: Tensor,
+    weights: Sequence[Tensor],
+    norms: Sequence[torch.nn.BatchNorm2d],
+) -> Tensor:
     """Four branches side by side; the large kernels and the pooled channels stand beside a 1×1 kernel::
 
         y = concat( f_1(x), f_3(r_3(x)), f_5(r_5(x)), p(maxpool3(x)) )      f, r, p: convolution, batch norm, ReLU
@@ -57,14 +74,21 @@ def inception(input: Tensor, weights: Sequence[Tensor], norms: Sequence[torch.nn
     return torch.cat(branches, dim=1)
 
 
-def factorised(input: Tensor, vertical: Tensor, horizontal: Tensor, bias: Tensor | None = None) -> Tensor:
+def factorised(
+    input: Tensor,
+    vertical: Tensor,
+    horizontal: Tensor,
+    bias: Tensor | None = None,
+) -> Tensor:
     """An n×1 kernel and then a 1×n kernel, as the one n×n convolution that they are (n odd, the size is kept)::
 
         w[o,c,u,v] = Σ_m h[o,m,v] · a[m,c,u]      a sum of outer products
 
     `vertical` `[M, C, n, 1]`, `horizontal` `[O, M, 1, n]`. Szegedy et al. 2016, section 3.2.
     """
-    weight = torch.einsum("omv,mcu->ocuv", horizontal[:, :, 0], vertical[..., 0])
+    weight = torch.einsum(
+        "omv,mcu->ocuv", horizontal[:, :, 0], vertical[..., 0]
+    )
     return conv2d(input, weight, bias, padding=vertical.shape[2] // 2)
 
 
@@ -85,12 +109,18 @@ def separable(
     C = input.shape[1]
     m = depthwise.shape[0] // C
     planes = [
-        conv2d(input[:, c : c + 1], depthwise[c * m + n : c * m + n + 1], **window) for c in range(C) for n in range(m)
+        conv2d(
+            input[:, c : c + 1], depthwise[c * m + n : c * m + n + 1], **window
+        )
+        for c in range(C)
+        for n in range(m)
     ]  # one channel through one kernel at a time
     return pointwise(torch.cat(planes, dim=1), pointwise_weight, bias)
 
 
-def fire(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+def fire(
+    input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]
+) -> Tensor:
     """Squeeze the channels by a 1×1 kernel, expand them by a 1×1 and a 3×3 kernel side by side::
 
         s = ReLU(w_s · x + b_s) at every pixel      y = concat( ReLU(w_1 · s + b_1), ReLU(w_3 ∗ s + b_3) )
@@ -104,7 +134,11 @@ def fire(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> 
 
 
 def kernel_stack(
-    input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], padding: Padding = 0, activation: bool = True
+    input: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    padding: Padding = 0,
+    activation: bool = True,
 ) -> Tensor:
     """Small kernels one after another, each followed by ReLU, instead of one large kernel::
 
@@ -139,7 +173,18 @@ def bottleneck(
     """
     first, middle = stride
     z = torch.relu(batch_norm(conv2d(input, weights[0], None, first), norms[0]))
-    z = torch.relu(batch_norm(conv2d(z, weights[1], None, middle, dilation, dilation, groups), norms[1]))
+    z = torch.relu(
+        batch_norm(
+            conv2d(z, weights[1], None, middle, dilation, dilation, groups),
+            norms[1],
+        )
+    )
     z = batch_norm(conv2d(z, weights[2]), norms[2])
-    s = input if shortcut is None else batch_norm(conv2d(input, shortcut[0], None, first * middle), shortcut[1])
+    s = (
+        input
+        if shortcut is None
+        else batch_norm(
+            conv2d(input, shortcut[0], None, first * middle), shortcut[1]
+        )
+    )
     return torch.relu(s + z)

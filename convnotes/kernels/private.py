@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import operator
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,23 @@ STATISTIC_NORMS = _classes(  # batch and instance norm
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
     *(nn.LazyInstanceNorm1d, nn.LazyInstanceNorm2d, nn.LazyInstanceNorm3d),
 )
+
+
+# What a convolution of torch computes by
+
+
+def convolve_by(conv: nn.Conv2d, function: Callable[..., Tensor | None]) -> None:
+    """Make a `torch.nn.Conv2d` convolve by `function(conv, input, weight, bias)`, and by torch where that gives None.
+
+    Its class stays what it is. Way around: it convolves by torch. Costs the faster backward of `depthwise_conv2d`.
+    """
+    if "_conv_forward" in vars(nn.Conv2d):
+        vars(conv)["_conv_forward"] = functools.partial(_convolved, conv, function)
+
+
+def _convolved(conv: nn.Conv2d, function: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    found = function(conv, input, weight, bias)
+    return nn.Conv2d._conv_forward(conv, input, weight, bias) if found is None else found
 
 
 # Operators

@@ -22,12 +22,13 @@ from convnotes import checks
 from convnotes.fundamentals.layer import Composite
 from convnotes.geometry import Reach
 from convnotes.kernels.shift.operator import by_gather
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.operations.shift import check_displacements
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
 
 
 @one_node
+@one_image("input")
 def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     """Move each channel by a real displacement of its own: `[B, C, H, W]` → the same shape and dtype.
 
@@ -35,7 +36,7 @@ def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     Differentiable in both arguments.
 
     Args:
-        input: images `[B, C, H, W]`.
+        input: images `[B, C, H, W]`, or one, `[C, H, W]`.
         displacements: real numbers `[C, 2]` in pixels, of the input's dtype and device.
 
     Raises:
@@ -104,6 +105,7 @@ class ActiveShift2d(Composite, shown="channels radius"):
         """Draw the displacements again, uniformly in (−radius, radius)."""
         nn.init.uniform_(self.displacements, -self.radius, self.radius)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("ActiveShift2d", input, self.displacements, self.channels)
         return active_shift2d(input, self.displacements)

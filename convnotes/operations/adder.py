@@ -20,7 +20,7 @@ from convnotes import checks
 from convnotes.fundamentals.layer import ConvBlock
 from convnotes.geometry import Factory, IntOrPair, Padding, Reach, kernel_reach, pair, resolve_padding
 from convnotes.kernels.adder.operator import Contraction, contract
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
 from convnotes.parameters import Handle, named, scale_steps, scale_to
 
@@ -32,6 +32,7 @@ _GRADIENTS = get_args(Gradient)
 
 
 @one_node
+@one_image("input")
 def adder2d(
     input: Tensor,
     weight: Tensor,
@@ -56,7 +57,7 @@ def adder2d(
     as well, and second derivatives are the derivatives of these formulas.
 
     Args:
-        input: images `[B, C, H, W]`.
+        input: images `[B, C, H, W]`, or one, `[C, H, W]`.
         weight: templates `[O, C/groups, KH, KW]`.
         bias: `[O]` or None.
         stride, padding, dilation, groups: as in `torch.nn.functional.conv2d`.
@@ -143,6 +144,7 @@ class Adder2d(ConvBlock, shown="groups gradient"):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         self._check(input, self.weight)
         return adder2d(

@@ -24,7 +24,7 @@ from convnotes.geometry import Factory, Reach
 from convnotes.kernels.shift.moves import Moves, moves_of
 from convnotes.kernels.shift.operator import by_gather, by_slices
 from convnotes.kernels.shift_pointwise.operator import fuses, shift_pointwise
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.operations.cifar_resnet import CifarResNet
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _kept_moves = functools.lru_cache(256)(moves_of)  # for displacements that are p
 
 
 @one_node
+@one_image("input")
 def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> Tensor:
     """Move each channel by a whole displacement of its own: `[B, C, H, W]` → the same shape.
 
@@ -42,7 +43,7 @@ def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> T
     does it in one pass; in plain torch the channels that move alike are copied together.
 
     Args:
-        input: images `[B, C, H, W]` of any dtype.
+        input: images `[B, C, H, W]` of any dtype, or one, `[C, H, W]`.
         displacements: whole numbers `[C, 2]` in pixels, a sequence of pairs or a tensor. A list becomes part of a
             captured graph. A tensor on an accelerator has to be waited for, and in a captured graph it is gathered
             from, pixel by pixel.
@@ -157,6 +158,7 @@ class Shift2d(Composite, shown="channels kernel_size dilation order"):
         if not self.displacements.is_meta:
             self._moves = moves_of(_pairs(self.displacements.tolist()))
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Shift2d", input, input, self.channels)
         return by_slices(input, self._moves)

@@ -22,10 +22,11 @@ from convnotes.fundamentals.layer import ConvBlock, draw_as_conv
 from convnotes.geometry import Factory, IntOrPair, Padding, pair, resolve_padding
 from convnotes.kernels.deform.operator import deform
 from convnotes.kernels.deform.sampling import Sampling
-from convnotes.kernels.transforms import not_given, one_node
+from convnotes.kernels.transforms import not_given, one_image, one_node
 
 
 @one_node
+@one_image("input", "offset", "mask")
 def deform_conv2d(
     input: Tensor,
     offset: Tensor,
@@ -39,7 +40,9 @@ def deform_conv2d(
     """Deformable convolution, v1 without a mask and v2 with it: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     Arguments and meaning are those of `torchvision.ops.deform_conv2d`, sizes those of `torch.nn.functional.conv2d`. The
-    memory format is that of `input`. With K = KH·KW, tap (u, v) has the number k = u·KW + v.
+    memory format is that of `input`. Under autocast the result has autocast's dtype, as that of every convolution of
+    torch, so that the next layer does not narrow it again; torchvision's has the dtype of `input`. With K = KH·KW, tap
+    (u, v) has the number k = u·KW + v.
 
     A sample is 0 where y ≤ −1, y ≥ H, x ≤ −1 or x ≥ W; between −1 and 0 the border fades in. On pixels, where the
     bilinear surface has a kink, the derivative is that to the right and downwards, as in torchvision: at y = −1 it is
@@ -48,7 +51,7 @@ def deform_conv2d(
     does not depend on where in the image they lie. Samples are computed in float32 at least.
 
     Args:
-        input: images `[B, C, H, W]`.
+        input: images `[B, C, H, W]`, or one, `[C, H, W]`; offset and mask then have no batch either.
         offset: `[B, 2·K·G, H_out, W_out]` in pixels: channel g·2K + 2k is Δy, the next one Δx. The number G of offset
             groups follows from the shape; each moves C/G neighbouring channels.
         weight: `[O, C/groups, KH, KW]`; the number of groups follows from the shape.
@@ -182,8 +185,9 @@ class DeformConv2d(ConvBlock, shown="groups offset_groups modulated"):
         if not self.modulated:
             return predicted, None
         offsets = 2 * self.offset_groups * math.prod(self.kernel_size)
-        return predicted[:, :offsets], predicted[:, offsets:].sigmoid()
+        return predicted[..., :offsets, :, :], predicted[..., offsets:, :, :].sigmoid()
 
+    @one_image("input", "offset", "mask")
     def forward(self, input: Tensor, offset: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """The layer of its own prediction, or, as torchvision's layer, of the offset and the mask that are given."""
         self._check(input, self.weight)

@@ -46,6 +46,11 @@ def depthwise_conv2d(
     return _operator(input, weight, bias, Plane((*vertical, *horizontal), (dilation[0], dilation[1])))
 
 
+def off_the_fast_path(kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> bool:
+    """Is it a kernel whose backward torch computes slowly on the CPU, and which has one here?"""
+    return (max(dilation) >= 2 or max(kernel) >= 5) and max(stride) == 1
+
+
 def _is_faster(
     input: Tensor, weight: Tensor, stride: Sequence[int], padding: IntOrPair | str, dilation: Sequence[int]
 ) -> bool:
@@ -53,8 +58,7 @@ def _is_faster(
     if not (torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)):
         return False
     kernel = weight.shape[2:]
-    off_the_fast_path = max(dilation) >= 2 or max(kernel) >= 5
-    if not off_the_fast_path or max(stride) > 1 or input.device.type != "cpu" or input.dim() != 4:
+    if not off_the_fast_path(kernel, stride, dilation) or input.device.type != "cpu" or input.dim() != 4:
         return False
     if input.dtype not in (torch.float32, torch.float64) or input.dtype != weight.dtype:
         return False
