@@ -193,9 +193,9 @@ def of_openmp(name: str) -> Any:
 
 
 def add_to_cache_key(compiled: Any, more: Any) -> bool:
-    """Make what numba keeps of `compiled` on the disk hang on `more` too, and never fail: a bad file is none.
+    """Make numba's cache of `compiled` on the disk depend on `more` too, and never fail: a bad file counts as missing.
 
-    Way around: False, it does not, so nothing may be kept. Costs seconds of compilation in each process.
+    Way around: return False; then nothing may be kept. Costs seconds of compilation in each process.
     """
     try:
         cache = compiled._cache
@@ -207,7 +207,7 @@ def add_to_cache_key(compiled: Any, more: Any) -> bool:
     def load_or_none(*given: Any) -> Any:
         try:
             return load(*given)
-        except Exception:  # a file that is cut off, or written by something else: whatever reading it makes of that
+        except Exception:  # a file that is cut off, or written by something else: whatever numba raises for that
             with contextlib.suppress(Exception):
                 cache.flush()  # the next process finds none
             return None
