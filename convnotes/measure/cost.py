@@ -67,7 +67,7 @@ class Cost:
     Args:
         params: parameters, each once however often it is used, used or not.
         macs: multiply-adds of convolutions, matrix products and attention.
-        adds: additions of layers that add in the place of multiplying, counted apart.
+        adds: additions of layers that add instead of multiplying, counted apart.
         activation_bytes: bytes that modules without children write; what they change in place or pass on counts none.
         moved_bytes: bytes that layers without arithmetic read and write, counted apart.
         layers: a `LayerCost` for each module that adds anything, in the order of `model.named_modules()`.

@@ -1,4 +1,4 @@
-"""How far an output really sees: gradients of one output place with respect to the picture, in float64::
+"""How far an output really sees: gradients of one output position with respect to the image, in float64::
 
     ERF[i, j] = mean over inputs and channels of | ∂ Σ_o y[o, centre] / ∂ x[c, i, j] |
 
@@ -20,24 +20,24 @@ from convnotes import checks
 from convnotes.measure.copies import Script, copied, operation_by_operation
 from convnotes.measure.linear import Linear
 
-_SMALL = 1e-3  # pixels of the picture that the linear twin sees: no layer saturates
-_MOST = 64  # places that are asked at most
+_SMALL = 1e-3  # pixels of the image that the linear twin sees: no layer saturates
+_MOST = 64  # positions that are asked at most
 
 
 def effective_receptive_field(
     model: nn.Module, input_shape: Sequence[int], at: str | None = None, samples: int = 8, seed: int = 0
 ) -> Tensor:
-    """Where the central output place looks: a map `[H, W]`, its largest value 1, float64, on the CPU.
+    """Where the central output position looks: a map `[H, W]`, its largest value 1, float64, on the CPU.
 
     A copy of the model in float64 and eval mode is asked, on the device of the model. The model, the caller's modes
     (`torch.no_grad`, autocast, default dtype) and the random generator are left alone and make no difference.
 
     Args:
-        model: any module whose forward takes one picture.
+        model: any module whose forward takes one image.
         input_shape: [B, C, H, W]; B is not used.
         at: the layer whose output is meant, as in `model.named_modules()`; by default the model's own.
-        samples: how many normal pictures are averaged.
-        seed: of these pictures.
+        samples: how many normal images are averaged.
+        seed: of these images.
 
     Raises:
         TypeError: for what is no module.
@@ -59,7 +59,7 @@ def effective_receptive_field(
         y, x = _asked(twin, x, at)
         gradient = _gradient(y, x, y.shape[2] // 2, y.shape[3] // 2).abs().mean((0, 1)).cpu()
     if not gradient.any():
-        raise ValueError("the central output place depends on no pixel (all its units are off): use more samples")
+        raise ValueError("the central output position depends on no pixel (all its units are off): use more samples")
     return gradient / gradient.max()
 
 
@@ -72,21 +72,21 @@ def measured_receptive_field(
     each kernel an average of positive weights, activations and norms the identity, maximum pooling an average, a
     product of maps a sum. A function for which no linear one can stand is refused by name.
 
-    The central place is asked. Where the model enlarges a map, fields differ from place to place with a period: then
-    a whole period of places around the centre is asked, and the largest field is given.
+    The central position is asked. Where the model enlarges a map, fields differ from position to position with a period: then
+    a whole period of positions around the centre is asked, and the largest field is given.
 
     Parameters that a module names in an attribute `positional` say where it looks, not how much, and stay as they are.
     The model and the caller's modes are left alone and make no difference.
 
     Args:
-        model: any module whose forward takes one picture; not a scripted one.
+        model: any module whose forward takes one image; not a scripted one.
         input_shape: [B, C, H, W], larger than the field; B is not used.
         at: the layer whose output is meant, as in `model.named_modules()`; by default the model's own.
 
     Raises:
         TypeError: for what is no module.
         ValueError: for a bad shape, an unknown layer, a model on the meta device, an output that is no map, a function
-            without a linear stand-in, and a field that reaches the border of the picture.
+            without a linear stand-in, and a field that reaches the border of the image.
 
     Example:
         >>> from convnotes.measure import measured_receptive_field
@@ -145,7 +145,7 @@ def _alone(model: nn.Module) -> Iterator[None]:
 
 
 def _asked(model: nn.Module, x: Tensor, at: str | None) -> tuple[Tensor, Tensor]:
-    """The output of the model (of layer `at`), and the picture with which it depends on it."""
+    """The output of the model (of layer `at`), and the image with which it depends on it."""
     kept: list[object] = []
 
     def keep(module: nn.Module, args: object, output: object) -> None:
@@ -161,18 +161,18 @@ def _asked(model: nn.Module, x: Tensor, at: str | None) -> tuple[Tensor, Tensor]
         what = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
         raise ValueError(f"the output must be a map [B, C, H, W], got {what}: name the layer that gives one by at=")
     if not y.requires_grad:
-        raise ValueError("the output depends on no pixel: no gradient leads from it to the picture")
+        raise ValueError("the output depends on no pixel: no gradient leads from it to the image")
     return y, x
 
 
 def _gradient(y: Tensor, x: Tensor, row: int, column: int) -> Tensor:
-    """Gradient of one place of a map, summed over its channels, [N, C, H, W]."""
+    """Gradient of one position of a map, summed over its channels, [N, C, H, W]."""
     (gradient,) = torch.autograd.grad(y[:, :, row, column].sum(), x, retain_graph=True, allow_unused=True)
     return torch.zeros_like(x) if gradient is None else gradient
 
 
 def _extent(y: Tensor, x: Tensor, beside: int) -> tuple[int, int]:
-    """Rows and columns that a place beside the centre of a map sees."""
+    """Rows and columns that a position beside the centre of a map sees."""
     at = [min(max(side // 2 + beside, 0), side - 1) for side in y.shape[2:]]
     seen = _gradient(y, x, at[0], at[1])[0].ne(0).any(0)
     rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
@@ -181,14 +181,14 @@ def _extent(y: Tensor, x: Tensor, beside: int) -> tuple[int, int]:
     height, width = seen.shape
     if rows.min() == 0 or columns.min() == 0 or rows.max() == height - 1 or columns.max() == width - 1:
         raise ValueError(
-            f"the field reaches the border of a picture of {height}×{width}: ask with a larger one, unless some layer "
-            f"sees any picture whole"
+            f"the field reaches the border of an image of {height}×{width}: ask with a larger one, unless some layer "
+            f"sees any image whole"
         )
     return int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1
 
 
 def _period(sizes: Sequence[tuple[int, int]], output: tuple[int, int]) -> int:
-    """How many places in a row may differ: as many as the output has for each of the smallest map on the way."""
+    """How many positions in a row may differ: as many as the output has for each of the smallest map on the way."""
     shares = [math.ceil(side / min((s[n] for s in sizes if s[n] > 1), default=side)) for n, side in enumerate(output)]
     return min(max(shares), _MOST)
 
@@ -201,7 +201,7 @@ def _opaque(module: nn.Module) -> bool:
 
 @torch.no_grad()
 def _made_positive(twin: nn.Module) -> None:
-    """Every weight an average, every bias 0, and none with a gradient: what has one depends on the picture."""
+    """Every weight an average, every bias 0, and none with a gradient: what has one depends on the image."""
     for module in list(twin.modules()):
         if isinstance(module, Script):
             raise ValueError("a scripted or traced module has no linear twin: measure the module that it was made from")

@@ -1,10 +1,10 @@
 """A linear stand-in for every function of torch, so that gradients show all that an output can depend on.
 
-Inside `Linear` a function acts on what depends on the picture as follows; what is neither here nor known to be linear
+Inside `Linear` a function acts on what depends on the image as follows; what is neither here nor known to be linear
 is refused by name.
 
-- place by place (activations, norms, …): the identity; where several maps meet, their mean
-- maxima, norms and spreads over dimensions: the mean over them; softmax: the mean, at each place
+- position by position (activations, norms, …): the identity; where several maps meet, their mean
+- maxima, norms and spreads over dimensions: the mean over them; softmax: the mean, at each position
 - maximum pooling: mean pooling over the same windows
 - convolutions: with the sizes of their weights, not the signs
 """
@@ -69,12 +69,12 @@ _ASKS = {
 
 
 def dependent(tree: Any) -> list[Tensor]:
-    """The tensors that depend on the picture: those with a gradient, as no parameter of a twin has one."""
+    """The tensors that depend on the image: those with a gradient, as no parameter of a twin has one."""
     return [t for t in found(tree, Tensor) if t.requires_grad]
 
 
 class Linear(TorchFunctionMode):
-    """Inside: every function that is given what depends on the picture is a linear one.
+    """Inside: every function that is given what depends on the image is a linear one.
 
     `sizes` are those of the maps that came out.
     """
@@ -129,7 +129,7 @@ class Linear(TorchFunctionMode):
             return product * (1e-3 / product.detach().abs().max())  # or products of products vanish
         if name in _LINEAR or name in _ASKS or _custom(func):
             return func(*args, **kwargs)
-        if _place_by_place(name):
+        if _elementwise(name):
             return self._met(func, name, maps, args, kwargs)
         raise ValueError(
             f"measured_receptive_field has no linear stand-in for {getattr(func, '__name__', func)}: ask at= the layer "
@@ -137,7 +137,7 @@ class Linear(TorchFunctionMode):
         )
 
     def _met(self, func: Any, name: str, maps: list[Tensor], args: tuple[Any, ...], kwargs: Any) -> Tensor:
-        """The mean of maps that meet place by place, spread over what else comes; constants scale, by their size."""
+        """The mean of maps that meet position by position, spread over what else comes; constants scale, by their size."""
         others = [t for t in found((args, kwargs), Tensor) if not t.requires_grad]
         total = maps[0]
         for other in maps[1:]:
@@ -190,7 +190,7 @@ _OPERATORS = {"add", "sub", "mul", "div", "truediv", "floordiv", "pow", "mod", "
 _RENAMED = {"truediv": "div", "floordiv": "floor_divide", "mod": "remainder"}
 
 
-def _place_by_place(name: str) -> bool:
+def _elementwise(name: str) -> bool:
     """Whether torch says so of the operation of this name."""
     packet = getattr(torch.ops.aten, _RENAMED.get(name, name), None)
     overloads = packet.overloads() if packet is not None and hasattr(packet, "overloads") else []
@@ -212,7 +212,7 @@ def _mean(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _positive(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A convolution with the absolute values of its weight, where that does not depend on the picture."""
+    """A convolution with the absolute values of its weight, where that does not depend on the image."""
     given = dict(zip(("input", "weight"), args, strict=False)) | kwargs
     weight = given["weight"]
     if weight.requires_grad:

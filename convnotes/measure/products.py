@@ -36,7 +36,7 @@ def _over_time(
 def _trilinear(
     i1: Shape, i2: Shape, i3: Shape, expand1: Shape, expand2: Shape, expand3: Shape, *rest: Any, **options: Any
 ) -> int:
-    """Every element of the three, spread over each other: as many products as there are places."""
+    """Every element of the three, spread over each other: as many products as there are positions."""
     spread = []
     for shape, expand in ((i1, expand1), (i2, expand2), (i3, expand3)):
         sides = list(shape)

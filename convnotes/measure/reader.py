@@ -1,4 +1,4 @@
-"""A model that runs on the meta device while each operation is asked what it does to the places of a map."""
+"""A model that runs on the meta device while each operation is asked what it does to the positions of a map."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from convnotes.kernels import private
 from convnotes.measure import steps
 from convnotes.measure.axes import NOTHING, Apart, Axis
 from convnotes.measure.copies import as_meta
-from convnotes.measure.places import Cell, Places, meet
+from convnotes.measure.positions import Cell, Positions, meet
 from convnotes.measure.trees import found
 
 
 class Refused(ValueError):
-    """What no other size of the picture would change."""
+    """What no other size of the image would change."""
 
 
 class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of torch, where it has one
-    """Keeps what the places of each tensor see, while a model runs on the meta device."""
+    """Keeps what the positions of each tensor see, while a model runs on the meta device."""
 
-    def __init__(self, picture: Tensor, known: bool) -> None:
+    def __init__(self, image: Tensor, known: bool) -> None:
         super().__init__()
         self.known, self.resting = known, False
-        self.kept: dict[int, tuple[Tensor, Places]] = {
-            id(picture): (picture, Places.of(picture.shape, "ccvh", Cell(Axis(), Axis())))
+        self.kept: dict[int, tuple[Tensor, Positions]] = {
+            id(image): (image, Positions.of(image.shape, "ccvh", Cell(Axis(), Axis())))
         }
 
-    def places(self, tensor: Tensor) -> Places | None:
-        """What its places see, or None for what does not depend on the picture."""
+    def positions(self, tensor: Tensor) -> Positions | None:
+        """What its positions see, or None for what does not depend on the image."""
         return self.kept[id(tensor)][1] if id(tensor) in self.kept else None
 
-    def keep(self, tensor: Tensor, places: Places | None) -> None:
-        if places is not None:
-            self.kept[id(tensor)] = (tensor, places)
+    def keep(self, tensor: Tensor, positions: Positions | None) -> None:
+        if positions is not None:
+            self.kept[id(tensor)] = (tensor, positions)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -56,25 +56,25 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
             output = self._despite(name, given, seen)
         outputs = list(found(output, Tensor))
         try:
-            results = steps.follow(func, given, self.places, [tuple(t.shape) for t in outputs])
+            results = steps.follow(func, given, self.positions, [tuple(t.shape) for t in outputs])
         except KeyError:
             caller = _caller(name)
             operation = "" if caller == name else f" (operation {name})"
             raise Refused(
-                f"receptive_field does not know what {caller} does to a place{operation}; give the layer a method "
+                f"receptive_field does not know what {caller} does to a position{operation}; give the layer a method "
                 f"reach(), or ask measured_receptive_field"
             ) from None
         except Apart as problem:
             raise Refused(f"at {_caller(name)} {problem}; ask measured_receptive_field") from problem
-        for tensor, places in zip(outputs, results, strict=True):
+        for tensor, positions in zip(outputs, results, strict=True):
             if name.endswith("_") and not name.endswith("__"):
-                self._written(tensor, places, name)
-            self.keep(tensor, places)
+                self._written(tensor, positions, name)
+            self.keep(tensor, positions)
         return output
 
     def _despite(self, name: str, given: dict[str, Any], seen: list[Tensor]) -> Any:
-        """Where shapes do not fit: a layer on what has ended may want another picture, and that changes nothing."""
-        parts = [p for t in seen if (p := self.places(t)) is not None]
+        """Where shapes do not fit: a layer on what has ended may want another image, and that changes nothing."""
+        parts = [p for t in seen if (p := self.positions(t)) is not None]
         if (
             not self.known
             and name in ("mm", "addmm")
@@ -88,11 +88,11 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
             raise Refused(f"at {name} {problem}") from problem
         raise
 
-    def _written(self, tensor: Tensor, places: Places | None, name: str) -> None:
+    def _written(self, tensor: Tensor, positions: Positions | None, name: str) -> None:
         """A part of a tensor that is written in place changes what others see through it."""
-        before = self.places(tensor)
+        before = self.positions(tensor)
         whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-        if places is not None and places != before and not whole:
+        if positions is not None and positions != before and not whole:
             raise Refused(f"at {name} a part of a tensor is written in place: ask measured_receptive_field")
 
     def told(self, module: nn.Module) -> Any:
@@ -101,9 +101,9 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
 
         def forward(this: nn.Module, *args: Any, **kwargs: Any) -> Any:
             seen = next((t for t in found((args, kwargs), Tensor) if id(t) in self.kept), None)
-            places = None if seen is None else self.places(seen)
+            positions = None if seen is None else self.positions(seen)
             vertical, horizontal = module.reach()  # type: ignore[operator]
-            if seen is None or places is None or self.resting:
+            if seen is None or positions is None or self.resting:
                 return own(*args, **kwargs)
             self.resting = True
             try:
@@ -113,12 +113,12 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
                 output = torch.empty(*seen.shape[:2], *size, device="meta", dtype=seen.dtype)
             finally:
                 self.resting = False
-            if not places.is_map:
-                raise Refused(f"{type(module).__name__} acts on what has lost its places: it gives no map")
-            cell = places.whole()
+            if not positions.is_map:
+                raise Refused(f"{type(module).__name__} acts on what has lost its positions: it gives no map")
+            cell = positions.whole()
             reached = Cell(_through(cell.v, *vertical), _through(cell.h, *horizontal))
             for tensor in found(output, Tensor):
-                self.keep(tensor, Places.of(tensor.shape, "ccvh", reached))
+                self.keep(tensor, Positions.of(tensor.shape, "ccvh", reached))
             return output
 
         return MethodType(forward, module)

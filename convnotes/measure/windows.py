@@ -1,4 +1,4 @@
-"""What convolutions, poolings, paddings and interpolations do to the places of a map."""
+"""What convolutions, poolings, paddings and interpolations do to the positions of a map."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 from convnotes.geometry import output_size
 from convnotes.measure.axes import NOTHING, Apart, Axis
-from convnotes.measure.places import Cell, Factor, Places, mixed
+from convnotes.measure.positions import Cell, Factor, Positions, mixed
 
 
-def on_axis(x: Places, dim: int, size: int, change: Callable[[Axis], Axis], sees: bool, name: str) -> Places:
-    """A change of one dimension to `size`. What is no axis of the map is mixed, where a place of it sees another."""
-    kind = x.places(dim)
+def on_axis(x: Positions, dim: int, size: int, change: Callable[[Axis], Axis], sees: bool, name: str) -> Positions:
+    """A change of one dimension to `size`. What is no axis of the map is mixed, where a position of it sees another."""
+    kind = x.axis_of(dim)
     if kind:
         return x.sized(dim, (Factor(kind, size),), x.along(kind, change))
     if {f.kind for f in x.dims[dim]} & {"c"}:
@@ -33,10 +33,10 @@ def _sides(given: dict[str, Any], count: int, *names: str) -> list[tuple[int, ..
     return list(zip(*(value * count if len(value) == 1 else value for value in values), strict=True))
 
 
-def _convolved(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+def _convolved(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Positions:
     count = len(shape) - 2
     if {f.kind for f in x.dims[1]} & {"v", "h"}:
-        raise Apart("the places of a map stand where it has its channels")
+        raise Apart("the positions of a map stand where it has its channels")
     weight = given["weight"].shape
     kernel = weight[2:]
     transposed = given.get("transposed", False)
@@ -50,7 +50,7 @@ def _convolved(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places
     return _grouped(x, groups, out)
 
 
-def _grouped(x: Places, groups: int, out: int) -> Places:
+def _grouped(x: Positions, groups: int, out: int) -> Positions:
     """Each channel that comes out sees all of its group."""
     N, C, *sides = x.shape
     if groups > 1 and x.dims[1]:
@@ -60,7 +60,7 @@ def _grouped(x: Places, groups: int, out: int) -> Places:
     return mixed([x.reduced(1)], (N, out, *sides))
 
 
-def _pooled(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+def _pooled(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Positions:
     count = 3 if "3d" in str(given["name"]) else 2 if "2d" in str(given["name"]) else 1
     stride = given["stride"] if given.get("stride") not in (None, []) else given["kernel_size"]
     given = {"dilation": 1, **given, "stride": stride}
@@ -71,8 +71,8 @@ def _pooled(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
     return x
 
 
-def _adaptive(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
-    """One window is a mean over the axis. Equal windows are a pooling, once the size of the picture is known."""
+def _adaptive(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Positions:
+    """One window is a mean over the axis. Equal windows are a pooling, once the size of the image is known."""
     original = x
     for dim, other in ((len(shape) - 2, len(shape) - 1), (len(shape) - 1, len(shape) - 2)):
         size, wanted = x.shape[dim], shape[dim]
@@ -90,11 +90,11 @@ def _adaptive(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
     return x.told_by(original)
 
 
-def _padded(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+def _padded(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Positions:
     pads: Sequence[int] = given["pad"] if "pad" in given else given["padding"]
     for n in range(len(pads) // 2):
         dim, before = len(shape) - 1 - n, pads[2 * n]
-        if not x.places(dim) and shape[dim] != x.shape[dim]:
+        if not x.axis_of(dim) and shape[dim] != x.shape[dim]:
             x, one = x.one(dim), x.one(dim)
             at, size = one.at(dim), one.shape[dim]
             order = [i - before for i in range(shape[dim])]
@@ -103,12 +103,12 @@ def _padded(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
                 if not 0 <= source < size:
                     cells[(slice(None),) * at + (i,)] = Cell(NOTHING, NOTHING)
             x = one.sized(dim, (Factor("c", shape[dim]),), cells)
-        elif x.places(dim):
+        elif x.axis_of(dim):
             x = x.taken(dim, -before, 1, shape[dim])
     return x
 
 
-def _resized(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+def _resized(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Positions:
     name = str(given["name"])
     factors = given.get("scale_factors") or (given.get("scales_h"), given.get("scales_w"))
     for n, dim in enumerate((len(shape) - 2, len(shape) - 1)):
@@ -125,16 +125,16 @@ def _resized(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
         if "bicubic" in name:
             taps = range(-1, 3)
         if not scale:
-            raise Apart("it makes a map of one place")
+            raise Apart("it makes a map of one position")
         change = partial(Axis.resized, scale=scale, first=first, taps=taps)
         x = on_axis(x, dim, wanted, change, True, x.looked)
     return x
 
 
-def _windows_of(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
-    """`Tensor.unfold`: windows along one dimension, their places in a new one."""
+def _windows_of(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Positions:
+    """`Tensor.unfold`: windows along one dimension, their positions in a new one."""
     dim = given["dimension"] % len(x.dims)
-    kind = x.places(dim)
+    kind = x.axis_of(dim)
     if not kind:
         raise Apart("it cuts channels into windows")
     parts = [x.taken(dim, u, given["step"], shape[dim]) for u in range(given["size"])]
@@ -142,7 +142,7 @@ def _windows_of(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Place
     return replace(parts[0], dims=(*parts[0].dims, (Factor("c", given["size"]),)), cells=cells)
 
 
-def _columns(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
+def _columns(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Positions:
     """`F.unfold`: the pixels of each window as channels."""
     names = ("kernel_size", "stride", "padding", "dilation")
     ((kh, sh, ph, dh), (kw, sw, pw, dw)) = _sides(given, 2, *names)
@@ -157,7 +157,7 @@ def _columns(x: Places, given: dict[str, Any], shape: Sequence[int]) -> Places:
     return replace(taps[0], dims=dims, cells=cells).viewed(shape)
 
 
-Window = Callable[[Places, dict[str, Any], Sequence[int]], Places]
+Window = Callable[[Positions, dict[str, Any], Sequence[int]], Positions]
 WINDOWS: dict[str, Window] = (
     {"convolution": _convolved, "_convolution": _convolved, "constant_pad_nd": _padded, "unfold": _windows_of}
     | dict.fromkeys(("max_pool2d_with_indices", "max_pool2d", "avg_pool2d", "avg_pool3d", "avg_pool1d"), _pooled)
