@@ -91,7 +91,17 @@ class Axis(NamedTuple):
         period = math.lcm(*(len(part.lows) for part in parts))
         seen = [part.at(turn) for turn in range(period) for part in parts]
         lows, highs = zip(*seen, strict=True)
-        return Axis(self.step * period // len(self.lows), lows, highs).shortest()
+        strides = {part.stride for part in parts if part.step}
+        if len(strides) > 1:
+            raise Apart("maps of different strides are put into one")
+        stride = strides.pop() if strides else Fraction(0)
+        return Axis(int(stride * period), lows, highs).shortest()
+
+    def mirrored(self, size: int) -> Axis:
+        """The `size` positions in the opposite order."""
+        seen = [self.at(size - 1 - i) for i in range(len(self.lows))]
+        lows, highs = zip(*seen, strict=True)
+        return Axis(-self.step, lows, highs)
 
 
 EVERYTHING = Axis(0, (-math.inf,), (math.inf,))

@@ -62,7 +62,7 @@ _ASKS = {
     "grad_fn", "data_ptr", "storage", "untyped_storage", "hash", "repr", "len", "element_size", "item", "tolist",
     "bool", "int", "index", "format", "str", "argmax", "argmin", "argsort", "zeros_like", "ones_like", "empty_like",
     "full_like", "rand_like", "randn_like", "new", "new_zeros", "new_ones", "new_empty", "new_full", "new_tensor",
-    "eq", "ne", "lt", "le", "gt", "ge", "equal", "isnan", "isinf", "isfinite", "all", "any", "allclose",
+    "equal", "isnan", "isinf", "isfinite", "all", "any", "allclose",
     "is_same_size", "get_device", "is_nested", "names", "is_mkldnn", "itemsize", "nbytes", "is_inference", "is_signed",
     "backward", "retain_grad", "register_hook", "register_forward_hook", "dim_order", "iter",
 }  # fmt: skip
@@ -108,8 +108,8 @@ class Linear(TorchFunctionMode):
             pooled = _POOLS[name](*args, **kwargs)
             wants = kwargs.get("return_indices") or getattr(func, "__name__", "").endswith("_with_indices")
             return (pooled, torch.zeros_like(pooled, dtype=torch.int64)) if wants else pooled
-        if name in ("max", "min", "where") and len(maps) == 2:
-            return (maps[0] + maps[1]) / 2
+        if name in ("where", "masked_fill") or (name in ("max", "min") and len(maps) == 2):
+            return self._met(func, name, maps, args, kwargs)
         if name in _MEANS:
             return _mean(func, name, args, kwargs)
         if name in _SOFTMAX:
@@ -218,7 +218,8 @@ def _positive(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if weight.requires_grad:
         return func(*args, **kwargs)
     given["weight"] = weight.detach().abs()
-    return func(given.pop("input"), given.pop("weight"), *args[2:], **given)
+    input = given.pop("input").clone()  # what the model writes in place afterwards is another tensor
+    return func(input, given.pop("weight"), *args[2:], **given)
 
 
 def _max_pool2d(

@@ -51,7 +51,7 @@ def full(shape: Sequence[int], cell: Cell) -> Any:
     return cells
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Positions:
     """The factors of each dimension, and the cells, one axis for each factor "c" in order.
 
@@ -65,6 +65,10 @@ class Positions:
     ended: frozenset[Cell] = frozenset()
     lost: str = ""
     looked: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.cells, np.ndarray):  # numpy gives the element of an array without axes
+            object.__setattr__(self, "cells", full((), self.cells))
 
     @staticmethod
     def of(shape: Sequence[int], kinds: str, cell: Cell) -> Positions:
@@ -81,6 +85,11 @@ class Positions:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(math.prod(f.size for f in dim) for dim in self.dims)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it is lost by an adaptive pooling, behind which the last map is told of."""
+        return self.lost.startswith("an adaptive pooling")
 
     def whole(self) -> Cell:
         """What all cells together see."""
@@ -118,6 +127,10 @@ class Positions:
             cells[index] = known[cell]
         return cells
 
+    def has_axis(self, dim: int) -> bool:
+        """Whether a dimension runs over positions, be it among other things."""
+        return any(f.kind in "vh" for f in self.dims[dim])
+
     def axis_of(self, dim: int) -> str:
         """ "v" or "h" where the dimension runs over the positions of one axis and nothing else, "" where over none."""
         kinds = [f.kind for f in self.dims[dim]]
@@ -131,18 +144,22 @@ class Positions:
 
     def one(self, dim: int) -> Positions:
         """A dimension of cells and copies as one factor "c"."""
-        factors = self.dims[dim]
-        if len(factors) == 1 and factors[0].kind == "c":
-            return self
-        n, first = self.shape[dim], self.at(dim)
-        spread, at = self.cells, first
-        for f in factors:
-            if f.kind == "u":
-                spread = np.repeat(np.expand_dims(spread, at), f.size, axis=at)
-            at += 1
-        shape = (*self.cells.shape[:first], n, *spread.shape[first + len(factors) :])
+        apart = self.without_copies(dim)
+        first, many = self.at(dim), len(self.dims[dim])
+        n = self.shape[dim]
+        shape = (*apart.cells.shape[:first], n, *apart.cells.shape[first + many :])
         dims = (*self.dims[:dim], (Factor("c", n),), *self.dims[dim + 1 :])
-        return replace(self, dims=dims, cells=spread.reshape(shape))
+        return replace(apart, dims=dims, cells=apart.cells.reshape(shape))
+
+    def without_copies(self, dim: int) -> Positions:
+        """The copies in a dimension as cells."""
+        cells, at = self.cells, self.at(dim)
+        for f in self.dims[dim]:
+            if f.kind == "u":
+                cells = np.repeat(np.expand_dims(cells, at), f.size, axis=at)
+            at += f.kind in "cu"
+        factors = tuple(Factor("c", f.size) if f.kind == "u" else f for f in self.dims[dim])
+        return replace(self, dims=(*self.dims[:dim], factors, *self.dims[dim + 1 :]), cells=cells)
 
     def sized(self, dim: int, factors: tuple[Factor, ...], cells: Any) -> Positions:
         """With another dimension instead of `dim`."""
@@ -160,14 +177,27 @@ class Positions:
         for n in reversed(range(len(self.dims[dim]))):
             f = self.dims[dim][n]
             if f.kind == "c":
-                cells = _meet.reduce(cells, axis=self.at(dim, n))
-                cells = cells if isinstance(cells, np.ndarray) else full((), cells)
+                cells = Positions((), _meet.reduce(cells, axis=self.at(dim, n))).cells
         reduced = replace(self, cells=cells)
         for f in self.dims[dim]:
             if f.kind in "vh":
                 reduced = replace(reduced, cells=reduced.along(f.kind, lambda axis: EVERYTHING))
         dims = (*self.dims[:dim], *([()] if keep else []), *self.dims[dim + 1 :])
         return self.changed(dims, reduced.cells)
+
+    def stirred(self, dim: int) -> Positions:
+        """What sees all of a dimension, which stays: each of its positions and cells sees the same."""
+        cells, x = self.cells, self
+        for n, f in enumerate(self.dims[dim]):
+            if f.kind == "c":
+                at = self.at(dim, n)
+                met = Positions((), _meet.reduce(cells, axis=at)).cells
+                cells = np.repeat(np.expand_dims(met, at), f.size, axis=at)
+        x = replace(x, cells=cells)
+        for f in self.dims[dim]:
+            if f.kind in "vh":
+                x = replace(x, cells=x.along(f.kind, Axis.everything))
+        return x
 
     def taken(self, dim: int, start: int, step: int, size: int) -> Positions:
         """`size` positions or cells of a dimension, one in `step` from `start` on."""
@@ -195,7 +225,7 @@ class Positions:
         if tuple(shape) == self.shape:
             return self
         left = [f for dim in self.dims for f in dim if f.size > 1 or f.kind in "vh"]
-        cells, axis, dims = self.cells, 0, []
+        cells, axis, dims = self.cells.reshape([n for n in self.cells.shape if n > 1]), 0, []
         for size in shape:
             dim: list[Factor] = []
             while size > 1 or (left and left[0].size == 1 and not dim):
@@ -257,8 +287,10 @@ def together(parts: Sequence[Positions], shape: Sequence[int], but: int = -1) ->
     """Maps broadcast against each other, in one layout; `but` is a dimension that stays as it is in each."""
     padded = [replace(p, dims=((),) * (len(shape) - len(p.dims)) + p.dims) for p in parts]
     for dim, size in enumerate(shape):
+        if len({p.dims[dim] for p in padded if p.has_axis(dim)}) > 1:
+            padded = [p.without_copies(dim) if p.has_axis(dim) else p for p in padded]
         layouts = {p.dims[dim] for p in padded if p.dims[dim]}
-        positioned = {dims for dims in layouts if {f.kind for f in dims} & {"v", "h"}}
+        positioned = {p.dims[dim] for p in padded if p.has_axis(dim)}
         if dim == but or (size == 1 and not positioned):
             continue
         if len(positioned) > 1 or any({f.kind for f in dims} - {"u"} for dims in layouts - positioned if positioned):
@@ -293,5 +325,5 @@ def mixed(parts: Sequence[Positions], shape: Sequence[int]) -> Positions:
     for part in spread[1:]:
         cells = _meet(cells, part.cells)
     looked = next((part.looked for part in parts if part.looked), "")
-    result = Positions(spread[0].dims, cells if isinstance(cells, np.ndarray) else full((), cells), looked=looked)
+    result = Positions(spread[0].dims, cells, looked=looked)
     return replace(result, looked="") if result.is_map else result.told_by(*parts)

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from convnotes.kernels import private
-from convnotes.measure import steps
+from convnotes.measure import steps, writes
 from convnotes.measure.axes import NOTHING, Apart, Axis
 from convnotes.measure.copies import as_meta
 from convnotes.measure.positions import Cell, Positions, meet
-from convnotes.measure.trees import found
+from convnotes.measure.trees import found, storage
+from convnotes.measure.windows import SIZED
 
 
 class Refused(ValueError):
@@ -29,32 +30,50 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
     def __init__(self, image: Tensor, known: bool) -> None:
         super().__init__()
         self.known, self.resting = known, False
-        self.kept: dict[int, tuple[Tensor, Positions]] = {
-            id(image): (image, Positions.of(image.shape, "ccvh", Cell(Axis(), Axis())))
-        }
+        # of each storage that was written in place: the tensor that is up to date, and how often it was written
+        self.sources: dict[int, tuple[Tensor, int]] = {}
+        self.targets: list[Any] = []  # the sizes that poolings and interpolations to a size were asked for
+        self.kept: dict[int, tuple[Tensor, Positions | None, int]] = {}
+        self.keep(image, Positions.of(image.shape, "ccvh", Cell(Axis(), Axis())))
 
     def positions(self, tensor: Tensor) -> Positions | None:
         """What its positions see, or None for what does not depend on the image."""
-        return self.kept[id(tensor)][1] if id(tensor) in self.kept else None
+        source, count = self.sources.get(storage(tensor), (tensor, 0))
+        _, positions, known = self.kept.get(id(tensor), (tensor, None, 0))
+        if known == count or source is tensor:
+            return positions
+        seen = self.positions(source)
+        return seen if seen is None or seen.lost else writes.read(seen, source, tensor)
 
     def keep(self, tensor: Tensor, positions: Positions | None) -> None:
-        if positions is not None:
-            self.kept[id(tensor)] = (tensor, positions)
+        _, count = self.sources.get(storage(tensor), (tensor, 0))
+        if positions is not None or count:
+            self.kept[id(tensor)] = (tensor, positions, count)
+
+    def dependent(self, tree: Any, name: str) -> list[Tensor]:
+        """The tensors of a call that depend on the image."""
+        try:
+            return [t for t in found(tree, Tensor) if self.positions(t) is not None]
+        except Apart as problem:
+            raise Refused(f"at {_caller(name)} {problem}; ask measured_receptive_field") from problem
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         args, kwargs = as_meta((args, kwargs or {}))
-        seen = [t for t in found((args, kwargs), Tensor) if id(t) in self.kept]
-        if self.resting or not seen:
-            return func(*args, **kwargs)
         name = func.overloadpacket.__name__
+        seen = [] if self.resting else self.dependent((args, kwargs), name)
+        if not seen:
+            return func(*args, **kwargs)
         given = private.arguments(func, args, kwargs) | {"name": name, "known": self.known}
         try:
             output = func(*args, **kwargs)
         except Exception:
             output = self._despite(name, given, seen)
         outputs = list(found(output, Tensor))
+        if not self.known and name in SIZED and not any(given.get(key) for key in ("scale_factors", "scales_h")):
+            self.targets.append((name, tuple(outputs[0].shape[2:])))
+        overwritten = {id(given[n]) for n in private.written(func) if isinstance(given.get(n), Tensor)}
         try:
             results = steps.follow(func, given, self.positions, [tuple(t.shape) for t in outputs])
         except KeyError:
@@ -67,9 +86,7 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
         except Apart as problem:
             raise Refused(f"at {_caller(name)} {problem}; ask measured_receptive_field") from problem
         for tensor, positions in zip(outputs, results, strict=True):
-            if name.endswith("_") and not name.endswith("__"):
-                self._written(tensor, positions, name)
-            self.keep(tensor, positions)
+            self.keep(tensor, positions) if id(tensor) not in overwritten else self._write(tensor, positions, name)
         return output
 
     def _despite(self, name: str, given: dict[str, Any], seen: list[Tensor]) -> Any:
@@ -88,23 +105,33 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
             raise Refused(f"at {name} {problem}") from problem
         raise
 
-    def _written(self, tensor: Tensor, positions: Positions | None, name: str) -> None:
-        """A part of a tensor that is written in place changes what others see through it."""
-        before = self.positions(tensor)
-        whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-        if positions is not None and positions != before and not whole:
-            raise Refused(f"at {name} a part of a tensor is written in place: ask measured_receptive_field")
+    def _write(self, tensor: Tensor, positions: Positions | None, name: str) -> None:
+        """A tensor is written in place, and whatever shares its numbers sees it."""
+        number = storage(tensor)
+        whole, count = self.sources.get(number, (private.base(tensor), 0))
+        if writes.geometry(tensor) == writes.geometry(whole) or writes.is_all(tensor):
+            whole = tensor
+        else:
+            try:
+                before = self.positions(whole)
+                if positions is not None or before is not None:
+                    positions = writes.written(before, positions, whole, tensor)
+            except Apart as problem:
+                raise Refused(f"at {name} {problem}; ask measured_receptive_field") from problem
+        self.sources[number] = whole, count + 1
+        self.keep(whole, positions)
 
     def told(self, module: nn.Module) -> Any:
         """A forward for a layer that tells its own reach."""
         own = module.forward
 
         def forward(this: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            seen = next((t for t in found((args, kwargs), Tensor) if id(t) in self.kept), None)
-            positions = None if seen is None else self.positions(seen)
-            vertical, horizontal = module.reach()  # type: ignore[operator]
-            if seen is None or positions is None or self.resting:
+            given = [] if self.resting else self.dependent((args, kwargs), type(module).__name__)
+            if not given:
                 return own(*args, **kwargs)
+            seen, positions = given[0], self.positions(given[0])
+            assert positions is not None
+            vertical, horizontal = module.reach()  # type: ignore[operator]
             self.resting = True
             try:
                 output = own(*args, **kwargs)

@@ -91,25 +91,41 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) 
         if getattr(module, "padding_mode", "") == "circular":  # in the middle of an image they are alike
             module.padding_mode = "replicate"  # type: ignore[assignment]
     if input_shape is not None:
-        shape = checks.wholes("input_shape [B, C, H, W]", input_shape, 4)
-        return _read(twin, shape, known=True)
-    tries = (_tried(twin, (1, channels, size, size)) for size, channels in itertools.product(_SIZES, _channels(twin)))
-    first = next(tries)
-    for field in itertools.chain([first], tries):
-        if isinstance(field, ReceptiveField):
+        return _read(twin, checks.wholes("input_shape [B, C, H, W]", input_shape, 4), known=True)[0]
+    tries = itertools.product(_SIZES, _channels(twin))
+    problem = None
+    for size, channels in tries:
+        try:
+            field, targets = _read(twin, (1, channels, size, size), known=False)
+        except Refused:
+            raise
+        except ValueError as other:
+            problem = problem or other
+        else:
+            if targets:
+                _same_at_twice_the_size(twin, (1, channels, 2 * size, 2 * size), field, targets)
             return field
-    assert isinstance(first, ValueError)
-    raise first
+    assert problem is not None
+    raise problem
 
 
-def _tried(model: nn.Module, shape: Sequence[int]) -> ReceptiveField | ValueError:
-    """The field with an image of a shape, or why it does not run."""
+def _same_at_twice_the_size(
+    model: nn.Module, shape: Sequence[int], field: ReceptiveField, targets: Sequence[tuple[str, tuple[int, ...]]]
+) -> None:
+    """Raises `Refused` where the receptive field hangs on the size of the image, which was not given."""
     try:
-        return _read(model, shape, known=False)
+        other, others = _read(model, shape, known=False)
     except Refused:
         raise
-    except ValueError as problem:
-        return problem
+    except ValueError:  # it takes no other size
+        return
+    grows = any(a != b and "adaptive" in a[0] for a, b in zip(targets, others, strict=False))
+    if field != other or grows:
+        what = "an adaptive pooling grows" if grows else "the receptive field changes"
+        raise Refused(
+            f"{what} with the size of the image, as by area interpolation or by an interpolation to a fixed size: give "
+            f"input_shape"
+        )
 
 
 def _channels(model: nn.Module) -> list[int]:
@@ -121,7 +137,8 @@ def _channels(model: nn.Module) -> list[int]:
     return [n for n in dict.fromkeys((*taken, 3, 1, 2, 4, *fewer, *(2 * n for n in taken[:1]))) if n > 0]
 
 
-def _read(model: nn.Module, shape: Sequence[int], known: bool) -> ReceptiveField:
+def _read(model: nn.Module, shape: Sequence[int], known: bool) -> tuple[ReceptiveField, list[Any]]:
+    """The receptive field with an image of a shape, and the sizes that the model asked for on the way."""
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
     image = torch.empty(tuple(shape), device="meta", dtype=dtype)
     reader = Reader(image, known)
@@ -141,7 +158,14 @@ def _read(model: nn.Module, shape: Sequence[int], known: bool) -> ReceptiveField
     finally:
         for module in kept:
             del module.forward
-    return _answer([p for t in _tensors(output) if (p := reader.positions(t)) is not None])
+    outputs = [(t, p) for t in _tensors(output) if (p := reader.positions(t)) is not None]
+    for tensor, positions in outputs:
+        if tensor.dim() == 4 and min(tensor.shape[2:]) > 1 and not (positions.is_map or positions.pooled):
+            raise Refused(
+                f"what comes out has the shape {tuple(tensor.shape)} of a map, but its positions are not those of the "
+                f"image any more: {positions.lost or 'each number is made of whole rows, columns or images'}"
+            )
+    return _answer([positions for _, positions in outputs]), reader.targets
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
@@ -167,6 +191,10 @@ def _answer(outputs: list[Positions]) -> ReceptiveField:
     except Apart as problem:
         raise Refused(f"at the output {problem}") from problem
     v, h = first.v, first.h
+    if v.stride < 0 or h.stride < 0:
+        raise Refused(
+            "the map that comes out is mirrored: how far its receptive fields begin before the image hangs on the size"
+        )
 
     def both(a: float | Fraction, b: float | Fraction) -> Any:
         return readable(a) if a == b else (readable(a), readable(b))

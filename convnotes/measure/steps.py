@@ -26,13 +26,14 @@ Rule = Callable[[Positions, dict[str, Any], list[tuple[int, ...]]], Any]
 _POINTWISE = {
     "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm",
     "native_group_norm", "native_layer_norm", "_fused_rms_norm", "native_dropout", "hardswish", "hardswish_",
-    "_prelu_kernel", "rrelu_with_noise", "log_sigmoid_forward", "_to_copy", "copy_", "clone", "detach", "alias",
-    "lift_fresh", "fill_", "zero_", "bernoulli_", "fmod",
+    "_prelu_kernel", "rrelu_with_noise", "log_sigmoid_forward", "_to_copy", "clone", "detach", "alias",
+    "lift_fresh", "bernoulli_", "fmod",
 }  # fmt: skip
 _SAME = {"mean", "sum", "amax", "amin", "max", "min", "prod", "std", "var", "var_mean", "std_mean", "logsumexp", "any",
          "all", "argmax", "argmin", "linalg_vector_norm", "norm", "median", "mode", "aminmax", "count_nonzero",
          "nansum", "nanmedian"}  # fmt: skip
-_MIX = {"_softmax", "_log_softmax", "_safe_softmax", "cumsum", "cumprod", "sort", "topk", "logcumsumexp", "cummax"}
+_MIX = {"_softmax", "_log_softmax", "_safe_softmax", "sort", "topk"}
+_RUNNING = {"cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"}
 _FRESH = ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_")
 PRODUCTS = {"mm": ("self", "mat2"), "bmm": ("self", "mat2"), "addmm": ("mat1", "mat2"), "baddbmm": ("batch1", "batch2"),
              "mv": ("self", "vec"), "dot": ("self", "tensor"), "addmv": ("mat", "vec")}  # fmt: skip
@@ -44,6 +45,9 @@ def follow(func: Any, given: dict[str, Any], known: Callable[[Tensor], Positions
     parts = [p for t in found(given, Tensor) if (p := known(t)) is not None]
     if name.startswith(_FRESH):
         return [None] * len(shapes)
+    if name in ("copy_", "fill_", "zero_"):  # what was there before is gone
+        source = next((known(given[key]) for key in ("src", "value") if isinstance(given.get(key), Tensor)), None)
+        return [source if source is None or source.lost else mixed([source], shapes[0])]
     lost = next((p for p in parts if p.lost), None)
     if lost is not None:
         if name in WINDOWS:
@@ -69,8 +73,8 @@ def follow(func: Any, given: dict[str, Any], known: Callable[[Tensor], Positions
         return [WINDOWS[name](first, given, shapes[0])] * len(shapes)
     if name in _SAME:
         return [_reduced(first, given)] * len(shapes)
-    if name in _MIX:
-        return [mixed([_reduced(first, given, keep=True)], shapes[0])] * len(shapes)
+    if name in _MIX | _RUNNING:
+        return [_stirred(first, given, shapes[0], name in _RUNNING)] * len(shapes)
     result = _MOVES[name](first, given, shapes)
     return result if isinstance(result, list) else [result]
 
@@ -94,6 +98,18 @@ def _reduced(x: Positions, given: dict[str, Any], keep: bool | None = None) -> P
     return x.told_by(original)
 
 
+def _stirred(x: Positions, given: dict[str, Any], shape: Sequence[int], running: bool) -> Positions:
+    """What mixes a dimension and keeps it, such as a softmax."""
+    dim = given["dim"] % max(len(x.dims), 1)
+    if not x.dims:
+        return x
+    if running and x.has_axis(dim):
+        raise Apart("it runs along the map, so that each position sees all that lie before it")
+    if shape[dim] != x.shape[dim]:
+        return mixed([x.reduced(dim)], shape).told_by(x)
+    return x.stirred(dim)
+
+
 def _product(a: Tensor, b: Tensor, known: Callable[[Tensor], Positions | None], shape: Sequence[int]) -> Positions:
     """A matrix product: each number sees a whole row of the one and a whole column of the other."""
     left, right = known(a), known(b)
@@ -104,14 +120,10 @@ def _product(a: Tensor, b: Tensor, known: Callable[[Tensor], Positions | None], 
     if right is not None:
         across = b.dim() - (2 if b.dim() > 1 else 1)
         column = right.reduced(across, keep=b.dim() > 1 and a.dim() > 1)
-        if parts and b.dim() > 1 and _has_positions(parts[0], -2) and _has_positions(column, -1):
+        if parts and a.dim() > 1 and b.dim() > 1 and parts[0].has_axis(-2) and column.has_axis(-1):
             column = column.reduced(len(column.dims) - 1)  # pairs of positions: each pair counts as seeing all
         parts.append(column)
     return mixed(parts, shape).told_by(*(p for p in (left, right) if p is not None))
-
-
-def _has_positions(x: Positions, dim: int) -> bool:
-    return len(x.dims) >= -dim and any(f.kind in "vh" for f in x.dims[dim])
 
 
 def _joined(tensors: Sequence[Tensor], dim: int, known: Any, shape: Sequence[int], stack: bool) -> Positions:
@@ -156,7 +168,7 @@ def _end_to_end(
     """Parts of a map behind one another, such as the pieces that it was split into, or a map and its padding."""
     starts = [sum(sizes[:n]) for n in range(len(sizes))]
     moved = [p.taken(dim, -start, 1, shape[dim]) for p, start in zip(positions, starts, strict=True) if p is not None]
-    if any(p.dims != moved[0].dims or (p.cells != moved[0].cells).any() for p in moved):
+    if any(p.dims != moved[0].dims or not np.array_equal(p.cells, moved[0].cells) for p in moved):
         raise Apart("parts of a map are put together in another order, so that no one field holds everywhere")
     return moved[0]
 
@@ -269,12 +281,24 @@ def _repeated(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]
     return mixed([x], shapes[0])
 
 
-def _flipped(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
+def _flipped(x: Positions, given: dict[str, Any], shapes: Any) -> Positions:
     for dim in given["dims"]:
-        if x.axis_of(dim % len(x.dims)):
-            raise Apart("it mirrors the image, so that the field of a position lies elsewhere")
-        x = mixed([x.reduced(dim % len(x.dims))], shapes[0])
+        dim, size = dim % len(x.dims), x.shape[dim]
+        kind = x.axis_of(dim)
+        if kind:
+            x = replace(x, cells=x.along(kind, partial(Axis.mirrored, size=size)))
+        else:
+            one = x.one(dim)
+            x = replace(one, cells=np.flip(one.cells, one.at(dim)))
     return x
+
+
+def _turned(x: Positions, given: dict[str, Any], shapes: Any) -> Positions:
+    a, b = (n % len(x.dims) for n in given["dims"])
+    turns = given["k"] % 4
+    mirrored = {0: [], 1: [b], 2: [a, b], 3: [a]}[turns]
+    x = _flipped(x, {"dims": mirrored}, shapes)
+    return _transposed(x, {"dim0": a, "dim1": b}, shapes) if turns % 2 else x
 
 
 def _halved(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
@@ -289,6 +313,7 @@ _MOVES: dict[str, Rule] = {
     "select": _select, "view": _view, "_unsafe_view": _view, "reshape": _view, "_reshape_alias": _view,
     "unsqueeze": _unsqueezed, "squeeze": _squeezed, "permute": _permuted, "transpose": _transposed, "t": _transposed,
     "expand": lambda x, given, shapes: mixed([x], shapes[0]), "repeat": _repeated, "roll": _rolled, "flip": _flipped,
+    "rot90": _turned,
     "channel_shuffle": _shuffled, "native_channel_shuffle": _shuffled, "pixel_shuffle": _up, "pixel_unshuffle": _down,
     "index": _indexed, "index_select": _indexed, "glu": _halved,
 }  # fmt: skip

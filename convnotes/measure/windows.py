@@ -15,6 +15,9 @@ from convnotes.measure.axes import NOTHING, Apart, Axis
 from convnotes.measure.positions import Cell, Factor, Positions, mixed
 
 
+_BESIDE = Fraction(1, 2**20)
+
+
 def on_axis(x: Positions, dim: int, size: int, change: Callable[[Axis], Axis], sees: bool, name: str) -> Positions:
     """A change of one dimension to `size`. What is no axis of the map is mixed, where a position of it sees another."""
     kind = x.axis_of(dim)
@@ -120,11 +123,12 @@ def _resized(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Posit
         first, taps = (scale - 1) / 2, range(2)
         if "nearest" in name:
             first, taps = (scale / 2 if "exact" in name else Fraction(0)), range(1)
-        elif given["align_corners"]:
-            scale, first = Fraction(size - 1, wanted - 1) if wanted > 1 else Fraction(0), Fraction(0)
+        elif given["align_corners"]:  # as in the middle of a large image, a little beside which no two pixels coincide
+            scale = Fraction(size, wanted)
+            first = (scale - 1) / 2 + _BESIDE if size != wanted else Fraction(0)
         if "bicubic" in name:
             taps = range(-1, 3)
-        if not scale:
+        if wanted == 1 and size > 1:
             raise Apart("it makes a map of one position")
         change = partial(Axis.resized, scale=scale, first=first, taps=taps)
         x = on_axis(x, dim, wanted, change, True, x.looked)
@@ -157,6 +161,23 @@ def _columns(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Posit
     return replace(taps[0], dims=dims, cells=cells).viewed(shape)
 
 
+def _folded(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Positions:
+    """`F.fold`: the sum of the patches that overlap at a position."""
+    names = ("kernel_size", "stride", "padding", "dilation")
+    ((kh, sh, ph, dh), (kw, sw, pw, dw)) = _sides(given, 2, *names)
+    height, width = output_size(shape[2:], *(given[name] for name in names))
+    x = x.viewed((shape[0], shape[1], kh, kw, height, width))
+    taps = []
+    for u in range(kh):
+        for v in range(kw):
+            tap = x.picked(2, u).picked(2, v)
+            down = partial(Axis.transposed, kernel=1, stride=sh, padding=ph - u * dh, dilation=1)
+            across = partial(Axis.transposed, kernel=1, stride=sw, padding=pw - v * dw, dilation=1)
+            tap = on_axis(tap, 2, shape[2], down, True, "a fold")
+            taps.append(on_axis(tap, 3, shape[3], across, True, "a fold"))
+    return mixed(taps, shape)
+
+
 Window = Callable[[Positions, dict[str, Any], Sequence[int]], Positions]
 WINDOWS: dict[str, Window] = (
     {"convolution": _convolved, "_convolution": _convolved, "constant_pad_nd": _padded, "unfold": _windows_of}
@@ -165,5 +186,6 @@ WINDOWS: dict[str, Window] = (
     | dict.fromkeys(("_adaptive_avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"), _adaptive)
     | {f"{kind}_pad2d": _padded for kind in ("reflection", "replication")}
     | {f"upsample_{kind}2d": _resized for kind in ("nearest", "bilinear", "bicubic")}
-    | {"_upsample_nearest_exact2d": _resized, "im2col": _columns}
+    | {"_upsample_nearest_exact2d": _resized, "im2col": _columns, "col2im": _folded}
 )
+SIZED = {name for name, rule in WINDOWS.items() if rule in (_adaptive, _resized)}  # may be asked for a size
