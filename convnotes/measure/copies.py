@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from convnotes.kernels import private
 from convnotes.measure.trees import found
@@ -99,6 +100,23 @@ def operation_by_operation() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+class OwnModes(TorchFunctionMode):
+    """Inside: functions run outside inference mode, with or without gradients, whatever the model itself asks for."""
+
+    def __init__(self, gradients: bool) -> None:
+        super().__init__()
+        self.gradients = gradients
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        with torch.inference_mode(False), torch.set_grad_enabled(self.gradients):
+            return self.call(func, args, kwargs or {})
+
+    def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return func(*args, **kwargs)
 
 
 class OnMeta(private.TorchDispatchMode):  # type: ignore[misc]  # a class of torch, where it has one

@@ -166,6 +166,6 @@ def _caller(operation: str) -> str:
         if module == "torch.nn.modules.module":  # it called the forward of a layer
             names = names[:-1]
             break
-        if not module.startswith(("torch", "convnotes.kernels", __name__)):
+        if not module.startswith(("torch", "convnotes.kernels", "convnotes.measure")):
             names.append(frame.f_code.co_name)
     return names[-1] if names and names[-1].isidentifier() else operation

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.measure.axes import Apart, readable
-from convnotes.measure.copies import copied, operation_by_operation
+from convnotes.measure.copies import OwnModes, copied, operation_by_operation
 from convnotes.measure.positions import Positions, meet
 from convnotes.measure.reader import Reader, Refused
 from convnotes.measure.trees import found
@@ -146,7 +146,7 @@ def _read(model: nn.Module, shape: Sequence[int], known: bool) -> tuple[Receptiv
     try:
         for module in kept:
             module.forward = reader.told(module)
-        with torch.inference_mode(False), torch.no_grad(), operation_by_operation(), reader:
+        with torch.inference_mode(False), operation_by_operation(), OwnModes(gradients=False), reader:
             output = model(image)
     except Refused:
         raise

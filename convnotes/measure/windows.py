@@ -14,7 +14,6 @@ from convnotes.geometry import output_size
 from convnotes.measure.axes import NOTHING, Apart, Axis
 from convnotes.measure.positions import Cell, Factor, Positions, mixed
 
-
 _BESIDE = Fraction(1, 2**20)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from convnotes.measure.axes import NOTHING, Apart, Axis, hull
-from convnotes.measure.positions import Cell, Factor, Positions, full
+from convnotes.measure.positions import Cell, Positions, full
 
 
 class Side(NamedTuple):
