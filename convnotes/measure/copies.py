@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -133,12 +133,13 @@ def as_meta(tree: Any) -> Any:
     tensors = list(found(tree, Tensor))
     if not any(t.is_meta for t in tensors) or all(t.is_meta for t in tensors):
         return tree
-    return _all_meta(tree)
+    return mapped(tree, lambda t: t if t.is_meta else torch.empty_like(t, device="meta"))
 
 
-def _all_meta(tree: Any) -> Any:
+def mapped(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same with each of its tensors changed."""
     if isinstance(tree, Tensor):
-        return tree if tree.is_meta else torch.empty_like(tree, device="meta")
+        return change(tree)
     if isinstance(tree, dict):
-        return {name: _all_meta(part) for name, part in tree.items()}
-    return type(tree)(map(_all_meta, tree)) if isinstance(tree, (tuple, list)) else tree
+        return {name: mapped(part, change) for name, part in tree.items()}
+    return type(tree)(mapped(part, change) for part in tree) if isinstance(tree, (tuple, list)) else tree

@@ -106,7 +106,7 @@ def measured_receptive_field(
                 module.register_forward_hook(linear.wake)
         with linear:
             y = _asked(twin, x, at)
-        size = _extents(y, x, _period(linear, (y.shape[2], y.shape[3])))
+        size = _extents(y, x, _period(linear))
     if 0 in size:
         raise ValueError("the positions in the middle of the output depend on no pixel")
     return size[0] if size[0] == size[1] else size
@@ -207,11 +207,15 @@ def _extent(seen: Tensor, image: Tensor) -> int:
     return int(found.max() - found.min()) + 1
 
 
-def _period(linear: Linear, output: tuple[int, int]) -> int:
-    """How many positions in a row may differ: as many as the output has for each of the smallest map or window."""
-    sizes = linear.sizes
-    shares = [math.ceil(side / min((s[n] for s in sizes if s[n] > 1), default=side)) for n, side in enumerate(output)]
-    return min(max(*shares, *linear.windows), _MOST)
+def _period(linear: Linear) -> int:
+    """How many positions in a row may differ: as many as a map has for each of a smaller one before it, or a window."""
+    smallest, period = [math.inf, math.inf], max([1, *linear.windows])
+    for size in linear.sizes:
+        for axis, side in enumerate(size):
+            if side > 1:
+                smallest[axis] = min(smallest[axis], side)
+                period = max(period, math.ceil(side / smallest[axis]))
+    return min(period, _MOST)
 
 
 def _opaque(module: nn.Module) -> bool:

@@ -51,6 +51,12 @@ def full(shape: Sequence[int], cell: Cell) -> Any:
     return cells
 
 
+def met(cells: Any, axis: int) -> Any:
+    """What the cells along an axis see together; that axis is gone."""
+    seen = _meet.reduce(cells, axis=axis, initial=Cell(NOTHING, NOTHING))
+    return seen if isinstance(seen, np.ndarray) else full((), seen)
+
+
 @dataclass(frozen=True, eq=False)
 class Positions:
     """The factors of each dimension, and the cells, one axis for each factor "c" in order.
@@ -161,6 +167,11 @@ class Positions:
         factors = tuple(Factor("c", f.size) if f.kind == "u" else f for f in self.dims[dim])
         return replace(self, dims=(*self.dims[:dim], factors, *self.dims[dim + 1 :]), cells=cells)
 
+    def without_ones(self) -> Positions:
+        """The same without cells that are alone in their dimension."""
+        dims = tuple(tuple(f for f in dim if f.size > 1 or f.kind != "c") for dim in self.dims)
+        return replace(self, dims=dims, cells=self.cells.reshape([n for n in self.cells.shape if n != 1]))
+
     def sized(self, dim: int, factors: tuple[Factor, ...], cells: Any) -> Positions:
         """With another dimension instead of `dim`."""
         return self.changed((*self.dims[:dim], factors, *self.dims[dim + 1 :]), cells)
@@ -177,7 +188,7 @@ class Positions:
         for n in reversed(range(len(self.dims[dim]))):
             f = self.dims[dim][n]
             if f.kind == "c":
-                cells = Positions((), _meet.reduce(cells, axis=self.at(dim, n))).cells
+                cells = met(cells, self.at(dim, n))
         reduced = replace(self, cells=cells)
         for f in self.dims[dim]:
             if f.kind in "vh":
@@ -191,8 +202,7 @@ class Positions:
         for n, f in enumerate(self.dims[dim]):
             if f.kind == "c":
                 at = self.at(dim, n)
-                met = Positions((), _meet.reduce(cells, axis=at)).cells
-                cells = np.repeat(np.expand_dims(met, at), f.size, axis=at)
+                cells = np.repeat(np.expand_dims(met(cells, at), at), f.size, axis=at)
         x = replace(x, cells=cells)
         for f in self.dims[dim]:
             if f.kind in "vh":
@@ -225,7 +235,7 @@ class Positions:
         if tuple(shape) == self.shape:
             return self
         left = [f for dim in self.dims for f in dim if f.size > 1 or f.kind in "vh"]
-        cells, axis, dims = self.cells.reshape([n for n in self.cells.shape if n > 1]), 0, []
+        cells, axis, dims = self.without_ones().cells, 0, []
         for size in shape:
             dim: list[Factor] = []
             while size > 1 or (left and left[0].size == 1 and not dim):
@@ -285,6 +295,7 @@ def _cut(cells: Any, axis: int, kind: str, outer: int, inner: int) -> Any:
 
 def together(parts: Sequence[Positions], shape: Sequence[int], but: int = -1) -> list[Positions]:
     """Maps broadcast against each other, in one layout; `but` is a dimension that stays as it is in each."""
+    parts = [p.without_ones() for p in parts]
     padded = [replace(p, dims=((),) * (len(shape) - len(p.dims)) + p.dims) for p in parts]
     for dim, size in enumerate(shape):
         if len({p.dims[dim] for p in padded if p.has_axis(dim)}) > 1:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from convnotes.kernels import private
 from convnotes.measure import steps, writes
 from convnotes.measure.axes import NOTHING, Apart, Axis
-from convnotes.measure.copies import as_meta
+from convnotes.measure.copies import mapped
 from convnotes.measure.positions import Cell, Positions, meet
 from convnotes.measure.trees import found, storage
 from convnotes.measure.windows import SIZED
@@ -32,12 +32,39 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
         self.known, self.resting = known, False
         # of each storage that was written in place: the tensor that is up to date, and how often it was written
         self.sources: dict[int, tuple[Tensor, int]] = {}
+        # constants that a forward makes elsewhere, by storage and geometry, with what stands for them on the meta device
+        self.constants: dict[Any, tuple[Tensor, Tensor]] = {}
+        self.elsewhere: set[int] = set()  # their storages
         self.targets: list[Any] = []  # the sizes that poolings and interpolations to a size were asked for
         self.kept: dict[int, tuple[Tensor, Positions | None, int]] = {}
         self.keep(image, Positions.of(image.shape, "ccvh", Cell(Axis(), Axis())))
 
+    def _on_meta(self, tree: Any) -> Any:
+        """The tensors of a call, all on the meta device where one is or one was written there."""
+        tensors = list(found(tree, Tensor))
+        mixed = any(t.is_meta or storage(t) in self.elsewhere for t in tensors) and not all(t.is_meta for t in tensors)
+        return mapped(tree, self.stand_in) if mixed else tree
+
+    def stand_in(self, tensor: Tensor) -> Tensor:
+        """On the meta device the tensor itself; of a constant that a forward makes, always the same one there."""
+        if tensor.is_meta or tensor.layout != torch.strided:
+            return tensor
+        key = (storage(tensor), writes.geometry(tensor))
+        if key not in self.constants:
+            whole = private.base(tensor)
+            if whole is tensor:
+                new = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+                self.sources[storage(new)] = new, 0
+            else:
+                new = self.stand_in(whole).as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+            self.constants[key] = (tensor, new)
+            self.elsewhere.add(key[0])
+        return self.constants[key][1]
+
     def positions(self, tensor: Tensor) -> Positions | None:
         """What its positions see, or None for what does not depend on the image."""
+        if storage(tensor) in self.elsewhere:
+            tensor = self.stand_in(tensor)
         source, count = self.sources.get(storage(tensor), (tensor, 0))
         _, positions, known = self.kept.get(id(tensor), (tensor, None, 0))
         if known == count or source is tensor:
@@ -60,7 +87,7 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        args, kwargs = as_meta((args, kwargs or {}))
+        args, kwargs = self._on_meta((args, kwargs or {}))
         name = func.overloadpacket.__name__
         seen = [] if self.resting else self.dependent((args, kwargs), name)
         if not seen:

@@ -12,19 +12,26 @@ import numpy as np
 
 from convnotes.geometry import output_size
 from convnotes.measure.axes import NOTHING, Apart, Axis
-from convnotes.measure.positions import Cell, Factor, Positions, mixed
+from convnotes.measure.positions import Cell, Factor, Positions, met, mixed
 
 _BESIDE = Fraction(1, 2**20)
 
 
-def on_axis(x: Positions, dim: int, size: int, change: Callable[[Axis], Axis], sees: bool, name: str) -> Positions:
-    """A change of one dimension to `size`. What is no axis of the map is mixed, where a position of it sees another."""
+def on_axis(x: Positions, dim: int, size: int, change: Callable[[Axis], Axis], name: str) -> Positions:
+    """A change of one dimension to `size`, which is an axis of the map or one of cells."""
     kind = x.axis_of(dim)
     if kind:
         return x.sized(dim, (Factor(kind, size),), x.along(kind, change))
-    if {f.kind for f in x.dims[dim]} & {"c"}:
-        x = mixed([x.reduced(dim)], x.shape) if sees or size != x.shape[dim] else x
-    if size != x.shape[dim]:
+    if any(f.kind == "c" for f in x.dims[dim]):
+        one, sources = x.one(dim), change(Axis())
+        at, last = one.at(dim), one.shape[dim] - 1
+        cells = []
+        for position in range(size):
+            low, high = sources.at(position)
+            seen = range(max(0, int(low)), min(last, int(high)) + 1) if low <= high else range(0)
+            cells.append(met(one.cells.take(seen, axis=at), at))
+        x = x.sized(dim, (Factor("c", size),), np.stack(cells, axis=at))
+    elif size != x.shape[dim]:
         x = mixed([x.reduced(dim)], [*x.shape[:dim], size, *x.shape[dim + 1 :]])
     return x if x.is_map else replace(x, looked=name)
 
@@ -47,7 +54,7 @@ def _convolved(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Pos
         k = kernel[n]
         act = Axis.transposed if transposed else Axis.window
         change = partial(act, kernel=k, stride=stride, padding=padding, dilation=dilation)
-        x = on_axis(x, n + 2, shape[n + 2], change, k > 1, "a convolution")
+        x = on_axis(x, n + 2, shape[n + 2], change, "a convolution")
     groups, out = given.get("groups", 1), shape[1]
     return _grouped(x, groups, out)
 
@@ -69,7 +76,7 @@ def _pooled(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Positi
     first = len(shape) - count
     for n, (k, s, p, d) in enumerate(_sides(given, count, "kernel_size", "stride", "padding", "dilation")):
         change = partial(Axis.window, kernel=k, stride=s, padding=p, dilation=d)
-        x = on_axis(x, first + n, shape[first + n], change, k > 1, "a pooling")
+        x = on_axis(x, first + n, shape[first + n], change, "a pooling")
     return x
 
 
@@ -85,7 +92,7 @@ def _adaptive(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Posi
         elif given["known"] and size % wanted == 0:
             k = size // wanted
             x = on_axis(
-                x, dim, wanted, partial(Axis.window, kernel=k, stride=k, padding=0, dilation=1), k > 1, "a pooling"
+                x, dim, wanted, partial(Axis.window, kernel=k, stride=k, padding=0, dilation=1), "a pooling"
             )
         elif size != wanted or shape[other] != 1:  # (None, 1) keeps one axis as it is
             return original.gone(f"an adaptive pooling to {shape[-2]}×{shape[-1]}")
@@ -130,7 +137,7 @@ def _resized(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Posit
         if wanted == 1 and size > 1:
             raise Apart("it makes a map of one position")
         change = partial(Axis.resized, scale=scale, first=first, taps=taps)
-        x = on_axis(x, dim, wanted, change, True, x.looked)
+        x = on_axis(x, dim, wanted, change, x.looked)
     return x
 
 
@@ -172,8 +179,8 @@ def _folded(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Positi
             tap = x.picked(2, u).picked(2, v)
             down = partial(Axis.transposed, kernel=1, stride=sh, padding=ph - u * dh, dilation=1)
             across = partial(Axis.transposed, kernel=1, stride=sw, padding=pw - v * dw, dilation=1)
-            tap = on_axis(tap, 2, shape[2], down, True, "a fold")
-            taps.append(on_axis(tap, 3, shape[3], across, True, "a fold"))
+            tap = on_axis(tap, 2, shape[2], down, "a fold")
+            taps.append(on_axis(tap, 3, shape[3], across, "a fold"))
     return mixed(taps, shape)
 
 
