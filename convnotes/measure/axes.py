@@ -1,8 +1,8 @@
 """Which pixels the positions of a map see on one axis, position by position, exactly.
 
-Position q·P + p sees the pixels from q·step + low_p to q·step + high_p. P, the period, is 1 until something enlarges the
-map: behind an enlarged map neighbouring positions differ, and every P-th is alike. An axis whose step is 0 has no positions
-any more: a mean over all of them, one that was picked, nothing.
+Position q·P + p sees the pixels from q·step + low_p to q·step + high_p. P, the period, is 1 until something enlarges
+the map: behind an enlarged map neighbouring positions differ, and every P-th is alike. A negative step is a mirrored
+axis. An axis whose step is 0 has no positions any more: a mean over all of them, one that was picked, nothing.
 """
 
 from __future__ import annotations

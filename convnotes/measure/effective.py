@@ -73,8 +73,9 @@ def measured_receptive_field(
     each kernel an average of positive weights, activations and norms the identity, maximum pooling an average, a
     product of maps a sum. A function for which no linear one can stand is refused by name.
 
-    The central position is asked. Where the model enlarges a map, fields differ from position to position with a period: then
-    a whole period of positions around the centre is asked, and the largest field is given.
+    The central position is asked. Where the model enlarges a map or cuts it into windows, receptive fields differ from
+    position to position with a period: then a whole period of rows and of columns in the middle is asked, and the
+    largest receptive field is given.
 
     Parameters that a module names in an attribute `positional` say where it looks, not how much, and stay as they are.
     The model and the caller's modes are left alone and make no difference.
@@ -201,8 +202,8 @@ def _extent(seen: Tensor, image: Tensor) -> int:
     if found.min() == 0 or found.max() == len(seen) - 1:
         height, width = image.shape
         raise ValueError(
-            f"the receptive field reaches the border of an image of {height}×{width}: ask with a larger one, unless some "
-            f"layer sees any image whole"
+            f"the receptive field reaches the border of an image of {height}×{width}: ask with a larger one, unless "
+            f"some layer sees any image whole"
         )
     return int(found.max() - found.min()) + 1
 

@@ -56,7 +56,7 @@ _LINEAR = {
     "meshgrid", "kron", "multi_head_attention_forward", "scaled_dot_product_attention", "lp_pool2d", "lp_pool1d",
     "fft_rfft", "fft_irfft", "fft_rfft2", "fft_irfft2", "fft_fft", "fft_ifft", "fft_fft2", "fft_ifft2", "fft_fftshift",
     "fft_ifftshift", "diff", "index_put", "as_subclass", "view_as_real",
-    "view_as_complex", "masked_scatter",
+    "view_as_complex", "masked_scatter", "zero", "fill",
 }  # fmt: skip
 _WHOLE = {"bool", "int", "long", "short", "byte", "char"}  # methods that give a tensor, unlike __bool__ and __int__
 _ASKS = {
@@ -157,7 +157,7 @@ class Linear(OwnModes):
         )
 
     def _met(self, func: Any, name: str, maps: list[Tensor], args: tuple[Any, ...], kwargs: Any) -> Tensor:
-        """The mean of maps that meet position by position, spread over what else comes; constants scale, by their size."""
+        """The mean of maps that meet element by element, spread over what else comes; constants scale by their size."""
         others = [t for t in found((args, kwargs), Tensor) if not t.requires_grad]
         total = maps[0]
         for other in maps[1:]:

@@ -1,7 +1,8 @@
 """What a tensor on the way holds: which of its dimensions run over the positions of a map, and what each of them sees.
 
-A dimension is made of factors: "v" and "h" run over the positions of the vertical and the horizontal axis, "c" over cells
-that each see something of their own (channels, images, phases of a map that was cut into windows), "u" over copies.
+A dimension is made of factors: "v" and "h" run over the positions of the vertical and the horizontal axis, "c" over
+cells that each see something of their own (channels, images, phases of a map that was cut into windows), "u" over
+copies.
 A view cuts and joins factors, so a shuffle, a flattened map and its way back are exact.
 """
 

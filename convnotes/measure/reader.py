@@ -30,7 +30,7 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
     def __init__(self, image: Tensor, known: bool) -> None:
         super().__init__()
         self.known, self.resting = known, False
-        # of each storage that was written in place: the tensor that is up to date, and how often it was written
+        # of a storage that was written in place: the tensor that is up to date, and how often that was
         self.sources: dict[int, tuple[Tensor, int]] = {}
         # constants that a forward makes elsewhere, by storage and geometry, with what stands for them on the meta device
         self.constants: dict[Any, tuple[Tensor, Tensor]] = {}

@@ -1,12 +1,13 @@
 """How far an output sees, in closed form.
 
-Output position i of a layer stack sees the input positions from i·S − P to i·S − P + F − 1. A layer with kernel k, stride s,
-padding p and dilation d turns (F, S, P) into ::
+Output position i of a layer stack sees the input positions from i·S − P to i·S − P + F − 1. A layer with kernel k,
+stride s, padding p and dilation d turns (F, S, P) into ::
 
     F + d·(k − 1)·S,   S·s,   P + p·S
 
-and where branches meet the field is the hull of theirs. Behind a layer that enlarges its map, fields differ from position
-to position with a period; each position of a period is followed (`axes`), through every view and slice (`positions`).
+and where branches meet the receptive field is the hull of theirs. Behind a layer that enlarges its map, receptive
+fields differ from position to position with a period; each position of a period is followed (`axes`), through every
+view and slice (`positions`) and where parts of a tensor are written (`writes`).
 Araujo, Norris & Sim, "Computing receptive fields of convolutional neural networks", Distill 2019.
 """
 
@@ -33,10 +34,11 @@ _SIZES = (224, 256, 64, 32, 28, 299, 96, 512, 1024, 2048, 4096)  # of the images
 class ReceptiveField(NamedTuple):
     """Size, stride and padding in pixels of the input; each a number, or (vertical, horizontal) where the axes differ.
 
-    `size` is how many pixels an output position sees: where positions differ, behind a layer that enlarges its map, the most.
-    `stride` is how far the fields of two neighbouring positions lie apart, on the mean, so a fraction where a map has more
-    positions than the input. `padding` is how far the field of position 0 begins before the image. Size and padding are
-    `math.inf` where a position sees the whole image, however large, as behind a non-local layer.
+    `size` is how many pixels an output position sees: where positions differ, behind a layer that enlarges its map, the
+    most. `stride` is how far the receptive fields of two neighbouring positions lie apart, on the mean, so a fraction
+    where a map has more positions than the input. `padding` is how far the receptive field of position 0 begins before
+    the image. Size and padding are `math.inf` where a position sees the whole image, however large, as behind a
+    non-local layer.
 
     Args:
         size, stride, padding: as above.
@@ -55,15 +57,16 @@ class ReceptiveField(NamedTuple):
 def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) -> ReceptiveField:
     """The receptive field of the last feature map of `model`, from its layers' geometry, without weights.
 
-    The model runs once on the meta device, where tensors have shapes and no values, and every operation is asked what
-    it does to the positions of its input: slices, views and shuffles by the shapes that flow, convolutions and poolings by
+    The model runs on the meta device, where tensors have shapes and no values, and every operation is asked what it
+    does to the positions of its input: slices, views and shuffles by the shapes that flow, convolutions and poolings by
     their arguments. What is not known is refused by name. The borders of the image count for nothing: a position is one
-    in the middle of a large image.
+    in the middle of a large image, also for interpolation with `align_corners=True`. Forward hooks are not run, forward
+    pre-hooks are.
 
     The last map is what comes out, or, where the model averages, pools to a fixed size or flattens, what goes in there.
-    A mean over the image that comes back to a map, as in squeeze-and-excitation or in image pooling, makes its positions
-    see the whole image, so the size is `math.inf`, as behind a non-local layer. Branches may meet in any way as long
-    as their strides agree. Norms take mean and deviation of a map as constants.
+    A mean over the image that comes back to a map, as in squeeze-and-excitation or in image pooling, makes its
+    positions see the whole image, so the size is `math.inf`, as behind a non-local layer. Branches may meet in any way
+    as long as their strides agree. Norms take mean and deviation of a map as constants.
 
     A layer may tell its own reach by a method `reach()`, which gives ((before, after, stride), (before, after,
     stride)), vertical first: output position i sees i·stride − before to i·stride + after, and `math.inf` says that it
@@ -72,13 +75,14 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) 
     Args:
         model: any module whose forward takes one image.
         input_shape: [B, C, H, W]; by default sizes are tried until one runs through. With it, adaptive pooling that
-            cuts its map into equal windows counts as ordinary pooling; without it, as the end of the map.
+            cuts its map into equal windows counts as ordinary pooling; without it, as the end of the map where it is to
+            a fixed size.
 
     Raises:
         TypeError: for what is no module.
         ValueError: where an operation cannot be told of, where branches of different strides meet, or where a
-            convolution or pooling acts on what has lost its positions; it names the call. `measured_receptive_field` then
-            answers from gradients.
+            convolution or pooling acts on what has lost its positions; it names the call. Also where the answer hangs
+            on the size of the image and no `input_shape` is given. `measured_receptive_field` answers from gradients.
 
     Example:
         >>> from convnotes.measure import receptive_field
@@ -92,33 +96,37 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) 
             module.padding_mode = "replicate"  # type: ignore[assignment]
     if input_shape is not None:
         return _read(twin, checks.wholes("input_shape [B, C, H, W]", input_shape, 4), known=True)[0]
-    tries = itertools.product(_SIZES, _channels(twin))
-    problem = None
-    for size, channels in tries:
-        try:
-            field, targets = _read(twin, (1, channels, size, size), known=False)
-        except Refused:
-            raise
-        except ValueError as other:
-            problem = problem or other
-        else:
+    first = None
+    for size, channels in itertools.product(_SIZES, _channels(twin)):
+        read = _tried(twin, (1, channels, size, size))
+        if not isinstance(read, ValueError):
+            field, targets = read
             if targets:
                 _same_at_twice_the_size(twin, (1, channels, 2 * size, 2 * size), field, targets)
             return field
-    assert problem is not None
-    raise problem
+        first = first or read
+    assert first is not None
+    raise first
+
+
+def _tried(model: nn.Module, shape: Sequence[int]) -> tuple[ReceptiveField, list[Any]] | ValueError:
+    """What `_read` gives without a known size, or why the model does not run."""
+    try:
+        return _read(model, shape, known=False)
+    except Refused:
+        raise
+    except ValueError as problem:
+        return problem
 
 
 def _same_at_twice_the_size(
     model: nn.Module, shape: Sequence[int], field: ReceptiveField, targets: Sequence[tuple[str, tuple[int, ...]]]
 ) -> None:
     """Raises `Refused` where the receptive field hangs on the size of the image, which was not given."""
-    try:
-        other, others = _read(model, shape, known=False)
-    except Refused:
-        raise
-    except ValueError:  # it takes no other size
+    read = _tried(model, shape)
+    if isinstance(read, ValueError):  # it takes no other size
         return
+    other, others = read
     grows = any(a != b and "adaptive" in a[0] for a, b in zip(targets, others, strict=False))
     if field != other or grows:
         what = "an adaptive pooling grows" if grows else "the receptive field changes"
@@ -192,9 +200,7 @@ def _answer(outputs: list[Positions]) -> ReceptiveField:
         raise Refused(f"at the output {problem}") from problem
     v, h = first.v, first.h
     if v.stride < 0 or h.stride < 0:
-        raise Refused(
-            "the map that comes out is mirrored: how far its receptive fields begin before the image hangs on the size"
-        )
+        raise Refused("the map that comes out is mirrored: how far its fields begin before the image hangs on the size")
 
     def both(a: float | Fraction, b: float | Fraction) -> Any:
         return readable(a) if a == b else (readable(a), readable(b))

@@ -22,7 +22,7 @@ from convnotes.measure.windows import WINDOWS
 
 Rule = Callable[[Positions, dict[str, Any], list[tuple[int, ...]]], Any]
 
-# Position by position, beside what torch itself tags so. A norm over a whole map takes its mean and deviation as constants.
+# Element by element, beside what torch itself tags so. A norm over a map takes its mean and deviation as constants.
 _POINTWISE = {
     "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm",
     "native_group_norm", "native_layer_norm", "_fused_rms_norm", "native_dropout", "hardswish", "hardswish_",

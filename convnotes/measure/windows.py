@@ -91,9 +91,7 @@ def _adaptive(x: Positions, given: dict[str, Any], shape: Sequence[int]) -> Posi
             x = x.reduced(dim)
         elif given["known"] and size % wanted == 0:
             k = size // wanted
-            x = on_axis(
-                x, dim, wanted, partial(Axis.window, kernel=k, stride=k, padding=0, dilation=1), "a pooling"
-            )
+            x = on_axis(x, dim, wanted, partial(Axis.window, kernel=k, stride=k, padding=0, dilation=1), "a pooling")
         elif size != wanted or shape[other] != 1:  # (None, 1) keeps one axis as it is
             return original.gone(f"an adaptive pooling to {shape[-2]}×{shape[-1]}")
     return x.told_by(original)

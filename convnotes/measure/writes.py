@@ -37,16 +37,16 @@ def is_all(tensor: Tensor) -> bool:
 
 def box(part: Tensor, whole: Tensor) -> list[Side]:
     """What `part` takes of each dimension of `whole`; `Apart` where it is no box."""
-    left = part.storage_offset() - whole.storage_offset()
+    left = int(part.storage_offset()) - int(whole.storage_offset())
     own = {n: part.stride(n) for n in range(part.dim()) if part.shape[n] > 1}
-    dense = 1
-    for dim in sorted(range(whole.dim()), key=whole.stride):
-        if whole.shape[dim] > 1 and whole.stride(dim) != dense:
+    strides, dense = whole.stride(), 1
+    for dim in sorted(range(whole.dim()), key=strides.__getitem__):
+        if whole.shape[dim] > 1 and strides[dim] != dense:
             raise Apart("a part of a tensor with gaps is written")
         dense *= whole.shape[dim]
     sides: dict[int, Side] = {}
-    for dim in sorted(range(whole.dim()), key=lambda dim: (-whole.stride(dim), dim)):
-        stride, size = whole.stride(dim), whole.shape[dim]
+    for dim in sorted(range(whole.dim()), key=lambda dim: (-strides[dim], dim)):
+        stride, size = strides[dim], whole.shape[dim]
         start, left = divmod(left, stride) if size > 1 else (0, left)
         mine = [n for n, step in own.items() if size > 1 and stride <= step < stride * size]
         if len(mine) > 1 or any(own[n] % stride for n in mine):
@@ -66,7 +66,7 @@ def read(positions: Positions, whole: Tensor, part: Tensor) -> Positions:
         return positions
     if part.numel() == whole.numel() and part.is_contiguous() and whole.is_contiguous():
         return positions.viewed(part.shape)
-    order = []
+    order: list[int] = []
     for dim, side in reversed(list(enumerate(box(part, whole)))):
         if side.dim is None:
             positions = positions.picked(dim, side.start)

@@ -41,7 +41,10 @@ def test_reductions_over_channels_and_gates_one_after_another_stay_visible():
 
 @pytest.mark.parametrize(
     ("net", "name"),
-    [(nn.FractionalMaxPool2d(2, output_ratio=0.5), "fractional_max_pool2d"), (Net(lambda s, x: x * x.argmax(1, True)), "argmax")],
+    [
+        (nn.FractionalMaxPool2d(2, output_ratio=0.5), "fractional_max_pool2d"),
+        (Net(lambda s, x: x * x.argmax(1, True)), "argmax"),
+    ],
 )
 def test_a_function_without_a_linear_one_is_refused_by_name(net, name):
     with pytest.raises(ValueError, match=f"no linear stand-in for {name}"):
