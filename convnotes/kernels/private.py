@@ -87,6 +87,19 @@ def arguments(operator_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return given | dict(zip(given, args, strict=False)) | kwargs
 
 
+def written(operator_: Any) -> list[str]:
+    """The names of the arguments that an operator of torch writes into. Way around: none, as `arguments` refuses."""
+    schema = getattr(operator_, "_schema", None)
+    told = [] if schema is None else schema.arguments
+    return [argument.name for argument in told if argument.alias_info is not None and argument.alias_info.is_write]
+
+
+def base(tensor: Tensor) -> Tensor:
+    """The tensor of which this one is a view, or itself. Way around: itself."""
+    whole = getattr(tensor, "_base", None)
+    return tensor if whole is None else whole
+
+
 def uncompiled(module: nn.Module) -> nn.Module:
     """What `torch.compile` was given, for a module that came out of it. Way around: the module itself."""
     return getattr(module, "_orig_mod", module)
