@@ -12,16 +12,16 @@ export const NUDGE = 0.25; // pixels that an arrow key moves it
 export const SOURCES = ["learned", "outwards", "hand"];
 export const WHERE = ["digits", "background"];
 
-// The test of each trait that a reader sets, on an output of rows × columns.
-export const accepts = (rows, columns) => ({
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
   share: between(0, 1),
   where: among(WHERE),
   source: among(SOURCES),
   spot: whole(0, 1),
   tap: whole(0, 8),
   moves: listOf(listOf(listOf(between(-REACH, REACH), 2), 9), 2),
-  digits: listOf(inside(rows, columns), 2),
-  background: listOf(inside(rows, columns), 2),
+  digits: listOf(inside(get("rows"), get("columns")), 2),
+  background: listOf(inside(get("rows"), get("columns")), 2),
 });
 
 export const TAPS = [

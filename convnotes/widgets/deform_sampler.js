@@ -64,7 +64,7 @@ function render({ model, el }) {
       "become more alike?",
     code: () => torchCode(now(model.get("spot")), weight, bias, grid),
     initial: structuredClone(traits(model, names)),
-    accepts: accepts(rows, columns),
+    accepts,
   });
 
   const views = [0, 1].map(spotView);

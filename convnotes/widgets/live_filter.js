@@ -35,7 +35,7 @@ function render({ model, el }) {
     prompt: "Make the kernel larger: what is left of the photograph, and which waves still pass?",
     code: () => torchCode(now(), height, width),
     initial: structuredClone({ ...now(), probe: model.get("probe") }),
-    accepts: accepts(height, width),
+    accepts,
   });
 
   const input = picture(height, width, "cn-input cn-wide");

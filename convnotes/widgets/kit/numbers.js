@@ -87,7 +87,7 @@ export function randomNumbers(seed) {
   };
 }
 
-// What a trait takes: each of these makes a test of a value.
+// What a trait takes: tests of a value, and what makes one.
 export function among(values) {
   return (value) => values.includes(value);
 }
@@ -99,6 +99,12 @@ export function between(low, high) {
 export function whole(least, most, step = 1) {
   return (value) =>
     Number.isInteger(value) && between(least, most)(value) && (value - least) % step === 0;
+}
+
+export const finite = between(-Number.MAX_VALUE, Number.MAX_VALUE);
+
+export function yesOrNo(value) {
+  return typeof value === "boolean";
 }
 
 // A list of `least` to `most` values that each pass the test.
