@@ -6,7 +6,7 @@ import { among, between, clamp, inside, listOf, mean, sum, tensor, whole } from 
 
 const STEP = 1 / 256; // of a stored offset, in pixels
 export const REACH = 12; // pixels that a tap may be moved
-const VIEW = 10; // pixels that are shown around a position at least
+const VIEW = 9; // pixels that are shown around a position at least
 export const NUDGE = 0.25; // pixels that an arrow key moves it
 
 export const SOURCES = ["learned", "outwards", "hand"];

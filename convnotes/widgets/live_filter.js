@@ -151,7 +151,10 @@ function render({ model, el }) {
       columns / width,
     );
     taps.show(
-      kernelGrid(used, `The kernel of ${size} taps`, { numbers: Math.max(rows, columns) <= 5 }),
+      kernelGrid(used, `The kernel of ${size} taps`, {
+        unit: 60,
+        numbers: Math.max(rows, columns) <= 5,
+      }),
       "Kernel",
       ` ${size}; orange positive, blue negative`,
     );

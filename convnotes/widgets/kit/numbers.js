@@ -9,6 +9,17 @@ export function format(value, digits = 2) {
     .replace("-", "−");
 }
 
+// Numbers that stand together, all with as many decimals as the one that needs most, at most `digits`; 0 has none.
+export function together(values, digits = 2) {
+  const near = (v, n) => Math.abs(Number(v.toFixed(n)) - Number(v.toFixed(digits))) < 1e-9;
+  let least = 0;
+  while (!values.every((v) => near(v, least))) least++;
+  return values.map((v) => {
+    const text = Number(v.toFixed(digits)) ? v.toFixed(least) : "0";
+    return text.replace("-", "−");
+  });
+}
+
 // The number that a person typed, with a true minus sign or a decimal comma if they like; NaN for any other text.
 export function parse(text) {
   const plain = text.trim().replace("−", "-").replace(",", ".");
