@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "train": {"plots"},
     "plots": set(),
     "widgets": {"plots", *LAYERS},
+    "lattice": {"measure"},
     "bench": {"kernels", "measure", *LAYERS},
     "designs": {"kernels", "measure", "data", "train", *LAYERS},
 }
