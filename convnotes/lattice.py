@@ -27,10 +27,10 @@ class Operator:
         words: what it does, in one sentence.
         chapter: the page that explains it, below `book/` and without its suffix.
         layer: Python code of the layer for 64 channels, with `nn` and `convnotes` in scope.
+        at: its column and row on the map; the rows begin at the most general operators.
         function: the full name of the function whose arguments the inclusions name, "" where they name submodules.
         reach: whether its receptive field is "fixed", has a "bound" that learning stays within, or is "learned" freely.
         made_of: the operators that a block consists of.
-        at: its column and row on the map; the rows begin at the most general operators.
 
     Example:
         >>> from convnotes.lattice import OPERATORS

@@ -9,6 +9,7 @@ from support.javascript import call
 
 from convnotes import widgets
 from convnotes.designs import Row
+from convnotes.lattice import INCLUSIONS, OPERATORS
 from convnotes.widgets.base import source, style
 
 QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
@@ -33,6 +34,7 @@ EXAMPLES = {
     "KernelStackViewer": lambda: widgets.KernelStackViewer(),
     "LiveFilter": lambda: widgets.LiveFilter(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "MixedKernels": lambda: widgets.MixedKernels(torch.rand(35, 35), alt="Noise"),
+    "OperatorMap": lambda: widgets.OperatorMap(OPERATORS, INCLUSIONS),
     "Quiz": lambda: widgets.Quiz([QUESTION]),
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
