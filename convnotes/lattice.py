@@ -26,7 +26,7 @@ class Operator:
     Args:
         words: what it does, in one sentence.
         chapter: the page that explains it, below `book/` and without its suffix.
-        layer: Python code of the layer for 64 channels, with `nn` and `convnotes` in scope.
+        layer: the layer for 64 channels, in Python, with `nn` and the names of `convnotes` in scope.
         at: its column and row on the map; the rows begin at the most general operators.
         function: the full name of the function whose arguments the inclusions name, "" where they name submodules.
         reach: whether its receptive field is "fixed", has a "bound" that learning stays within, or is "learned" freely.
@@ -48,7 +48,8 @@ class Operator:
 
     def build(self) -> nn.Module:
         """The layer of the standard case, with new parameters."""
-        layer: nn.Module = eval(self.layer, {"nn": nn, "convnotes": convnotes})
+        public = {name: getattr(convnotes, name) for name in convnotes.__all__}
+        layer: nn.Module = eval(self.layer, public | {"nn": nn})
         return layer
 
     def cost(self) -> Cost:
@@ -83,13 +84,13 @@ class Inclusion:
 
 
 _CONV = "nn.Conv2d(64, 64, 3, padding=1, bias=False)"
-_DEFORM = "convnotes.DeformConv2d(64, 64, 3, padding=1, bias=False"
+_DEFORM = "DeformConv2d(64, 64, 3, padding=1, bias=False"
 
 OPERATORS: dict[str, Operator] = {
     "embedded non-local": Operator(
         "Every pixel reads all others; learned projections of both decide how much each one counts.",
         "receptive_field/non_local",
-        "convnotes.NonLocal2d(64)",
+        "NonLocal2d(64)",
         (0, 0),
         function="",
     ),
@@ -112,7 +113,7 @@ OPERATORS: dict[str, Operator] = {
     "Gaussian non-local": Operator(
         "Every pixel reads all others, and those with similar values count most.",
         "receptive_field/non_local",
-        'convnotes.NonLocal2d(64, mode="gaussian")',
+        'NonLocal2d(64, mode="gaussian")',
         (0, 1),
     ),
     "deformable v1": Operator(
@@ -126,14 +127,14 @@ OPERATORS: dict[str, Operator] = {
     "adder": Operator(
         "It compares the pixels with a template by sums of differences, and multiplies nothing.",
         "operations/adder",
-        "convnotes.Adder2d(64, 64, 3, padding=1, bias=False)",
+        "Adder2d(64, 64, 3, padding=1, bias=False)",
         (0, 2),
         function="convnotes.adder2d",
     ),
     "active": Operator(
         "The positions of the taps are learned, and are the same at every output position.",
         "receptive_field/active",
-        "convnotes.ActiveConv2d(64, 64, bias=False)",
+        "ActiveConv2d(64, 64, bias=False)",
         (1, 2),
         function="convnotes.active_conv2d",
         reach="bound",
@@ -141,7 +142,7 @@ OPERATORS: dict[str, Operator] = {
     "active shift": Operator(
         "Every channel moves by a learned distance, which need not be whole pixels.",
         "operations/shift",
-        "convnotes.ActiveShift2d(64)",
+        "ActiveShift2d(64)",
         (2, 2),
         function="convnotes.active_shift2d",
         reach="learned",
@@ -155,7 +156,7 @@ OPERATORS: dict[str, Operator] = {
     "small kernels": Operator(
         "Two 3×3 kernels in a row see as far as one 5×5 kernel.",
         "compression/small_kernels",
-        "convnotes.KernelStack(64, 64, 5, bias=False)",
+        "KernelStack(64, 64, 5, bias=False)",
         (0, 4),
     ),
     "convolution": Operator(
@@ -174,7 +175,7 @@ OPERATORS: dict[str, Operator] = {
     "separable": Operator(
         "One kernel per channel, then a 1×1 convolution that mixes the channels.",
         "compression/separable",
-        "convnotes.SeparableConv2d(64, 64, 3, padding=1, bias=False)",
+        "SeparableConv2d(64, 64, 3, padding=1, bias=False)",
         (1, 5),
         function="convnotes.definitions.separable",
     ),
@@ -193,7 +194,7 @@ OPERATORS: dict[str, Operator] = {
     "shift and 1×1": Operator(
         "Every channel moves by whole pixels, then a 1×1 convolution mixes them.",
         "operations/shift",
-        "nn.Sequential(convnotes.Shift2d(64), nn.Conv2d(64, 64, 1, bias=False))",
+        "nn.Sequential(Shift2d(64), nn.Conv2d(64, 64, 1, bias=False))",
         (1, 6),
         function="convnotes.shift2d",
     ),
@@ -206,34 +207,34 @@ OPERATORS: dict[str, Operator] = {
     "mixed sizes": Operator(
         "Depthwise kernels of 3×3, 5×5 and 7×7, each on its own share of the channels.",
         "fundamentals/multi_scale",
-        "convnotes.MixedConv2d(64, 64, (3, 5, 7), depthwise=True, bias=False)",
+        "MixedConv2d(64, 64, (3, 5, 7), depthwise=True, bias=False)",
         (1, 7),
     ),
     "shift": Operator(
         "Every channel moves by whole pixels; nothing is multiplied.",
         "operations/shift",
-        "convnotes.Shift2d(64)",
+        "Shift2d(64)",
         (2, 7),
         function="convnotes.shift2d",
     ),
     "Inception": Operator(
         "Branches of 1×1, 3×3 and 5×5 kernels and pooling, side by side.",
         "compression/inception",
-        "convnotes.Inception(64, 16, 24, 32, 4, 8, 8)",
+        "Inception(64, 16, 24, 32, 4, 8, 8)",
         (0, 8),
         made_of=("1×1", "convolution"),
     ),
     "Fire": Operator(
         "A 1×1 convolution squeezes the channels, then 1×1 and 3×3 kernels expand them.",
         "compression/squeezenet",
-        "convnotes.Fire(64, 8, 32, 32)",
+        "Fire(64, 8, 32, 32)",
         (1, 8),
         made_of=("1×1", "convolution"),
     ),
     "bottleneck": Operator(
         "1×1, 3×3 and 1×1 convolutions, whose result is added to the input of the block.",
         "compression/residual",
-        "convnotes.Bottleneck(64, 16)",
+        "Bottleneck(64, 16)",
         (2, 8),
         made_of=("1×1", "convolution"),
     ),

@@ -117,13 +117,14 @@ export function address(chapter, inBook) {
   return `${chapter}.${inBook ? "html" : "ipynb"}`;
 }
 
-export function torchCode(operator) {
+export function torchCode({ layer }) {
+  const ours = [...new Set(layer.match(/(?<![.\w])[A-Z]\w+(?=\()/g))].sort();
   return [
-    "import convnotes",
     "import torch",
     "from torch import nn",
+    ...(ours.length ? [`from convnotes import ${ours.join(", ")}`] : []),
     "",
-    `layer = ${operator.layer}`,
+    `layer = ${layer}`,
     "y = layer(torch.randn(1, 64, 56, 56))",
   ].join("\n");
 }

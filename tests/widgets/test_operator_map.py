@@ -128,7 +128,7 @@ def test_a_setting_and_an_address_as_the_page_writes_them():
     assert call("operator_map", "address('compression/pointwise', false)") == "compression/pointwise.ipynb"
 
 
-@pytest.mark.parametrize("name", ["separable", "thin kernels", "Gaussian non-local"])
+@pytest.mark.parametrize("name", ["separable", "shift and 1×1", "Gaussian non-local", "dilated"])
 def test_the_copied_code_runs(shown, name):
     scope: dict = {}
     (operator,) = [one for one in shown.operators if one["name"] == name]
