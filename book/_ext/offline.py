@@ -2,6 +2,7 @@
 
 - MathJax and its fonts are copied out of the pip package sphinx-mathjax-offline (only what TeX to HTML needs).
 - Each page says in its head what it is about, in the words of its first paragraph.
+- Figures stand in the page itself (figures.py).
 - A widget's picture of its first state stands in a <noscript>, for readers without JavaScript.
 - Styles, scripts and icons are made light (lighten.py).
 """
@@ -14,6 +15,7 @@ import shutil
 from base64 import b64decode
 from pathlib import Path
 
+import figures
 from docutils import nodes
 from lighten import lighten
 
@@ -93,6 +95,7 @@ def with_pictures(text, notebook, images, page):
 
 
 def setup(app):
+    app.connect("doctree-resolved", figures.put_in)
     app.connect("html-page-context", describe)
     app.connect(
         "build-finished", finish, priority=900

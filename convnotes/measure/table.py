@@ -44,11 +44,15 @@ class Table:
         )
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col'>{html.escape(head)}</th>" for head in self.heads)
+        number = [" class='n'" if right else "" for right in self._numbers()]
+        heads = "".join(
+            f"<th scope='col'{side}>{html.escape(head)}</th>" for head, side in zip(self.heads, number, strict=True)
+        )
         lines = []
         for row in self.rows:
             first, *rest = map(html.escape, row)
-            lines.append(f"<th scope='row'>{first}</th>{''.join(f'<td>{cell}</td>' for cell in rest)}</tr>")
+            cells = "".join(f"<td{side}>{cell}</td>" for cell, side in zip(rest, number[1:], strict=True))
+            lines.append(f"<th scope='row'>{first}</th>{cells}</tr>")
         foot = f"<tfoot><tr class='total'>{lines.pop()}</tfoot>" if self.total else ""
         return (
             f"<div class='cn-scroll' tabindex='0'><table class='cn-cost{'' if any(self._numbers()) else ' cn-words'}'>"

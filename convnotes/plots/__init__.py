@@ -12,6 +12,7 @@ No function touches pyplot's state: a figure lives as long as its Axes. Needs pi
 from convnotes.plots.curves import bars, history, spread, trade
 from convnotes.plots.look import INK, MARKS, PALETTE, number, save, show, style
 from convnotes.plots.pictures import feature_maps, heat, image, kernel, signed
+from convnotes.plots.taps import film, reads
 
 __all__ = [
     "INK",
@@ -19,11 +20,13 @@ __all__ = [
     "PALETTE",
     "bars",
     "feature_maps",
+    "film",
     "heat",
     "history",
     "image",
     "kernel",
     "number",
+    "reads",
     "save",
     "show",
     "signed",

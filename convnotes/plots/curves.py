@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def history(runs: Any, ax: Axes | None = None, title: str | None = None) -> Axes
     """
     groups = runs if isinstance(runs, Mapping) else {"": runs}
     checks.some("runs", groups, "training")
-    with axes(ax, 6.2, 3.6) as ax:
+    with axes(ax, 3.6, 3.2) as ax:
         for (colour, marker), (name, group) in zip(MARKS * len(groups), groups.items(), strict=False):
             histories = getattr(group, "histories", [group])
             if not all(hasattr(one, "test_accuracy") for one in histories):
@@ -60,48 +60,84 @@ def history(runs: Any, ax: Axes | None = None, title: str | None = None) -> Axes
         return titled(ax, title)
 
 
-def spread(groups: Mapping[str, Any], ax: Axes | None = None, title: str | None = None, label: str = "") -> Axes:
-    """Draw each value of each group as a dot, and the mean of a group as a stroke with its number.
+def spread(
+    groups: Mapping[str, Any],
+    ax: Axes | None = None,
+    title: str | None = None,
+    label: str = "",
+    highlight: Collection[str] = (),
+    digits: int = 2,
+) -> Axes:
+    """Draw each value of each group as a dot, and the mean of a group as a stroke.
+
+    The name of a group stands above its dots, and its mean as a number at the end of that line. The groups in
+    `highlight` are vermilion diamonds, the others grey circles.
 
     Args:
         groups: name → a sequence of numbers, or `Runs` of `convnotes.train`, whose test accuracies are taken.
         ax, title: the Axes to draw on, None for those of a new figure, and the text above them.
         label: of the axis of values.
+        highlight: the names to emphasise.
+        digits: of the means, after the point.
 
     Raises:
-        ValueError: for no groups, and for a group that is not a sequence of numbers.
+        ValueError: for no groups, for a group that is not a sequence of numbers, and for other names in `highlight`.
 
     Example:
         >>> ax = convnotes.plots.spread({"plain": [0.61, 0.64], "dilated": [0.66, 0.69]}, label="test accuracy")
         >>> [text.get_text() for text in ax.texts]
-        ['0.625', '0.675']
+        ['0.62', '0.68']
     """
     values = {name: np.asarray(getattr(group, "accuracies", group), float) for name, group in groups.items()}
     if not values or any(each.ndim != 1 or not each.size for each in values.values()):
         raise ValueError(f"spread needs a sequence of numbers for each name, got {dict(groups)!r}")
-    with axes(ax, 6.2, 0.6 * len(values) + 0.9) as ax:
-        for row, ((colour, marker), each) in enumerate(zip(MARKS * len(values), values.values(), strict=False)):
+    _known("highlight", highlight, values)
+    with axes(ax, 3.6, 0.62 * len(values) + 0.8) as ax:
+        for row, (name, each) in enumerate(values.items()):
+            colour, marker = ("accent", "D") if name in highlight else ("grey", "o")
             ink = INK[theme()][colour]
-            offsets = row + np.linspace(-0.12, 0.12, len(each)) * (len(each) > 1)
+            offsets = row + np.linspace(-0.1, 0.1, len(each)) * (len(each) > 1)
             ax.plot(each, offsets, marker, color=PALETTE[colour], mec=ink, ms=7, alpha=0.8)
-            ax.plot([each.mean()] * 2, [row - 0.3, row + 0.3], color=ink, lw=2.5)
-            ax.annotate(
-                number(each.mean()), (each.mean(), row - 0.32), ha="center", va="bottom", color=ink, fontsize=11
-            )
-        ax.set(yticks=range(len(values)), yticklabels=list(values), ylim=(len(values) - 0.5, -0.75), xlabel=label)
+            ax.plot([each.mean()] * 2, [row - 0.22, row + 0.22], color=ink, lw=2.5)
+            mean = f"{each.mean():.{digits}f}".replace("-", "−")
+            end = ax.get_yaxis_transform()
+            ax.text(1, row - 0.3, mean, transform=end, ha="right", va="bottom", color=ink, fontsize=11, weight="bold")
+        _names_above(ax, values, 0.3)
+        ax.set(ylim=(len(values) - 0.6, -0.85), xlabel=label)
+        ax.margins(x=0.08)
         return titled(ax, title)
 
 
-def bars(values: Mapping[str, float], ax: Axes | None = None, title: str | None = None, label: str = "") -> Axes:
-    """Draw one horizontal bar per name, from 0, with its number at its end.
+def _names_above(ax: Axes, names: Iterable[str], up: float) -> None:
+    """The name of each row above it, from the left end of the axes."""
+    each = list(names)
+    ax.set_yticks([row - up for row in range(len(each))], each, ha="left", va="bottom")
+    ax.tick_params(axis="y", length=0, pad=-2)
+    ax.spines["left"].set_visible(False)
+
+
+def _known(name: str, chosen: Collection[str], groups: Mapping[str, Any]) -> None:
+    if set(chosen) - set(groups):
+        raise ValueError(f"{name} must name what is drawn, got {', '.join(sorted(set(chosen) - set(groups)))}")
+
+
+def bars(
+    values: Mapping[str, float],
+    ax: Axes | None = None,
+    title: str | None = None,
+    label: str = "",
+    highlight: Collection[str] = (),
+) -> Axes:
+    """Draw one horizontal bar per name, from 0, with its name above it and its number at its end.
 
     Args:
         values: name → a finite number.
         ax, title: the Axes to draw on, None for those of a new figure, and the text above them.
         label: of the axis of values.
+        highlight: the names to emphasise, in vermilion among grey.
 
     Raises:
-        ValueError: for no values, and for values that are not finite numbers.
+        ValueError: for no values, for values that are not finite numbers, and for other names in `highlight`.
 
     Example:
         >>> ax = convnotes.plots.bars({"plain": 36_864, "separable": 4_672}, label="parameters")
@@ -110,12 +146,15 @@ def bars(values: Mapping[str, float], ax: Axes | None = None, title: str | None 
     """
     if not values or not all(np.isscalar(value) and np.isfinite(value) for value in values.values()):
         raise ValueError(f"bars needs one finite number for each name, got {dict(values)!r}")
-    with axes(ax, 6.2, 0.45 * len(values) + 0.9) as ax:
-        drawn = ax.barh(list(values), list(values.values()), color=PALETTE["input"], height=0.6)
+    _known("highlight", highlight, values)
+    with axes(ax, 3.6, 0.5 * len(values) + 0.9) as ax:
+        colours = [PALETTE["accent" if name in highlight else "grey"] for name in values]
+        drawn = ax.barh(range(len(values)), list(values.values()), color=colours, height=0.4)
         ax.bar_label(drawn, [number(value) for value in values.values()], padding=4, fontsize=11)
+        ax.axvline(0, color=INK[theme()]["grey"], lw=1)
+        _names_above(ax, values, 0.24)
         ax.margins(x=0.15)
-        ax.invert_yaxis()
-        ax.set_xlabel(label)
+        ax.set(ylim=(len(values) - 0.7, -0.75), xlabel=label)
         return titled(ax, title)
 
 
@@ -153,8 +192,7 @@ def trade(
     values = {name: (cost, np.asarray(each, float)) for name, (cost, each) in points.items()}
     if not values or any(each.ndim != 1 or not each.size for _, each in values.values()):
         raise ValueError(f"trade needs (cost, a sequence of numbers) for each name, got {dict(points)!r}")
-    if set(best) - set(values):
-        raise ValueError(f"best must name points, got {', '.join(sorted(set(best) - set(values)))}")
+    _known("best", best, values)
     ink = INK[theme()]
     with axes(ax, 9.2, max(3.6, 0.27 * len(values) + 0.9)) as ax:
         ax.set(xscale="log" if log else "linear", xlabel=label, ylabel=gain)

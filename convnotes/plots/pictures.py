@@ -12,6 +12,9 @@ from convnotes.plots.look import INK, PALETTE, as_array, axes, number, style, th
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+
+SIGNED = ("#003F66", "#0072B2", "#8DBFDD", "#FFFFFF", "#F3CC7A", "#D98200", "#6F3A00")
 
 
 def image(tensor: Any, ax: Axes | None = None, title: str | None = None) -> Axes:
@@ -25,7 +28,7 @@ def image(tensor: Any, ax: Axes | None = None, title: str | None = None) -> Axes
         ValueError: for another shape, and for values outside [0, 1].
 
     Example:
-        >>> convnotes.plots.image(torch.rand(3, 8, 8), title="noise").get_title()
+        >>> convnotes.plots.image(torch.rand(3, 8, 8), title="noise").get_title(loc="left")
         'noise'
     """
     pixels = as_array(tensor, (2, 3), "an image [3, H, W], [1, H, W] or [H, W]")
@@ -37,7 +40,7 @@ def image(tensor: Any, ax: Axes | None = None, title: str | None = None) -> Axes
     colour = pixels.ndim == 3 and len(pixels) == 3
     if pixels.ndim == 3:
         pixels = pixels.transpose(1, 2, 0) if colour else pixels[0]
-    with axes(ax, 3.2 * pixels.shape[1] / pixels.shape[0], 3.4) as ax:
+    with axes(ax, *_size(pixels, 0, bool(title))) as ax:
         ax.imshow(pixels, cmap=None if colour else "gray", vmin=0, vmax=1)
         return _bare(ax, title)
 
@@ -45,7 +48,8 @@ def image(tensor: Any, ax: Axes | None = None, title: str | None = None) -> Axes
 def kernel(tensor: Any, ax: Axes | None = None, title: str | None = None, centre: bool = True) -> Axes:
     """Draw a kernel the way the book always does: a grid with the value of each tap, and a frame around the centre.
 
-    The larger the absolute value, the deeper the orange. The frame of an even kernel is where its output lies with
+    Positive taps are orange, negative ones blue and hatched, and 0 has no fill. The larger the absolute value, the
+    deeper the colour. The frame of an even kernel is where its output lies with
     padding="same", at tap ((KH−1)//2, (KW−1)//2).
 
     Args:
@@ -64,14 +68,17 @@ def kernel(tensor: Any, ax: Axes | None = None, title: str | None = None, centre
     taps = as_array(tensor, (2,), "a kernel [KH, KW]: choose one output and one input channel first")
     height, width = taps.shape
     strength = np.abs(taps) / (np.abs(taps).max() or 1)
-    with axes(ax, 0.75 * width + 0.2, 0.75 * height + (0.5 if title else 0.2)) as ax:
+    side = min(0.75, 3.4 / width)
+    with axes(ax, side * width + 0.2, side * height + (0.5 if title else 0.2)) as ax:
         rectangle = optional("matplotlib.patches").Rectangle
         ink = INK[theme()]
         for i in range(height):
             for j in range(width):
-                ax.add_patch(
-                    rectangle((j - 0.5, i - 0.5), 1, 1, fc=PALETTE["kernel"], alpha=0.45 * strength[i, j], lw=0)
-                )
+                colour = PALETTE["kernel" if taps[i, j] > 0 else "input"]
+                ax.add_patch(rectangle((j - 0.5, i - 0.5), 1, 1, fc=colour, alpha=0.45 * strength[i, j], lw=0))
+                if taps[i, j] < 0:
+                    stripes = rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, hatch="///", ec=colour, alpha=0.35, lw=0)
+                    ax.add_patch(stripes)
                 ax.add_patch(rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, ec=ink["grey"], lw=1))
                 ax.text(j, i, number(taps[i, j]), ha="center", va="center", fontsize=11, color=ink["text"])
         if centre:
@@ -102,7 +109,7 @@ def heat(tensor: Any, ax: Axes | None = None, title: str | None = None, label: s
 
 
 def signed(tensor: Any, ax: Axes | None = None, title: str | None = None, label: str | None = None) -> Axes:
-    """Draw a map of signed values: red positive, blue negative, 0 white in the middle of the scale beside it.
+    """Draw a map of signed values: orange positive, blue negative, 0 white in the middle of the scale beside it.
 
     Args:
         tensor, ax, title, label: as of `heat`.
@@ -116,7 +123,14 @@ def signed(tensor: Any, ax: Axes | None = None, title: str | None = None, label:
     """
     values = as_array(tensor, (2,), "a map [H, W]")
     reach = np.abs(values).max() or 1
-    return _map(values, ax, title, label, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    return _map(values, ax, title, label, cmap=signed_scale(), vmin=-reach, vmax=reach)
+
+
+def signed_scale() -> Colormap:
+    """The book's scale for signed values: blue, white at 0, orange; as dark at one end as at the other."""
+    colours = optional("matplotlib.colors")
+    scale: Colormap = colours.LinearSegmentedColormap.from_list("signed", SIGNED)
+    return scale
 
 
 def feature_maps(tensor: Any, titles: Sequence[str] | None = None, columns: int = 4) -> list[Axes]:
@@ -131,7 +145,7 @@ def feature_maps(tensor: Any, titles: Sequence[str] | None = None, columns: int 
         ValueError: for another shape, and for a number of titles other than C.
 
     Example:
-        >>> [ax.get_title() for ax in convnotes.plots.feature_maps(torch.rand(2, 4, 4))]
+        >>> [ax.get_title(loc="left") for ax in convnotes.plots.feature_maps(torch.rand(2, 4, 4))]
         ['channel 0', 'channel 1']
     """
     maps = as_array(tensor, (3,), "feature maps [C, H, W]")
@@ -154,9 +168,16 @@ def feature_maps(tensor: Any, titles: Sequence[str] | None = None, columns: int 
 
 
 def _map(values: np.ndarray, ax: Axes | None, title: str | None, label: str | None, **scale: Any) -> Axes:
-    with axes(ax, 3.4 * values.shape[1] / values.shape[0] + 1, 3.4) as ax:
+    with axes(ax, *_size(values, 0.9, bool(title))) as ax:
         ax.figure.colorbar(ax.imshow(values, **scale), ax=ax, label=label or "")
         return _bare(ax, title)
+
+
+def _size(pixels: np.ndarray, beside: float, title: bool) -> tuple[float, float]:
+    """Width and height in inches of a figure that a phone shows whole, with `beside` inches for a scale."""
+    height, width = pixels.shape[:2]
+    scale = min((3.6 - beside) / width, 3.2 / height)
+    return scale * width + beside, scale * height + (0.35 if title else 0.05)
 
 
 def _bare(ax: Axes, title: str | None, frame: bool = True) -> Axes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,40 @@ class Widget(anywidget.AnyWidget):
     `<module>.js` puts them together, `<module>.css` styles; only `<module>.js` must exist. It gives a short text by
     `_describe` (its `repr`), a text for readers who do not see it by `_alt`, what they can change by `by_hand`, and a
     picture of its present state by `_picture`.
+
+    `links` holds the states that words of the text put the widget into, such as {"a wider kernel": {"size": 9}}. In a
+    built page the words do it, written `[a wider kernel](set:size=9)`; elsewhere the widget has a button for each. A
+    trait that the widget lacks and a value that it does not accept are refused.
     """
 
     module: str = ""
     by_hand: str = ""
 
+    links = traitlets.Dict().tag(sync=True)
+
     def __init__(self, **state: Any) -> None:
+        links = state.pop("links", {})
         super().__init__(**state)
+        self.links = links  # they are tried on the widget as it then is
+
+    @traitlets.validate("links")
+    def _check_links(self, proposal: Any) -> dict[str, dict[str, Any]]:
+        for words, state in proposal["value"].items():
+            unknown = sorted(set(state) - set(self.traits(sync=True)))
+            if unknown:
+                raise ValueError(
+                    f"links[{words!r}] must name traits of {type(self).__name__}, got {', '.join(unknown)}"
+                )
+            before = {name: getattr(self, name) for name in state}
+            try:
+                self._put(state)
+            finally:
+                self._put(before)
+        return {words: dict(state) for words, state in proposal["value"].items()}
+
+    def _put(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def __init_subclass__(cls, **kw: Any) -> None:
         if cls.__dict__.get("module"):  # traitlets makes subclasses of its own at run time

@@ -17,6 +17,6 @@ def test_a_table_says_the_same_as_text_and_as_html():
 
 def test_the_total_stands_at_the_foot():
     shown = Table("", ["layer", "macs"], [["conv", "1,000"], ["total", "1,000"]], total=True)
-    foot = "<tfoot><tr class='total'><th scope='row'>total</th><td>1,000</td></tr></tfoot>"
+    foot = "<tfoot><tr class='total'><th scope='row'>total</th><td class='n'>1,000</td></tr></tfoot>"
     assert shown._repr_html_().endswith(f"</tbody>{foot}</table></div>")
     assert repr(shown).splitlines()[-1] == "total  1,000"

@@ -111,7 +111,7 @@ def test_feature_maps_share_one_scale_and_name_their_channels():
     drawn = plots.feature_maps(maps, columns=3)
     assert len(drawn) == 5
     assert {ax.images[0].get_clim() for ax in drawn} == {(maps.min().item(), maps.max().item())}
-    assert [ax.get_title() for ax in drawn] == [f"channel {k}" for k in range(5)]
+    assert [ax.get_title(loc="left") for ax in drawn] == [f"channel {k}" for k in range(5)]
     assert len(drawn[0].figure.axes) == 6, "five maps and one scale"
 
 
@@ -125,7 +125,7 @@ def test_history_draws_every_seed_and_their_mean():
 def test_spread_shows_a_dot_for_every_seed_and_the_mean_as_a_number():
     ax = plots.spread({"plain": [0.5, 0.75], "small": [0.8]}, label="accuracy")
     assert list(ax.lines[0].get_xdata()) == [0.5, 0.75]
-    assert texts(ax) == ["0.625", "0.8"]
+    assert texts(ax) == ["0.62", "0.80"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["plain", "small"]
 
 
@@ -212,7 +212,9 @@ def test_save_takes_the_whole_figure_of_axes_that_lie_in_a_part_of_it():
         (lambda: plots.bars({"a": float("inf")}), "one finite number for each name"),
         (lambda: plots.trade({}), r"needs \(cost, a sequence of numbers\) for each name"),
         (lambda: plots.trade({"a": (1.0, [])}), r"needs \(cost, a sequence of numbers\) for each name"),
-        (lambda: plots.trade({"a": (1.0, [1.0])}, best=["b"]), "best must name points, got b"),
+        (lambda: plots.trade({"a": (1.0, [1.0])}, best=["b"]), "best must name what is drawn, got b"),
+        (lambda: plots.bars({"a": 1.0}, highlight=["b"]), "highlight must name what is drawn, got b"),
+        (lambda: plots.spread({"a": [1.0]}, highlight=["b"]), "highlight must name what is drawn, got b"),
         (lambda: plots.history({}), "at least one training, got none"),
         (lambda: plots.style("sepia").__enter__(), "theme must be"),
     ],

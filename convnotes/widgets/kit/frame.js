@@ -20,6 +20,7 @@ export function frame(model, el, name, { label, prompt, code, initial }) {
   if (initial)
     actions.append(button("reset", "Reset", () => change(model, structuredClone(initial))));
   if (code) actions.append(copyButton(code));
+  if (!model.inPage) linkRow(model, root);
   el.replaceChildren(root);
 
   // A large number of the answer and a note below it: a function that takes both texts.
@@ -45,6 +46,18 @@ export function frame(model, el, name, { label, prompt, code, initial }) {
     }, 600);
   }
   return { root, body, stage, panel, answer, formula, actions, fact, say };
+}
+
+// In a page words of the text set the widget. Elsewhere these buttons do the same.
+function linkRow(model, root) {
+  const links = Object.entries(model.get("links") ?? {});
+  if (!links.length) return;
+  const buttons = links.map(([words, state], n) =>
+    button(`link-${n}`, words, () => change(model, structuredClone(state))),
+  );
+  root.append(
+    h("p", { className: "cn-actions cn-links" }, h("span", {}, "From the text:"), ...buttons),
+  );
 }
 
 // Draw now and after each change of the model, whatever made it; returns a function that ends this.

@@ -1,0 +1,117 @@
+"""The fact card at the head of a chapter: an operator in ten seconds."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+import convnotes
+from convnotes.measure import cost, receptive_field
+from convnotes.page.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STANDARD = (1, 64, 56, 56)  # the input that every card counts for
+
+
+class Card:
+    """What `card` returns: a drawing beside named facts."""
+
+    def __init__(self, drawing: str, facts: Mapping[str, tuple[str, str]]) -> None:
+        self.drawing, self.facts = drawing, dict(facts)
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.facts))
+        return "\n".join(f"{name:{width}}  {text}" for name, (text, _) in self.facts.items())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th scope='row'>{name}</th><td>{shown}</td></tr>" for name, (_, shown) in self.facts.items()
+        )
+        return (
+            f"<div class='cn-card'><div class='cn-card-drawing'>{self.drawing}</div>"
+            f"<table><caption>In ten seconds</caption><tbody>{rows}</tbody></table></div>"
+        )
+
+
+def card(
+    code: str,
+    what: str,
+    formula: str,
+    use: str,
+    avoid: str,
+    paper: str,
+    drawing: Axes,
+    alt: str,
+    beside: Mapping[str, nn.Module] | None = None,
+    field: str | None = None,
+) -> Card:
+    """The fact card of an operator. Its costs are counted for an input of 64 channels and 56×56 positions.
+
+    Args:
+        code: one line that makes the layer, as a reader would write it after `from convnotes import …`.
+        what: what the operator is, in one sentence.
+        formula: its equation, in TeX.
+        use, avoid: when to use it and when not.
+        paper: authors and year.
+        drawing: which input positions one output position reads, as `convnotes.plots.reads` draws it.
+        alt: what the drawing shows.
+        beside: one layer by its name, with which the costs are compared.
+        field: the receptive field in words, where it is not a fixed number of pixels; None counts it.
+
+    Raises:
+        ValueError: where `code` does not make a layer that takes the input.
+
+    Example:
+        >>> from convnotes import page, plots
+        >>> ax = plots.reads((3, 3), (3, 3), (1, 1), [[1, 1]])
+        >>> words = dict(what="A sum over channels.", formula="y = wx", use="to mix channels", avoid="to see more")
+        >>> page.card("nn.Conv2d(64, 64, 1, bias=False)", **words, paper="Lin et al. 2014", drawing=ax, alt="One tap.")
+        What it is       A sum over channels.
+        Formula          y = wx
+        Parameters       4,096
+        Multiply-adds    12.8 M
+        Receptive field  1×1
+        Use it           to mix channels
+        Avoid it         to see more
+        In code          nn.Conv2d(64, 64, 1, bias=False)
+        Paper            Lin et al. 2014
+    """
+    layer = eval(code, {name: getattr(convnotes, name) for name in convnotes.__all__} | {"nn": nn})  # the line shown
+    if not isinstance(layer, nn.Module):
+        raise ValueError(f"code must make a layer, got {code!r}, which makes a {type(layer).__name__}")
+    counted = cost(layer, STANDARD)
+    (name, other), *_ = [*(beside or {}).items(), ("", None)]
+    base = cost(other, STANDARD) if other is not None else counted
+
+    additions = f", and {counted.adds / 1e6:.1f} M additions" if counted.adds else ""
+
+    def ratio(own: int, others: int) -> str:
+        return f", {own / others:.2f} times that of {name}" if other is not None else ""
+
+    texts = {
+        "What it is": what,
+        "Formula": formula,
+        "Parameters": f"{counted.params:,}{ratio(counted.params, base.params)}",
+        "Multiply-adds": f"{counted.macs / 1e6:.1f} M{ratio(counted.macs, base.macs)}{additions}",
+        "Receptive field": field or _field(layer),
+        "Use it": use,
+        "Avoid it": avoid,
+        "In code": code,
+        "Paper": paper,
+    }
+    facts = {name: (text, html.escape(text)) for name, text in texts.items()}
+    facts["Formula"] = (formula, f"<span class='math notranslate nohighlight'>\\({html.escape(formula)}\\)</span>")
+    facts["In code"] = (code, f"<code>{html.escape(code)}</code>")
+    return Card(Figure([drawing], what, alt).svg(), facts)
+
+
+def _field(layer: nn.Module) -> str:
+    size: Any = receptive_field(layer, input_shape=STANDARD).size
+    height, width = size if isinstance(size, tuple) else (size, size)
+    return "the whole input" if math.isinf(height) else f"{height:g}×{width:g}"

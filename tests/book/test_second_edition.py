@@ -1,0 +1,105 @@
+"""The shape of a chapter of the second edition. A page can pass this and be bad; a reader decides."""
+
+import re
+
+import pytest
+from support import editions
+from support.visits import Visit, browser_test
+from test_page_widgets import seen
+
+every_chapter = pytest.mark.parametrize("chapter", editions.SECOND)
+
+
+@every_chapter
+def test_code_is_shown_where_it_is_the_lesson(chapter):
+    notebook = editions.read(chapter)
+    listings = list(editions.listings(notebook))
+    code = editions.visible_code(notebook)
+    assert sum(len(source.splitlines()) for source in code) <= 90
+    assert not [source for source in code if len(source.splitlines()) > 20 and source not in listings]
+    assert len(listings) >= 1, "the definition is shown"
+    assert max(len(line) for source in code for line in source.splitlines()) <= 80, "wider than the column"
+
+
+@every_chapter
+def test_numbers_stand_in_tables_and_figures(chapter):
+    notebook = editions.read(chapter)
+    assert len(editions.printed_lines(notebook)) <= 20
+    captions = editions.captions(notebook)
+    assert len(captions) >= 6
+    assert all(len(caption.split()) >= 8 and caption.endswith(".") for caption in captions)
+
+
+@every_chapter
+def test_the_text_comes_in_portions(chapter):
+    for paragraph in editions.paragraphs(editions.read(chapter)):
+        assert len(paragraph.split()) <= 100, paragraph
+
+
+@every_chapter
+def test_the_chapter_has_its_parts(chapter):
+    notebook = editions.read(chapter)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    first, *_, last = notebook.cells
+    assert re.match(r"# .+\?\n", first.source)
+    assert len(re.findall(r"^- ", first.source, flags=re.M)) == 3
+    cards = [data for data in editions.shown(notebook) if "cn-card" in data.get("text/html", "")]
+    assert len(cards) == 1
+    headings = re.findall(r"^## (.+)$", text, flags=re.M)
+    assert headings[-3:] == ["Exercises", "Quiz", "Summary"]
+    assert headings[-4].startswith("Verdict")
+    assert not {"Derivation", "The definition", "The layer", "What it costs", "Where it fails"} & set(headings)
+    assert re.search(r"^\*\*(Holds|Holds with a condition|Misleading)\.\*\*", text, flags=re.M)
+    assert ":::{dropdown} Answer" in text
+    assert len(re.findall(r"```\{exercise\}", text)) == len(re.findall(r"```\{solution-start\}", text)) == 3
+    quizzes = [cell for cell in notebook.cells if "quiz" in editions.tags(cell)]
+    assert [cell.source.count('"question"') for cell in quizzes] == [5]
+    assert len(re.findall(r"^- ", last.source, flags=re.M)) == 3
+    for needed in ("Code: `convnotes/", "tests: `tests/", "{cite"):
+        assert needed in last.source
+
+
+@every_chapter
+def test_every_link_sets_what_its_widget_accepts_and_has_a_button_elsewhere(chapter):
+    """The widget has tried each of its `links` when the notebook ran."""
+    found = list(editions.links(editions.read(chapter)))
+    assert len(found) >= 5
+    for words, state, widget in found:
+        assert widget, f"no widget of the page has the traits {', '.join(state)}"
+        assert widget["links"].get(words) == state, words
+
+
+@browser_test
+@every_chapter
+def test_a_widget_stands_within_the_first_2000_pixels(chromium, address, chapter):
+    with Visit(chromium, address, f"book/{chapter}.html") as visit:
+        visit.settle()
+        top = visit.page.locator("[data-widget]").first.evaluate("w => w.getBoundingClientRect().top + scrollY")
+        assert top <= 2000
+
+
+@browser_test
+@every_chapter
+def test_every_link_sets_its_widget_by_keyboard_and_says_so(chromium, address, chapter):
+    stored = list(editions.links(editions.read(chapter)))
+    with Visit(chromium, address, f"book/{chapter}.html") as visit:
+        visit.settle()
+        page = visit.page
+        anchors = page.locator('a[href^="set:"]')
+        assert anchors.count() == len(stored)
+        for n, (words, state, widget) in enumerate(stored):
+            name = widget["_anywidget_id"].rsplit(".", 1)[1]
+            page.evaluate("() => document.querySelectorAll('[data-control=reset]').forEach(b => b.click())")
+            shown = page.locator("[data-widget]").filter(has=page.locator('[data-control="reset"]'))
+            before = [seen(shown.nth(k)) for k in range(shown.count())]
+            anchors.nth(n).focus()
+            page.keyboard.press("Enter" if n % 2 else "Space")
+            assert page.locator(".cn-status").text_content() == f"The figure now shows: {words}."
+            if any(widget[trait] != value for trait, value in state.items()):
+                assert [seen(shown.nth(k)) for k in range(shown.count())] != before, (
+                    f"{words} changes nothing in {name}"
+                )
+            if page.locator(".cn-back").count():
+                page.locator(".cn-back").click()
+                assert anchors.nth(n).evaluate("a => document.activeElement === a")
+        assert not visit.wrong
