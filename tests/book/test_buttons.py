@@ -31,7 +31,8 @@ def built(folder: Path, url: str) -> str:
         (folder / "book" / name).symlink_to(ROOT / "book" / name)
     (folder / "book" / "intro.md").write_text("# A book\n\nIt has two pages.\n")
     cells = [nbformat.v4.new_markdown_cell("# A page\n\nIt is a notebook."), nbformat.v4.new_code_cell("1 + 1")]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "book" / "page.ipynb")
+    metadata = {"language_info": {"name": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), folder / "book" / "page.ipynb")
     command = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "-W", "--keep-going"]
     run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "ignore"})
     assert run.returncode == 0, run.stderr[-3000:]
