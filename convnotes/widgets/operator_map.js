@@ -20,7 +20,7 @@ function render({ model, el }) {
   const plain = operatorCalled(operators, "convolution") ?? operators[0];
   const chosen = () => operatorCalled(operators, model.get("chosen"));
   const choose = (name) => change(model, { chosen: name });
-  const inBook = "content_root" in document.documentElement.dataset;
+  const inBook = Boolean(model.inPage);
   const ui = frame(model, el, "operator-map", {
     label: "The map of operators",
     prompt: "Choose an operator. What does it cost, and which others does it contain?",
