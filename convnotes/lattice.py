@@ -248,8 +248,12 @@ INCLUSIONS: tuple[Inclusion, ...] = (
     Inclusion("deformable v1", "deformable v2", {"mask": "1"}),
     Inclusion("deformable v1", "offset groups", {"offset": "the same for both groups"}),
     Inclusion("active shift", "offset groups", {"offset": "one for each channel", "weight": "1, depthwise 1×1"}),
-    Inclusion("1×1", "convolution", {"weight": "0 but at the centre tap"}),
-    Inclusion("small kernels", "convolution", {"weight": "the small kernels convolved with each other, without ReLU"}),
+    Inclusion("1×1", "convolution", {"weight": "0 except at the centre tap"}),
+    Inclusion(
+        "small kernels",
+        "convolution",
+        {"weight": "the two small kernels convolved with each other, if no ReLU stands between them"},
+    ),
     Inclusion("thin kernels", "convolution", {"weight": "the outer products of column and row"}),
     Inclusion("separable", "convolution", {"weight": "the depthwise kernel times the 1×1 weight"}),
     Inclusion("grouped", "convolution", {"weight": "0 between channels of different groups"}),
@@ -259,6 +263,6 @@ INCLUSIONS: tuple[Inclusion, ...] = (
     Inclusion("shift", "active shift", {"displacements": "whole pixels"}),
     Inclusion("1×1", "shift and 1×1", {"displacements": "0"}),
     Inclusion("shift and 1×1", "separable", {"depthwise": "1 at one tap, 0 at the others"}),
-    Inclusion("shift and 1×1", "convolution", {"weight": "0 but at one tap per input channel"}),
+    Inclusion("shift and 1×1", "convolution", {"weight": "0 except at one tap per input channel"}),
     Inclusion("Gaussian non-local", "embedded non-local", {"theta": "the identity", "phi": "the identity"}),
 )

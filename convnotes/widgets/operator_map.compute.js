@@ -3,7 +3,7 @@
 import { clamp, format } from "./kit/numbers.js";
 
 export const COLUMNS = 3;
-const BOX = { height: 38, gap: 14, top: 4, margin: 16 }; // a line may pass on the right, in the margin
+const BOX = { height: 38, gap: 14, apart: 14, top: 4, margin: 16 }; // a line may pass on the right, in the margin
 
 export function operatorCalled(operators, name) {
   return operators.find((one) => one.name === name);
@@ -39,9 +39,9 @@ export function boxes(operators, width) {
     operators.map(({ name, at }) => [
       name,
       {
-        x: at[0] * column + 4,
+        x: at[0] * column + BOX.apart / 2,
         y: BOX.top + at[1] * (BOX.height + BOX.gap),
-        width: column - 8,
+        width: column - BOX.apart,
         height: BOX.height,
       },
     ]),

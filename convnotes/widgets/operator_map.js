@@ -59,6 +59,8 @@ function render({ model, el }) {
     ];
   }
 
+  const note = (one, key) => (one === plain ? "" : beside(one[key], plain[key]));
+
   function list(head, items) {
     if (!items.length) return [];
     const rows = items.map(([name, text]) => {
@@ -88,8 +90,8 @@ function render({ model, el }) {
     sentence.textContent = one.words;
     const field = /\d/.test(one.field) ? `${one.field} pixels per side` : one.field;
     counts.replaceChildren(
-      ...count("Parameters", format(one.params), beside(one.params, plain.params)),
-      ...count("Multiply-adds", short(one.macs), beside(one.macs, plain.macs)),
+      ...count("Parameters", format(one.params), note(one, "params")),
+      ...count("Multiply-adds", short(one.macs), note(one, "macs")),
       ...(one.adds ? count("Additions", short(one.adds)) : []),
       ...(one.moved_bytes ? count("Bytes moved", short(one.moved_bytes)) : []),
       ...count("Receptive field", field === "all" ? "the whole map" : field),
