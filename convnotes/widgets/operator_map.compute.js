@@ -3,7 +3,7 @@
 import { clamp, format } from "./kit/numbers.js";
 
 export const COLUMNS = 3;
-const BOX = { height: 38, gap: 14, apart: 14, top: 4, margin: 16 }; // a line may pass on the right, in the margin
+const BOX = { height: 38, gap: 14, apart: 10, top: 4, margin: 16 }; // a line may pass on the right, in the margin
 
 export function operatorCalled(operators, name) {
   return operators.find((one) => one.name === name);

@@ -57,7 +57,7 @@ def test_boxes_lie_apart_inside_the_drawing_and_lines_leave_no_box_they_do_not_j
         assert box["x"] >= 0
         assert box["x"] + box["width"] < width
         assert box["y"] + box["height"] <= found["height"]
-        assert box["width"] >= 80
+        assert box["width"] >= 84
         assert box["height"] >= 24
         for other, second in boxes.items():
             apart = abs(second["x"] - box["x"]) >= box["width"] or abs(second["y"] - box["y"]) >= box["height"]
