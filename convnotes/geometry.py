@@ -34,11 +34,11 @@ def is_whole(value: object) -> TypeGuard[int]:
     return torch.jit.is_tracing() and isinstance(value, torch.Tensor)
 
 
-def pair(value: IntOrPair, name: str = "value", minimum: int = 0) -> Pair:
+def pair(value: IntOrPair, name: str = "value", minimum: int | None = 0) -> Pair:
     """`value` as (vertical, horizontal): an int stands for both.
 
     Raises `TypeError` for anything that is not an int or two ints, and `ValueError` for a number below `minimum`
-    or a sequence that does not hold exactly two.
+    (None: any will do) or a sequence that does not hold exactly two.
     """
     if is_whole(value):
         both: tuple[int, ...] = (value, value)
@@ -50,7 +50,7 @@ def pair(value: IntOrPair, name: str = "value", minimum: int = 0) -> Pair:
             raise TypeError(f"{name} must hold ints, got {value!r}")
     else:
         raise TypeError(f"{name} must be an int or two ints (vertical, horizontal), got {value!r}")
-    if min(both) < minimum:
+    if minimum is not None and min(both) < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
     return _plain(both[0]), _plain(both[1])
 

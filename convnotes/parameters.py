@@ -121,8 +121,8 @@ def _within_range(optimizer: torch.optim.Optimizer, scaled: list[tuple[Tensor, T
 
 
 def scale_rows(gradient: Tensor) -> None:
-    """Bring each row to length 1, in place; one of length 0 stays 0."""
-    scale_to(gradient, 1.0, dim=1)
+    """Bring each vector along the last dimension to length 1, in place; one of length 0 stays 0."""
+    scale_to(gradient, 1.0, dim=-1)
 
 
 def scale_to(gradient: Tensor, wanted: float, dim: int | None = None) -> None:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Block
 from convnotes.geometry import Factory
+from convnotes.kernels.transforms import one_image
 
 
-class FactorisedConv2d(Composite):
+class FactorisedConv2d(Block, shown="in_channels out_channels kernel_size"):
     """An n×1 kernel, then a 1×n kernel: `[B, C, H, W]` → `[B, O, H, W]`.
 
     There is no nonlinearity between the two. Together they are an n×n convolution in which every kernel is a sum of at
@@ -48,18 +49,16 @@ class FactorisedConv2d(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels, out_channels)
         hidden = out_channels if hidden_channels is None else hidden_channels
-        checks.positive(in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden)
+        checks.positive(hidden_channels=hidden)
         checks.whole("kernel_size", kernel_size, odd=True)  # so that the size is kept
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
-        n, kw = kernel_size, Factory(device=device, dtype=dtype)
+        self.kernel_size = n = kernel_size
+        kw = Factory(device=device, dtype=dtype)
         self.vertical = nn.Conv2d(in_channels, hidden, (n, 1), padding=(n // 2, 0), bias=False, **kw)
         self.horizontal = nn.Conv2d(hidden, out_channels, (1, n), padding=(0, n // 2), bias=bias, **kw)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("FactorisedConv2d", input, self.vertical.weight, self.in_channels)
         return self.horizontal(self.vertical(input))
-
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"

@@ -8,6 +8,7 @@ Szegedy et al., "Going deeper with convolutions", CVPR 2015, arXiv:1409.4842 · 
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.factorised import FactorisedConv2d as FactorisedConv2d
-from convnotes.fundamentals.initialisation import Composite
-from convnotes.geometry import Factory, IntOrPair, pair
+from convnotes.fundamentals.layer import Block, Classifier
+from convnotes.geometry import Factory
 from convnotes.kernels.transforms import watched
 
 if TYPE_CHECKING:
@@ -28,24 +29,21 @@ _Size = int | tuple[int, int]
 _LEAST_SIZE = 15  # pixels: below, the stem's last pooling has nothing to pool
 
 
+class _ConvOptions(Factory, total=False):
+    stride: _Size
+    padding: _Size
+
+
 class ConvNormReLU(nn.Module):
     """A convolution without bias, batch norm (ε = 0.001) and ReLU: `[B, C, H, W]` → `[B, O, H_out, W_out]`."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: IntOrPair,
-        stride: IntOrPair = 1,
-        padding: IntOrPair = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, in_channels: int, out_channels: int, kernel_size: _Size, **options: Unpack[_ConvOptions]
     ) -> None:
         super().__init__()
-        kw = Factory(device=device, dtype=dtype)
-        sizes = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1), pair(padding, "padding")
-        self.conv = nn.Conv2d(in_channels, out_channels, *sizes, bias=False, **kw)
-        self.bn = nn.BatchNorm2d(out_channels, eps=0.001, **kw)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, bias=False, **options)
+        weight = self.conv.weight
+        self.bn = nn.BatchNorm2d(out_channels, eps=0.001, device=weight.device, dtype=weight.dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         return torch.relu(self.bn(self.conv(input)))
@@ -70,14 +68,14 @@ def _max_pool2d(input: Tensor, kernel_size: _Size, stride: _Size, padding: _Size
     return F.max_pool2d(last, kernel_size, stride, padding).contiguous()
 
 
-class MaxPool2d(nn.MaxPool2d):
+class ChannelsLastMaxPool2d(nn.MaxPool2d):
     """`torch.nn.MaxPool2d`, computed by `_max_pool2d`."""
 
     def forward(self, input: Tensor) -> Tensor:
         return _max_pool2d(input, self.kernel_size, self.stride, self.padding)
 
 
-class Inception(Composite):
+class Inception(Block, shown="in_channels out_channels true_5x5"):
     """Four branches, concatenated by channels: `[B, C, H, W]` → `[B, ch1x1 + ch3x3 + ch5x5 + pool_proj, H, W]`.
 
     The arguments have torchvision's names. Szegedy et al. 2015, figure 2b.
@@ -115,12 +113,10 @@ class Inception(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, ch1x1=ch1x1, ch3x3red=ch3x3red, ch3x3=ch3x3)
+        checks.positive(ch1x1=ch1x1, ch3x3red=ch3x3red, ch3x3=ch3x3)
         checks.positive(ch5x5red=ch5x5red, ch5x5=ch5x5, pool_proj=pool_proj)
-        self.in_channels, self.true_5x5 = in_channels, true_5x5
-        self.out_channels = ch1x1 + ch3x3 + ch5x5 + pool_proj
-        large, kw = (5 if true_5x5 else 3), Factory(device=device, dtype=dtype)
+        super().__init__(in_channels, ch1x1 + ch3x3 + ch5x5 + pool_proj)
+        self.true_5x5, large, kw = true_5x5, (5 if true_5x5 else 3), Factory(device=device, dtype=dtype)
         self.branch1 = ConvNormReLU(in_channels, ch1x1, 1, **kw)
         self.branch2 = nn.Sequential(
             ConvNormReLU(in_channels, ch3x3red, 1, **kw), ConvNormReLU(ch3x3red, ch3x3, 3, padding=1, **kw)
@@ -129,15 +125,14 @@ class Inception(Composite):
             ConvNormReLU(in_channels, ch5x5red, 1, **kw),
             ConvNormReLU(ch5x5red, ch5x5, large, padding=large // 2, **kw),
         )
-        self.branch4 = nn.Sequential(MaxPool2d(3, stride=1, padding=1), ConvNormReLU(in_channels, pool_proj, 1, **kw))
+        self.branch4 = nn.Sequential(
+            ChannelsLastMaxPool2d(3, stride=1, padding=1), ConvNormReLU(in_channels, pool_proj, 1, **kw)
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Inception", input, self.branch1.conv.weight, self.in_channels)
         branches = (self.branch1, self.branch2, self.branch3, self.branch4)
         return torch.cat([branch(input) for branch in branches], dim=1)  # one receptive field per branch
-
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, true_5x5={self.true_5x5}"
 
 
 class _Auxiliary(nn.Module):
@@ -169,7 +164,7 @@ _BLOCKS = {
 }
 
 
-class GoogLeNet(Composite):
+class GoogLeNet(Classifier, shown="num_classes true_5x5"):
     """Nine inception blocks: `[B, 3, H, W]`, 15×15 pixels at least, 224×224 in the paper → logits `[B, num_classes]`.
 
     With batch norm, which the paper did not have yet; the pooling before 5a is torchvision's 2×2. Parameters for 1000
@@ -189,6 +184,8 @@ class GoogLeNet(Composite):
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
 
     Example:
+        >>> sum(p.numel() for p in GoogLeNet(device="meta").parameters())
+        6624904
         >>> net = GoogLeNet(num_classes=10, device="meta").eval()
         >>> net(torch.empty(2, 3, 64, 64, device="meta")).shape
         torch.Size([2, 10])
@@ -214,9 +211,8 @@ class GoogLeNet(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(num_classes=num_classes)
-        self.num_classes, self.true_5x5, self.transform_input = num_classes, true_5x5, transform_input
+        super().__init__(num_classes, least=_LEAST_SIZE)
+        self.true_5x5, self.transform_input = true_5x5, transform_input
         kw = Factory(device=device, dtype=dtype)
         self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3, **kw)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
@@ -237,7 +233,7 @@ class GoogLeNet(Composite):
         self.fc = nn.Linear(channels, num_classes, **kw)
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-        checks.images("GoogLeNet", input, self.conv1.conv.weight, 3, least=_LEAST_SIZE)
+        self._check(input, self.conv1.conv)
         x = _to_caffe_range(input) if self.transform_input else input
         x = self.maxpool2(self.conv3(self.conv2(self.maxpool1(self.conv1(x)))))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))
@@ -249,9 +245,6 @@ class GoogLeNet(Composite):
             return logits, self.aux2(b), self.aux1(a)
         return logits
 
-    def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}, true_5x5={self.true_5x5}"
-
 
 def _to_caffe_range(input: Tensor) -> Tensor:
     """From ImageNet's mean and deviation to the range [−1, 1] that the published weights expect."""
@@ -260,24 +253,14 @@ def _to_caffe_range(input: Tensor) -> Tensor:
     return input * (deviation / 0.5) + (mean - 0.5) / 0.5
 
 
-class GoogLeNetOptions(Factory, total=False):
-    """The other arguments of `GoogLeNet`."""
+googlenet = GoogLeNet  # torchvision's name
 
-    true_5x5: bool
-    aux_logits: bool
-    transform_input: bool
-    dropout: float
+if not TYPE_CHECKING:
 
-
-def googlenet(num_classes: int = 1000, **options: Unpack[GoogLeNetOptions]) -> GoogLeNet:
-    """`GoogLeNet` with torchvision's defaults: 3×3 kernels instead of the 5×5.
-
-    Args:
-        num_classes: number of logits.
-        **options: the other arguments of `GoogLeNet`.
-
-    Example:
-        >>> sum(p.numel() for p in googlenet(device="meta").parameters())
-        6624904
-    """
-    return GoogLeNet(num_classes, **options)
+    def __getattr__(name: str) -> type[nn.Module]:
+        """The old name of `ChannelsLastMaxPool2d`, which networks that were pickled whole ask for."""
+        if name != "MaxPool2d":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        said = "convnotes.compression.inception.MaxPool2d is now ChannelsLastMaxPool2d; the old name goes with the next"
+        warnings.warn(f"{said} release", DeprecationWarning, stacklevel=2)
+        return ChannelsLastMaxPool2d

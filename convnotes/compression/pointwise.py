@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.initialisation import Composite
-from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair
+from convnotes.fundamentals.layer import Classifier, ConvBlock
+from convnotes.geometry import Factory, IntOrPair, Padding
+from convnotes.kernels.transforms import one_image
 
 _LEAST_SIZE = {"cifar10": 4, "imagenet": 39}  # pixels: below, the last pooling has nothing to pool
 
 
-class MLPConv(Composite):
+class MLPConv(ConvBlock):
     """A convolution followed by 1×1 convolutions, each with ReLU: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     The 1×1 convolutions are a perceptron that is applied to the channels of every pixel. The default has one k×k
@@ -58,16 +59,10 @@ class MLPConv(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation)
         hidden = (out_channels, out_channels) if hidden_channels is None else hidden_channels
-        hidden = checks.wholes("hidden_channels", hidden)
-        self.in_channels, self.out_channels, self.hidden_channels = in_channels, out_channels, hidden
-        self.kernel_size = pair(kernel_size, "kernel_size", 1)
-        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = checked_padding(padding)
-
-        widths = (*hidden, out_channels)
+        self.hidden_channels = checks.wholes("hidden_channels", hidden)
+        widths = (*self.hidden_channels, out_channels)
         self.conv = nn.Conv2d(
             in_channels, widths[0], self.kernel_size, self.stride, self.padding, self.dilation,
             device=device, dtype=dtype,
@@ -76,9 +71,9 @@ class MLPConv(Composite):
             nn.Conv2d(before, after, 1, device=device, dtype=dtype) for before, after in itertools.pairwise(widths)
         )
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("MLPConv", input, self.conv.weight, self.in_channels)
-        checks.fits("MLPConv", input, self.conv.weight, self.stride, self.padding, self.dilation)
+        self._check(input, self.conv.weight)
         z = torch.relu(self.conv(input))  # [B, hidden[0], H_out, W_out]
         for layer in self.mlp:
             z = torch.relu(layer(z))  # pixel by pixel
@@ -89,7 +84,7 @@ class MLPConv(Composite):
         return f"{widths}, kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class NIN(Composite):
+class NIN(Classifier, shown="num_classes variant"):
     """Network in Network: blocks of `MLPConv`, then the mean of each map: `[B, in_channels, H, W]` → logits `[B,
     num_classes]`.
 
@@ -121,13 +116,13 @@ class NIN(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
         checks.one_of("variant", variant, _LEAST_SIZE)
         if num_classes is None:
             num_classes = 10 if variant == "cifar10" else 1000
-        checks.positive(num_classes=num_classes, in_channels=in_channels)
+        super().__init__(num_classes, least=_LEAST_SIZE[variant])
+        checks.positive(in_channels=in_channels)
         checks.number("dropout", dropout, "[0, 1)")
-        self.in_channels, self.num_classes, self.variant = in_channels, num_classes, variant
+        self.in_channels, self.variant = in_channels, variant
         kw = Factory(device=device, dtype=dtype)
         if variant == "cifar10":
             self.features = nn.Sequential(
@@ -153,8 +148,5 @@ class NIN(Composite):
 
     def forward(self, input: Tensor) -> Tensor:
         first: Any = self.features[0]
-        checks.images("NIN", input, first.conv.weight, self.in_channels, least=_LEAST_SIZE[self.variant])
+        self._check(input, first.conv)
         return self.features(input).mean(dim=(2, 3))  # [B, num_classes, H', W'] → [B, num_classes]
-
-    def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}, variant={self.variant!r}"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Block, Composite
 from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Make = Callable[..., nn.Module]
 StrideOn = Literal["3x3", "1x1"]
 
 
-class Bottleneck(Composite):
+class Bottleneck(Block):
     """1×1, 3×3, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, 4·channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
 
     Each convolution is followed by batch norm. The shortcut is a strided 1×1 convolution with batch norm where the
@@ -64,12 +64,11 @@ class Bottleneck(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, channels=channels, stride=stride, groups=groups)
+        checks.positive(channels=channels, stride=stride, groups=groups)
         checks.positive(width_per_group=width_per_group, dilation=dilation)
         checks.one_of("stride_on", stride_on, get_args(StrideOn))
-        self.in_channels, self.out_channels, self.stride_on = in_channels, channels * self.expansion, stride_on
-        self.stride, self.groups, self.dilation = stride, groups, dilation
+        super().__init__(in_channels, channels * self.expansion)
+        self.stride, self.groups, self.stride_on, self.dilation = stride, groups, stride_on, dilation
         kw = Factory(device=device, dtype=dtype)
         width = channels * width_per_group // 64 * groups
         if width < groups:
@@ -108,7 +107,7 @@ def shortcut(
     )
 
 
-class ResNet(Composite):
+class ResNet(Composite, shown="num_classes replace_stride_with_dilation"):
     """Four stages of bottlenecks: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
     With `groups` and `width_per_group` it is a ResNeXt. The names of the parameters are torchvision's, so that its
@@ -192,9 +191,6 @@ class ResNet(Composite):
         x = self.maxpool(self.relu(self.bn1(self.conv1(input))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return x if self.num_classes is None else self.fc(self.avgpool(x).flatten(1))
-
-    def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}, replace_stride_with_dilation={self.replace_stride_with_dilation}"
 
 
 class ResNeXtOptions(Factory, total=False):

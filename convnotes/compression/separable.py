@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.separable_conv import SeparableConv2d as SeparableConv2d
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Classifier
 from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _norm_relu(channels: int, **kw: Unpack[Factory]) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm2d(channels, **kw), nn.ReLU(inplace=True))
 
 
-class MobileNetV1(Composite):
+class MobileNetV1(Classifier, shown="num_classes width_multiplier"):
     """Thirteen separable convolutions: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
     Padding is 1 on every side; TensorFlow's "SAME" pads a strided layer at the bottom and on the right only. Howard et
@@ -62,10 +62,9 @@ class MobileNetV1(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(num_classes=num_classes)
+        super().__init__(num_classes)
         checks.number("width_multiplier", width_multiplier, "(0, inf)")
-        self.num_classes, self.width_multiplier = num_classes, width_multiplier
+        self.width_multiplier = width_multiplier
         kw = Factory(device=device, dtype=dtype)
 
         def width(full: int) -> int:
@@ -88,12 +87,9 @@ class MobileNetV1(Composite):
         self.fc = nn.Linear(channels, num_classes, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("MobileNetV1", input, self.stem[0].weight, 3)
+        self._check(input, self.stem[0])
         x = self.avgpool(self.blocks(self.stem(input)))
         return self.fc(self.dropout(x.flatten(1)))
-
-    def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}, width_multiplier={self.width_multiplier}"
 
 
 class _XceptionBlock(nn.Module):
@@ -123,14 +119,13 @@ class _XceptionBlock(nn.Module):
         return self.body(input) + self.shortcut(input)
 
 
-class Xception(Composite):
+class Xception(Classifier):
     """Separable convolutions with shortcuts: `[B, 3, H, W]`, 7×7 pixels at least, 299×299 in the paper → logits.
 
     Parameters for 1000 classes: 22,855,952. Chollet 2017, figure 5.
 
     Args:
-        num_classes: number of logits.
-        dropout: probability before the classifier.
+        num_classes, dropout: as in `MobileNetV1`.
         device, dtype: of the parameters.
 
     Raises:
@@ -148,9 +143,8 @@ class Xception(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(num_classes=num_classes)
-        self.num_classes, kw = num_classes, Factory(device=device, dtype=dtype)
+        super().__init__(num_classes, least=7)
+        kw = Factory(device=device, dtype=dtype)
         self.stem = nn.Sequential(
             nn.Conv2d(3, 32, 3, stride=2, bias=False, **kw), _norm_relu(32, **kw),
             nn.Conv2d(32, 64, 3, bias=False, **kw), _norm_relu(64, **kw),
@@ -171,50 +165,9 @@ class Xception(Composite):
         self.fc = nn.Linear(2048, num_classes, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("Xception", input, self.stem[0].weight, 3, least=7)
+        self._check(input, self.stem[0])
         x = self.avgpool(self.tail(self.blocks(self.stem(input))))
         return self.fc(self.dropout(x.flatten(1)))
 
-    def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}"
 
-
-class XceptionOptions(Factory, total=False):
-    """The other arguments of `Xception`."""
-
-    dropout: float
-
-
-class MobileNetV1Options(Factory, total=False):
-    """The other arguments of `MobileNetV1`."""
-
-    width_multiplier: float
-    dropout: float
-
-
-def mobilenet_v1(num_classes: int = 1000, **options: Unpack[MobileNetV1Options]) -> MobileNetV1:
-    """`MobileNetV1`, by default of full width.
-
-    Args:
-        num_classes: number of logits.
-        **options: the other arguments of `MobileNetV1`.
-
-    Example:
-        >>> sum(p.numel() for p in mobilenet_v1(device="meta").parameters())
-        4231976
-    """
-    return MobileNetV1(num_classes, **options)
-
-
-def xception(num_classes: int = 1000, **options: Unpack[XceptionOptions]) -> Xception:
-    """`Xception` as published.
-
-    Args:
-        num_classes: number of logits.
-        **options: the other arguments of `Xception`.
-
-    Example:
-        >>> sum(p.numel() for p in xception(device="meta").parameters())
-        22855952
-    """
-    return Xception(num_classes, **options)
+mobilenet_v1, xception = MobileNetV1, Xception  # the names that timm and torchvision would give them

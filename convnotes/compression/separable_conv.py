@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.fundamentals.depthwise import DepthwiseConv2d
-from convnotes.fundamentals.initialisation import Composite
-from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair
+from convnotes.fundamentals.layer import ConvBlock
+from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding
+from convnotes.kernels.transforms import one_image
 
 
-class SeparableConv2d(Composite):
+class SeparableConv2d(ConvBlock, shown="depth_multiplier"):
     """A depthwise and a pointwise convolution: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     Args:
@@ -50,12 +51,9 @@ class SeparableConv2d(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels, depth_multiplier=depth_multiplier)
-        self.in_channels, self.out_channels, self.depth_multiplier = in_channels, out_channels, depth_multiplier
-        self.kernel_size = pair(kernel_size, "kernel_size", 1)
-        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = checked_padding(padding)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation)
+        checks.positive(depth_multiplier=depth_multiplier)
+        self.depth_multiplier = depth_multiplier
         middle, kw = in_channels * depth_multiplier, Factory(device=device, dtype=dtype)
         self.depthwise = DepthwiseConv2d(
             in_channels, middle, self.kernel_size, self.stride, self.padding, self.dilation,
@@ -64,9 +62,9 @@ class SeparableConv2d(Composite):
         self.between = nn.Identity() if between is None else between
         self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias, **kw)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("SeparableConv2d", input, self.depthwise.weight, self.in_channels)
-        checks.fits("SeparableConv2d", input, self.depthwise.weight, self.stride, self.padding, self.dilation)
+        self._check(input, self.depthwise.weight)
         return self.pointwise(self.between(self.depthwise(input)))  # [B, C·m, H_out, W_out] → [B, O, …]
 
     def full_weight(self) -> Tensor:
@@ -111,9 +109,3 @@ class SeparableConv2d(Composite):
             if conv.bias is not None and layer.pointwise.bias is not None:
                 layer.pointwise.bias.copy_(conv.bias)
         return layer
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, dilation={self.dilation}, depth_multiplier={self.depth_multiplier}"
-        )

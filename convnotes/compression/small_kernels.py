@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Classifier, Composite, DropoutOptions
 from convnotes.geometry import Factory
+from convnotes.kernels.transforms import one_image
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -71,6 +72,7 @@ class KernelStack(Composite, nn.Sequential):
         self.in_channels, self.out_channels, self.padding = in_channels, out_channels, padding
         self.stands_for = kernel_size
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         least = self.stands_for if self.padding == "valid" else 1
         checks.images("KernelStack", input, self[0].weight, self.in_channels, least)
@@ -82,7 +84,7 @@ class KernelStack(Composite, nn.Sequential):
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.stands_for}, padding={self.padding!r}"
 
 
-class VGG(Composite):
+class VGG(Classifier):
     """Kernel stacks with pooling between them, then three linear layers: `[B, 3, H, W]` → logits `[B, num_classes]`.
 
     Maps are averaged to 7×7 before the linear layers, so that any size from 2^(number of stages) pixels on works;
@@ -112,9 +114,8 @@ class VGG(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(num_classes=num_classes)
-        self.num_classes, self.least, kw = num_classes, 2 ** len(stacks), Factory(device=device, dtype=dtype)
+        super().__init__(num_classes, least=2 ** len(stacks))
+        kw = Factory(device=device, dtype=dtype)
         layers, channels = [], 3
         for width, kernel_size in stacks:
             layers += [*KernelStack(channels, width, kernel_size, **kw), nn.MaxPool2d(2, stride=2)]
@@ -139,20 +140,11 @@ class VGG(Composite):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("VGG", input, self.features[0].weight, 3, least=self.least)
+        self._check(input, self.features[0])
         return self.classifier(self.avgpool(self.features(input)).flatten(1))
 
-    def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}"
 
-
-class VGGOptions(Factory, total=False):
-    """The other arguments of `VGG`."""
-
-    dropout: float
-
-
-def vgg16(num_classes: int = 1000, **options: Unpack[VGGOptions]) -> VGG:
+def vgg16(num_classes: int = 1000, **options: Unpack[DropoutOptions]) -> VGG:
     """VGG-16 (configuration D): two stacks that stand for 5×5, three for 7×7. 138,357,544 parameters.
 
     Args:
@@ -160,7 +152,7 @@ def vgg16(num_classes: int = 1000, **options: Unpack[VGGOptions]) -> VGG:
         **options: the other arguments of `VGG`, except `stacks`.
 
     Example:
-        >>> sum(p.numel() for p in vgg16(device="meta").parameters())
-        138357544
+        >>> sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in vgg16(device="meta").modules())
+        16
     """
     return VGG([(64, 5), (128, 5), (256, 7), (512, 7), (512, 7)], num_classes, **options)

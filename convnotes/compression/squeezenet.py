@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Block, Classifier, DropoutOptions
 from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Fire(Composite):
+class Fire(Block):
     """Squeeze and expand: `[B, C, H, W]` → `[B, expand1x1_channels + expand3x3_channels, H, W]`.
 
     A 1×1 kernel reduces the channels; a 1×1 and a 3×3 kernel side by side expand them. Iandola et al. 2016, figure 1.
@@ -51,11 +51,10 @@ class Fire(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, squeeze_channels=squeeze_channels)
+        checks.positive(squeeze_channels=squeeze_channels)
         checks.positive(expand1x1_channels=expand1x1_channels, expand3x3_channels=expand3x3_channels)
-        self.in_channels, kw = in_channels, Factory(device=device, dtype=dtype)
-        self.out_channels = expand1x1_channels + expand3x3_channels
+        super().__init__(in_channels, expand1x1_channels + expand3x3_channels)
+        kw = Factory(device=device, dtype=dtype)
         self.squeeze = nn.Conv2d(in_channels, squeeze_channels, 1, **kw)
         self.expand1x1 = nn.Conv2d(squeeze_channels, expand1x1_channels, 1, **kw)
         self.expand3x3 = nn.Conv2d(squeeze_channels, expand3x3_channels, 3, padding=1, **kw)
@@ -73,7 +72,7 @@ def _pool() -> nn.MaxPool2d:
     return nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
 
-class SqueezeNet(Composite):
+class SqueezeNet(Classifier, shown="version num_classes"):
     """Eight fire blocks and a 1×1 classifier averaged over the image: `[B, 3, H, W]` → logits `[B, num_classes]`.
 
     The names of the parameters are torchvision's. Made for 224×224 pixels; 21×21 at least for version 1_0, 17×17 for
@@ -101,10 +100,9 @@ class SqueezeNet(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(num_classes=num_classes)
         checks.one_of("version", version, ("1_0", "1_1"))
-        self.version, self.num_classes, kw = version, num_classes, Factory(device=device, dtype=dtype)
+        super().__init__(num_classes, least=21 if version == "1_0" else 17)
+        self.version, kw = version, Factory(device=device, dtype=dtype)
         if version == "1_0":
             layers = [
                 nn.Conv2d(3, 96, 7, stride=2, **kw), nn.ReLU(), _pool(),
@@ -138,20 +136,11 @@ class SqueezeNet(Composite):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("SqueezeNet", input, self.features[0].weight, 3, least=21 if self.version == "1_0" else 17)
+        self._check(input, self.features[0])
         return self.classifier(self.features(input)).flatten(1)
 
-    def extra_repr(self) -> str:
-        return f"version={self.version!r}, num_classes={self.num_classes}"
 
-
-class SqueezeNetOptions(Factory, total=False):
-    """The other arguments of `SqueezeNet`."""
-
-    dropout: float
-
-
-def squeezenet1_0(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
+def squeezenet1_0(num_classes: int = 1000, **options: Unpack[DropoutOptions]) -> SqueezeNet:
     """`SqueezeNet` as in the paper: 1,248,424 parameters.
 
     Args:
@@ -165,7 +154,7 @@ def squeezenet1_0(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions])
     return SqueezeNet("1_0", num_classes, **options)
 
 
-def squeezenet1_1(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
+def squeezenet1_1(num_classes: int = 1000, **options: Unpack[DropoutOptions]) -> SqueezeNet:
     """`SqueezeNet` of the authors' later release: 1,235,496 parameters, 2.4 times fewer multiply-adds than the first.
 
     Args:
@@ -173,7 +162,9 @@ def squeezenet1_1(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions])
         **options: the other arguments of `SqueezeNet`, except `version`.
 
     Example:
-        >>> sum(p.numel() for p in squeezenet1_1(device="meta").parameters())
-        1235496
+        >>> from convnotes.measure import cost
+        >>> nets = squeezenet1_0(device="meta"), squeezenet1_1(device="meta")
+        >>> [cost(net, (1, 3, 224, 224)).macs for net in nets]
+        [818924576, 349151936]
     """
     return SqueezeNet("1_1", num_classes, **options)

@@ -16,16 +16,16 @@ from convnotes.data.files import read_picture
 from convnotes.geometry import is_whole, pair
 
 PHOTOGRAPHS = {
-    "astronaut": ("skimage", "data/astronaut.png"),
-    "chelsea": ("skimage", "data/chelsea.png"),
-    "china": ("sklearn", "datasets/images/china.jpg"),
-    "coffee": ("skimage", "data/coffee.png"),
-    "flower": ("sklearn", "datasets/images/flower.jpg"),
-    "hubble_deep_field": ("skimage", "data/hubble_deep_field.jpg"),
-    "ihc": ("skimage", "data/ihc.png"),
-    "motorcycle": ("skimage", "data/motorcycle_left.png"),
-    "retina": ("skimage", "data/retina.jpg"),
-    "rocket": ("skimage", "data/rocket.jpg"),
+    "astronaut": "skimage/data/astronaut.png",
+    "chelsea": "skimage/data/chelsea.png",
+    "china": "sklearn/datasets/images/china.jpg",
+    "coffee": "skimage/data/coffee.png",
+    "flower": "sklearn/datasets/images/flower.jpg",
+    "hubble_deep_field": "skimage/data/hubble_deep_field.jpg",
+    "ihc": "skimage/data/ihc.png",
+    "motorcycle": "skimage/data/motorcycle_left.png",
+    "retina": "skimage/data/retina.jpg",
+    "rocket": "skimage/data/rocket.jpg",
 }
 TEXTURES = ("brick", "grass", "gravel")
 
@@ -50,7 +50,7 @@ def photograph(name: str, size: int | tuple[int, int] | None = None) -> Tensor:
         torch.Size([3, 64, 64])
     """
     checks.one_of("photograph", name, PHOTOGRAPHS)
-    picture = read_picture(_bundled(*PHOTOGRAPHS[name]), "RGB")
+    picture = read_picture(_bundled(PHOTOGRAPHS[name]), "RGB")
     if size is None:
         return picture
     sides = pair(size, "size", 1)
@@ -78,7 +78,7 @@ def texture(name: str) -> Tensor:
         torch.Size([1, 512, 512])
     """
     checks.one_of("texture", name, TEXTURES)
-    return read_picture(_bundled("skimage", f"data/{name}.png"), "L")
+    return read_picture(_bundled(f"skimage/data/{name}.png"), "L")
 
 
 class Split(NamedTuple):
@@ -187,8 +187,9 @@ def textures(
     return Split(*halves[0], *halves[1], TEXTURES)
 
 
-def _bundled(package: str, path: str) -> Path:
-    """The file at `path` inside an installed package, found without importing the package."""
+def _bundled(file_name: str) -> Path:
+    """The file "package/path" of an installed package, found without importing the package."""
+    package, _, path = file_name.partition("/")
     spec = importlib.util.find_spec(package)
     locations = (spec and spec.submodule_search_locations) or optional(package).__path__  # says how to install it
     file = Path(locations[0]) / path

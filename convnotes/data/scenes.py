@@ -11,7 +11,7 @@ the left halves of the textures, test scenes the test digits and the right halve
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -57,18 +57,17 @@ def segmentation(
     """
     _check(size=size, train=train, test=test, digits=digits)
     _check_ranges(scale, rotation, size)
-    wanted = _check_classes(classes)
-    halves = []
-    for part, count in (("train", train), ("test", test)):
-        generator = _generator(seed, part)
-        images, labels = _ground(part, count, (size, size), generator), torch.zeros(count, size, size, dtype=torch.long)
+
+    def compose(half: _Half) -> tuple[Tensor, Tensor]:
+        images, labels = half.textures(size, size), torch.zeros(half.count, size, size, dtype=torch.long)
         for _ in range(digits):
-            pictures, which = _draw(part, count, wanted, generator)
-            ink = _placed(pictures, (size, size), _uniform(count, *scale, generator), rotation, generator)
+            pictures, which = half.digits()
+            ink = half.placed(pictures, (size, size), scale, rotation)
             images = images * (1 - ink) + ink
             labels = torch.where(ink[:, 0] > 0.5, 1 + which[:, None, None], labels)
-        halves.append((images, labels))
-    return Split(*halves[0], *halves[1], ("ground", *map(str, classes)))
+        return images, labels
+
+    return _split(compose, train, test, classes, seed, ("ground", *map(str, classes)))
 
 
 def scaled_digits(
@@ -85,10 +84,7 @@ def scaled_digits(
     Args:
         size: side of a picture in pixels, at most 256.
         train, test: pictures of each part.
-        scale: the range of a digit's side in units of 8 pixels.
-        rotation: the largest turn in degrees to either side.
-        classes: which digits, in the order of their labels.
-        seed: of everything that is drawn.
+        scale, rotation, classes, seed: as in `segmentation`.
 
     Raises:
         TypeError, ValueError: for what makes no picture.
@@ -100,15 +96,14 @@ def scaled_digits(
     """
     _check(size=size, train=train, test=test)
     _check_ranges(scale, rotation, size)
-    wanted = _check_classes(classes)
-    halves = []
-    for part, count in (("train", train), ("test", test)):
-        generator = _generator(seed, part)
-        ground = _ground(part, count, (size, size), generator)
-        pictures, which = _draw(part, count, wanted, generator)
-        ink = _placed(pictures, (size, size), _uniform(count, *scale, generator), rotation, generator)
-        halves.append((ground * (1 - ink) + ink, which))
-    return Split(*halves[0], *halves[1], tuple(map(str, classes)))
+
+    def compose(half: _Half) -> tuple[Tensor, Tensor]:
+        texture = half.textures(size, size)
+        pictures, which = half.digits()
+        ink = half.placed(pictures, (size, size), scale, rotation)
+        return texture * (1 - ink) + ink, which
+
+    return _split(compose, train, test, classes, seed, tuple(map(str, classes)))
 
 
 def pairs(
@@ -129,9 +124,7 @@ def pairs(
         height: of a picture in pixels, at most 256.
         width: twice the height at least.
         train, test: pictures of each part.
-        scale: the range of a digit's side in units of 8 pixels.
-        classes: which digits, two at least.
-        seed: of everything that is drawn.
+        scale, classes, seed: as in `segmentation`, with two classes at least.
 
     Raises:
         TypeError, ValueError: for what makes no picture.
@@ -143,77 +136,93 @@ def pairs(
     """
     _check(height=height, width=width, train=train, test=test)
     _check_ranges(scale, 0.0, height)
-    wanted = _check_classes(classes)
     if width < 2 * height:
         raise ValueError(f"width must be twice the height at least, got {height}×{width}")
-    if len(wanted) < 2:
+    if len(classes) < 2:
         raise ValueError(f"pairs needs two classes at least, got {tuple(classes)!r}")
-    halves = []
-    for part, count in (("train", train), ("test", test)):
-        generator = _generator(seed, part)
-        images = _ground(part, count, (height, width), generator)
-        same = torch.randperm(count, generator=generator) % 2
-        left, which = _draw(part, count, wanted, generator)
-        other = (which + torch.randint(1, len(wanted), (count,), generator=generator)) % len(wanted)
-        right, _ = _draw(part, count, wanted, generator, torch.where(same == 1, which, other))
+
+    def compose(half: _Half) -> tuple[Tensor, Tensor]:
+        images = half.textures(height, width)
+        same = torch.randperm(half.count, generator=half.generator) % 2
+        left, which = half.digits()
+        other = (which + half.whole(1, len(classes))) % len(classes)
+        right, _ = half.digits(torch.where(same == 1, which, other))
         for pictures, columns in ((left, slice(None, height)), (right, slice(width - height, None))):
-            ink = _placed(pictures, (height, height), _uniform(count, *scale, generator), 0.0, generator)
+            ink = half.placed(pictures, (height, height), scale)
             images[..., columns] = images[..., columns] * (1 - ink) + ink
-        halves.append((images, same))
-    return Split(*halves[0], *halves[1], ("different", "same"))
+        return images, same
+
+    return _split(compose, train, test, classes, seed, ("different", "same"))
 
 
-def _generator(seed: int, part: str) -> torch.Generator:
-    return torch.Generator().manual_seed(2 * seed + (part == "test"))
+def _split(
+    compose: Callable[[_Half], tuple[Tensor, Tensor]],
+    train: int,
+    test: int,
+    classes: Sequence[int],
+    seed: int,
+    names: tuple[str, ...],
+) -> Split:
+    """The images and labels that `compose` makes of each half."""
+    wanted = list(classes)
+    if not wanted or len(set(wanted)) != len(wanted) or not set(wanted) <= set(range(10)):
+        raise ValueError(f"classes must hold different digits from 0 to 9, got {tuple(classes)!r}")
+    halves = [compose(_Half(part, count, wanted, seed)) for part, count in (("train", train), ("test", test))]
+    return Split(*halves[0], *halves[1], names)
 
 
-def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator)
+class _Half:
+    """The material of `count` training or test scenes; what is drawn comes from one generator."""
 
+    def __init__(self, part: str, count: int, classes: list[int], seed: int) -> None:
+        self.part, self.count, self.classes = part, count, classes
+        self.generator = torch.Generator().manual_seed(2 * seed + (part == "test"))
 
-def _ground(part: str, count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Crops of the three textures [count, 1, *size], darkened to at most 0.6 so that ink stands out."""
-    columns = slice(None, 256) if part == "train" else slice(256, None)
-    halves = torch.stack([texture(name)[0, :, columns] for name in TEXTURES])  # [3, 512, 256]
-    kind = torch.randint(3, (count,), generator=generator)
-    i = torch.randint(513 - size[0], (count,), generator=generator)
-    j = torch.randint(257 - size[1], (count,), generator=generator)
-    return 0.6 * halves.unfold(1, size[0], 1).unfold(2, size[1], 1)[kind, i, j][:, None]
+    def whole(self, low: int, high: int) -> Tensor:
+        """A whole number from `low` to `high` − 1 per scene."""
+        return torch.randint(low, high, (self.count,), generator=self.generator)
 
+    def uniform(self, low: float, high: float) -> Tensor:
+        """A real number per scene."""
+        return low + (high - low) * torch.rand(self.count, generator=self.generator)
 
-def _draw(
-    part: str, count: int, classes: list[int], generator: torch.Generator, which: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Digits [count, 1, 8, 8] of the training or the test part, and the index of each one's class in `classes`."""
-    split = handwritten()
-    x, y = (split.train_x, split.train_y) if part == "train" else (split.test_x, split.test_y)
-    if which is None:
-        which = torch.randint(len(classes), (count,), generator=generator)
-    members = [(y == c).nonzero()[:, 0] for c in classes]
-    random = torch.rand(count, generator=generator)
-    chosen = [members[w][int(r * len(members[w]))] for w, r in zip(which.tolist(), random.tolist(), strict=True)]
-    return x[torch.stack(chosen)], which
+    def textures(self, height: int, width: int) -> Tensor:
+        """Crops of the three textures [count, 1, height, width], darkened to at most 0.6 so that ink stands out."""
+        columns = slice(None, 256) if self.part == "train" else slice(256, None)
+        halves = torch.stack([texture(name)[0, :, columns] for name in TEXTURES])  # [3, 512, 256]
+        kind, i, j = self.whole(0, 3), self.whole(0, 513 - height), self.whole(0, 257 - width)
+        return 0.6 * halves.unfold(1, height, 1).unfold(2, width, 1)[kind, i, j][:, None]
 
+    def digits(self, which: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Digits [count, 1, 8, 8], and the index of each one's class in `classes`."""
+        split = handwritten()
+        x, y = (split.train_x, split.train_y) if self.part == "train" else (split.test_x, split.test_y)
+        if which is None:
+            which = self.whole(0, len(self.classes))
+        members = [(y == c).nonzero()[:, 0] for c in self.classes]
+        random = self.uniform(0, 1)
+        chosen = [members[w][int(r * len(members[w]))] for w, r in zip(which.tolist(), random.tolist(), strict=True)]
+        return x[torch.stack(chosen)], which
 
-def _placed(
-    pictures: Tensor, size: tuple[int, int], scale: Tensor, rotation: float, generator: torch.Generator
-) -> Tensor:
-    """Each digit [N, 1, 8, 8] enlarged by `scale`, turned and put at a random place of a canvas [N, 1, *size]."""
-    height, width = size
-    angle = math.radians(rotation) * _uniform(len(pictures), -1, 1, generator)
-    free_y, free_x = (height - 8 * scale).clamp_min(0), (width - 8 * scale).clamp_min(0)
-    dy = (torch.rand(len(pictures), generator=generator) - 0.5) * free_y  # of the centre, in pixels
-    dx = (torch.rand(len(pictures), generator=generator) - 0.5) * free_x
-    cos, sin = angle.cos(), angle.sin()
-    to_digit = torch.stack(
-        [
-            torch.stack([cos * width, sin * height, -2 * (cos * dx + sin * dy)], -1),
-            torch.stack([-sin * width, cos * height, -2 * (-sin * dx + cos * dy)], -1),
-        ],
-        1,
-    ) / (8 * scale[:, None, None])  # [N, 2, 3]: place on the canvas → place in the digit, both in [−1, 1]
-    grid = F.affine_grid(to_digit, [len(pictures), 1, height, width], align_corners=False)
-    return F.grid_sample(pictures, grid, mode="bilinear", align_corners=False).clamp(0, 1)
+    def placed(
+        self, pictures: Tensor, size: tuple[int, int], scale: tuple[float, float], rotation: float = 0.0
+    ) -> Tensor:
+        """Each digit [count, 1, 8, 8] enlarged, turned and put at a random position of a canvas [count, 1, *size]."""
+        height, width = size
+        side = 8 * self.uniform(*scale)
+        angle = math.radians(rotation) * self.uniform(-1, 1)
+        dy = (self.uniform(0, 1) - 0.5) * (height - side).clamp_min(0)  # of the centre, in pixels
+        dx = (self.uniform(0, 1) - 0.5) * (width - side).clamp_min(0)
+        cos, sin = angle.cos(), angle.sin()
+        to_digit = torch.stack(
+            [
+                torch.stack([cos * width, sin * height, -2 * (cos * dx + sin * dy)], -1),
+                torch.stack([-sin * width, cos * height, -2 * (-sin * dx + cos * dy)], -1),
+            ],
+            1,
+        ) / side.view(-1, 1, 1)  # [count, 2, 3]: position on the canvas → position in the digit, both in [−1, 1]
+        grid = F.affine_grid(to_digit, [self.count, 1, height, width], align_corners=False)
+        return F.grid_sample(pictures, grid, mode="bilinear", align_corners=False).clamp(0, 1)
 
 
 def _check(**counts: int) -> None:
@@ -226,10 +235,3 @@ def _check_ranges(scale: tuple[float, float], rotation: float, size: int) -> Non
     if not 0 < low <= high or 8 * high > size:
         raise ValueError(f"scale must be (low, high) with 0 < low ≤ high and 8·high ≤ {size} pixels, got {scale!r}")
     checks.number("rotation", rotation, "[0, 180]")
-
-
-def _check_classes(classes: Sequence[int]) -> list[int]:
-    wanted = list(classes)
-    if not wanted or len(set(wanted)) != len(wanted) or not set(wanted) <= set(range(10)):
-        raise ValueError(f"classes must hold different digits from 0 to 9, got {tuple(classes)!r}")
-    return wanted

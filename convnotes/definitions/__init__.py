@@ -3,7 +3,7 @@
 These pages are what the book shows and what the tests compare with. Nothing else imports them, and nothing here is
 optimised: each function is its equation, so that it can be checked by reading. Gradients come from autograd.
 
-Letters: b picture of the batch · c, o input and output channel · i, j output row and column · u, v kernel row and
+Letters: b image of the batch · c, o input and output channel · i, j output row and column · u, v kernel row and
 column · s stride · p padding · d dilation · g group.
 """
 
@@ -19,8 +19,19 @@ from convnotes.definitions.compression import (
 )
 from convnotes.definitions.fundamentals import mixed_conv2d
 from convnotes.definitions.operations import active_shift2d, adder2d, shift2d
-from convnotes.definitions.plain import batch_norm, conv2d, conv_norm_relu, conv_transpose2d, max_pool3
-from convnotes.definitions.receptive_field import active_conv2d, deform_conv2d, hat, non_local
+from convnotes.definitions.plain import (
+    batch_norm,
+    conv2d,
+    conv_norm_relu,
+    conv_transpose2d,
+    max_pool3,
+)
+from convnotes.definitions.receptive_field import (
+    active_conv2d,
+    deform_conv2d,
+    hat,
+    non_local,
+)
 
 __all__ = [
     "active_conv2d",

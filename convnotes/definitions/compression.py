@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from convnotes.definitions.plain import batch_norm, conv2d, conv_norm_relu, max_pool3
-from convnotes.geometry import IntOrPair, Padding
+from convnotes.definitions.plain import (
+    Window,
+    batch_norm,
+    conv2d,
+    conv_norm_relu,
+    max_pool3,
+)
+from convnotes.geometry import Padding
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-def pointwise(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def pointwise(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
     """The 1×1 convolution: one matrix, applied to the channels of every pixel::
 
         y[b,o,i,j] = bias[o] + Σ_c w[o,c] · x[b,c,i,j]
@@ -26,23 +38,26 @@ def mlpconv(
     input: Tensor,
     weights: Sequence[Tensor],
     biases: Sequence[Tensor],
-    stride: IntOrPair = 1,
-    padding: Padding = 0,
-    dilation: IntOrPair = 1,
+    **window: Unpack[Window],
 ) -> Tensor:
     """The block of Network in Network: a convolution, then a small perceptron on the channels of every pixel::
 
         z_0 = ReLU(w_0 ∗ x + b_0),   z_n = ReLU(w_n · z_{n−1} + b_n)   at every pixel
 
-    `weights[0]` is `[O_0, C, KH, KW]`, each later one `[O_n, O_{n−1}, 1, 1]`. Lin, Chen & Yan 2013, section 3.1.
+    `weights[0]` is `[O_0, C, KH, KW]`, each later one `[O_n, O_{n−1}, 1, 1]`; stride, padding and dilation are the
+    first convolution's. Lin, Chen & Yan 2013, section 3.1.
     """
-    z = torch.relu(conv2d(input, weights[0], biases[0], stride, padding, dilation))
+    z = torch.relu(conv2d(input, weights[0], biases[0], **window))
     for weight, bias in zip(weights[1:], biases[1:], strict=True):
         z = torch.relu(pointwise(z, weight[:, :, 0, 0], bias))
     return z
 
 
-def inception(input: Tensor, weights: Sequence[Tensor], norms: Sequence[torch.nn.BatchNorm2d]) -> Tensor:
+def inception(
+    input: Tensor,
+    weights: Sequence[Tensor],
+    norms: Sequence[torch.nn.BatchNorm2d],
+) -> Tensor:
     """Four branches side by side; the large kernels and the pooled channels stand beside a 1×1 kernel::
 
         y = concat( f_1(x), f_3(r_3(x)), f_5(r_5(x)), p(maxpool3(x)) )      f, r, p: convolution, batch norm, ReLU
@@ -59,14 +74,21 @@ def inception(input: Tensor, weights: Sequence[Tensor], norms: Sequence[torch.nn
     return torch.cat(branches, dim=1)
 
 
-def factorised(input: Tensor, vertical: Tensor, horizontal: Tensor, bias: Tensor | None = None) -> Tensor:
-    """An n×1 and a 1×n kernel in a row, as the one n×n convolution that they are (n odd, the size is kept)::
+def factorised(
+    input: Tensor,
+    vertical: Tensor,
+    horizontal: Tensor,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """An n×1 kernel and then a 1×n kernel, as the one n×n convolution that they are (n odd, the size is kept)::
 
         w[o,c,u,v] = Σ_m h[o,m,v] · a[m,c,u]      a sum of outer products
 
     `vertical` `[M, C, n, 1]`, `horizontal` `[O, M, 1, n]`. Szegedy et al. 2016, section 3.2.
     """
-    weight = torch.einsum("omv,mcu->ocuv", horizontal[:, :, 0], vertical[..., 0])
+    weight = torch.einsum(
+        "omv,mcu->ocuv", horizontal[:, :, 0], vertical[..., 0]
+    )
     return conv2d(input, weight, bias, padding=vertical.shape[2] // 2)
 
 
@@ -75,27 +97,30 @@ def separable(
     depthwise: Tensor,
     pointwise_weight: Tensor,
     bias: Tensor | None = None,
-    stride: IntOrPair = 1,
-    padding: Padding = 0,
-    dilation: IntOrPair = 1,
+    **window: Unpack[Window],
 ) -> Tensor:
-    """The depthwise separable convolution: m spatial kernels a channel, then a matrix on the C·m results::
+    """The depthwise separable convolution: m spatial kernels per channel, then a matrix on the C·m results::
 
         z[b,c·m+n,i,j] = Σ_{u,v} d[c,n,u,v] · x[b, c, i·s + u·r − p, j·s + v·r − p]      y = w · z + β at every pixel
 
-    `depthwise` `[C·m, 1, KH, KW]`, `pointwise_weight` `[O, C·m]`. Howard et al. 2017; Chollet 2017.
+    `depthwise` `[C·m, 1, KH, KW]`, `pointwise_weight` `[O, C·m]`; stride s, padding p and dilation r are the depthwise
+    kernel's. Howard et al. 2017; Chollet 2017.
     """
     C = input.shape[1]
     m = depthwise.shape[0] // C
     planes = [
-        conv2d(input[:, c : c + 1], depthwise[c * m + n : c * m + n + 1], None, stride, padding, dilation)
+        conv2d(
+            input[:, c : c + 1], depthwise[c * m + n : c * m + n + 1], **window
+        )
         for c in range(C)
         for n in range(m)
     ]  # one channel through one kernel at a time
     return pointwise(torch.cat(planes, dim=1), pointwise_weight, bias)
 
 
-def fire(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+def fire(
+    input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]
+) -> Tensor:
     """Squeeze the channels by a 1×1 kernel, expand them by a 1×1 and a 3×3 kernel side by side::
 
         s = ReLU(w_s · x + b_s) at every pixel      y = concat( ReLU(w_1 · s + b_1), ReLU(w_3 ∗ s + b_3) )
@@ -109,9 +134,13 @@ def fire(input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> 
 
 
 def kernel_stack(
-    input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], padding: Padding = 0, activation: bool = True
+    input: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    padding: Padding = 0,
+    activation: bool = True,
 ) -> Tensor:
-    """Small kernels in a row, each followed by ReLU, in the place of one large kernel::
+    """Small kernels one after another, each followed by ReLU, instead of one large kernel::
 
         z_0 = x,   z_n = ReLU(w_n ∗ z_{n−1} + b_n),   y = the last z
 
@@ -144,7 +173,18 @@ def bottleneck(
     """
     first, middle = stride
     z = torch.relu(batch_norm(conv2d(input, weights[0], None, first), norms[0]))
-    z = torch.relu(batch_norm(conv2d(z, weights[1], None, middle, dilation, dilation, groups), norms[1]))
+    z = torch.relu(
+        batch_norm(
+            conv2d(z, weights[1], None, middle, dilation, dilation, groups),
+            norms[1],
+        )
+    )
     z = batch_norm(conv2d(z, weights[2]), norms[2])
-    s = input if shortcut is None else batch_norm(conv2d(input, shortcut[0], None, first * middle), shortcut[1])
+    s = (
+        input
+        if shortcut is None
+        else batch_norm(
+            conv2d(input, shortcut[0], None, first * middle), shortcut[1]
+        )
+    )
     return torch.relu(s + z)

@@ -20,10 +20,11 @@ def mixed_conv2d(
 ) -> Tensor:
     """The mixed convolution: kernels of M sizes, the m-th on the m-th of M equal parts of the channels::
 
-        y = concat_m( w_m ∗ x[:, P_m] + b_m ),   padding d·(k_m − 1)/2, so that all results are of one size
+        y = concat_m( w_m ∗ x[:, P_m] + b_m ),   d·(k_m − 1) pixels of padding, so that all results are of one size
 
-    `weights[m]` `[O_m, C_m, k_m, k_m]`, k_m odd, or `[O_m, 1, k_m, k_m]` for kernels that see one channel each. The
-    first part has also the channels that M does not divide. Tan & Le 2019, section 3.1.
+    `weights[m]` `[O_m, C_m, k_m, k_m]`, or `[O_m, 1, k_m, k_m]` for kernels that see one channel each. Half of the
+    padding is on each side, the odd pixel of an even kernel at the bottom and on the right. The first part has also
+    the channels that M does not divide. Tan & Le 2019, section 3.1.
     """
     C, M = input.shape[1], len(weights)
     first, dilation = C // M + C % M, pair(dilation, "dilation", 1)
@@ -31,8 +32,11 @@ def mixed_conv2d(
     for m, weight in enumerate(weights):
         begin = 0 if m == 0 else first + (m - 1) * (C // M)
         x = input[:, begin : first + m * (C // M)]
-        padding = [d * (weight.shape[2] // 2) for d in dilation]
+        down, across = (d * (weight.shape[2] - 1) for d in dilation)
+        x = torch.nn.functional.pad(
+            x, (across // 2, across - across // 2, down // 2, down - down // 2)
+        )
         groups = x.shape[1] // weight.shape[1]
         bias = None if biases is None else biases[m]
-        results.append(conv2d(x, weight, bias, stride, padding, dilation, groups))
+        results.append(conv2d(x, weight, bias, stride, 0, dilation, groups))
     return torch.cat(results, dim=1)

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor
 
-from convnotes.geometry import IntOrPair, Padding, output_size, pair, resolve_padding
+from convnotes.geometry import (
+    IntOrPair,
+    Padding,
+    output_size,
+    pair,
+    resolve_padding,
+)
+
+
+class Window(TypedDict, total=False):
+    """How the kernel of a convolution moves, as in `conv2d`."""
+
+    stride: IntOrPair
+    padding: Padding
+    dilation: IntOrPair
 
 
 def conv2d(
@@ -21,23 +37,32 @@ def conv2d(
 
         y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · x[b, c, i·s + u·d − p, j·s + v·d − p]
 
-    `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]` → `[B, O, H_out, W_out]`; places outside the picture
+    `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]` → `[B, O, H_out, W_out]`; positions outside the image
     are 0, and an output channel sees only the input channels of its group. Dumoulin & Visin 2016.
     """
     B, C = input.shape[:2]
     O, _, KH, KW = weight.shape
-    (sy, sx), (dy, dx) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-    (top, bottom), (left, right) = resolve_padding(padding, (KH, KW), (dy, dx), (sy, sx))
+    (sy, sx), (dy, dx) = (
+        pair(stride, "stride", 1),
+        pair(dilation, "dilation", 1),
+    )
+    (top, bottom), (left, right) = resolve_padding(
+        padding, (KH, KW), (dy, dx), (sy, sx)
+    )
     H, W = output_size(input.shape[2:], (KH, KW), (sy, sx), padding, (dy, dx))
 
-    x = torch.nn.functional.pad(input, (left, right, top, bottom)).unflatten(1, (groups, C // groups))
+    x = torch.nn.functional.pad(input, (left, right, top, bottom)).unflatten(
+        1, (groups, C // groups)
+    )
     w = weight.unflatten(0, (groups, O // groups))  # [G, O/G, C/G, KH, KW]
     y = input.new_zeros(B, groups, O // groups, H, W)
     for u in range(KH):
         for v in range(KW):
             rows = slice(u * dy, u * dy + (H - 1) * sy + 1, sy)
             columns = slice(v * dx, v * dx + (W - 1) * sx + 1, sx)
-            y = y + torch.einsum("bgcij,goc->bgoij", x[..., rows, columns], w[..., u, v])
+            y = y + torch.einsum(
+                "bgcij,goc->bgoij", x[..., rows, columns], w[..., u, v]
+            )
     y = y.flatten(1, 2)
     return y if bias is None else y + bias.view(1, O, 1, 1)
 
@@ -64,10 +89,18 @@ def conv_transpose2d(
     B, C, H, W = input.shape
     _, share, KH, KW = weight.shape
     (sy, sx), (py, px) = pair(stride, "stride", 1), pair(padding, "padding")
-    (ey, ex), (dy, dx) = pair(output_padding, "output_padding"), pair(dilation, "dilation", 1)
-    height, width = (H - 1) * sy + (KH - 1) * dy + 1 + ey, (W - 1) * sx + (KW - 1) * dx + 1 + ex
+    (ey, ex), (dy, dx) = (
+        pair(output_padding, "output_padding"),
+        pair(dilation, "dilation", 1),
+    )
+    height, width = (
+        (H - 1) * sy + (KH - 1) * dy + 1 + ey,
+        (W - 1) * sx + (KW - 1) * dx + 1 + ex,
+    )
     if height <= 2 * py or width <= 2 * px:
-        raise ValueError(f"the padding {(py, px)} cuts off all of an output of {height}×{width}")
+        raise ValueError(
+            f"the padding {(py, px)} cuts off all of an output of {height}×{width}"
+        )
 
     x = input.unflatten(1, (groups, C // groups))
     w = weight.unflatten(0, (groups, C // groups))  # [G, C/G, O/G, KH, KW]
@@ -76,7 +109,9 @@ def conv_transpose2d(
         for v in range(KW):
             rows = slice(u * dy, u * dy + (H - 1) * sy + 1, sy)
             columns = slice(v * dx, v * dx + (W - 1) * sx + 1, sx)
-            y[..., rows, columns] += torch.einsum("bgcij,gco->bgoij", x, w[..., u, v])
+            y[..., rows, columns] += torch.einsum(
+                "bgcij,gco->bgoij", x, w[..., u, v]
+            )
     y = y.flatten(1, 2)[..., py : height - py, px : width - px]
     return y if bias is None else y + bias.view(1, -1, 1, 1)
 
@@ -87,17 +122,23 @@ def batch_norm(input: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
     assert norm.running_mean is not None, "the norm keeps no running statistics"
     assert norm.running_var is not None, "the norm keeps no running statistics"
     mean, variance = norm.running_mean.view(shape), norm.running_var.view(shape)
-    return (input - mean) / torch.sqrt(variance + norm.eps) * norm.weight.view(shape) + norm.bias.view(shape)
+    return (input - mean) / torch.sqrt(variance + norm.eps) * norm.weight.view(
+        shape
+    ) + norm.bias.view(shape)
 
 
-def conv_norm_relu(input: Tensor, weight: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
+def conv_norm_relu(
+    input: Tensor, weight: Tensor, norm: torch.nn.BatchNorm2d
+) -> Tensor:
     """A size-keeping convolution without bias (kernel sides odd), batch norm in inference, ReLU."""
     padding = (weight.shape[2] // 2, weight.shape[3] // 2)
     return torch.relu(batch_norm(conv2d(input, weight, padding=padding), norm))
 
 
 def max_pool3(input: Tensor) -> Tensor:
-    """The largest of the 3×3 pixels around each pixel, as far as they lie in the picture: `[B, C, H, W]` → same."""
+    """The largest of the 3×3 pixels around each pixel, as far as they lie in the image: `[B, C, H, W]` → same."""
     H, W = input.shape[2:]
     x = torch.nn.functional.pad(input, (1, 1, 1, 1), value=-torch.inf)
-    return torch.stack([x[:, :, u : u + H, v : v + W] for u in range(3) for v in range(3)]).amax(0)
+    return torch.stack(
+        [x[:, :, u : u + H, v : v + W] for u in range(3) for v in range(3)]
+    ).amax(0)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convnotes.geometry import IntOrPair, Padding, output_size, pair, resolve_padding
+from convnotes.geometry import (
+    IntOrPair,
+    Padding,
+    output_size,
+    pair,
+    resolve_padding,
+)
 
 
 def active_conv2d(
@@ -16,30 +22,50 @@ def active_conv2d(
     stride: IntOrPair = 1,
     padding: IntOrPair = 0,
 ) -> Tensor:
-    """Active convolution: K taps at places that need not be whole, the same for all output places::
+    """Active convolution: K taps at positions that need not be whole, the same for all output positions::
 
         y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k] · x̃[b, c, i·s − p + β_k, j·s − p + α_k]
 
-    x̃ is the picture interpolated bilinearly between its pixels, 0 outside. `weight` `[O, C, K]`, `positions` `[K, 2]`
-    holds (β_k, α_k), vertical first, in pixels; the output is as large as that of a 1×1 kernel. At a whole position
-    the derivative with respect to it is one-sided, towards the next pixel. Jeon & Kim 2017, arXiv:1703.09076.
+    x̃ is the image interpolated bilinearly between its pixels, 0 outside. `weight` `[O, C, K]`, `positions` `[K, 2]`
+    holds (β_k, α_k), vertical first, in pixels; the output is as large as that of a 1×1 kernel, and p may be negative.
+    At a whole position the derivative with respect to it is one-sided, towards the next pixel. Positions `[G, K, 2]`
+    are those of G groups of neighbouring output channels. Jeon & Kim 2017, arXiv:1703.09076.
     """
+    if positions.dim() == 3:
+        groups = zip(weight.chunk(len(positions)), positions, strict=True)
+        y = torch.cat(
+            [
+                active_conv2d(input, w, at, None, stride, padding)
+                for w, at in groups
+            ],
+            dim=1,
+        )
+        return y if bias is None else y + bias.view(1, -1, 1, 1)
     B, _, H, W = input.shape
     O, _, K = weight.shape
-    (sy, sx), (py, px) = pair(stride, "stride", 1), pair(padding, "padding")
-    rows, columns = output_size((H, W), 1, (sy, sx), (py, px))
-    i = torch.arange(rows, device=input.device) * sy - py  # where the tap (0, 0) of each output place lies
+    (sy, sx), (py, px) = (
+        pair(stride, "stride", 1),
+        pair(padding, "padding", None),
+    )
+    rows, columns = output_size((H + 2 * py, W + 2 * px), 1, (sy, sx))
+    i = (
+        torch.arange(rows, device=input.device) * sy - py
+    )  # where the tap (0, 0) of each output position lies
     j = torch.arange(columns, device=input.device) * sx - px
 
     y = input.new_zeros(B, O, rows, columns)
     for k in range(K):
         floor = positions[k].detach().floor()
-        below, right = positions[k] - floor  # how far past the pixel above and to the left
+        below, right = (
+            positions[k] - floor
+        )  # how far past the pixel above and to the left
         for u, share in enumerate((1 - below, below)):
             for v, part in enumerate((1 - right, right)):
                 m, n = i + int(floor[0]) + u, j + int(floor[1]) + v
                 inside = ((m >= 0) & (m < H))[:, None] & ((n >= 0) & (n < W))
-                pixel = input[:, :, m.clamp(0, H - 1)][..., n.clamp(0, W - 1)]  # [B, C, rows, columns]
+                pixel = input[:, :, m.clamp(0, H - 1)][
+                    ..., n.clamp(0, W - 1)
+                ]  # [B, C, rows, columns]
                 sample = share * part * torch.where(inside, pixel, 0.0)
                 y = y + torch.einsum("bcij,oc->boij", sample, weight[:, :, k])
     return y if bias is None else y + bias.view(1, O, 1, 1)
@@ -55,7 +81,7 @@ def deform_conv2d(
     dilation: IntOrPair = 1,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """The deformable convolution: each tap (u, v) of each output place reads the picture at a place of its own::
+    """The deformable convolution: each tap (u, v) of each output position reads the image at a position of its own::
 
         y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · m[b,u,v,i,j] · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
         x̃[b,c,ŷ,x̂] = Σ_{q,r} hat(ŷ − q) · hat(x̂ − r) · x[b,c,q,r],   hat(t) = max(0, 1 − abs(t))
@@ -69,10 +95,23 @@ def deform_conv2d(
     O, _, KH, KW = weight.shape
     K = KH * KW
     groups, G = C // weight.shape[1], offset.shape[1] // (2 * K)
-    (sy, sx), (dy, dx) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    (sy, sx), (dy, dx) = (
+        pair(stride, "stride", 1),
+        pair(dilation, "dilation", 1),
+    )
     (top, _), (left, _) = resolve_padding(padding, (KH, KW), (dy, dx), (sy, sx))
-    rows = torch.arange(offset.shape[2], dtype=input.dtype, device=input.device).view(-1, 1) * sy - top
-    columns = torch.arange(offset.shape[3], dtype=input.dtype, device=input.device) * sx - left
+    rows = (
+        torch.arange(
+            offset.shape[2], dtype=input.dtype, device=input.device
+        ).view(-1, 1)
+        * sy
+        - top
+    )
+    columns = (
+        torch.arange(offset.shape[3], dtype=input.dtype, device=input.device)
+        * sx
+        - left
+    )
 
     x = input.unflatten(1, (G, C // G))
     w = weight.unflatten(0, (groups, O // groups))
@@ -81,29 +120,42 @@ def deform_conv2d(
     for u in range(KH):
         for v in range(KW):
             k = u * KW + v
-            at_y = hat(rows + u * dy + offset[:, :, k, 0], H)  # [B, G, H_out, W_out, H]
+            at_y = hat(
+                rows + u * dy + offset[:, :, k, 0], H
+            )  # [B, G, H_out, W_out, H]
             at_x = hat(columns + v * dx + offset[:, :, k, 1], W)
             sample = torch.einsum("bgijq,bgijr,bgcqr->bgcij", at_y, at_x, x)
             if mask is not None:
                 sample = sample * mask.unflatten(1, (G, 1, K))[:, :, :, k]
             sample = sample.flatten(1, 2).unflatten(1, (groups, C // groups))
-            y = y + torch.einsum("bgcij,goc->bgoij", sample, w[..., u, v]).flatten(1, 2)
+            y = y + torch.einsum(
+                "bgcij,goc->bgoij", sample, w[..., u, v]
+            ).flatten(1, 2)
     return y if bias is None else y + bias.view(1, O, 1, 1)
 
 
-def hat(place: Tensor, size: int) -> Tensor:
-    """The weight of each of the pixels 0 … `size` − 1 in a sample at `place` on their axis: `[…]` → `[…, size]`.
+def hat(position: Tensor, size: int) -> Tensor:
+    """The weight of each of the pixels 0 … `size` − 1 in a sample at `position` on their axis: `[…]` → `[…, size]`.
 
-    It is 1 on the pixel and falls to 0 at its neighbours. The slope at a whole place is that to the right.
+    It is 1 on the pixel and falls to 0 at its neighbours. The slope at a whole position is that to the right.
     """
-    t = place.unsqueeze(-1) - torch.arange(size, dtype=place.dtype, device=place.device)
-    return torch.where((t < -1) | (t >= 1), 0, torch.where(t >= 0, 1 - t, 1 + t))
+    t = position.unsqueeze(-1) - torch.arange(
+        size, dtype=position.dtype, device=position.device
+    )
+    return torch.where(
+        (t < -1) | (t >= 1), 0, torch.where(t >= 0, 1 - t, 1 + t)
+    )
 
 
 def non_local(
-    query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float = 1.0, relation: Tensor | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mode: str,
+    scale: float = 1.0,
+    relation: Tensor | None = None,
 ) -> Tensor:
-    """The non-local operation with all pairs of places written out: n a place of the query, m one of the M keys::
+    """The non-local operation with all pairs of positions written out: n a position of the query, m one of the M keys::
 
         y[b,c,n] = Σ_m f[b,n,m] · g[b,c,m]
 
@@ -114,12 +166,26 @@ def non_local(
     `query` `[B, D, H, W]`, `key` `[B, D, H_k, W_k]`, `value` g `[B, C, H_k, W_k]`, `relation` w `[2·D]` →
     `[B, C, H, W]`. Wang et al. 2018, section 3.2, arXiv:1711.07971.
     """
-    q, k, g = query.flatten(2), key.flatten(2), value.flatten(2)  # [B, D, N], [B, D, M], [B, C, M]
+    q, k, g = (
+        query.flatten(2),
+        key.flatten(2),
+        value.flatten(2),
+    )  # [B, D, N], [B, D, M], [B, C, M]
     N, M = q.shape[2], k.shape[2]
     if mode == "concat":
-        both = torch.cat([q[..., :, None].expand(-1, -1, N, M), k[..., None, :].expand(-1, -1, N, M)], 1)
+        both = torch.cat(
+            [
+                q[..., :, None].expand(-1, -1, N, M),
+                k[..., None, :].expand(-1, -1, N, M),
+            ],
+            1,
+        )
         f = torch.relu(torch.einsum("d,bdnm->bnm", relation, both)) / M
     else:
         products = torch.einsum("bdn,bdm->bnm", q, k)
-        f = products / M if mode == "dot" else torch.softmax(scale * products, dim=2)
+        f = (
+            products / M
+            if mode == "dot"
+            else torch.softmax(scale * products, dim=2)
+        )
     return torch.einsum("bnm,bcm->bcn", f, g).unflatten(2, query.shape[2:])

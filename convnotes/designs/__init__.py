@@ -7,9 +7,9 @@ turn with the others (chapter choosing).
 """
 
 from convnotes.designs.blocks import DESIGNS, Design
-from convnotes.designs.measured import BATCH, BUDGETS, Counts, count, pictures, time_all, train_all, train_design
+from convnotes.designs.measured import BATCH, BUDGETS, count, pictures, time_all, train_all, train_design
 from convnotes.designs.network import TOLERANCE, Fit, Network, fit_budget
-from convnotes.designs.table import Row, front, overview, read
+from convnotes.designs.table import Counts, Row, front, overview, read
 
 __all__ = [
     "BATCH",

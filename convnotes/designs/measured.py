@@ -20,7 +20,8 @@ from torch import nn
 from convnotes import data, train
 from convnotes.data import Split
 from convnotes.designs.blocks import DESIGNS
-from convnotes.designs.network import Network, Widths, fit_budget
+from convnotes.designs.network import Network, fit_budget
+from convnotes.designs.table import Counts
 from convnotes.kernels import backend
 from convnotes.measure import Timing, compare, cost, peak_memory, receptive_field
 
@@ -58,38 +59,6 @@ def pictures(name: str) -> Split:
 def precision(name: str, device: str) -> torch.dtype:
     """The dtype of the trainings: float64 for bundled images on the CPU, float32 for all others."""
     return torch.float64 if name in BUNDLED and torch.device(device).type == "cpu" else torch.float32
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What can be counted of one design at one budget.
-
-    Args:
-        widths: output channels of the three blocks.
-        params: parameters of the network.
-        off: (params − budget) / budget.
-        macs, adds, activation_bytes, moved_bytes: of one image, as `convnotes.measure.cost` counts them.
-        step_bytes: most bytes of tensors that live at once in a training step of `BATCH` images, without what one
-            operation takes and gives back inside itself.
-        receptive_field: in pixels, of the map that is averaged.
-        field: what that means: see `Design`.
-
-    Example:
-        >>> row = convnotes.designs.read().select(data="scaled_digits", budget=1800, design="plain 3×3")[0]
-        >>> row.params, row.macs, row.receptive_field, row.field  # a row holds the counts too
-        (1794, 97300, 25.0, 'fixed')
-    """
-
-    widths: Widths
-    params: int
-    off: float
-    macs: int
-    adds: int
-    activation_bytes: int
-    moved_bytes: int
-    step_bytes: int
-    receptive_field: float
-    field: str
 
 
 def count(design: str, budget: int, split: Split) -> Counts:
@@ -139,7 +108,7 @@ def stepper(model: nn.Module, design: str, lr: float, weight_decay: float = 0.0)
 
 
 def train_design(
-    design: str, widths: Widths, split: Split, *, seed: int, lr: float, epochs: int, device: str = "cpu"
+    design: str, widths: Sequence[int], split: Split, *, seed: int, lr: float, epochs: int, device: str = "cpu"
 ) -> train.History:
     """Train one network, in the dtype of the images.
 
@@ -193,7 +162,7 @@ class Trained:
 
 
 def train_all(
-    design: str, widths: Widths, split: Split, *, seeds: int = 3, epochs: int = 8, device: str = "cpu"
+    design: str, widths: Sequence[int], split: Split, *, seeds: int = 3, epochs: int = 8, device: str = "cpu"
 ) -> Trained:
     """Train from several seeds, at the rate of `RATES` that gives seed 0 the least training loss.
 

@@ -17,7 +17,54 @@ TIMES = ("inference_ms", "inference_p20", "inference_p80", "step_ms", "step_p20"
 
 
 @dataclass(frozen=True)
-class Row(Measured):
+class Counts:
+    """What can be counted of one design at one budget.
+
+    Args:
+        widths: output channels of the three blocks.
+        params: parameters of the network.
+        off: (params − budget) / budget.
+        macs, adds, activation_bytes, moved_bytes: of one image, as `convnotes.measure.cost` counts them.
+        step_bytes: most bytes of tensors that live at once in a training step of a batch, without what one
+            operation takes and gives back inside itself.
+        receptive_field: in pixels, of the map that is averaged.
+        field: what that means: see `Design`.
+
+    Example:
+        >>> row = convnotes.designs.read().select(data="scaled_digits", budget=1800, design="plain 3×3")[0]
+        >>> row.params, row.macs, row.receptive_field, row.field  # a row holds the counts too
+        (1794, 97300, 25.0, 'fixed')
+    """
+
+    widths: tuple[int, ...]
+    params: int
+    off: float
+    macs: int
+    adds: int
+    activation_bytes: int
+    moved_bytes: int
+    step_bytes: int
+    receptive_field: float
+    field: str
+
+
+@dataclass(frozen=True)
+class _Run(Measured):
+    """What a row is of."""
+
+    data: str
+    budget: int
+    design: str
+    seeds: int
+    epochs: int
+    batch: int
+    dtype: str
+    device: str
+    picture: str
+
+
+@dataclass(frozen=True)
+class Row(Counts, _Run):
     """One design at one budget on one set of images.
 
     Times are in milliseconds per batch: median, 20th and 80th percentile; None: not timed yet.
@@ -52,25 +99,6 @@ class Row(Measured):
     FILE = "designs.csv"
     KEY = ("data", "budget", "design", "seeds", "epochs", "batch", "dtype", "device")
 
-    data: str
-    budget: int
-    design: str
-    seeds: int
-    epochs: int
-    batch: int
-    dtype: str
-    device: str
-    picture: str
-    widths: tuple[int, ...]
-    params: int
-    off: float
-    macs: int
-    adds: int
-    activation_bytes: int
-    moved_bytes: int
-    step_bytes: int
-    receptive_field: float
-    field: str
     lr: float
     accuracies: tuple[float, ...]
     trained_on: str

@@ -10,7 +10,7 @@ so that a signal keeps its size through many layers where n · Var[w] makes up f
     xavier  Var[w] = g² · 2 / (n + n')       Glorot & Bengio, AISTATS 2010, section 4.2.1
     n, n'   fan-in and fan-out (`fans`);     g = √2 for ReLU, 1 for none (`torch.nn.init.calculate_gain`)
 
-Chapter fundamentals/initialisation. `Composite` is the base class of modules whose parts draw their own weights.
+Chapter fundamentals/initialisation.
 """
 
 from __future__ import annotations
@@ -137,31 +137,6 @@ def fans(layer: nn.Module) -> tuple[float, float]:
     along = second * taps
     across = first / getattr(layer, "groups", 1) * taps / (math.prod(stride) if isinstance(stride, tuple) else stride)
     return (across, along) if getattr(layer, "transposed", False) else (along, across)
-
-
-def reset_all(module: nn.Module) -> None:
-    """Call `reset_parameters` of everything inside `module` that has one, in the order in which the parts were made.
-
-    A part with a `reset_parameters` of its own is called once; its own parts are left to it.
-    """
-    for child in module.children():
-        reset = getattr(child, "reset_parameters", None)
-        if callable(reset):
-            reset()
-        else:
-            reset_all(child)
-
-
-class Composite(nn.Module):
-    """A module whose parts draw their own weights."""
-
-    def reset_parameters(self) -> None:
-        """Draw all weights again: each part by its own rule, then what this module does differently."""
-        reset_all(self)
-        self._start()
-
-    def _start(self) -> None:
-        """Set what this module draws differently from its parts."""
 
 
 def _checked(scheme: str, given: dict[str, Any]) -> dict[str, Any]:

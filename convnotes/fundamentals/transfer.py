@@ -51,7 +51,7 @@ def transfer(
             the last layer that learns in its part.
 
     Raises:
-        TypeError: for what is no module.
+        TypeError: for anything but a module.
         ValueError: for an unknown `freeze`, for a network without a head, with several layers that may be it or with a
             lazy layer, and for a `head` that is not there or no classifier.
 
@@ -209,7 +209,7 @@ def _ends_in(network: nn.Module, name: str, whole: bool = False) -> bool:
 def _stem(network: nn.Module) -> list[nn.Module]:
     """The first layer with a kernel, and the norms and other vectors that are registered before the second one.
 
-    A tensor that is registered beside layers (a class token, an embedding of places) is no kernel.
+    A tensor that is registered beside layers (a class token, an embedding of positions) is no kernel.
     """
     parts: list[nn.Module] = []
     first: nn.Module | None = None
@@ -237,7 +237,7 @@ def _beside_layers(module: nn.Module) -> bool:
 
 
 def _renew(network: nn.Module, name: str, num_classes: int) -> None:
-    """Put a new classifier in the place of the layer `name`, and its number of outputs into the modules around it."""
+    """Put a new classifier instead of the layer `name`, and its number of outputs into the modules around it."""
     parent, _, child = name.rpartition(".")
     old = network.get_submodule(name)
     assert _is_dense(old)

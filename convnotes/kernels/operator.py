@@ -81,7 +81,7 @@ def define(
     computed = _by_backend(name, package, compute, count) if isinstance(compute, str) else compute
 
     def parted(inputs: Sequence[Any]) -> tuple[Sequence[Tensor | None], Any]:
-        """The tensors, and the options, which torch gives one by one with lists in place of tuples."""
+        """The tensors, and the options, which torch gives one by one, with lists instead of tuples."""
         return inputs[:count], options(*(tuple(v) if isinstance(v, list) else v for v in inputs[count:]))
 
     def opaque(*inputs):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import operator
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ def _torch(path: str) -> Any:
 
 
 def _or(path: str) -> Callable[[_Call], _Call]:
-    """`torch.path` in place of the function below, which is the way around."""
+    """`torch.path` instead of the function below, which is the way around."""
     return lambda around: _torch(path) or around
 
 
@@ -44,7 +45,7 @@ def transforming() -> bool:
 
 @_or("utils._python_dispatch.is_in_torch_dispatch_mode")
 def dispatching() -> bool:
-    """Does a mode see every operation? Way around: take it to. Costs some 0.05 ms a call, through the dispatcher."""
+    """Does a mode see every operation? Way around: take it to. Costs some 0.05 ms per call, through the dispatcher."""
     return True
 
 
@@ -118,6 +119,23 @@ STATISTIC_NORMS = _classes(  # batch and instance norm
 )
 
 
+# What a convolution of torch computes by
+
+
+def convolve_by(conv: nn.Conv2d, function: Callable[..., Tensor | None]) -> None:
+    """Make a `torch.nn.Conv2d` convolve by `function(conv, input, weight, bias)`, and by torch where that gives None.
+
+    Its class stays what it is. Way around: it convolves by torch. Costs the faster backward of `depthwise_conv2d`.
+    """
+    if "_conv_forward" in vars(nn.Conv2d):
+        vars(conv)["_conv_forward"] = functools.partial(_convolved, conv, function)
+
+
+def _convolved(conv: nn.Conv2d, function: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    found = function(conv, input, weight, bias)
+    return nn.Conv2d._conv_forward(conv, input, weight, bias) if found is None else found
+
+
 # Operators
 
 
@@ -130,7 +148,7 @@ _FUSED = 1  # what torch chooses, as a number, where it takes the kernel that ma
 def attention_in_halves(q: Tensor, k: Tensor, g: Tensor, scale: float) -> bool:
     """Would torch take its fused attention on the CPU for these, and can its two halves be called apart?
 
-    Way around: no. Costs the backward by blocks: torch's takes one thread for each picture, and more memory.
+    Way around: no. Costs the backward by blocks: torch's takes one thread for each image, and more memory.
     """
     if None in (_attention_chosen, _attention, _attention_backward):
         return False

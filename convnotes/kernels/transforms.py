@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
@@ -50,6 +51,31 @@ def one_node(function: Callable[_P, Tensor]) -> Callable[_P, Tensor]:
         return function(*args, **kwargs)
 
     return call
+
+
+def one_image(*maps: str) -> Callable[[Callable[_P, Tensor]], Callable[_P, Tensor]]:
+    """Makes a function of batches, or a layer's `forward`, take one image as well, as `torch.nn.Conv2d` does.
+
+    `maps` are the names of its arguments `[B, C, H, W]`. Where all that are given are `[C, H, W]`, so is the result.
+    """
+
+    def taking(function: Callable[_P, Tensor]) -> Callable[_P, Tensor]:
+        names = list(inspect.signature(function).parameters)
+
+        @functools.wraps(function)
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> Tensor:
+            given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
+            images = {name: given[name] for name in maps if given.get(name) is not None}
+            if not images or not all(isinstance(map, Tensor) and map.dim() == 3 for map in images.values()):
+                return function(*args, **kwargs)
+            batches = {name: map.unsqueeze(0) for name, map in images.items()}
+            first = [batches.get(name, value) for name, value in zip(names, args, strict=False)]
+            named = {name: batches.get(name, value) for name, value in kwargs.items()}
+            return function(*first, *args[len(names) :], **named).squeeze(0)  # type: ignore[arg-type]
+
+        return call
+
+    return taking
 
 
 def not_given(value: object) -> bool:

@@ -19,14 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.fundamentals.layer import Composite
 from convnotes.geometry import Reach
 from convnotes.kernels.shift.operator import by_gather
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.operations.shift import check_displacements
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
 
 
 @one_node
+@one_image("input")
 def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     """Move each channel by a real displacement of its own: `[B, C, H, W]` → the same shape and dtype.
 
@@ -34,7 +36,7 @@ def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     Differentiable in both arguments.
 
     Args:
-        input: images `[B, C, H, W]`.
+        input: images `[B, C, H, W]`, or one, `[C, H, W]`.
         displacements: real numbers `[C, 2]` in pixels, of the input's dtype and device.
 
     Raises:
@@ -63,7 +65,7 @@ def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
     return moved
 
 
-class ActiveShift2d(nn.Module):
+class ActiveShift2d(Composite, shown="channels radius"):
     """`active_shift2d` with learned displacements: `[B, C, H, W]` → the same shape, 2·C parameters.
 
     The paper learns the displacements with 0.001 of the learning rate of the rest (`active_shift_groups`) and uses only
@@ -103,6 +105,7 @@ class ActiveShift2d(nn.Module):
         """Draw the displacements again, uniformly in (−radius, radius)."""
         nn.init.uniform_(self.displacements, -self.radius, self.radius)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("ActiveShift2d", input, self.displacements, self.channels)
         return active_shift2d(input, self.displacements)
@@ -119,9 +122,6 @@ class ActiveShift2d(nn.Module):
         most = self.displacements.detach().amax(0).ceil().int().tolist()
         return (-least[0], most[0], 1), (-least[1], most[1], 1)
 
-    def extra_repr(self) -> str:
-        return f"{self.channels}, radius={self.radius}"
-
 
 def active_shift_groups(
     model: nn.Module, lr: float, factor: float = 1e-3, weight_decay: float | None = None
@@ -130,9 +130,7 @@ def active_shift_groups(
 
     Args:
         model: a network with at least one `ActiveShift2d`.
-        lr: learning rate of the other parameters.
-        factor: displacements learn at `factor · lr`; 0.001 is the paper's.
-        weight_decay: of the other parameters; None leaves it to the optimiser.
+        lr, factor, weight_decay: as in `convnotes.active_groups`; the paper's factor is 0.001.
 
     Raises:
         ValueError: for a model without `ActiveShift2d`.

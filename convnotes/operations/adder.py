@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.geometry import Factory, IntOrPair, Padding, Reach, checked_padding, kernel_reach, pair, resolve_padding
+from convnotes.fundamentals.layer import ConvBlock
+from convnotes.geometry import Factory, IntOrPair, Padding, Reach, kernel_reach, pair, resolve_padding
 from convnotes.kernels.adder.operator import Contraction, contract
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
 from convnotes.parameters import Handle, named, scale_steps, scale_to
 
@@ -31,6 +32,7 @@ _GRADIENTS = get_args(Gradient)
 
 
 @one_node
+@one_image("input")
 def adder2d(
     input: Tensor,
     weight: Tensor,
@@ -55,7 +57,7 @@ def adder2d(
     as well, and second derivatives are the derivatives of these formulas.
 
     Args:
-        input: images `[B, C, H, W]`.
+        input: images `[B, C, H, W]`, or one, `[C, H, W]`.
         weight: templates `[O, C/groups, KH, KW]`.
         bias: `[O]` or None.
         stride, padding, dilation, groups: as in `torch.nn.functional.conv2d`.
@@ -90,7 +92,7 @@ def adder2d(
     return score if bias is None else score + bias.view(1, O, 1, 1)  # [B, O, H_out, W_out]
 
 
-class Adder2d(nn.Module):
+class Adder2d(ConvBlock, shown="groups gradient"):
     """`adder2d` with learned templates: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     Scores grow with the fan-in and are never positive (without bias): follow the layer with a norm. Templates start
@@ -129,15 +131,8 @@ class Adder2d(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels)
-        checks.divides("groups", groups, in_channels=in_channels, out_channels=out_channels)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
         checks.one_of("gradient", gradient, _GRADIENTS)
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = pair(kernel_size, "kernel_size", 1)
-        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = checked_padding(padding)
-        resolve_padding(self.padding, self.kernel_size, self.dilation, self.stride)
         self.gradient, kw = gradient, Factory(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size, **kw))
         self.bias = nn.Parameter(torch.empty(out_channels, **kw)) if bias else None
@@ -149,9 +144,9 @@ class Adder2d(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("Adder2d", input, self.weight, self.in_channels)
-        checks.fits("Adder2d", input, self.weight, self.stride, self.padding, self.dilation)
+        self._check(input, self.weight)
         return adder2d(
             input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.gradient
         )
@@ -164,12 +159,6 @@ class Adder2d(nn.Module):
     def reach(self) -> Reach:
         """(before, after, stride) of each axis, for `convnotes.measure.receptive_field`."""
         return kernel_reach(self.kernel_size, self.stride, self.padding, self.dilation)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, gradient={self.gradient!r}"
-        )
 
 
 def scale_adder_steps(

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.residual import Make, shortcut
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class BasicBlock(Composite):
+class BasicBlock(Block, shown="in_channels out_channels stride"):
     """Two 3×3 kernels beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`.
 
     Where the shape changes the shortcut is a strided 1×1 kernel and batch norm (option B of the paper), else the input
@@ -54,10 +54,9 @@ class BasicBlock(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels, stride=stride)
-        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
-        kw = Factory(device=device, dtype=dtype)
+        super().__init__(in_channels, out_channels)
+        checks.positive(stride=stride)
+        self.stride, kw = stride, Factory(device=device, dtype=dtype)
         self.conv1 = conv(in_channels, out_channels, 3, stride, padding=1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(out_channels, **kw)
         self.conv2 = conv(out_channels, out_channels, 3, padding=1, bias=False, **kw)
@@ -70,11 +69,8 @@ class BasicBlock(Composite):
         y = self.bn2(self.conv2(y))
         return torch.relu(y + (input if self.downsample is None else self.downsample(input)))
 
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
 
-
-class CifarResNet(Composite):
+class CifarResNet(Classifier, shown="depth num_classes"):
     """Three stages of residual blocks: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
 
     The first block of the second and of the third stage has stride 2. Depth 20 with `BasicBlock` has 272,474 parameters
@@ -107,11 +103,11 @@ class CifarResNet(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(depth=depth, num_classes=num_classes)
+        super().__init__(num_classes)
+        checks.positive(depth=depth)
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"depth must be 6n + 2 with n at least 1 (8, 14, 20, …), got {depth}")
-        self.depth, self.num_classes, kw = depth, num_classes, Factory(device=device, dtype=dtype)
+        self.depth, kw = depth, Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(16, **kw)
         channels = 16
@@ -125,13 +121,10 @@ class CifarResNet(Composite):
         self.fc = nn.Linear(channels, num_classes, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images(type(self).__name__, input, self.conv1.weight, 3)
+        self._check(input, self.conv1)
         x = torch.relu(self.bn1(self.conv1(input)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(self.avgpool(x).flatten(1))
-
-    def extra_repr(self) -> str:
-        return f"depth={self.depth}, num_classes={self.num_classes}"
 
 
 def resnet20(num_classes: int = 10, **options: Unpack[Factory]) -> CifarResNet:

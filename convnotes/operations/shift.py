@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.residual import shortcut
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Block, Composite
 from convnotes.geometry import Factory, Reach
 from convnotes.kernels.shift.moves import Moves, moves_of
 from convnotes.kernels.shift.operator import by_gather, by_slices
 from convnotes.kernels.shift_pointwise.operator import fuses, shift_pointwise
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.operations.cifar_resnet import CifarResNet
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _kept_moves = functools.lru_cache(256)(moves_of)  # for displacements that are p
 
 
 @one_node
+@one_image("input")
 def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> Tensor:
     """Move each channel by a whole displacement of its own: `[B, C, H, W]` → the same shape.
 
@@ -42,7 +43,7 @@ def shift2d(input: Tensor, displacements: Tensor | Sequence[Sequence[int]]) -> T
     does it in one pass; in plain torch the channels that move alike are copied together.
 
     Args:
-        input: images `[B, C, H, W]` of any dtype.
+        input: images `[B, C, H, W]` of any dtype, or one, `[C, H, W]`.
         displacements: whole numbers `[C, 2]` in pixels, a sequence of pairs or a tensor. A list becomes part of a
             captured graph. A tensor on an accelerator has to be waited for, and in a captured graph it is gathered
             from, pixel by pixel.
@@ -82,7 +83,7 @@ def _pairs(displacements: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...
     if not isinstance(displacements, Sequence) or isinstance(displacements, str):
         raise TypeError(f"displacements must be a tensor or pairs (dy, dx), got {type(displacements).__name__}")
     if set(map(len, displacements)) - {2}:
-        raise ValueError(f"displacements must be pairs (dy, dx), one a channel, got {displacements!r}")
+        raise ValueError(f"displacements must be pairs (dy, dx), one per channel, got {displacements!r}")
     pairs = tuple((dy, dx) for dy, dx in displacements)
     kinds = set(map(type, itertools.chain.from_iterable(pairs)))
     if any(kind is bool or not issubclass(kind, int) for kind in kinds):
@@ -102,7 +103,7 @@ def _window(channels: int, kernel_size: int, dilation: int, order: Order) -> lis
     return displacements
 
 
-class Shift2d(nn.Module):
+class Shift2d(Composite, shown="channels kernel_size dilation order"):
     """The taps of a k×k window dealt out to the channels: `[B, C, H, W]` → the same shape, no parameters.
 
     Channels past ⌊C/k²⌋·k² stay where they are. The buffer `displacements` `[C, 2]` is part of the state: loading
@@ -157,6 +158,7 @@ class Shift2d(nn.Module):
         if not self.displacements.is_meta:
             self._moves = moves_of(_pairs(self.displacements.tolist()))
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Shift2d", input, input, self.channels)
         return by_slices(input, self._moves)
@@ -170,11 +172,8 @@ class Shift2d(nn.Module):
         dy, dx = self._moves.numbers[::5], self._moves.numbers[1::5]
         return (-min(dy), max(dy), 1), (-min(dx), max(dx), 1)
 
-    def extra_repr(self) -> str:
-        return f"{self.channels}, kernel_size={self.kernel_size}, dilation={self.dilation}, order={self.order!r}"
 
-
-class ShiftBlock(Composite):
+class ShiftBlock(Block, shown="in_channels out_channels stride expansion"):
     """1×1, shift, 1×1 beside a shortcut: `[B, C, H, W]` → `[B, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]`, as ::
 
         y = shortcut(x) + ReLU( B2(w2 · shift(ReLU(B1(w1 · x)))) )      B: batch norm
@@ -196,8 +195,9 @@ class ShiftBlock(Composite):
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
 
     Example:
-        >>> ShiftBlock(16, 32, stride=2, expansion=3)(torch.rand(2, 16, 9, 9)).shape
-        torch.Size([2, 32, 5, 5])
+        >>> block = ShiftBlock(16, 32, stride=2, expansion=3)
+        >>> block(torch.rand(2, 16, 9, 9)).shape, sum(p.numel() for p in block.parameters())
+        (torch.Size([2, 32, 5, 5]), 5440)
     """
 
     def __init__(
@@ -212,9 +212,9 @@ class ShiftBlock(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels, stride=stride, expansion=expansion)
-        self.in_channels, self.out_channels, self.stride, self.expansion = in_channels, out_channels, stride, expansion
+        super().__init__(in_channels, out_channels)
+        checks.positive(stride=stride, expansion=expansion)
+        self.stride, self.expansion = stride, expansion
         middle, kw = expansion * out_channels, Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(in_channels, middle, 1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(middle, **kw)
@@ -234,11 +234,8 @@ class ShiftBlock(Composite):
         y = torch.relu(self.bn2(y))
         return y + (input if self.downsample is None else self.downsample(input))
 
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, stride={self.stride}, expansion={self.expansion}"
 
-
-class ShiftResNet(CifarResNet):
+class ShiftResNet(CifarResNet, shown="depth expansion num_classes"):
     """`CifarResNet` of `ShiftBlock`s: `[B, 3, H, W]`, 32×32 in the paper → logits `[B, num_classes]`.
 
     Parameters of depth 20 for 10 classes with expansion 1, 3, 6 and 9: 34,906, 95,642, 186,746 and 277,850, as in the
@@ -269,9 +266,6 @@ class ShiftResNet(CifarResNet):
         block = functools.partial(ShiftBlock, expansion=expansion)
         super().__init__(depth, num_classes, block, device, dtype)
         self.expansion = expansion
-
-    def extra_repr(self) -> str:
-        return f"depth={self.depth}, expansion={self.expansion}, num_classes={self.num_classes}"
 
 
 def shiftresnet20(expansion: int = 1, num_classes: int = 10, **options: Unpack[Factory]) -> ShiftResNet:

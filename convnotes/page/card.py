@@ -34,8 +34,8 @@ class Card:
             f"<tr><th scope='row'>{name}</th><td>{shown}</td></tr>" for name, (_, shown) in self.facts.items()
         )
         return (
-            f"<div class='cn-card'><div class='cn-card-drawing'>{self.drawing}</div>"
-            f"<table><caption>In ten seconds</caption><tbody>{rows}</tbody></table></div>"
+            f"<div class='cn-card'><div>{self.drawing}</div>"
+            f"<table class='cn-facts' aria-label='In ten seconds'><tbody>{rows}</tbody></table></div>"
         )
 
 
@@ -92,7 +92,7 @@ def card(
     additions = f", and {counted.adds / 1e6:.1f} M additions" if counted.adds else ""
 
     def ratio(own: int, others: int) -> str:
-        return f", {own / others:.2f} times that of {name}" if other is not None else ""
+        return f" ({own / others:.2f} times {name})" if other is not None else ""
 
     texts = {
         "What it is": what,

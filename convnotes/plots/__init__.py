@@ -11,7 +11,7 @@ No function touches pyplot's state: a figure lives as long as its Axes. Needs pi
 
 from convnotes.plots.curves import bars, history, spread, trade
 from convnotes.plots.look import INK, MARKS, PALETTE, number, save, show, style
-from convnotes.plots.pictures import feature_maps, heat, image, kernel, signed
+from convnotes.plots.pictures import feature_maps, heat, image, kernel, signed, signed_scale
 from convnotes.plots.taps import film, reads
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "save",
     "show",
     "signed",
+    "signed_scale",
     "spread",
     "style",
     "trade",

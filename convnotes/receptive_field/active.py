@@ -3,8 +3,9 @@
     y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k] · x̃[b, c, i·s − p + β_k, j·s − p + α_k]
 
 x̃ is the image interpolated bilinearly, 0 outside; the positions (β_k, α_k), vertical first, are shared by all images,
-output pixels and channels. Interpolation is linear in the image, so it can be applied to the kernel instead: each
-tap is splatted on the four pixels around it, and the layer is one ordinary convolution with the kernel ::
+output pixels and channels, or each group of output channels has its own. Interpolation is linear in the image, so it
+can be applied to the kernel instead: each tap is splatted on the four pixels around it, and the layer is one ordinary
+convolution with the kernel ::
 
     ŵ[o,c,u,v] = Σ_k w[o,c,k] · h(u − β_k) · h(v − α_k),   h(t) = max(0, 1 − abs t).
 
@@ -15,7 +16,6 @@ arXiv:2112.03740 · chapter receptive_field/active.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,15 +24,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.geometry import Factory, IntOrPair, Pair, Reach, output_size, pair
-from convnotes.kernels.transforms import one_node
+from convnotes.fundamentals.layer import Block, draw_as_conv
+from convnotes.geometry import Factory, IntOrPair, Reach, pair
+from convnotes.kernels.transforms import one_image, one_node
 from convnotes.parameters import Handle, groups, named, renamed, scale_rows, scale_steps
-from convnotes.receptive_field.splat import splat
+from convnotes.receptive_field.splat import confined, extent, splat
 from convnotes.receptive_field.synapses import checked_start
 from convnotes.receptive_field.synapses import ring as ring
 
 
 @one_node
+@one_image("input")
 def active_conv2d(
     input: Tensor,
     weight: Tensor,
@@ -44,19 +46,21 @@ def active_conv2d(
 ) -> Tensor:
     """Convolve with taps at real positions: `[B, C, H, W]` → `[B, O, H_out, W_out]`, sizes as with a 1×1 kernel.
 
-    Positions count from where a 1×1 kernel would look, so `padding=0` keeps the size of the image. At a whole position
+    Positions count from where a 1×1 kernel would look, so `padding=0` keeps the size of the image, and a negative one
+    leaves out output pixels at its border: −1 is what an unpadded 3×3 kernel has. At a whole position
     the derivative with respect to it is one-sided, towards the next pixel, as in deformable convolution: a tap one
     pixel outside the top, where it reads 0, has a derivative; one pixel outside the bottom it has none. A NaN anywhere
     under the splatted kernel makes the output pixel NaN, even where no tap touches it.
 
     Args:
-        input: images `[B, C, H, W]`.
+        input: images `[B, C, H, W]`, or one, `[C, H, W]`.
         weight: `[O, C, K]`, K taps.
-        positions: `[K, 2]`, (y, x) of each tap in pixels.
+        positions: `[K, 2]`, (y, x) of each tap in pixels; or `[G, K, 2]`, those of each of G groups of O/G neighbouring
+            output channels.
         bias: `[O]` or None.
-        stride, padding: in pixels, one number or (vertical, horizontal).
-        reach: whole pixels, one or (vertical, horizontal). The splatted kernel then has 2·reach + 1 pixels a side, and
-            the positions are clamped to [−reach, reach]: one beyond acts on the border, with derivative 0; at reach
+        stride, padding: in pixels, one number or (vertical, horizontal); the padding may be negative.
+        reach: whole pixels, one or (vertical, horizontal). The splatted kernel then has sides of 2·reach + 1 pixels,
+            and the positions are clamped to [−reach, reach]: one beyond acts on the border, with derivative 0; at reach
             itself the derivative is the inner one. None makes the kernel as small as the positions allow, and taps too
             far away to meet the image cost nothing; this reads the values of the positions, so `torch.compile`,
             `torch.export`, vmap over positions and the meta device need a reach.
@@ -70,76 +74,57 @@ def active_conv2d(
         >>> active_conv2d(x, torch.ones(1, 1, 1), torch.tensor([[0.0, 0.5]]))
         tensor([[[[0.5000, 1.5000, 2.5000, 1.5000]]]])
     """
-    _check(input, weight, positions, bias)
-    stride, (py, px) = pair(stride, "stride", 1), pair(padding, "padding")
-    output_size(input.shape[2:], 1, stride, (py, px))  # refuses an empty output
+    _check(input, weight, positions, bias, padding)
+    stride, (py, px) = pair(stride, "stride", 1), pair(padding, "padding", None)
     if reach is None:
-        rows, columns = _extent(positions, input.shape[2:], (py, px))
+        rows, columns = extent(positions, input.shape[2:], (py, px))
         kernel = splat(weight, positions, rows, columns)
     else:
         bottom, right = pair(reach, "reach", 1)
         rows, columns = (-bottom, bottom), (-right, right)
-        kernel = splat(weight, _confined(positions, (bottom, right)), rows, columns, inner=True)
-    if rows[0] == -rows[1] and columns[0] == -columns[1]:
+        kernel = splat(weight, confined(positions, (bottom, right)), rows, columns, inner=True)
+    if rows[0] == -rows[1] and columns[0] == -columns[1] and py >= -rows[1] and px >= -columns[1]:
         return F.conv2d(input, kernel, bias, stride, (py + rows[1], px + columns[1]))
     sides = (px - columns[0], px + columns[1], py - rows[0], py + rows[1])
     return F.conv2d(F.pad(input, sides), kernel, bias, stride)  # a negative side cuts off what no tap meets
 
 
-def _check(input: Tensor, weight: Tensor, positions: Tensor, bias: Tensor | None) -> None:
+def _check(input: Tensor, weight: Tensor, positions: Tensor, bias: Tensor | None, padding: IntOrPair) -> None:
     checks.tensor("weight of active_conv2d", weight, "OCK")
     O, C, K = weight.shape
     if K == 0:
         raise ValueError(f"weight of active_conv2d must hold one tap at least, got shape {tuple(weight.shape)}")
-    checks.tensor("positions of active_conv2d", positions, (K, 2), weight)
+    if isinstance(positions, Tensor) and positions.dim() == 3:
+        checks.tensor("positions of active_conv2d", positions, ("G", K, 2), weight)
+        checks.divides("the number G of position groups", positions.shape[0], out_channels=O)
+    else:
+        checks.tensor("positions of active_conv2d", positions, (K, 2), weight)
     if bias is not None:
         checks.tensor("bias of active_conv2d", bias, (O,), weight)
     checks.images("active_conv2d", input, weight, C)
+    height, width = (n + 2 * p for n, p in zip(input.shape[2:], pair(padding, "padding", None), strict=True))
+    if height < 1 or width < 1:
+        raise ValueError(f"active_conv2d: a kernel of 1×1 does not fit into the padded input of {height}×{width}")
 
 
-def _confined(positions: Tensor, reach: Pair) -> Tensor:
-    """Each position, moved to the nearest one within `reach`, with derivative 1 inside and on the border, else 0.
-
-    `clamp` has these values too, but from torch 2.14 on its derivative at a bound may be 0.
-    """
-
-    def within(at: Tensor, most: int) -> Tensor:
-        return torch.where(at > most, most, torch.where(at < -most, -most, at))
-
-    vertical, horizontal = positions.unbind(1)
-    return torch.stack([within(vertical, reach[0]), within(horizontal, reach[1])], dim=1)
-
-
-def _extent(positions: Tensor, size: Sequence[int], padding: Pair) -> tuple[Pair, Pair]:
-    """First and last row, first and last column of the smallest kernel that holds all taps that meet the image."""
-    if torch.compiler.is_compiling() or positions.is_meta:
-        raise ValueError(
-            "the size of the splatted kernel depends on the values of positions, which a captured graph and the meta "
-            "device do not have: give active_conv2d a reach"
-        )
-    cells = positions.detach().floor().nan_to_num(0.0, math.inf, -math.inf)
-    extent = []
-    for first, last, n, p in zip(cells.amin(0).tolist(), cells.amax(0).tolist(), size, padding, strict=True):
-        far = n - 1 + p  # anything further away is outside the image for every output pixel
-        extent.append((int(max(-far, min(first, far))), int(min(far, max(last + 1, -far)))))
-    return extent[0], extent[1]
-
-
-class ActiveConv2d(nn.Module):
+class ActiveConv2d(Block):
     """`active_conv2d` with learned weights and positions: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     The first synapse is pinned at (0, 0): the values in row 0 of `positions` do not matter, and their gradient is 0.
-    The kernel has 2·max_reach + 1 pixels a side, so the cost does not depend on the positions. `active_groups` and
+    The kernel has 2·max_reach + 1 pixels per side, so the cost does not depend on the positions. `active_groups` and
     `scale_active_steps` train positions as the paper does. Jeon & Kim 2017, section 3.
 
     Args:
         in_channels: C channels of the input.
         out_channels: O channels of the output.
         synapses: number of taps, which start on `ring(synapses)`; or the (y, x) where they start, the first at (0, 0).
-        stride, padding: in pixels, one number or (vertical, horizontal); `padding=0` keeps the size of the image.
+        stride, padding: in pixels, one number or (vertical, horizontal); `padding=0` keeps the size of the image, and
+            it may be negative.
         bias: whether to add a learned number per output channel.
         max_reach: the `reach` of `active_conv2d`: a synapse beyond acts on the border.
         device, dtype: of the parameters.
+        position_group: number G of groups of neighbouring output channels with positions of their own. `positions` are
+            `[K, 2]` for one group, else `[G, K, 2]`, and all groups start alike.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -163,34 +148,33 @@ class ActiveConv2d(nn.Module):
         max_reach: IntOrPair = 3,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        position_group: int = 1,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels)
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.stride, self.padding = pair(stride, "stride", 1), pair(padding, "padding")
+        super().__init__(in_channels, out_channels)
+        checks.divides("position_group", position_group, out_channels=out_channels)
+        self.position_group = position_group
+        self.stride, self.padding = pair(stride, "stride", 1), pair(padding, "padding", None)
         self.max_reach = pair(max_reach, "max_reach", 1)
         self.start = checked_start(synapses, self.max_reach)
         K, kw = len(self.start), Factory(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, K, **kw))
-        self.positions = nn.Parameter(torch.empty(K, 2, **kw))
+        groups = () if position_group == 1 else (position_group,)
+        self.positions = nn.Parameter(torch.empty(*groups, K, 2, **kw))
         self.bias = nn.Parameter(torch.empty(out_channels, **kw)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the weights again, as `torch.nn.Conv2d` does, and put the synapses back where they started."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.weight[0].numel())
-            nn.init.uniform_(self.bias, -bound, bound)
+        draw_as_conv(self.weight, self.bias)
         with torch.no_grad():
             self.positions.copy_(torch.tensor(self.start, dtype=torch.float64))
 
     def places(self) -> Tensor:
-        """Where the synapses look, `[K, 2]` in (y, x): the first at (0, 0), none beyond `max_reach`."""
-        return _confined(self._pinned(), self.max_reach)
+        """Where the synapses look, (y, x) as in `positions`: the first at (0, 0), none beyond `max_reach`."""
+        return confined(self._pinned(), self.max_reach)
 
     def _pinned(self) -> Tensor:
-        return torch.cat([torch.zeros_like(self.positions[:1]), self.positions[1:]])
+        return torch.cat([torch.zeros_like(self.positions[..., :1, :]), self.positions[..., 1:, :]], dim=-2)
 
     def full_weight(self) -> Tensor:
         """The weight `[O, C, KH, KW]` of the ordinary convolution that this layer equals, its middle at (0, 0)."""
@@ -202,6 +186,7 @@ class ActiveConv2d(nn.Module):
         (py, px), (bottom, right), (sy, sx) = self.padding, self.max_reach, self.stride
         return (py + bottom, bottom - py, sy), (px + right, right - px, sx)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("ActiveConv2d", input, self.weight, self.in_channels)
         return active_conv2d(input, self.weight, self._pinned(), self.bias, self.stride, self.padding, self.max_reach)
@@ -210,6 +195,7 @@ class ActiveConv2d(nn.Module):
         return (
             f"{self.in_channels}, {self.out_channels}, synapses={len(self.start)}, stride={self.stride}, "
             f"padding={self.padding}, max_reach={self.max_reach}"
+            + ("" if self.position_group == 1 else f", position_group={self.position_group}")
         )
 
 

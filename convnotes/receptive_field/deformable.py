@@ -18,13 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.geometry import Factory, IntOrPair, Padding, checked_padding, pair, resolve_padding
+from convnotes.fundamentals.layer import ConvBlock, draw_as_conv
+from convnotes.geometry import Factory, IntOrPair, Padding, pair, resolve_padding
 from convnotes.kernels.deform.operator import deform
 from convnotes.kernels.deform.sampling import Sampling
-from convnotes.kernels.transforms import not_given, one_node
+from convnotes.kernels.transforms import not_given, one_image, one_node
 
 
 @one_node
+@one_image("input", "offset", "mask")
 def deform_conv2d(
     input: Tensor,
     offset: Tensor,
@@ -38,7 +40,9 @@ def deform_conv2d(
     """Deformable convolution, v1 without a mask and v2 with it: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     Arguments and meaning are those of `torchvision.ops.deform_conv2d`, sizes those of `torch.nn.functional.conv2d`. The
-    memory format is that of `input`. With K = KH·KW, tap (u, v) has the number k = u·KW + v.
+    memory format is that of `input`. Under autocast the result has autocast's dtype, as that of every convolution of
+    torch, so that the next layer does not narrow it again; torchvision's has the dtype of `input`. With K = KH·KW, tap
+    (u, v) has the number k = u·KW + v.
 
     A sample is 0 where y ≤ −1, y ≥ H, x ≤ −1 or x ≥ W; between −1 and 0 the border fades in. On pixels, where the
     bilinear surface has a kink, the derivative is that to the right and downwards, as in torchvision: at y = −1 it is
@@ -47,7 +51,7 @@ def deform_conv2d(
     does not depend on where in the image they lie. Samples are computed in float32 at least.
 
     Args:
-        input: images `[B, C, H, W]`.
+        input: images `[B, C, H, W]`, or one, `[C, H, W]`; offset and mask then have no batch either.
         offset: `[B, 2·K·G, H_out, W_out]` in pixels: channel g·2K + 2k is Δy, the next one Δx. The number G of offset
             groups follows from the shape; each moves C/G neighbouring channels.
         weight: `[O, C/groups, KH, KW]`; the number of groups follows from the shape.
@@ -94,7 +98,7 @@ def _check(
     K = KH * KW
     if C % c or O % (C // c or 1):
         raise ValueError(
-            f"deform_conv2d: a weight of shape {tuple(weight.shape)} has {O} outputs and takes {c} channels a group, "
+            f"deform_conv2d: a weight of shape {tuple(weight.shape)} has {O} outputs and takes {c} channels per group, "
             f"which do not make whole groups of the {C} channels of the input"
         )
     if bias is not None:
@@ -111,7 +115,7 @@ def _check(
         checks.tensor("mask of deform_conv2d", mask, (B, K * G, h, w), input)
 
 
-class DeformConv2d(nn.Module):
+class DeformConv2d(ConvBlock, shown="groups offset_groups modulated"):
     """A deformable convolution that predicts its own offsets: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     `conv_offset`, a plain convolution with the same kernel size, stride, padding and dilation, predicts the offsets in
@@ -155,15 +159,9 @@ class DeformConv2d(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels)
-        checks.divides("groups", groups, in_channels=in_channels, out_channels=out_channels)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
         checks.divides("offset_groups", offset_groups, in_channels=in_channels)
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.groups, self.offset_groups, self.modulated = groups, offset_groups, modulated
-        self.kernel_size = pair(kernel_size, "kernel_size", 1)
-        self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = checked_padding(padding)
+        self.offset_groups, self.modulated = offset_groups, modulated
         kw = Factory(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size, **kw))
         self.bias = nn.Parameter(torch.empty(out_channels, **kw)) if bias else None
@@ -177,10 +175,7 @@ class DeformConv2d(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias as `torch.nn.Conv2d` does; offsets start at 0 and masks at ½."""
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.weight[0].numel())
-            nn.init.uniform_(self.bias, -bound, bound)
+        draw_as_conv(self.weight, self.bias)
         nn.init.zeros_(self.conv_offset.weight)
         nn.init.zeros_(self.conv_offset.bias)
 
@@ -190,24 +185,17 @@ class DeformConv2d(nn.Module):
         if not self.modulated:
             return predicted, None
         offsets = 2 * self.offset_groups * math.prod(self.kernel_size)
-        return predicted[:, :offsets], predicted[:, offsets:].sigmoid()
+        return predicted[..., :offsets, :, :], predicted[..., offsets:, :, :].sigmoid()
 
+    @one_image("input", "offset", "mask")
     def forward(self, input: Tensor, offset: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """The layer of its own prediction, or, as torchvision's layer, of the offset and the mask that are given."""
-        checks.images("DeformConv2d", input, self.weight, self.in_channels)
-        checks.fits("DeformConv2d", input, self.weight, self.stride, self.padding, self.dilation)
+        self._check(input, self.weight)
         if offset is None or not_given(offset):
             if mask is not None and not not_given(mask):
                 raise ValueError("DeformConv2d needs an offset beside the mask, got a mask alone")
             offset, mask = self.predict(input)
         return deform_conv2d(input, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, "
-            f"offset_groups={self.offset_groups}, modulated={self.modulated}"
-        )
 
 
 def _without_prediction(layer: DeformConv2d, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.residual import Bottleneck, ResNet
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory
 from convnotes.receptive_field.gridding import coverage as coverage
 from convnotes.receptive_field.gridding import gridding_holes as gridding_holes
@@ -53,7 +53,7 @@ class _ImagePooling(nn.Sequential):
         return mean.expand(-1, -1, input.shape[2], input.shape[3])
 
 
-class ASPP(Composite):
+class ASPP(Block, shown="in_channels out_channels rates image_pooling"):
     """Atrous spatial pyramid pooling, rates in parallel: `[B, C, H, W]` → `[B, out_channels, H, W]`, as ::
 
         y = D( f( concat( f_1(x), f_{r₁}(x), …, f_{r_n}(x), f_p(mean x) ) ) )      f: convolution, batch norm, ReLU
@@ -92,10 +92,9 @@ class ASPP(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, out_channels=out_channels)
+        super().__init__(in_channels, out_channels)
         checks.number("dropout", dropout, "[0, 1)")
-        self.in_channels, self.out_channels, self.rates = in_channels, out_channels, checks.wholes("rates", rates)
+        self.rates = checks.wholes("rates", rates)
         self.image_pooling, kw = image_pooling, Factory(device=device, dtype=dtype)
         branches = [nn.Sequential(*_conv_norm_relu(in_channels, out_channels, **kw))]
         branches += [nn.Sequential(*_conv_norm_relu(in_channels, out_channels, 3, rate, **kw)) for rate in self.rates]
@@ -113,16 +112,13 @@ class ASPP(Composite):
         pooled = self.convs[-1].modules() if self.image_pooling else ()
         if any(isinstance(norm, nn.BatchNorm2d) and norm.training for norm in pooled) and input.shape[0] == 1:
             raise ValueError(
-                "ASPP in training needs a batch of at least 2, got 1: image pooling leaves batch norm one value a "
-                "channel and picture"
+                "ASPP in training needs a batch of at least 2, got 1: image pooling leaves batch norm one value per "
+                "channel and image"
             )
         return self.project(torch.cat([branch(input) for branch in self.convs], dim=1))
 
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, rates={self.rates}, image_pooling={self.image_pooling}"
 
-
-class AtrousCascade(Composite):
+class AtrousCascade(Block, shown="in_channels out_channels rates"):
     """Rates in series, blocks of bottlenecks without stride: `[B, C, H, W]` → `[B, 4·channels, H, W]`.
 
     If a ResNet continued, each block would halve the map; here block n (from 0) keeps the size and doubles the rate
@@ -145,10 +141,8 @@ class AtrousCascade(Composite):
 
     Example:
         >>> net = AtrousCascade(64, 16, blocks=2)
-        >>> net.rates
-        ((2, 4, 2), (4, 8, 4))
-        >>> net(torch.rand(2, 64, 9, 9)).shape
-        torch.Size([2, 64, 9, 9])
+        >>> net.rates, net(torch.rand(2, 64, 9, 9)).shape
+        (((2, 4, 2), (4, 8, 4)), torch.Size([2, 64, 9, 9]))
     """
 
     def __init__(
@@ -161,11 +155,10 @@ class AtrousCascade(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(in_channels=in_channels, channels=channels, blocks=blocks)
+        checks.positive(channels=channels, blocks=blocks)
+        super().__init__(in_channels, channels * Bottleneck.expansion)
         grid = checks.wholes("multi_grid", multi_grid)
         checks.one_of("output_stride", output_stride, _DILATE)
-        self.in_channels, self.out_channels = in_channels, channels * Bottleneck.expansion
         self.rates = tuple(tuple(32 // output_stride * 2**n * unit for unit in grid) for n in range(blocks))
         stack = []
         for rates in self.rates:
@@ -181,9 +174,6 @@ class AtrousCascade(Composite):
         checks.images("AtrousCascade", input, first[0].conv1.weight, self.in_channels)
         return self.blocks(input)
 
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, rates={self.rates}"
-
 
 class _Backbone(ResNet):
     """A ResNet without its classifier: `[B, 3, H, W]` → the maps of its third and of its fourth stage."""
@@ -195,7 +185,7 @@ class _Backbone(ResNet):
         return third, self.layer4(third)
 
 
-class DeepLabV3(Composite):
+class DeepLabV3(Classifier, shown="num_classes output_stride"):
     """A dilated ResNet, `ASPP`, a classifier per pixel: `[B, 3, H, W]` → logits `[B, num_classes, H, W]`.
 
     The map of logits, one pixel per `output_stride` pixels of the image, is enlarged bilinearly to the size of the
@@ -235,10 +225,9 @@ class DeepLabV3(Composite):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        checks.positive(num_classes=num_classes)
+        super().__init__(num_classes)
         checks.one_of("output_stride", output_stride, _DILATE)
-        self.num_classes, self.output_stride, kw = num_classes, output_stride, Factory(device=device, dtype=dtype)
+        self.output_stride, kw = output_stride, Factory(device=device, dtype=dtype)
         rates, n = _RATES[output_stride] if rates is None else rates, aspp_channels
         dilate = _DILATE[output_stride]
         self.backbone = _Backbone(layers, num_classes=None, replace_stride_with_dilation=dilate, **kw)
@@ -253,7 +242,7 @@ class DeepLabV3(Composite):
             self.aux_classifier = nn.Sequential(*side, nn.Dropout(0.1), nn.Conv2d(256, num_classes, 1, **kw))
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        checks.images("DeepLabV3", input, self.backbone.conv1.weight, 3)
+        self._check(input, self.backbone.conv1)
         third, fourth = self.backbone(input)
         logits = self._enlarged(self.classifier(fourth), input)
         if self.training and self.aux_classifier is not None:
@@ -264,9 +253,6 @@ class DeepLabV3(Composite):
     def _enlarged(logits: Tensor, input: Tensor) -> Tensor:
         size = (input.shape[2], input.shape[3])
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-
-    def extra_repr(self) -> str:
-        return f"num_classes={self.num_classes}, output_stride={self.output_stride}"
 
 
 class DeepLabV3Options(Factory, total=False):

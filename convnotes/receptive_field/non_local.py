@@ -22,16 +22,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.initialisation import Composite
+from convnotes.fundamentals.layer import Composite
 from convnotes.geometry import Factory, IntOrPair, pair
 from convnotes.kernels.attention.operator import attention
-from convnotes.kernels.transforms import one_node
+from convnotes.kernels.transforms import one_image, one_node
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
+Pool = Literal["before", "after"]
 _MODES = get_args(Mode)
 
 
 @one_node
+@one_image("query", "key", "value")
 def non_local2d(
     query: Tensor,
     key: Tensor,
@@ -49,7 +51,7 @@ def non_local2d(
     3.2.
 
     Args:
-        query: `[B, D, H, W]`.
+        query: `[B, D, H, W]`; this and the next two may all be without a batch.
         key: `[B, D, H_k, W_k]`.
         value: `[B, C, H_k, W_k]`.
         mode: f of the equation above. "gaussian" and "embedded" are the same function here; they differ in what
@@ -132,19 +134,20 @@ class NonLocal2d(Composite):
     In mode "gaussian" query and key are x itself. W is the 1×1 convolution `out`. Wang et al. 2018, sections 3.3 and
     4.1.
 
-    Published code differs in `scale`, and weights trained with one scale are wrong with another: the authors' code
-    multiplies by inner_channels^−½ and pools as here; timm multiplies by channels^−½; several ports do not scale, and
-    pool after `phi` and `g`, as in figure 2 of the paper.
+    Published code differs in `scale` and `pool`, and weights trained with one are wrong with another: the authors' code
+    multiplies by inner_channels^−½ and pools before `phi` and `g`; timm multiplies by channels^−½; several ports do not
+    scale, and pool after `phi` and `g`, as in figure 2 of the paper.
 
     Args:
         channels: C channels of the input.
         inner_channels: channels of `theta`, `phi` and `g`; None is half of `channels`.
         mode: as in `non_local2d`.
-        subsample: s, one number or (vertical, horizontal): x is pooled by its maximum over windows of s×s pixels before
-            `phi` and `g`, which leaves s² times fewer keys. Rows and columns that fill no window are left out.
+        subsample: s, one number or (vertical, horizontal): keys and values are pooled by their maximum over windows of
+            s×s pixels, which leaves s² times fewer keys. Rows and columns that fill no window are left out.
         scale: as in `non_local2d`.
         norm: True puts a batch norm after W, whose γ starts at 0; with False, W starts at 0.
         device, dtype: of the parameters.
+        pool: "before" pools x, before `phi` and `g`; "after" pools what they give, for s² times their multiply-adds.
 
     Raises:
         TypeError, ValueError: for a bad argument, for an image smaller than a pooling window, and for an input whose
@@ -166,13 +169,14 @@ class NonLocal2d(Composite):
         norm: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        pool: Pool = "before",
     ) -> None:
         super().__init__()
         inner_channels = inner_channels if inner_channels is not None else max(1, channels // 2)
         checks.positive(channels=channels, inner_channels=inner_channels)
         _check_mode(mode, scale)
         self.channels, self.inner_channels, self.mode, self.scale = channels, inner_channels, mode, scale
-        self.subsample = pair(subsample, "subsample", 1)
+        self.subsample, self.pool = pair(subsample, "subsample", 1), checks.one_of("pool", pool, get_args(Pool))
         kw = Factory(device=device, dtype=dtype)
         if mode != "gaussian":
             self.theta, self.phi = (nn.Conv2d(channels, inner_channels, 1, **kw) for _ in range(2))
@@ -195,12 +199,19 @@ class NonLocal2d(Composite):
             bound = self.relation.numel() ** -0.5  # as a torch.nn.Linear to one number draws its weight
             nn.init.uniform_(self.relation, -bound, bound)
 
+    @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         checks.images("NonLocal2d", input, self.g.weight, self.channels, least=self.subsample)
-        source = input if self.subsample == (1, 1) else F.max_pool2d(input, self.subsample)
+        source = self._pooled(input) if self.pool == "before" else input
         query, key = (input, source) if self.mode == "gaussian" else (self.theta(input), self.phi(source))
-        y = non_local2d(query, key, self.g(source), self.mode, scale=self.scale, relation=self.relation)
+        value = self.g(source)
+        if self.pool == "after":
+            key, value = self._pooled(key), self._pooled(value)
+        y = non_local2d(query, key, value, self.mode, scale=self.scale, relation=self.relation)
         return input + self.norm(self.out(y))
+
+    def _pooled(self, map: Tensor) -> Tensor:
+        return map if self.subsample == (1, 1) else F.max_pool2d(map, self.subsample)
 
     def reach(self) -> tuple[tuple[float, float, int], tuple[float, float, int]]:
         """Every pixel sees the whole image, however large: for `convnotes.measure.receptive_field`."""
@@ -210,6 +221,7 @@ class NonLocal2d(Composite):
         return (
             f"{self.channels}, inner_channels={self.inner_channels}, mode={self.mode!r}, subsample={self.subsample}, "
             f"scale={self.scale}, norm={isinstance(self.norm, nn.BatchNorm2d)}"
+            + ("" if self.pool == "before" else f", pool={self.pool!r}")
         )
 
 
@@ -238,7 +250,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float | 
     elif query.shape[1] != key.shape[1]:
         needed = "as many channels in key as in query"
     elif key.shape[2:] != value.shape[2:]:
-        needed = "the same places in key and value"
+        needed = "the same height and width in key and value"
     elif any(size < 1 for size in (query.shape[1], *value.shape[1:])):
         needed = "at least one key and one channel in each map"
     elif (relation is None) == (mode == "concat"):

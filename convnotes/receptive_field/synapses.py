@@ -47,14 +47,14 @@ def ring(synapses: int, radius: float = 1.0) -> tuple[tuple[float, float], ...]:
 def checked_start(synapses: int | Sequence[Sequence[float]], reach: Pair) -> tuple[tuple[float, float], ...]:
     """The (y, x) of each tap from a number of taps or from positions; refuses what lies beyond `reach`."""
     if isinstance(synapses, Sequence) and not isinstance(synapses, str):
-        if not synapses or any(len(place) != 2 for place in synapses):
+        if not synapses or any(len(position) != 2 for position in synapses):
             raise ValueError(f"synapses must hold at least one (y, x), got {synapses!r}")
         start = tuple((float(y), float(x)) for y, x in synapses)
     else:
         start = ring(synapses)
     if start[0] != (0, 0):
         raise ValueError(f"the first synapse is pinned at (0, 0), got {start[0]}")
-    for place in start:
-        if not all(abs(at) <= most for at, most in zip(place, reach, strict=True)):
-            raise ValueError(f"synapses must start within max_reach={reach}, got {place}")
+    for position in start:
+        if not all(abs(at) <= most for at, most in zip(position, reach, strict=True)):
+            raise ValueError(f"synapses must start within max_reach={reach}, got {position}")
     return start

@@ -18,7 +18,7 @@ import { kernelGrid, photoOf, picture } from "./kit/pictures.js";
 const UNIT = 44; // the side of a pixel in the drawing
 const SIDE = 2 * REACH + 1;
 const NAMES = {
-  relief: "picture and relief",
+  relief: "photograph and relief",
   plain: "3×3 blur",
   dilated: "dilated blur",
   ghost: "double exposure",
@@ -36,7 +36,7 @@ function beside(positions, u, v) {
 
 // The kernel below the discs; each number stands where no disc hides it, below the middle if it can.
 function kernelBelow(positions, kernel, label) {
-  const grid = kernelGrid(kernel, label, UNIT);
+  const grid = kernelGrid(kernel, label, { unit: UNIT });
   grid.querySelectorAll("text").forEach((text, n) => {
     const i = Math.floor(n / SIDE);
     const j = n % SIDE;
@@ -147,7 +147,9 @@ function render({ model, el }) {
   });
   preset.el.classList.add("cn-wide");
   ui.stage.append(preset.el, board.el); // the preset before the discs, whose number it changes
-  ui.panel.append(...[which, ...sides, weight].map((c) => c.el));
+  ui.lead(board.el, weight);
+  ui.panel.append(which.el);
+  ui.more(...sides);
   const pixels = ui.fact("pixels", "learned");
   const sizes = ui.fact("window", "cost");
 
@@ -215,7 +217,7 @@ function render({ model, el }) {
     );
     sizes(
       `${size.height}×${size.width}`,
-      `window that holds them: ${size.height * size.width} multiply-adds per place and channel (a 3×3 kernel: 9)`,
+      `window that holds them: ${size.height * size.width} multiply-adds per position and channel (a 3×3 kernel: 9)`,
     );
     const [y, x] = positions[k];
     const part = (pixel, coordinate) => `(1 − |${format(pixel)} − ${bracketed(coordinate)}|)`;

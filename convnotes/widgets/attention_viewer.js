@@ -1,4 +1,4 @@
-// See what a position of a picture attends to.
+// See what a position of an image attends to.
 
 import { attend, halfway, neighbourhood, share, torchCode } from "./attention_viewer.compute.js";
 import { choice, options, slider } from "./kit/controls.js";
@@ -31,9 +31,9 @@ function render({ model, el }) {
     (name) => new Float32Array(ownBuffer(model.get(name))),
   );
   const ui = frame(model, el, "attention-viewer", {
-    label: "See what a place of a picture attends to",
+    label: "See what a position of an image attends to",
     prompt:
-      "Point at a place, tap it or walk there with the arrow keys: what does it look at? Then set the scale to 0.",
+      "Point at a position, or go there with the arrow keys: what does it attend to? Then set the scale to 0.",
     code: () => torchCode(...model.get("probe"), model.get("factor") * model.get("scale")),
     initial: model.get("first"),
   });
@@ -44,37 +44,37 @@ function render({ model, el }) {
   const frames = [input, heat].map((one) => outline(one));
   bar.surface.setAttribute("aria-hidden", "true");
   ui.stage.append(input.el, heat.el, bar.el);
-  const controls = [
-    choice({
-      ...trait(model, "picture", Number),
-      label: "Picture",
-      options: options(
-        captions.map((_, n) => n),
-        (n) => captions[n],
-      ),
-    }),
-    slider({
-      ...trait(model, "factor"),
-      label: "Scale of q·k",
-      unit: "× trained",
-      min: 0,
-      max: 4,
-      step: 0.25,
-      digits: 2,
-    }),
-    slider({
-      ...trait(model, "window"),
-      label: "Neighbourhood",
-      unit: "places",
-      min: 1,
-      max: 9,
-      step: 2,
-    }),
-  ];
-  ui.panel.append(...controls.map((c) => c.el));
+  const which = choice({
+    ...trait(model, "picture", Number),
+    label: "Image",
+    options: options(
+      captions.map((_, n) => n),
+      (n) => captions[n],
+    ),
+  });
+  const temperature = slider({
+    ...trait(model, "factor"),
+    label: "Scale of q·k",
+    unit: "× trained",
+    min: 0,
+    max: 4,
+    step: 0.25,
+    digits: 2,
+  });
+  const near = slider({
+    ...trait(model, "window"),
+    label: "Neighbourhood",
+    unit: "positions",
+    min: 1,
+    max: 9,
+    step: 2,
+  });
+  const controls = [which, temperature, near];
+  ui.lead(bar.el, temperature);
+  ui.panel.append(which.el, near.el);
   const point = probe({
     ...trait(model, "probe"),
-    label: "Marked place",
+    label: "Marked position",
     on: heat,
     more: [input],
     echo: [input],
@@ -120,9 +120,9 @@ function render({ model, el }) {
     input.describe(captions[n], "Input", `: ${captions[n]}; the blue outline is the neighbourhood`);
     heat.paint(laidOver(x, weights, top), 3);
     heat.describe(
-      `The weights of the marked place over the picture; the largest, ${percent(top)}, in ${where}`,
+      `The weights of the marked position over the image; the largest, ${percent(top)}, in ${where}`,
       "Attention",
-      ` of the marked place, laid over the picture (${rows}×${columns} places)`,
+      ` of the marked position, laid over the image (${rows}×${columns} positions)`,
     );
     bar.text.textContent =
       `weight: ${percent(0)} (dark) to ${percent(top)} (bright); all equal would be ` +
@@ -131,11 +131,11 @@ function render({ model, el }) {
     for (const control of [...controls, point]) control.refresh();
     outside(
       percent(1 - inside),
-      `of the attention outside ${window}×${window} places (equal weights: ${percent(1 - (tall * wide) / places)})`,
+      `of the attention outside ${window}×${window} positions (equal weights: ${percent(1 - (tall * wide) / places)})`,
     );
     const distance = halfway(weights, columns, [row, column]);
     half(
-      `${format(distance, 1)} places`,
+      `${format(distance, 1)} positions`,
       `away, or nearer, lies half of it (${format((distance * height) / rows, 1)} pixels)`,
     );
     let product = 0;

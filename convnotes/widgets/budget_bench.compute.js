@@ -87,8 +87,8 @@ export function formula(design, known, side) {
   return [
     `parameters = ${heavy.map((kernel) => kernel.term).join(" + ")}`,
     `           = ${heavy.map((kernel) => kernel.figures).join(" + ")} = ${format(found.parameters)}`,
-    `multiply-adds = ${format(found.parameters)} · ${side}² places = ${format(found.macs)}`,
-    `field = ${reach} = ${rows}×${columns}`,
+    `multiply-adds = ${format(found.parameters)} · ${side}² positions = ${format(found.macs)}`,
+    `receptive field = ${reach} = ${rows}×${columns}`,
   ].join("\n");
 }
 
@@ -126,9 +126,4 @@ export function torchCode(design, known) {
     ...design.side.map((branch) => `    ${sequence(branch)},`),
     "])",
   ].join("\n");
-}
-
-// Short enough for a column: 589,824 stays, 462,422,016 becomes 462.4 M.
-export function short(value) {
-  return value < 1e6 ? format(value) : `${format(value / 1e6, value < 1e8 ? 2 : 1)} M`;
 }

@@ -1,16 +1,16 @@
 // Compare designs of one layer with the same input and output.
 
-import { formula, letters, measured, short, torchCode } from "./budget_bench.compute.js";
+import { formula, letters, measured, torchCode } from "./budget_bench.compute.js";
 import { choice, options, slider } from "./kit/controls.js";
 import { h, KEYS, placeAt, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
-import { format } from "./kit/numbers.js";
+import { format, short } from "./kit/numbers.js";
 
 const COLUMNS = {
   parameters: "parameters",
   macs: "multiply-adds",
   written: "values written",
-  field: "field",
+  field: "receptive field",
 };
 const PLAIN = { row: [["k", "k", "C", "O", "1"]], side: [] };
 
@@ -26,22 +26,20 @@ function render({ model, el }) {
   const ui = frame(model, el, "budget-bench", {
     label: "Weigh designs of one layer",
     prompt:
-      "Choose a design in the table, then change the kernel size: whose parameters grow, and whose hardly?",
+      "Choose a design in the table, then change the kernel size: whose parameters grow most, and whose hardly at all?",
     code: () => torchCode(designs[model.get("highlight")], letters(now())),
     initial: first,
   });
 
   const lines = names.map(line);
   const shares = h("div", { className: "cn-shares" });
-  ui.stage.append(
-    table(
-      "cn-bench",
-      "Same channels in and out; a bar compares within its column",
-      ["", ...Object.values(COLUMNS)],
-      lines.map((one) => one.el),
-    ),
-    shares,
+  const bench = table(
+    "cn-bench",
+    "Same channels in and out; a bar compares within its column",
+    ["", ...Object.values(COLUMNS)],
+    lines.map((one) => one.el),
   );
+  ui.stage.append(bench, shares);
   const range = (name, label, min, max, step) =>
     slider({ ...trait(model, name), label, min, max, step });
   const pick = (name, label, values) =>
@@ -54,7 +52,10 @@ function render({ model, el }) {
     pick("squeeze", "Squeeze, O/m", [1, 2, 4, 8, 16]),
     range("side", "Map side", 7, 56, 7),
   ];
-  ui.panel.append(...controls.map((control) => control.el));
+  const [inputs, outputs, size, ...rest] = controls;
+  ui.lead(bench, size);
+  ui.panel.append(inputs.el, outputs.el);
+  ui.more(...rest);
   const parameters = ui.fact("parameters", "times");
   const macs = ui.fact("macs", "places");
   const field = ui.fact("field");
@@ -117,12 +118,12 @@ function render({ model, el }) {
       format(one.parameters),
       `parameters (plain ${k}×${k}: ${format(measured(PLAIN, known, side).parameters / one.parameters)} times that)`,
     );
-    macs(format(one.macs), `multiply-adds on ${side}×${side} places`);
+    macs(short(one.macs), `multiply-adds on ${side}×${side} positions`);
     field(one.field.join("×"), "receptive field");
     ui.formula.textContent = formula(designs[highlight], known, side);
     ui.say(
-      `${highlight}: ${format(one.parameters)} parameters, ${format(one.macs)} ` +
-        `multiply-adds, field ${one.field.join("×")}`,
+      `${highlight}: ${format(one.parameters)} parameters, ${short(one.macs)} ` +
+        `multiply-adds, receptive field ${one.field.join("×")}`,
     );
   }
   return follow(model, draw);

@@ -12,7 +12,7 @@ import {
 import { matrix, presetChoice, slider, toggle } from "./kit/controls.js";
 import { h } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
-import { bracketed, format, percent } from "./kit/numbers.js";
+import { bracketed, format, percent, short } from "./kit/numbers.js";
 import { COLOURS, photoOf, picture, probe } from "./kit/pictures.js";
 
 const NAMES = {
@@ -64,7 +64,10 @@ function render({ model, el }) {
     toggle({ ...trait(model, "scramble"), label: "Scramble the pixels" }),
   ];
   const holder = h("div");
-  ui.panel.append(...controls.map((c) => c.el), holder);
+  const [preset, count, scrambling] = controls;
+  ui.lead(colour.el, scrambling);
+  ui.panel.append(preset.el, holder);
+  ui.more(count);
   const point = probe({ ...trait(model, "probe"), label: "Marked pixel", on: input });
   const parameters = ui.fact("parameters");
   const macs = ui.fact("macs");
@@ -143,8 +146,8 @@ function render({ model, el }) {
     const large = counts(places, 3, outputs, 3);
     parameters(format(here.parameters), `parameters (a 3×3 kernel: ${format(large.parameters)})`);
     macs(
-      format(here.macs),
-      `multiply-adds on ${height}×${width} pixels (3×3: ${format(large.macs)})`,
+      short(here.macs),
+      `multiply-adds on ${height}×${width} pixels (3×3: ${short(large.macs)})`,
     );
     spread(
       `${format(all.mean, 3)} ± ${format(all.deviation, 3)}`,
@@ -159,7 +162,7 @@ function render({ model, el }) {
       })
       .join("\n");
     ui.say(
-      `${format(here.parameters)} parameters, ${format(here.macs)} multiply-adds; output mean ${format(all.mean, 3)}`,
+      `${format(here.parameters)} parameters, ${short(here.macs)} multiply-adds; output mean ${format(all.mean, 3)}`,
     );
   }
   return follow(model, draw);

@@ -81,12 +81,12 @@ export function refusal(layer) {
     if (layer.transposed && length(layer, a) < 1)
       return (
         `Along the ${AXES[a]} a padding of ${p} at both ends cuts off all ` +
-        `${length(layer, a) + 2 * p} places: nothing is left.`
+        `${length(layer, a) + 2 * p} positions: nothing is left.`
       );
     if (!layer.transposed && n + 2 * p < span(k, d))
       return (
         `Along the ${AXES[a]} a kernel of ${k} with dilation ${d} spans ${span(k, d)} ` +
-        `places, and the padded input has ${n + 2 * p}: it fits nowhere.`
+        `positions, and the padded input has ${n + 2 * p}: it does not fit.`
       );
   }
   return "";
@@ -230,7 +230,7 @@ export function sentence(layer, side, place) {
     );
   if (side === "input")
     return kept
-      ? `Input pixel ${here} is read by ${several(kept, "output place")}, by each through another tap.`
+      ? `Input pixel ${here} is read by ${several(kept, "output position")}, each through another tap.`
       : `Input pixel ${here} is never read.`;
   return kept
     ? `Output ${here} is the sum of ${several(kept, "input pixel")}, each through another tap.`

@@ -85,13 +85,13 @@ export function drawKernel({ kernel: [rows, columns] }, marks) {
     margin: 3,
     class: "cn-arith-kernel",
     style: { "--cells": columns },
-    label: `Kernel of ${rows} by ${columns} taps, ${live.size} of them in use for the chosen place`,
+    label: `Kernel of ${rows} by ${columns} taps, ${live.size} of them in use for the chosen position`,
   });
   for (let u = 0; u < rows; u++)
     for (let v = 0; v < columns; v++) {
       const used = live.has(`${u},${v}`);
       drawing.append(
-        box([u, v], [1, 1], "cn-tap", 0, { "fill-opacity": used ? 1 : 0.06 }),
+        box([u, v], [1, 1], used ? "cn-arith-tap" : "cn-arith-none"),
         cellText(`${u},${v}`, [u, v], used ? "cn-arith-text cn-arith-strong" : "cn-arith-text"),
       );
     }

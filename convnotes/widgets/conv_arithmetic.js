@@ -22,7 +22,7 @@ import { drawChannels, drawGrids, drawKernel, gridView } from "./conv_arithmetic
 import { cell, options, presetChoice, slider, toggle } from "./kit/controls.js";
 import { figure, h, table, tableRow } from "./kit/dom.js";
 import { button, change, follow, frame, trait, traits } from "./kit/frame.js";
-import { clamp, format, several } from "./kit/numbers.js";
+import { clamp, format, several, short } from "./kit/numbers.js";
 
 const LIMITS = {
   size: [1, 16],
@@ -77,6 +77,7 @@ function render({ model, el }) {
   const said = h("p", { className: "cn-small cn-wide cn-arith-said", data: { shown: "place" } });
   const kernelView = figure();
   const channelView = figure();
+  const main = h("div"); // the stride
   ui.stage.append(
     h("div", { className: "cn-arith-grids cn-wide" }, grids.input.el, grids.output.el, wrong),
     said,
@@ -107,7 +108,7 @@ function render({ model, el }) {
       set: (on) =>
         change(model, { linked: on, ...(on ? options(FIELDS, (f) => both(model.get(f)[0])) : {}) }),
     }),
-    toggle({ ...trait(model, "numbers"), label: "Count taps per place" }),
+    toggle({ ...trait(model, "numbers"), label: "Count taps per position" }),
   ];
   const count = { min: LIMITS.channels[0], max: LIMITS.channels[1], step: 1, digits: 0 };
   const channels = [
@@ -124,11 +125,11 @@ function render({ model, el }) {
   ];
   const rows = h("div");
   ui.panel.classList.add("cn-arith-panel");
-  ui.panel.append(
-    presets.el,
-    transposed.el,
-    linked.el,
-    rows,
+  ui.lead(said, { el: main });
+  ui.panel.append(presets.el, rows);
+  ui.more(
+    transposed,
+    linked,
     table(
       "cn-matrix cn-arith-table",
       "",
@@ -138,7 +139,7 @@ function render({ model, el }) {
         channels.map((one) => one.el),
       ),
     ),
-    numbers.el,
+    numbers,
   );
   const facts = options(["output", "untouched", "params", "macs"], (name) => ui.fact(name));
 
@@ -171,7 +172,9 @@ function render({ model, el }) {
         }),
       );
     sliders = fields.flatMap(model.get("linked") ? one : two);
-    rows.replaceChildren(...sliders.map((control) => control.el));
+    const leads = ({ input }) => input.dataset.control.startsWith("stride");
+    main.replaceChildren(...sliders.filter(leads).map((control) => control.el));
+    rows.replaceChildren(...sliders.filter((one) => !leads(one)).map((control) => control.el));
   }
 
   // Play: the chosen position goes over the coarse grid, from one to the next.
@@ -202,7 +205,7 @@ function render({ model, el }) {
   function tell(now, out) {
     const cost = out && counts(now);
     const fine = now.transposed ? out : now.size;
-    facts.output(out ? `${out[0]} × ${out[1]}` : "none", out ? "output, H × W" : "no output");
+    facts.output(out ? `${out[0]}×${out[1]}` : "none", out ? "output, H × W" : "no output");
     facts.untouched(
       out ? format(untouched(now)) : "–",
       out
@@ -213,7 +216,7 @@ function render({ model, el }) {
       out ? format(cost.params) : "–",
       out ? `parameters, ${several(now.channels[1], "bias", "biases")}` : "",
     );
-    facts.macs(out ? format(cost.macs) : "–", "multiply-adds");
+    facts.macs(out ? short(cost.macs) : "–", "multiply-adds");
     const heads = formula(now, 0) === formula(now, 1) ? ["H_out = W_out"] : ["H_out", "W_out"];
     const left = [0, 1].map((a) => remainder(now, a));
     const shape = now.transposed ? "weight [C, O/groups, KH, KW]" : "weight [O, C/groups, KH, KW]";

@@ -1,12 +1,28 @@
 // Where a deformable 3×3 kernel looks, and what it reads there.
-// A picture is a flat list of height · width numbers; positions are (y, x) in its
-// pixels; `grid` holds stride, padding and dilation.
+// An image is a flat list of height · width numbers; positions are (y, x) in its pixels; `grid` holds stride, padding
+// and dilation.
 
-import { clamp, sum, tensor } from "./kit/numbers.js";
+import { among, between, clamp, inside, listOf, mean, sum, tensor, whole } from "./kit/numbers.js";
 
 const STEP = 1 / 256; // of a stored offset, in pixels
-export const REACH = 8; // pixels that a tap may be moved
+export const REACH = 12; // pixels that a tap may be moved
+const VIEW = 10; // pixels that are shown around a position at least
 export const NUDGE = 0.25; // pixels that an arrow key moves it
+
+export const SOURCES = ["learned", "outwards", "hand"];
+export const WHERE = ["digits", "background"];
+
+// The test of each trait that a reader sets, on an output of rows × columns.
+export const accepts = (rows, columns) => ({
+  share: between(0, 1),
+  where: among(WHERE),
+  source: among(SOURCES),
+  spot: whole(0, 1),
+  tap: whole(0, 8),
+  moves: listOf(listOf(listOf(between(-REACH, REACH), 2), 9), 2),
+  digits: listOf(inside(rows, columns), 2),
+  background: listOf(inside(rows, columns), 2),
+});
 
 export const TAPS = [
   "top left",
@@ -20,14 +36,14 @@ export const TAPS = [
   "bottom right",
 ];
 
-// The four pixels around a position, the share of each, and the sum. The picture is 0 outside, so that it fades over
-// one pixel. `slope` is the derivative with respect to (y, x): at a whole place the one downwards and to the right.
+// The four pixels around a position, the share of each, and the sum. The image is 0 outside, so that it fades over
+// one pixel. `slope` is the derivative with respect to (y, x): at a whole position the one downwards and to the right.
 export function bilinear(x, height, width, [row, column]) {
   const top = Math.floor(row);
   const left = Math.floor(column);
   const below = row - top;
   const right = column - left;
-  const inside = row > -1 && row < height && column > -1 && column < width;
+  const near = row > -1 && row < height && column > -1 && column < width;
   const corners = [
     [0, 0],
     [0, 1],
@@ -50,7 +66,7 @@ export function bilinear(x, height, width, [row, column]) {
     corners,
     below,
     right,
-    value: inside ? corners.reduce((sum, { share, value }) => sum + share * value, 0) : 0,
+    value: near ? corners.reduce((sum, { share, value }) => sum + share * value, 0) : 0,
     slope:
       row >= -1 && row < height && column >= -1 && column < width
         ? [(1 - right) * (c - a) + right * (d - b), (1 - below) * (b - a) + below * (d - c)]
@@ -91,11 +107,29 @@ export function distance(moves) {
   return sum(moves, (move) => Math.hypot(...move)) / moves.length;
 }
 
-// The output at all positions, row by row, for the offsets that `movesAt(place)` gives.
-export function everywhere(x, height, width, rows, columns, movesAt, weight, bias, grid) {
-  return Float64Array.from({ length: rows * columns }, (_, n) => {
-    const place = [Math.floor(n / columns), n % columns];
-    return read(x, height, width, places(place, movesAt(place), grid), weight, bias).value;
+// The mean difference between two lists of readings.
+export function apart(a, b) {
+  return mean(a.map((v, k) => Math.abs(v - b[k])));
+}
+
+// The part of the image that is shown: its first row and column, and the side of a square around the output position
+// [i, j] that holds all taps of `all`, lists of nine (Δy, Δx), with a pixel around them.
+export function frameAround([i, j], all, { stride, padding, dilation }) {
+  const far = all.flatMap((moves) =>
+    places([0, 0], moves, { stride, padding: 0, dilation })
+      .flat()
+      .map((v) => Math.abs(v - dilation)),
+  );
+  const half = Math.max(VIEW, Math.ceil(Math.max(...far)) + 1);
+  const middle = (n) => n * stride - padding + dilation;
+  return { top: middle(i) - half, left: middle(j) - half, side: 2 * half + 1 };
+}
+
+// A square part of an image, 0 outside it.
+export function cropped(x, height, width, { top, left, side }) {
+  return Float64Array.from({ length: side * side }, (_, n) => {
+    const [i, j] = [top + Math.floor(n / side), left + (n % side)];
+    return i >= 0 && i < height && j >= 0 && j < width ? x[i * width + j] : 0;
   });
 }
 
@@ -109,15 +143,15 @@ export function torchCode(moves, weight, bias, { stride, padding, dilation }) {
     "import torch",
     "from convnotes import deform_conv2d",
     "",
-    "# the same offsets at every place: an active convolution",
+    "# the chosen position's offsets, here at every position: an active convolution",
     `moves = ${tensor(moves)}`,
     `weight = ${tensor([[weight]])}`,
     `bias = ${tensor([bias])}`,
     "",
-    "def layer(picture):  # [1, 1, H, W]",
-    `    rows, columns = ((side + ${2 * padding - 2 * dilation - 1}) // ${stride} + 1 for side in picture.shape[2:])`,
+    "def layer(image):  # [1, 1, H, W]",
+    `    rows, columns = ((side + ${2 * padding - 2 * dilation - 1}) // ${stride} + 1 for side in image.shape[2:])`,
     "    offset = moves.view(1, 18, 1, 1).expand(1, 18, rows, columns)",
-    `    return deform_conv2d(picture, offset, weight, bias, stride=${stride}, ` +
+    `    return deform_conv2d(image, offset, weight, bias, stride=${stride}, ` +
       `padding=${padding}, dilation=${dilation})`,
   ].join("\n");
 }

@@ -1,115 +1,95 @@
-// The drawings of a deformable kernel: its taps on the picture, and the four pixels around one of them.
+// The drawings of a deformable kernel: its taps on the image, what they read, and the four pixels around one of them.
 
 import { TAPS } from "./deform_sampler.compute.js";
-import { h, svg } from "./kit/dom.js";
+import { h, rect, svg } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
 
-const ACCENT = "#ff8c42";
-
-// The plain grid as squares, the positions that are read as circles, and lines between them; the chosen tap on top.
-export function tapsOn(from, at, chosen, dilation) {
+// The plain grid as squares, the positions that are read as open rings, so that the pixel below stays in sight, and
+// lines between them; the chosen tap on top.
+export function tapsOn(from, at, chosen) {
   const order = [...TAPS.keys()].sort((a, b) => (a === chosen) - (b === chosen));
-  const side = 2 * dilation + 1;
-  const moved = (k) => [
-    h("rect", {
-      x: from[k][1] - 0.22,
-      y: from[k][0] - 0.22,
-      width: 0.44,
-      height: 0.44,
-      fill: "none",
-      stroke: "#fff",
-      "stroke-width": 0.12,
-    }),
+  const square = (k) => rect(from[k][1] - 0.5, from[k][0] - 0.5, 1, 1, "cn-deform-plain");
+  const line = (k) =>
     h("line", {
       x1: from[k][1],
       y1: from[k][0],
       x2: at[k][1],
       y2: at[k][0],
-      stroke: k === chosen ? ACCENT : "#fff",
-      "stroke-width": 0.14,
-    }),
-  ];
-  const disc = (k) => {
-    const centre = { cx: at[k][1], cy: at[k][0] };
+      class: k === chosen ? "cn-deform-line cn-deform-chosen" : "cn-deform-line",
+    });
+  const ring = (k) => {
+    const centre = { cx: at[k][1], cy: at[k][0], r: k === chosen ? 0.62 : 0.45 };
     return [
+      h("circle", { ...centre, class: "cn-deform-casing" }),
       h("circle", {
         ...centre,
-        r: k === chosen ? 0.5 : 0.36,
-        fill: "var(--cn-kernel)",
-        stroke: "#000",
-        "stroke-width": 0.12,
+        class: k === chosen ? "cn-deform-ring cn-deform-chosen" : "cn-deform-ring",
       }),
-      ...(k === chosen
-        ? [h("circle", { ...centre, r: 0.62, fill: "none", stroke: "#fff", "stroke-width": 0.14 })]
-        : []),
-      h("circle", { ...centre, r: 0.95, class: "cn-deform-hold", data: { tap: k } }),
     ];
   };
-  return [
-    h("rect", {
-      x: from[0][1] - 0.5,
-      y: from[0][0] - 0.5,
-      width: side,
-      height: side,
-      fill: "none",
-      stroke: "#56b4e9",
-      "stroke-width": 0.18,
-    }),
-    ...order.flatMap(moved),
-    ...order.flatMap(disc),
-  ];
+  return [...order.map(square), ...order.map(line), ...order.flatMap(ring)];
+}
+
+// Nine readings as an image of 3×3 pixels with their values; `chosen` is −1 where none is framed.
+export function thumbnail(values, chosen, label) {
+  const unit = 44;
+  const drawing = svg(3 * unit, 3 * unit, { margin: 2, class: "cn-deform-thumbnail", label });
+  values.forEach((value, k) => {
+    const [x, y] = [(k % 3) * unit, Math.floor(k / 3) * unit];
+    drawing.append(
+      toned(x, y, unit, value),
+      h(
+        "text",
+        { x: x + unit / 2, y: y + unit / 2, class: "cn-deform-value", fill: ink(value) },
+        format(value),
+      ),
+    );
+  });
+  const [x, y] = [(chosen % 3) * unit, Math.floor(chosen / 3) * unit];
+  if (chosen >= 0) drawing.append(rect(x, y, unit, unit, "cn-centre"));
+  return drawing;
+}
+
+const ink = (value) => (value > 0.45 ? "#000" : "#fff");
+
+function toned(x, y, unit, value) {
+  const tone = Math.round(255 * value);
+  return rect(x, y, unit, unit, "cn-deform-tone", { fill: `rgb(${tone},${tone},${tone})` });
 }
 
 // The four pixels around the chosen tap, and the tap between them.
 export function closeUp({ corners, below, right }, tap) {
-  const unit = 60;
+  const unit = 70;
   const label =
     `The four pixels around tap ${tap + 1}: ` +
     `${corners.map((c) => `${format(c.value)} counts ${format(c.share)}`).join(", ")}`;
-  const drawing = svg(2 * unit, 2 * unit, { margin: 1, class: "cn-kernelgrid", label });
+  const drawing = svg(2 * unit, 2 * unit, { margin: 1, class: "cn-deform-close", label });
   corners.forEach(({ value, share, there }, n) => {
     const x = (n % 2) * unit;
     const y = Math.floor(n / 2) * unit;
-    const tone = Math.round(255 * value);
     const line = (text, up) =>
       h(
         "text",
         {
           x: x + (n % 2 ? unit - 4 : 4),
           y: y + up,
-          fill: value > 0.45 ? "#000" : "#fff",
-          "font-size": 11,
+          fill: ink(there ? value : 0),
+          "font-size": 13,
           "text-anchor": n % 2 ? "end" : "start",
         },
         text,
       );
     drawing.append(
-      h("rect", {
-        x,
-        y,
-        width: unit,
-        height: unit,
-        fill: there ? `rgb(${tone},${tone},${tone})` : "#000",
-        stroke: "var(--cn-muted)",
-      }),
-      line(there ? format(value) : "0, outside", n < 2 ? 12 : unit - 18),
-      line(`× ${format(share)}`, n < 2 ? 24 : unit - 6),
+      toned(x, y, unit, there ? value : 0),
+      line(there ? format(value) : "0, outside", n < 2 ? 14 : unit - 20),
+      line(`× ${format(share)}`, n < 2 ? 28 : unit - 6),
     );
   });
-  const centre = { cx: (0.5 + right) * unit, cy: (0.5 + below) * unit };
+  const centre = { cx: (0.5 + right) * unit, cy: (0.5 + below) * unit, r: 7 };
   drawing.append(
-    h("rect", {
-      x: unit / 2,
-      y: unit / 2,
-      width: unit,
-      height: unit,
-      fill: "none",
-      stroke: "var(--cn-accent)",
-      "stroke-width": 1.5,
-      "stroke-dasharray": "4 3",
-    }),
-    h("circle", { ...centre, r: 6, fill: "var(--cn-kernel)", stroke: "#000", "stroke-width": 1.5 }),
-    h("circle", { ...centre, r: 7.5, fill: "none", stroke: "#fff", "stroke-width": 1.5 }),
+    rect(unit / 2, unit / 2, unit, unit, "cn-deform-between"),
+    h("circle", { ...centre, class: "cn-deform-casing cn-deform-large" }),
+    h("circle", { ...centre, class: "cn-deform-ring cn-deform-large" }),
   );
   return drawing;
 }

@@ -1,149 +1,218 @@
-// See where a deformable 3×3 kernel looks, and move its taps.
+// See where a deformable 3×3 kernel reads at two positions, and move its taps.
 
 import {
+  accepts,
+  apart,
   confined,
+  cropped,
   distance,
-  everywhere,
+  frameAround,
   NUDGE,
   outwards,
   places,
   REACH,
   read,
+  SOURCES,
   stored,
   TAPS,
   torchCode,
+  WHERE,
 } from "./deform_sampler.compute.js";
-import { closeUp, tapsOn } from "./deform_sampler.draw.js";
-import { choice, options, pixelSlider } from "./kit/controls.js";
+import { closeUp, tapsOn, thumbnail } from "./deform_sampler.draw.js";
+import { choice, options, pixelSlider, slider } from "./kit/controls.js";
 import { arrowStep, figure, h, movable, pointedAt } from "./kit/dom.js";
-import { change, follow, frame, trait, traits } from "./kit/frame.js";
-import { added, clamp, format } from "./kit/numbers.js";
-import { kernelGrid, ownBuffer, photoOf, picture, probe } from "./kit/pictures.js";
+import { change, fold, follow, frame, trait, traits } from "./kit/frame.js";
+import { added, format } from "./kit/numbers.js";
+import { kernelGrid, ownBuffer, photoOf, picture } from "./kit/pictures.js";
 
 const STILL = TAPS.map(() => [0, 0]);
-const SOURCES = {
-  learned: "learned",
-  grid: "none (plain)",
-  outwards: "outwards (dilated)",
-  hand: "by hand",
+const NAMES = { learned: "learned", outwards: "dilated", hand: "by hand" };
+const TITLES = {
+  digits: ["Small digit", "Large digit"],
+  background: ["Background, first", "Background, second"],
 };
+const HOLD = 24; // pixels of the screen, how near to a tap a pointer must be to move it
 
 function render({ model, el }) {
   const { rows, columns, weight, bias } = traits(model, ["rows", "columns", "weight", "bias"]);
   const { height, width, photo } = photoOf(model);
   const offsets = new Int16Array(ownBuffer(model.get("offsets")));
   const grid = traits(model, ["stride", "padding", "dilation"]);
-  const constant = { grid: STILL, outwards: outwards(grid.dilation) };
-  const movesAt = (place) =>
-    model.get("source") === "learned"
-      ? stored(offsets, rows, columns, place)
-      : (constant[model.get("source")] ?? model.get("moves"));
-  const now = () => movesAt(model.get("place"));
-  const moved = (k, move) =>
-    change(model, { moves: now().with(k, move).map(confined), source: "hand", tap: k });
-  const initial = structuredClone(traits(model, ["source", "moves", "place", "tap"]));
-  const ui = frame(model, el, "deform-sampler", {
-    label: "See where a deformable kernel looks, and move its taps",
-    prompt:
-      "Move the ring over the picture: where does the trained layer look? Then drag a tap, and see what it reads.",
-    code: () => torchCode(now(), weight, bias, grid),
-    initial,
-  });
-
-  // The picture, and on it the taps: a square where the plain grid has one, a line to a circle where it reads.
-  const input = picture(height, width, "cn-input cn-wide");
-  const output = picture(rows, columns, "cn-output");
-  const close = figure();
-  const taps = h("svg", {
-    viewBox: `-0.5 -0.5 ${width} ${height}`,
-    class: "cn-deform-taps",
-    ...movable("taps"),
-  });
-  taps.addEventListener("keydown", (event) => {
-    const k = model.get("tap");
-    const step = arrowStep(event, event.shiftKey ? 1 : NUDGE);
-    if (step)
-      moved(
-        k,
-        now()[k].map((v, n) => v + step[n]),
-      );
-    else if (/^[1-9]$/.test(event.key)) {
-      event.preventDefault();
-      change(model, { tap: Number(event.key) - 1 });
-    }
-  });
-  let held = null;
-  taps.addEventListener("pointerdown", (event) => {
-    const k = event.target.dataset?.tap;
-    if (k === undefined) return;
-    event.stopPropagation();
-    event.preventDefault();
-    held = Number(k);
-    taps.setPointerCapture(event.pointerId);
-    taps.focus({ preventScroll: true });
-    change(model, { tap: held });
-  });
-  taps.addEventListener("pointermove", (event) => {
-    if (held === null) return;
-    event.stopPropagation();
-    const [down, right] = pointedAt(event, input.surface);
-    const [row, column] = places(model.get("place"), STILL, grid)[held];
-    moved(held, [down * height - 0.5 - row, right * width - 0.5 - column]);
-  });
-  for (const end of ["pointerup", "pointercancel"])
-    taps.addEventListener(end, () => {
-      held = null;
+  const spots = () => model.get(model.get("where"));
+  // The whole offsets of a position, and those of the present share.
+  const whole = (n) =>
+    ({
+      learned: () => stored(offsets, rows, columns, spots()[n]),
+      outwards: () => outwards(grid.dilation),
+      hand: () => model.get("moves")[n],
+    })[model.get("source")]();
+  const now = (n) => whole(n).map((move) => move.map((v) => v * model.get("share")));
+  // A hand takes over the taps where they are.
+  const moved = (n, k, move) =>
+    change(model, {
+      moves: [0, 1].map((m) => (m === n ? now(m).with(k, move) : now(m)).map(confined)),
+      source: "hand",
+      share: 1,
+      spot: n,
+      tap: k,
     });
-
-  // The ring goes from output position to output position: by keys to the next one, by the pointer to the nearest.
-  let pointing = false;
-  input.holder.addEventListener("pointerdown", () => {
-    pointing = true;
+  const names = ["share", "where", "source", "moves", "spot", "tap", "digits", "background"];
+  const ui = frame(model, el, "deform-sampler", {
+    label: "See where a deformable kernel reads at two positions",
+    prompt:
+      "Slide from the plain grid to the learned offsets: do the nine readings at the small and at the large digit " +
+      "become more alike?",
+    code: () => torchCode(now(model.get("spot")), weight, bias, grid),
+    initial: structuredClone(traits(model, names)),
+    accepts: accepts(rows, columns),
   });
-  input.holder.addEventListener(
-    "keydown",
-    () => {
-      pointing = false;
-    },
-    true,
+
+  const views = [0, 1].map(spotView);
+  const pair = h(
+    "div",
+    { className: "cn-deform-pair" },
+    views.map((view) => view.el),
   );
-  const middle = grid.dilation - grid.padding;
-  const pixel = (n) => n * grid.stride + middle;
-  const nearest = (at, old, count) => {
-    const n = (at - middle) / grid.stride;
-    const whole = pointing ? Math.round(n) : n > old ? Math.ceil(n) : Math.floor(n);
-    return clamp(whole, 0, count - 1);
-  };
-  const ring = probe({
-    name: "place",
-    label: "Output place, in the picture at",
-    on: input,
-    get: () => model.get("place").map(pixel),
-    set([row, column]) {
-      const [i, j] = model.get("place");
-      const place = [nearest(row, i, rows), nearest(column, j, columns)];
-      if (place[0] !== i || place[1] !== j) change(model, { place });
-    },
-  });
-  input.holder.append(taps);
-  ui.stage.append(input.el, close.el, output.el);
+  ui.body.before(pair);
 
+  // A window of the image with the taps on it, and what they read.
+  function spotView(n) {
+    const readings = figure();
+    const holder = h("div", { className: "cn-deform-spot" });
+    const taps = h("svg", { class: "cn-deform-taps", ...movable(`taps-${n + 1}`) });
+    let input = null;
+    let part = null;
+    let held = null;
+    const chosen = () => (model.get("spot") === n ? model.get("tap") : -1);
+    taps.addEventListener("keydown", (event) => {
+      const k = model.get("tap");
+      const step = arrowStep(event, event.shiftKey ? 1 : NUDGE);
+      if (step)
+        moved(
+          n,
+          k,
+          now(n)[k].map((v, axis) => v + step[axis]),
+        );
+      else if (/^[1-9]$/.test(event.key)) {
+        event.preventDefault();
+        change(model, { spot: n, tap: Number(event.key) - 1 });
+      }
+    });
+    const under = (event) =>
+      pointedAt(event, input.surface).map(
+        (v, axis) => v * part.side - 0.5 + [part.top, part.left][axis],
+      );
+    taps.addEventListener("pointerdown", (event) => {
+      const at = places(spots()[n], now(n), grid);
+      const [row, column] = under(event);
+      const away = at.map(([y, x]) => Math.hypot(y - row, x - column));
+      const near = away.indexOf(Math.min(...away));
+      const unit = input.surface.getBoundingClientRect().width / part.side;
+      event.preventDefault();
+      taps.focus({ preventScroll: true });
+      if (away[near] * unit > HOLD) return;
+      held = near;
+      taps.setPointerCapture(event.pointerId);
+      change(model, { spot: n, tap: near });
+    });
+    taps.addEventListener("pointermove", (event) => {
+      if (held === null) return;
+      const from = places(spots()[n], STILL, grid)[held];
+      moved(
+        n,
+        held,
+        under(event).map((v, axis) => v - from[axis]),
+      );
+    });
+    for (const end of ["pointerup", "pointercancel"])
+      taps.addEventListener(end, () => {
+        held = null;
+      });
+
+    function refresh(samples, around) {
+      const title = TITLES[model.get("where")][n];
+      part = around;
+      if (input?.width !== part.side) {
+        input = picture(part.side, part.side, "cn-input");
+        input.holder.append(taps);
+        holder.replaceChildren(input.el, readings.el);
+      }
+      const plain = places(spots()[n], STILL, grid);
+      const at = places(spots()[n], now(n), grid);
+      const outside = at.filter(([y, x]) => y <= -1 || y >= height || x <= -1 || x >= width).length;
+      input.paint(cropped(photo, height, width, part), 1);
+      input.describe(
+        `${title}, a part of: ${model.get("alt")}`,
+        title,
+        outside ? `; ${outside} of 9 taps outside: 0` : "",
+      );
+      taps.setAttribute(
+        "viewBox",
+        `${part.left - 0.5} ${part.top - 0.5} ${part.side} ${part.side}`,
+      );
+      taps.replaceChildren(...tapsOn(plain, at, chosen()));
+      const k = model.get("tap");
+      taps.setAttribute(
+        "aria-label",
+        `${title}, tap ${k + 1}, ${TAPS[k]}, of nine: reads at row ${format(at[k][0])}, column ` +
+          `${format(at[k][1])}. Arrow keys move it, 1 to 9 choose`,
+      );
+      const values = samples.map((sample) => sample.value);
+      readings.show(
+        thumbnail(
+          values,
+          chosen(),
+          `${title}, nine readings: ${values.map((v) => format(v)).join(", ")}`,
+        ),
+        "Read",
+        ", in order",
+      );
+    }
+    return { el: holder, refresh };
+  }
+
+  const share = slider({
+    ...trait(model, "share"),
+    label: "Plain to learned",
+    min: 0,
+    max: 1,
+    step: 0.05,
+    digits: 2,
+  });
+  const where = choice({
+    ...trait(model, "where"),
+    label: "Positions",
+    options: options(WHERE, (name) => (name === "digits" ? "on the digits" : "on the background")),
+  });
   const offset = (name, label, axis) =>
     pixelSlider({
       name,
       label,
       reach: REACH,
       step: NUDGE / 5,
-      get: () => now()[model.get("tap")][axis],
-      set: (v) => moved(model.get("tap"), now()[model.get("tap")].with(axis, v)),
+      get: () => now(model.get("spot"))[model.get("tap")][axis],
+      set: (v) => {
+        const { spot, tap } = traits(model, ["spot", "tap"]);
+        moved(spot, tap, now(spot)[tap].with(axis, v));
+      },
     });
-  const controls = [
+  const others = [
     choice({
       ...trait(model, "source"),
       label: "Offsets",
-      options: SOURCES,
+      options: options(SOURCES, (name) => NAMES[name]),
       set: (source) =>
-        change(model, source === "hand" ? { moves: now().map(confined), source } : { source }),
+        change(
+          model,
+          source === "hand"
+            ? { moves: [0, 1].map((n) => whole(n).map(confined)), source }
+            : { source },
+        ),
+    }),
+    choice({
+      ...trait(model, "spot", Number),
+      label: "Tap at",
+      options: options([0, 1], (n) => ["first position", "second position"][n]),
     }),
     choice({
       ...trait(model, "tap", Number),
@@ -153,69 +222,64 @@ function render({ model, el }) {
     offset("dy", "Δy, down", 0),
     offset("dx", "Δx, right", 1),
   ];
+  ui.lead(pair, share, where);
+  ui.more(...others);
+  const close = figure();
   const kernel = figure();
   kernel.show(kernelGrid(weight, "The 3×3 kernel"), "Kernel", ", one weight per tap");
-  ui.panel.append(...controls.map((c) => c.el), kernel.el);
+  const reading = h("div", { className: "cn-deform-reading" }, close.el, kernel.el);
+  ui.stage.append(
+    h(
+      "div",
+      { className: "cn-wide" },
+      fold("How the chosen tap is read", false, reading, ui.formula),
+    ),
+  );
+  const alike = ui.fact("apart");
   const away = ui.fact("distance");
-  const value = ui.fact("value");
-
-  function drawOutput() {
-    const map = everywhere(photo, height, width, rows, columns, movesAt, weight, bias, grid);
-    const least = Math.min(...map);
-    const most = Math.max(...map);
-    output.paint(
-      map.map((v) => (v - least) / Math.max(most - least, 1e-12)),
-      1,
-    );
-    output.describe(
-      `The output at all ${rows}×${columns} places, from ${format(least)} (black) to ${format(most)} (white)`,
-      "Output",
-      `, ${format(least)} to ${format(most)}`,
-    );
-  }
 
   function draw() {
-    const place = model.get("place");
-    const tap = model.get("tap");
-    const moves = now();
+    const { tap, spot } = traits(model, ["tap", "spot"]);
     const w = weight.flat();
-    const from = places(place, STILL, grid);
-    const at = places(place, moves, grid);
-    const { samples, value: y } = read(photo, height, width, at, weight, bias);
-    const outside = at.filter(
-      ([row, column]) => row <= -1 || row >= height || column <= -1 || column >= width,
-    ).length;
-    input.paint(photo, 1);
-    input.describe(
-      model.get("alt"),
-      "Input",
-      ": ring, the output place; squares, the plain grid; circles, what is " +
-        `read${outside ? `; ${outside} outside, 0` : ""}`,
+    const at = [0, 1].map((n) => places(spots()[n], now(n), grid));
+    const reads = at.map((taps) => read(photo, height, width, taps, weight, bias));
+    const plain = spots().map((position) =>
+      read(photo, height, width, places(position, STILL, grid), weight, bias),
     );
-    taps.replaceChildren(...tapsOn(from, at, tap, grid.dilation));
-    taps.setAttribute(
-      "aria-label",
-      `Tap ${tap + 1}, ${TAPS[tap]}, of nine: reads at row ${format(at[tap][0])}, column ` +
-        `${format(at[tap][1])}. Arrow keys move it, 1 to 9 choose`,
-    );
-    for (const control of [ring, ...controls]) control.refresh();
+    const values = ({ samples }) => samples.map((sample) => sample.value);
+    const all = [STILL, ...[0, 1].flatMap((n) => [whole(n), now(n)])];
+    views.forEach((view, n) => view.refresh(reads[n].samples, frameAround(spots()[n], all, grid)));
+    for (const control of [share, where, ...others]) control.refresh();
+    const ends = `Plain to ${NAMES[model.get("source")]}`;
+    share.el.querySelector(".cn-label").textContent = ends;
+    share.input.setAttribute("aria-label", ends);
 
-    const { corners, value: sample, slope } = samples[tap];
-    const where = `(${format(at[tap][0])}, ${format(at[tap][1])})`;
-    close.show(closeUp(samples[tap], tap), `Tap ${tap + 1}`, `: four pixels around ${where}`);
-    drawOutput();
-    away(`${format(distance(moves))} px`, "mean distance of the taps from the plain grid");
-    value(format(y, 3), "output at this place");
+    const difference = format(apart(...reads.map(values)), 3);
+    alike(
+      difference,
+      `mean difference between the two readings (plain grid: ${format(apart(...plain.map(values)), 3)})`,
+    );
+    const far = [0, 1].map((n) => format(distance(now(n)), 2));
+    away(`${far.join(" and ")} px`, "mean distance of the taps from the plain grid");
+
+    const { corners, value: sample, slope } = reads[spot].samples[tap];
+    const [row, column] = at[spot][tap];
+    const position = `(${format(row)}, ${format(column)})`;
+    close.show(
+      closeUp(reads[spot].samples[tap], tap),
+      `Tap ${tap + 1}`,
+      `: the four pixels around ${position}`,
+    );
     ui.formula.textContent = [
-      `x̃${where} = ${corners.map((c) => `${format(c.share)}·${format(c.value)}`).join(" + ")} = ${format(sample, 3)}`,
+      `x̃${position} = ${corners.map((c) => `${format(c.share)}·${format(c.value)}`).join(" + ")} = ${format(sample, 3)}`,
       `∂x̃/∂Δy = ${format(slope[0], 3)}   ∂x̃/∂Δx = ${format(slope[1], 3)}   ∂y/∂Δ = w · ` +
         `∂x̃/∂Δ = ${format(w[tap])} · (${slope.map((v) => format(v, 3)).join(", ")})`,
-      `y = b + Σ w·x̃ = ${format(bias)}${w.map((v, k) => ` ${added(v)}·${format(samples[k].value)}`).join("")} ` +
-        `= ${format(y, 3)}`,
+      `y = b + Σ w·x̃ = ${format(bias)}${w.map((v, k) => ` ${added(v)}·${format(reads[spot].samples[k].value)}`).join("")} ` +
+        `= ${format(reads[spot].value, 3)}`,
     ].join("\n");
     ui.say(
-      `Output ${format(y, 3)}; the taps are ${format(distance(moves))} pixels from the ` +
-        `plain grid on average; tap ${tap + 1} reads ${format(sample, 3)}`,
+      `The readings differ by ${difference} on average; the taps are ${far.join(" and ")} pixels from the plain ` +
+        `grid; tap ${tap + 1} reads ${format(sample, 3)}`,
     );
   }
   return follow(model, draw);

@@ -1,4 +1,4 @@
-"""A deformable 3×3 kernel on an image: where a trained layer looks from each position, or where the reader says."""
+"""A deformable 3×3 kernel at two positions of an image: where a trained layer reads, or where the reader says."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from convnotes.geometry import output_size
 from convnotes.widgets.base import PhotoWidget, panels
 
 STEP = 1 / 256  # pixels; offsets are stored as whole numbers of it, in two bytes each
-REACH = 8  # pixels; how far a tap is moved by hand
-SOURCES = ("learned", "grid", "outwards", "hand")
+REACH = 12  # pixels; how far a tap is moved by hand
+CHOICES = {
+    "source": ("learned", "outwards", "hand"),
+    "where": ("digits", "background"),
+    "spot": range(2),
+    "tap": range(9),
+}
 
 
 class DeformSampler(PhotoWidget):
-    """A grey image, and the nine taps of a deformable 3×3 kernel on it (v1, one input channel).
+    """A grey image, and the nine taps of a deformable 3×3 kernel on it at two positions (v1, one input channel).
+
+    The taps move from the plain grid to their offsets; the nine values that they read are shown as an image of 3×3.
 
     Args:
         image: `[1, H, W]` with values in [0, 1].
@@ -26,10 +33,12 @@ class DeformSampler(PhotoWidget):
             `convnotes.deform_conv2d`.
         weight: the layer's kernel `[3, 3]` from the image to one output.
         alt: what the image shows, for readers who do not see it.
-        **state: `bias` of the output; `stride`, `padding` and `dilation` in whole pixels; `place`, the output position
-            (row, column) that is looked from; `tap`, the chosen one of the nine, from 0; `source`, which offsets act:
-            "learned", "grid" (0), "outwards" (each tap one more `dilation` away from the middle) or "hand", the nine
-            (Δy, Δx) in `moves`, at most 8 pixels each, the same at every position.
+        digits: two output positions (row, column), on a small and on a large object.
+        background: two output positions off the objects.
+        **state: `bias` of the output; `stride`, `padding` and `dilation` in whole pixels; `where`, "digits" or
+            "background"; `share`, from 0 (the plain grid) to 1, of the offsets; `source`, which offsets these are:
+            "learned", "outwards" (each tap one more `dilation` away from the middle) or "hand", the nine (Δy, Δx) of
+            both positions in `moves`, at most 12 pixels each; `spot`, 0 or 1, and `tap`, from 0 to 8, the chosen one.
 
     Raises:
         ValueError, TypeError: for anything that does not fit together.
@@ -37,12 +46,16 @@ class DeformSampler(PhotoWidget):
     Example:
         >>> from convnotes.widgets import DeformSampler
         >>> widget = DeformSampler(torch.rand(1, 6, 6), torch.zeros(18, 6, 6), torch.ones(3, 3), source="outwards")
-        >>> f"{widget.distance():.3f}"  # the middle tap stays, four move by 1 pixel, four by √2
+        >>> widget.distances()  # all taps on the plain grid
+        (0.0, 0.0)
+        >>> widget.share = 1.0  # the middle tap stays, four move by 1 pixel, four by √2
+        >>> f"{widget.distances()[0]:.3f}"
         '1.073'
     """
 
     module = "deform_sampler"
-    by_hand = "the place and the nine offsets can be changed"
+    by_hand = "the taps can be moved from the plain grid to the learned offsets, and by hand"
+    precision = torch.float64
 
     offsets = traitlets.Bytes().tag(sync=True)
     rows = traitlets.Int().tag(sync=True)
@@ -52,18 +65,23 @@ class DeformSampler(PhotoWidget):
     dilation = traitlets.Int(1).tag(sync=True)
     weight: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
     bias = traitlets.Float(0.0).tag(sync=True)
+    digits: traitlets.List[list[int]] = traitlets.List().tag(sync=True)
+    background: traitlets.List[list[int]] = traitlets.List().tag(sync=True)
+    where = traitlets.Unicode("digits").tag(sync=True)
     source = traitlets.Unicode("learned").tag(sync=True)
-    moves: traitlets.List[list[float]] = traitlets.List().tag(sync=True)
-    place: traitlets.List[int] = traitlets.List().tag(sync=True)
+    share = traitlets.Float(0.0).tag(sync=True)
+    moves: traitlets.List[list[list[float]]] = traitlets.List().tag(sync=True)
+    spot = traitlets.Int(0).tag(sync=True)
     tap = traitlets.Int(0).tag(sync=True)
 
-    def __init__(self, image: Any, offsets: Any, weight: Any, alt: str = "A grey picture", **state: Any) -> None:
+    def __init__(self, image: Any, offsets: Any, weight: Any, alt: str = "A grey image", **state: Any) -> None:
         grey = checks.picture("image", image, (1, "H", "W"))[0]
         kernel = checks.as_array(weight)
         rows, columns = output_size(grey.shape, 3, *(state.get(name, 1) for name in ("stride", "padding", "dilation")))
         shifts = checks.numbers("offsets", offsets, (18, rows, columns))
         if not np.abs(shifts).max() < 2**15 * STEP:
             raise ValueError(f"offsets must be less than {2**15 * STEP:g} pixels, got up to {np.abs(shifts).max():g}")
+        corners, middles = [[0, 0], [rows - 1, columns - 1]], [[rows // 3, columns // 3], [rows // 2, columns // 2]]
         super().__init__(
             grey,
             alt,
@@ -71,70 +89,99 @@ class DeformSampler(PhotoWidget):
             rows=rows,
             columns=columns,
             weight=kernel.tolist(),
-            **({"moves": [[0.0, 0.0]] * 9, "place": [rows // 2, columns // 2]} | state),
+            **({"moves": [[[0.0, 0.0]] * 9] * 2, "digits": middles, "background": corners} | state),
         )
 
     @traitlets.validate("weight", "moves")
     def _check_numbers(self, proposal: Any) -> list[Any]:
         name = proposal["trait"].name
-        shape = {"weight": (3, 3), "moves": (9, 2)}[name]
+        shape = {"weight": (3, 3), "moves": (2, 9, 2)}[name]
         values = checks.numbers(name, proposal["value"], shape)
         if name == "moves" and np.abs(values).max() > REACH:
             raise ValueError(f"moves must be at most {REACH} pixels, got up to {np.abs(values).max():g}")
         return values.tolist()
 
-    @traitlets.validate("place")
-    def _check_place(self, proposal: Any) -> list[int]:
-        return checks.position("place", proposal["value"], self.rows, self.columns)
+    @traitlets.validate("digits", "background")
+    def _check_positions(self, proposal: Any) -> list[list[int]]:
+        name, positions = proposal["trait"].name, proposal["value"]
+        if len(positions) != 2:
+            raise ValueError(f"{name} must hold 2 positions, got {positions!r}")
+        return [checks.position(f"{name}[{n}]", at, self.rows, self.columns) for n, at in enumerate(positions)]
 
-    @traitlets.validate("source", "tap")
+    @traitlets.validate("share")
+    def _check_share(self, proposal: Any) -> float:
+        return checks.number("share", proposal["value"], "[0, 1]")
+
+    @traitlets.validate(*CHOICES)
     def _check_choice(self, proposal: Any) -> Any:
-        name, value = proposal["trait"].name, proposal["value"]
-        return checks.one_of(name, value, SOURCES if name == "source" else range(9))
+        name = proposal["trait"].name
+        return checks.one_of(name, proposal["value"], CHOICES[name])
+
+    def spots(self) -> list[list[int]]:
+        """The two output positions (row, column) that are shown."""
+        return self.digits if self.where == "digits" else self.background
 
     def offset(self) -> torch.Tensor:
-        """The offsets that act, `[18, H_out, W_out]` in pixels, as `deform_conv2d` takes them."""
+        """The offsets that act, `[18, H_out, W_out]` in pixels, as `deform_conv2d` takes them.
+
+        Those of "hand" act at the two positions alone.
+        """
+        offset = torch.zeros(18, self.rows, self.columns, dtype=torch.float64)
         if self.source == "learned":
             stored = np.frombuffer(self.offsets, "<i2").astype(np.float64)
-            return torch.from_numpy(stored).view(18, self.rows, self.columns) * STEP
-        moves = torch.tensor(self.moves, dtype=torch.float64)
-        if self.source != "hand":
-            moves = self._taps() - self._taps()[4] if self.source == "outwards" else torch.zeros_like(moves)
-        return moves.view(18, 1, 1).expand(18, self.rows, self.columns)
+            offset += torch.from_numpy(stored).view_as(offset) * STEP
+        elif self.source == "outwards":
+            offset += (self._taps() - self._taps()[4]).view(18, 1, 1)
+        else:
+            for (i, j), moves in zip(self.spots(), self.moves, strict=True):
+                offset[:, i, j] = torch.tensor(moves, dtype=torch.float64).flatten()
+        return offset * self.share
 
     def places(self) -> torch.Tensor:
-        """Where the nine taps lie from `place`, `[9, 2]` as (y, x) in pixels of the image."""
-        i, j = self.place
-        return torch.tensor(self.place) * self.stride + self._taps() + self.offset()[:, i, j].view(9, 2)
+        """Where the nine taps of the two positions lie, `[2, 9, 2]` as (y, x) in pixels of the image."""
+        return torch.tensor(self.spots())[:, None] * self.stride + self._taps() + self._shifts()
+
+    def readings(self) -> torch.Tensor:
+        """What the nine taps of the two positions read, `[2, 9]`; outside the image 0."""
+        sides = torch.tensor([self.height, self.width])
+        at = (2 * self.places() + 1) / sides - 1
+        pixels = self._pixels()[None, None]
+        return torch.nn.functional.grid_sample(pixels, at.flip(-1)[None], align_corners=False)[0, 0]
+
+    def distances(self) -> tuple[float, float]:
+        """Mean distance in pixels of the nine taps from the plain grid, at the two positions."""
+        first, second = self._shifts().norm(dim=2).mean(1).tolist()
+        return first, second
+
+    def _shifts(self) -> torch.Tensor:
+        """The offsets of the two positions, `[2, 9, 2]`."""
+        return torch.stack([self.offset()[:, i, j].view(9, 2) for i, j in self.spots()])
 
     def _taps(self) -> torch.Tensor:
         """The plain kernel's taps from the output position (0, 0), `[9, 2]`."""
         k = torch.arange(9, dtype=torch.float64)
         return torch.stack([k // 3, k % 3], 1) * self.dilation - self.padding
 
-    def distance(self) -> float:
-        """Mean distance in pixels of the nine taps from the plain grid, at `place`."""
-        i, j = self.place
-        return self.offset()[:, i, j].view(9, 2).norm(dim=1).mean().item()
+    def _far(self) -> str:
+        return " and ".join(f"{distance:.1f}" for distance in self.distances())
 
     def _describe(self) -> str:
-        i, j = self.place
-        return (
-            f"picture {self.height}×{self.width}, {self.source} offsets, {self.distance():.1f} px from place ({i}, {j})"
-        )
+        return f"image {self.height}×{self.width}, {self.source} offsets × {self.share:g}, {self._far()} px"
 
     def _alt(self) -> str:
         return (
-            f"{self.alt}, with the nine places that a deformable 3×3 kernel reads for one output place, on average "
-            f"{self.distance():.1f} pixels away from the plain grid."
+            f"{self.alt}, with the nine taps of a deformable 3×3 kernel at two positions, on average {self._far()} "
+            "pixels away from the plain grid, and the nine values that they read as images of 3×3 pixels."
         )
 
     def _picture(self) -> bytes:
-        ax = panels(1, 1, (3.2 * self.width / self.height, 3.4))
-        plots.image(self._pixels(), ax, "plain grid (squares) and taps (circles)")
-        plain = (torch.tensor(self.place) * self.stride + self._taps()).T
-        taps = self.places().T
-        ax.plot(plain[1], plain[0], "s", ms=6, mfc="none", mec="white", mew=1.5)
-        ax.plot(taps[1], taps[0], "o", ms=7, color=plots.PALETTE["kernel"], mec="black")
-        ax.set(xlim=(-0.5, self.width - 0.5), ylim=(self.height - 0.5, -0.5))
-        return plots.save(ax)
+        axes = panels(1, 4, (11, 3.2), width_ratios=(2, 1, 2, 1))
+        plain = torch.tensor(self.spots())[:, None] * self.stride + self._taps()
+        for n, (taps, squares, values) in enumerate(zip(self.places(), plain, self.readings(), strict=True)):
+            ax, thumbnail = axes[2 * n], axes[2 * n + 1]
+            plots.image(self._pixels(), ax, "plain grid (squares) and taps (rings)")
+            ax.plot(squares[:, 1], squares[:, 0], "s", ms=6, mfc="none", mec=plots.INK["dark"]["input"], mew=1.5)
+            ax.plot(taps[:, 1], taps[:, 0], "o", ms=7, mfc="none", mec=plots.PALETTE["kernel"], mew=2)
+            ax.set(xlim=(-0.5, self.width - 0.5), ylim=(self.height - 0.5, -0.5))
+            plots.image(values.view(1, 3, 3).clamp(0, 1), thumbnail, "the nine readings")
+        return plots.save(axes[0])

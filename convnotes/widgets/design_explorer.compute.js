@@ -70,7 +70,7 @@ export function ticks(values, log) {
     : found;
 }
 
-export function short(value) {
+export function compact(value) {
   return value < 1e3
     ? format(value, value < 10 ? 2 : 1)
     : value < 1e6
@@ -102,7 +102,7 @@ export function judged(rows, row, x, gain) {
   if (!others.length) return `${row.design}: no design has fewer ${SHORT[x]} and is as often right`;
   const best = others.reduce((a, b) => (b[gain] > a[gain] ? b : a));
   return (
-    `${best.design} beats it: ${short(best[x])} ≤ ${short(row[x])} ${SHORT[x]}, ` +
+    `${best.design} is better: ${compact(best[x])} ≤ ${compact(row[x])} ${SHORT[x]}, ` +
     `${share(best[gain])} ≥ ${share(row[gain])}`
   );
 }

@@ -1,6 +1,6 @@
 // The chart of accuracy over cost.
 
-import { AXES, front, scale, short, ticks } from "./design_explorer.compute.js";
+import { AXES, compact, front, scale, ticks } from "./design_explorer.compute.js";
 import { h, lineThrough, movable, pointedAt } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
 
@@ -66,7 +66,7 @@ function frameOf(all, x, { across, up }) {
     ...ticks(
       all.map((row) => row[x]),
       true,
-    ).map((v) => tick({ x: across(v), y: H - BOTTOM + 18 }, short(v), "middle")),
+    ).map((v) => tick({ x: across(v), y: H - BOTTOM + 18 }, compact(v), "middle")),
     ...ticks(
       all.flatMap((row) => row.accuracies),
       false,

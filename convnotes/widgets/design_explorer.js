@@ -2,12 +2,12 @@
 
 import {
   AXES,
+  compact,
   front,
   GAINS,
   judged,
   SHORT,
   share,
-  short,
   torchCode,
 } from "./design_explorer.compute.js";
 import { axes, emptyChart, nearest, points } from "./design_explorer.draw.js";
@@ -49,11 +49,14 @@ function render({ model, el }) {
   const unit = h("span");
   const designs = table(
     "cn-designs",
-    "◆ no other design beats it",
+    "◆ no other design is better in both",
     ["design", unit, "accuracy"],
     [],
   );
-  ui.panel.append(...controls.map((control) => control.el), designs);
+  const [cost, score, size, which] = controls;
+  ui.lead(chart, cost);
+  ui.panel.append(size.el, designs);
+  ui.more(score, which);
   const accuracy = ui.fact("accuracy", "seeds");
   const price = ui.fact("price", "unit");
   const sight = ui.fact("sight", "meaning");
@@ -88,7 +91,7 @@ function render({ model, el }) {
     chart.replaceChildren(...points(all, rows, one, x, gain));
     chart.setAttribute(
       "aria-label",
-      `${one.design}: ${short(one[x])} ${SHORT[x]}, accuracy ${share(one[gain])}. The ` +
+      `${one.design}: ${compact(one[x])} ${SHORT[x]}, accuracy ${share(one[gain])}. The ` +
         "arrow keys go to the next design.",
     );
     for (const control of controls) control.refresh();
@@ -99,13 +102,13 @@ function render({ model, el }) {
         .map((row) =>
           tableRow(
             `${best.includes(row) ? "◆ " : ""}${row.design}`,
-            [short(row[x]), share(row[gain])],
+            [compact(row[x]), share(row[gain])],
             { className: row === one ? "cn-chosen" : "", on: { click: () => choose(row) } },
           ),
         ),
     );
     accuracy(share(one[gain]), `${GAINS[gain]}; ${one.accuracies.map(share).join(", ")}`);
-    price(short(one[x]), AXES[x]);
+    price(compact(one[x]), AXES[x]);
     sight(
       one.receptive_field
         ? `${{ fixed: "", bound: "≤ ", start: "≥ " }[one.field]}${one.receptive_field} pixels`

@@ -5,6 +5,7 @@ import { h, lineThrough, rect, svg } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
 
 const SIDE = 420;
+export const COUNTED = 17; // the largest side whose pixels have room for their number of paths
 
 // The input with the field on it: how many paths lead to each pixel, its holes, and the field of the next position.
 export function tapGrid(layers, label) {
@@ -38,7 +39,7 @@ export function tapGrid(layers, label) {
       }),
     );
   if (side <= 49) drawing.append(...rulesAndHoles(line, side, unit, at));
-  if (side <= 21) drawing.append(...pathCounts(line, unit, at, strength));
+  if (side <= COUNTED) drawing.append(...pathCounts(line, unit, at, strength));
   drawing.append(
     rect(at(stride), at(0), whole, whole, "cn-field-next"),
     rect(at(0), at(0), whole, whole, "cn-field-outline"),
@@ -75,7 +76,7 @@ function pathCounts(line, unit, at, strength) {
             x: at(j + 0.5),
             y: at(i + 0.5),
             class: strong ? "cn-field-paths cn-field-strong" : "cn-field-paths",
-            "font-size": unit * (a * b > 99 ? 0.42 : 0.54),
+            "font-size": unit * (a * b > 99 ? 0.48 : 0.64),
           },
           format(a * b),
         );

@@ -1,7 +1,7 @@
 // Stack layers and watch the receptive field grow.
 
 import { canvasSide, grow, PRESETS, torchCode, touched } from "./field_grower.compute.js";
-import { sideView, tapGrid } from "./field_grower.draw.js";
+import { COUNTED, sideView, tapGrid } from "./field_grower.draw.js";
 import { cell, presetChoice, slider } from "./kit/controls.js";
 import { figure, h, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame } from "./kit/frame.js";
@@ -43,7 +43,8 @@ function render({ model, el }) {
       set: (count) => put(Array.from({ length: count }, (_, n) => [...(layers()[n] ?? [3, 1, 1])])),
     }),
   ];
-  ui.panel.append(...controls.map((c) => c.el), holder, side.el);
+  ui.lead(plane.el, { el: holder });
+  ui.panel.append(...controls.map((c) => c.el), side.el);
   const size = ui.fact("size");
   const share = ui.fact("share");
   const weights = ui.fact("weights");
@@ -92,15 +93,15 @@ function render({ model, el }) {
     if (cells.length !== 3 * now.length) build(now.length);
     for (const control of [...controls, ...cells]) control.refresh();
     const words =
-      `a field of ${found.size} by ${found.size} pixels, ${found.places} of them touched, ` +
+      `a receptive field of ${found.size} by ${found.size} pixels, ${found.places} of them touched, ` +
       `${found.holes} holes`;
     plane.show(
       tapGrid(now, `The input of ${wide} by ${wide} pixels with ${words}`),
       "Input",
-      ` of ${wide}×${wide} pixels. Outline: the field of one output place`,
-      wide <= 21 ? "; number: the paths from that pixel" : "; deeper: more paths",
+      ` of ${wide}×${wide} pixels. Outline: the receptive field of one output position`,
+      wide <= COUNTED ? "; number: the paths from that pixel" : "; deeper: more paths",
       found.holes && wide <= 49 ? "; ×: a hole" : "",
-      `. Dashed: the field of the next place, ${several(stride, "pixel")} further.`,
+      `. Dashed: the receptive field of the next position, ${several(stride, "pixel")} further.`,
     );
     side.show(
       sideView(
@@ -111,7 +112,7 @@ function render({ model, el }) {
       "One row",
       ", from the output (top) through the layers to the pixels that it reads.",
     );
-    size(`${format(found.size)} × ${format(found.size)}`, "the field, in pixels");
+    size(`${format(found.size)}×${format(found.size)}`, "receptive field, in pixels");
     share(percent(found.share), `of it touched, ${format(found.holes)} holes`);
     weights(
       format(sum(now, ([k]) => k * k)),

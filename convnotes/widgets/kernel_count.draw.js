@@ -2,21 +2,21 @@
 
 import { h, lineThrough, svg } from "./kit/dom.js";
 import { clamp, largest, percent } from "./kit/numbers.js";
-import { grey } from "./kit/pictures.js";
 
 const DECADES = 4; // of what is lost, from 100 % down
 
-// All kernels of a size on a square sheet with a line between them, 0 in the middle of the greys; grey from `count` on.
+// All kernels of a size on a square sheet, each in shares of its largest tap, with a rule (NaN) between them; 0 from
+// `count` on.
 export function sheet(basis, k, count) {
   const side = k * (k + 1) - 1;
-  const values = new Float32Array(side * side).fill(-1);
+  const values = new Float32Array(side * side).fill(NaN);
   for (let n = 0; n < k * k; n++) {
     const top = Math.floor(n / k) * (k + 1);
     const left = (n % k) * (k + 1);
     const kernel = basis.subarray(n * k * k, (n + 1) * k * k);
     const most = largest(kernel);
     kernel.forEach((v, t) => {
-      values[(top + Math.floor(t / k)) * side + left + (t % k)] = n < count ? grey(v, most) : 0.5;
+      values[(top + Math.floor(t / k)) * side + left + (t % k)] = n < count ? v / most : 0;
     });
   }
   return { values, side };

@@ -3,9 +3,9 @@
 import { counts, keeps, offsets, quality, rebuild, torchCode } from "./kernel_count.compute.js";
 import { curve, sheet } from "./kernel_count.draw.js";
 import { choice, options, slider, toggle } from "./kit/controls.js";
-import { figure, h } from "./kit/dom.js";
+import { figure, h, pointedAt } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
-import { clamp, format, mean, percent, sum } from "./kit/numbers.js";
+import { clamp, format, mean, percent, short, sum } from "./kit/numbers.js";
 import { kernelGrid, ownBuffer, photoOf, picture } from "./kit/pictures.js";
 
 function render({ model, el }) {
@@ -25,14 +25,15 @@ function render({ model, el }) {
   const ui = frame(model, el, "kernel-count", {
     label: "Rebuild a photograph from a few kernels",
     prompt:
-      "Move the number of kernels: from how many on do you see no more difference, and what do the last ones add?",
+      "Move the number of kernels: from which number on do you see no difference, and what do the last ones add?",
     code: () => torchCode(basisOf(size()), size(), count(), model.get("overlap")),
     initial: { size: first[0], count: first[1], shown: 1, overlap: false },
   });
 
   const input = picture(height, width, "cn-input");
   const output = picture(height, width, "cn-output");
-  ui.body.before(h("div", { className: "cn-pair" }, input.el, output.el));
+  const pair = h("div", { className: "cn-pair" }, input.el, output.el);
+  ui.body.before(pair);
   const all = figure("cn-wide cn-sheet");
   const lost = figure("cn-wide");
   const one = figure();
@@ -41,7 +42,7 @@ function render({ model, el }) {
     slider({ ...trait(model, name), label, min: 1, max: 49, get });
   const number = fromOne("count", "Kernels N", count);
   const which = fromOne("shown", "Look at number", shown);
-  const controls = [
+  const [area, overlap] = [
     choice({
       ...trait(model, "size"),
       label: "Size of a kernel",
@@ -49,11 +50,12 @@ function render({ model, el }) {
       set: (k) =>
         change(model, { size: Number(k), count: Math.min(count(), Number(k) ** 2), shown: 1 }),
     }),
-    number,
-    which,
-    toggle({ ...trait(model, "overlap"), label: "A patch at every place, overlaps averaged" }),
+    toggle({ ...trait(model, "overlap"), label: "A patch at every position, overlaps averaged" }),
   ];
-  ui.panel.append(...controls.map((c) => c.el), one.el);
+  const controls = [area, number, which, overlap];
+  ui.lead(pair, number);
+  ui.panel.append(area.el, which.el, one.el);
+  ui.more(overlap);
   const kept = ui.fact("kept");
   const weights = ui.fact("weights");
   const macs = ui.fact("macs");
@@ -62,16 +64,20 @@ function render({ model, el }) {
   function drawKernels(k, n, at, basis) {
     const { values, side } = sheet(basis, k, n);
     const canvas = picture(side, side);
-    canvas.paint(values, 1);
+    canvas.paintSigned(values, 1);
     canvas.surface.setAttribute(
       "aria-label",
-      `The ${k * k} components in order of strength, the first ${n} drawn, the others left grey`,
+      `The ${k * k} components in order of strength, the first ${n} drawn, the others left empty`,
     );
+    canvas.holder.addEventListener("pointerdown", (event) => {
+      const [down, right] = pointedAt(event, canvas.surface).map((share) => Math.floor(share * k));
+      change(model, { shown: clamp(down * k + right + 1, 1, n) });
+    });
     all.show(
       canvas.holder,
       "The kernels",
-      ", strongest first: grey 0, white positive, black negative. " +
-        `${n < k * k ? `Plain grey: the ${k * k - n} that are not used.` : "All are used."}`,
+      ", strongest first: orange positive, blue negative. Click one to see its taps. " +
+        `${n < k * k ? `Empty: the ${k * k - n} that are not used.` : "All are used."}`,
     );
     const shares = keeps(
       powers.subarray(start[k].values, start[k].values + k * k),
@@ -102,11 +108,11 @@ function render({ model, el }) {
     const k = size();
     const n = count();
     const basis = basisOf(k);
-    const overlap = model.get("overlap");
+    const dense = model.get("overlap");
     number.input.max = k * k;
     which.input.max = n;
     for (const control of controls) control.refresh();
-    const y = rebuild(photo, height, width, basis, k, n, overlap ? 1 : k);
+    const y = rebuild(photo, height, width, basis, k, n, dense ? 1 : k);
     const { error, whole, share, decibels } = quality(photo, y);
     input.paint(photo, 1);
     input.describe(model.get("alt"), "Photograph", ` of ${height}×${width} pixels`);
@@ -114,7 +120,7 @@ function render({ model, el }) {
     output.describe(
       `The photograph rebuilt from ${n} kernels of ${k} by ${k}: ${percent(share)} of its variance`,
       "Rebuilt",
-      ` from ${n} numbers ${overlap ? "at every place" : `per patch of ${k}×${k}`}`,
+      ` from ${n} numbers ${dense ? "at every position" : `per patch of ${k}×${k}`}`,
     );
     drawKernels(k, n, shown(), basis);
     const cost = counts(n, k, places);
@@ -124,7 +130,7 @@ function render({ model, el }) {
       `of the variance is rebuilt (${decibels > 99 ? "exact" : `${format(decibels, 1)} dB`})`,
     );
     weights(format(cost.weights), `weights (all ${k * k} kernels: ${format(full.weights)})`);
-    macs(format(cost.macs), `multiply-adds, a layer of N kernels at ${format(places)} places`);
+    macs(short(cost.macs), `multiply-adds, a layer of N kernels at ${format(places)} positions`);
     ui.formula.textContent =
       `share = 1 − Σ (x − x̂)² / Σ (x − x̄)² = 1 − ${format(error, 2)} / ${format(whole, 2)} = ${format(share, 3)}\n` +
       `weights = N·k² = ${n}·${k * k} = ${format(cost.weights)};  multiply-adds = N·k²·H·W = ${format(cost.macs)}`;

@@ -15,7 +15,7 @@ export function maps(layers, edited) {
   const drawing = svg(440, step * layers + deep + 8, {
     class: "cn-stack",
     label:
-      `${layers + 1} maps, from the output, where one place is marked, down to the input, ` +
+      `${layers + 1} maps, from the output, where one position is marked, down to the input, ` +
       `where ${reach(layers)} by ${reach(layers)} pixels are outlined`,
   });
   const at = (level, row, column) => [

@@ -69,6 +69,7 @@ function render({ model, el }) {
     step: 0.5,
     get: (i, j) => shown()[i][j],
     set: (i, j, value) => put(shown().with(i, shown()[i].with(j, value))),
+    centre: true,
   });
   const which = choice({ ...trait(model, "edited", Number), label: "Change", options: {} });
   const controls = [
@@ -85,7 +86,10 @@ function render({ model, el }) {
     presetChoice({ options: NAMES, presets: PRESETS, now: shown, apply: put }),
     taps,
   ];
-  ui.panel.append(...controls.map((c) => c.el), weights.el);
+  const [count, width, , preset] = controls;
+  ui.lead(pyramid.el, count);
+  ui.panel.append(preset.el, taps.el, weights.el);
+  ui.more(which, width);
   const cost = ui.fact("parameters");
   const field = ui.fact("reach");
   const share = ui.fact("middle");
@@ -105,11 +109,9 @@ function render({ model, el }) {
       "Maps",
       `: what one output sees in each of them, down to ${size}×${size} pixels of the input`,
     );
-    const grid = kernelGrid(
-      now.taps,
-      `The composed kernel, ${size} by ${size}${now.note}`,
-      44 - Math.max(0, size - 5) * 1.5,
-    );
+    const grid = kernelGrid(now.taps, `The composed kernel, ${size} by ${size}${now.note}`, {
+      unit: 44 - Math.max(0, size - 5) * 1.5,
+    });
     grid.style.maxWidth = `${Math.min(24, 3 * size)}rem`;
     composed.show(
       grid,

@@ -1,112 +1,170 @@
-// What a kernel makes of a photograph, and which waves it lets through. A kernel is a nested list of 1, 3, 5 or 7 rows
-// of 1, 3, 5 or 7 taps.
+// What a kernel makes of a photograph, and which waves it passes. A kernel is a nested list of rows of taps, both odd
+// in number.
 
-import { bracketed, format, numberRows, sum, tensor } from "./kit/numbers.js";
+import {
+  among,
+  between,
+  bracketed,
+  format,
+  inside,
+  listOf,
+  sum,
+  tensor,
+  whole,
+} from "./kit/numbers.js";
 import { addFiltered } from "./kit/pictures.js";
 
+export const KINDS = ["blur", "derivative", "centre-surround", "hand"];
+export const SHAPES = ["square", "row", "column"];
+export const SIZE = [3, 15]; // the least and the largest, both odd
+export const BY_HAND = 7; // the largest side of a kernel whose taps are changed by hand
 export const MOST = 99; // a tap's largest size
+export const WAVES = [2, 64]; // pixels, the shortest wave and the longest that is drawn
+const SAMPLES = 241; // wavelengths that are looked at, each longer than the last by the same factor
 
-export const SAMPLES = 64; // frequencies along an axis
+const sides = Array.from({ length: (BY_HAND + 1) / 2 }, (_, n) => 2 * n + 1);
 
-export const FLOOR = -2; // log10 of the dark end of the spectrum's scale: a hundredth of the largest
-
-const full = (rows, columns, value = 1) =>
-  Array.from({ length: rows }, () => Array(columns).fill(value));
+// The test of each trait that a reader sets.
+export const accepts = (height, width) => ({
+  kind: among(KINDS),
+  size: whole(...SIZE, 2),
+  shape: among(SHAPES),
+  probe: inside(height, width),
+  kernel: (rows) =>
+    listOf(listOf(between(-MOST, MOST), 1, BY_HAND), 1, BY_HAND)(rows) &&
+    sides.includes(rows.length) &&
+    sides.includes(rows[0].length) &&
+    rows.every((row) => row.length === rows[0].length),
+});
 
 const product = (down, across) => down.map((a) => across.map((b) => a * b));
 
-export const PRESETS = {
-  "sobel-x": product([1, 2, 1], [-1, 0, 1]),
-  "sobel-y": product([-1, 0, 1], [1, 2, 1]),
-  identity: numberRows("0 0 0 / 0 1 0 / 0 0 0"),
-  mean: full(3, 3),
-  wide: full(7, 7),
-  gaussian: product([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]),
-  sharpen: numberRows("0 -1 0 / -1 5 -1 / 0 -1 0"),
-  laplacian: numberRows("0 1 0 / 1 -4 1 / 0 1 0"),
-  emboss: numberRows("-2 -1 0 / -1 1 1 / 0 1 2"),
-  row: full(1, 7),
-  column: full(7, 1),
-  upright: product([1, 1, 1, 1, 1, 1, 1], [-1, 2, -1]),
-  level: product([-1, 2, -1], [1, 1, 1, 1, 1, 1, 1]),
-};
-
-// The taps that are used: as they are, or divided by the sum of their sizes, so that no answer leaves [−1, 1].
-export function taps(kernel, normalise) {
-  const size = sum(kernel.flat(), Math.abs);
-  return normalise && size ? kernel.map((row) => row.map((w) => w / size)) : kernel;
+function bell(places, width) {
+  const g = places.map((t) => Math.exp(-((t / width) ** 2) / 2));
+  return g.map((v) => v / sum(g));
 }
 
-// y[i, j] = Σ_{u,v} kernel[u][v] · x[i + u − ⌊rows/2⌋, j + v − ⌊columns/2⌋], 0 outside the picture.
+// The kernel of a kind with `size` taps along a side; a row has one row, a column one column. The derivative runs
+// across, along a column down. All grow with the size: their bells are as wide as a quarter and a ninth of it.
+export function made(kind, size, shape) {
+  const t = Array.from({ length: size }, (_, n) => n - (size - 1) / 2);
+  const [wide, small] = [bell(t, size / 4), bell(t, size / 9)];
+  const slope = t.map(
+    (at, n) => (at * wide[n]) / sum(t, (v) => Math.abs(v) * wide[v + (size - 1) / 2]),
+  );
+  const shaped = (along, other = along) =>
+    shape === "row" ? [along] : shape === "column" ? along.map((v) => [v]) : product(other, along);
+  if (kind === "blur") return shaped(wide);
+  if (kind === "derivative") return shaped(slope, wide);
+  const surround = shaped(wide);
+  return shaped(small).map((row, u) => row.map((v, n) => v - surround[u][n]));
+}
+
+// y[i, j] = Σ_{u,v} kernel[u][v] · x[i + u − ⌊rows/2⌋, j + v − ⌊columns/2⌋]; outside the picture the nearest pixel of its
+// border is read.
 export function convolve(x, height, width, kernel) {
-  return addFiltered(new Float64Array(height * width), x, height, width, kernel);
-}
-
-// The largest size of an answer whose pixels all lie inside the picture: the edge to the zeros outside is not the
-// picture's.
-export function reachInside(y, height, width, kernel) {
   const top = (kernel.length - 1) / 2;
   const left = (kernel[0].length - 1) / 2;
-  let most = 0;
-  for (let i = top; i < height - top; i++)
-    for (let j = left; j < width - left; j++) most = Math.max(most, Math.abs(y[i * width + j]));
-  return most;
-}
-
-// |Σ_{u,v} kernel[u][v] · exp(−2πi(f·u + g·v))| at n×n frequencies; row i is f = (i − n/2)/n cycles per pixel, and so
-// is column g.
-export function spectrum(kernel, n) {
-  const found = new Float64Array(n * n);
-  const turn = (k) => (2 * Math.PI * (k - n / 2)) / n;
-  for (let i = 0; i < n; i++)
-    for (let j = 0; j < n; j++) {
-      let real = 0;
-      let imaginary = 0;
-      kernel.forEach((row, u) =>
-        row.forEach((w, v) => {
-          const phase = turn(i) * u + turn(j) * v;
-          real += w * Math.cos(phase);
-          imaginary -= w * Math.sin(phase);
-        }),
-      );
-      found[i * n + j] = Math.hypot(real, imaginary);
-    }
-  return found;
-}
-
-// The wave that passes strongest: its size and its frequencies down and across, of the equal ones the coarsest.
-export function strongest(magnitudes, n) {
-  const top = magnitudes.reduce((a, b) => Math.max(a, b), 0);
-  let best = { gain: top, down: 0, across: 0 };
-  let least = Infinity;
-  magnitudes.forEach((value, k) => {
-    const down = Math.abs(Math.floor(k / n) - n / 2) / n;
-    const across = Math.abs((k % n) - n / 2) / n;
-    if (value >= top * (1 - 1e-9) && Math.hypot(down, across) < least) {
-      least = Math.hypot(down, across);
-      best = { gain: top, down, across };
-    }
+  const [tall, wide] = [height + 2 * top, width + 2 * left];
+  const padded = new Float64Array(tall * wide);
+  for (let i = 0; i < tall; i++)
+    for (let j = 0; j < wide; j++)
+      padded[i * wide + j] = x[nearest(i - top, j - left, height, width)];
+  const y = addFiltered(new Float64Array(tall * wide), padded, tall, wide, kernel);
+  return Float64Array.from({ length: height * width }, (_, n) => {
+    const [i, j] = [Math.floor(n / width), n % width];
+    return y[(i + top) * wide + j + left];
   });
-  return best;
 }
 
-// The same kernel on more or fewer rows and columns: zeros are put around it, or its border is cut away.
-export function resized(kernel, rows, columns) {
-  const dy = (rows - kernel.length) / 2;
-  const dx = (columns - kernel[0].length) / 2;
-  return Array.from({ length: rows }, (_, u) =>
-    Array.from({ length: columns }, (_, v) => kernel[u - dy]?.[v - dx] ?? 0),
+function nearest(i, j, height, width) {
+  return Math.min(Math.max(i, 0), height - 1) * width + Math.min(Math.max(j, 0), width - 1);
+}
+
+// |Σ_v s[v] · exp(−2πi·v/λ)| with s, the sums of the kernel's columns (waves that run across) or of its rows (down): by
+// what factor the kernel multiplies a wave of λ pixels.
+export function gain(kernel, wavelength, down = false) {
+  const line = down
+    ? kernel.map((row) => sum(row))
+    : kernel[0].map((_, v) => sum(kernel, (row) => row[v]));
+  const turn = (2 * Math.PI) / wavelength;
+  return Math.hypot(
+    sum(line.map((s, v) => s * Math.cos(turn * v))),
+    sum(line.map((s, v) => s * Math.sin(turn * v))),
   );
 }
 
-export function torchCode(kernel, height, width, normalise, absolute) {
-  const pad = [kernel, kernel[0]].map((side) => (side.length - 1) / 2);
+// The wavelengths that are drawn, and the gain of each along both axes.
+export function gains(kernel) {
+  const [low, high] = WAVES;
+  const waves = Array.from(
+    { length: SAMPLES },
+    (_, n) => low * (high / low) ** (n / (SAMPLES - 1)),
+  );
+  const [across, down] = [false, true].map((along) =>
+    waves.map((wave) => gain(kernel, wave, along)),
+  );
+  return { waves, across, down };
+}
+
+// What passes along the axis of the larger gain (of equal ones along that which passes less): the wave of the largest
+// gain, and from which to which wave half of that or more passes. A kernel that passes even light best has no longest
+// wave.
+export function band(kernel) {
+  const { waves, across, down } = gains(kernel);
+  const even = gain(kernel, Infinity);
+  const most = (values) => Math.max(even, ...values);
+  const lead = most(down) - most(across);
+  const values = lead > 1e-9 || (lead > -1e-9 && sum(down) < sum(across)) ? down : across;
+  const top = most(values);
+  if (top < 1e-9) return { top: 0 };
+  const best = even === top ? waves.length - 1 : values.indexOf(top);
+  let [first, last] = [best, best];
+  while (first > 0 && values[first - 1] >= top / 2) first--;
+  while (last < waves.length - 1 && values[last + 1] >= top / 2) last++;
+  const open = last === waves.length - 1 && even >= top / 2;
+  return {
+    top,
+    wave: even === top ? Infinity : waves[best],
+    from: waves[first],
+    to: open ? Infinity : waves[last],
+  };
+}
+
+// The band in words, as a number of pixels: "≥ 18.6 px", "2.4 to 12 px".
+export function bandInWords({ top, from, to }) {
+  if (!top) return "nothing";
+  return to === Infinity ? `≥ ${format(from, 1)} px` : `${format(from, 1)} to ${format(to, 1)} px`;
+}
+
+export function torchCode({ kind, size, shape, kernel }, height, width) {
+  const used = kind === "hand" ? kernel : made(kind, size, shape);
+  const [py, px] = [used.length, used[0].length].map((side) => (side - 1) / 2);
+  const shaped = (line, other = line) =>
+    shape === "square"
+      ? `torch.outer(${other}, ${line})`
+      : `${line}${shape === "row" ? "[None]" : "[:, None]"}`;
+  const kernels = {
+    blur: shaped("wide"),
+    derivative: shaped("slope", "wide"),
+    "centre-surround": `${shaped("small")} - ${shaped("wide")}`,
+  };
   return [
-    `kernel = ${tensor(kernel)}.float()`,
-    ...(normalise ? ["kernel = kernel / kernel.abs().sum()"] : []),
-    `picture = torch.rand(1, 1, ${height}, ${width})  # your own, values in [0, 1]`,
-    "y = torch.nn.functional.conv2d(picture, kernel[None, None], " +
-      `padding=(${pad.join(", ")}))${absolute ? ".abs()" : ""}`,
+    ...(kind === "hand"
+      ? [`kernel = ${tensor(kernel)}.float()`]
+      : [
+          `t = torch.arange(${size}.0) - ${(size - 1) / 2}`,
+          "def bell(width):",
+          "    g = torch.exp(-((t / width) ** 2) / 2)",
+          "    return g / g.sum()",
+          "",
+          `small, wide = bell(${size} / 9), bell(${size} / 4)`,
+          "slope = t * wide / (t.abs() * wide).sum()",
+          `kernel = ${kernels[kind]}`,
+        ]),
+    `image = torch.rand(1, 1, ${height}, ${width})  # your own, values in [0, 1]`,
+    `padded = torch.nn.functional.pad(image, (${px}, ${px}, ${py}, ${py}), mode="replicate")`,
+    "y = torch.nn.functional.conv2d(padded, kernel[None, None])",
   ].join("\n");
 }
 
@@ -117,10 +175,8 @@ export function written(x, height, width, kernel, [row, column]) {
   return kernel.map((line, u) =>
     line
       .map((w, v) => {
-        const i = row + u - top;
-        const j = column + v - left;
-        const inside = i >= 0 && i < height && j >= 0 && j < width;
-        return `${bracketed(w, 3)}·${inside ? format(x[i * width + j]) : "0"}`;
+        const at = nearest(row + u - top, column + v - left, height, width);
+        return `${bracketed(w, 3)}·${format(x[at])}`;
       })
       .join(" + "),
   );

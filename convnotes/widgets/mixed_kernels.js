@@ -25,9 +25,9 @@ function render({ model, el }) {
   const photo = photograph(model.get("image"));
   const kernels = SIZES.map(centreSurround);
   const ui = frame(model, el, "mixed-kernels", {
-    label: "Enlarge a picture and see which kernel size answers",
+    label: "Enlarge an image and see which kernel size answers",
     prompt:
-      "Enlarge the picture. Which kernel answers most strongly at the ring, and when does the next one take over?",
+      "Enlarge the image. Which kernel answers most strongly at the ring, and when does the next one take over?",
     code: () => torchCode(model.get("parts"), channels, model.get("depthwise")),
     initial: model.get("first"),
   });
@@ -43,9 +43,8 @@ function render({ model, el }) {
     const drawing = kernelGrid(
       kernel,
       `The ${k}×${k} kernel: 1/${(k - 2) ** 2} inside, −1/${4 * (k - 1)} on the ring`,
-      unit,
     );
-    drawing.append(rect(unit, unit, inner, inner, "cn-seen cn-seen-output"));
+    drawing.append(rect(unit, unit, inner, inner, "cn-mixed-inner"));
     const one = figure("", { "--size": k });
     one.show(
       drawing,
@@ -79,7 +78,7 @@ function render({ model, el }) {
   const controls = [
     slider({
       ...trait(model, "side"),
-      label: "Picture's side",
+      label: "Image side",
       unit: "px",
       min: WINDOW,
       max: LARGEST,
@@ -89,10 +88,13 @@ function render({ model, el }) {
     toggle({ ...trait(model, "depthwise"), label: "Depthwise: one kernel per channel" }),
   ];
   const layer = h("p", { className: "cn-small", data: { shown: "layer" } });
-  ui.panel.append(...controls.map((c) => c.el), layer);
+  const [enlarged, ...rest] = controls;
+  ui.lead(input.el, enlarged);
+  ui.panel.append(layer);
+  ui.more(...rest);
   const point = probe({
     ...trait(model, "probe"),
-    label: "Marked place",
+    label: "Marked position",
     on: input,
     more: maps,
     echo: maps,
@@ -135,7 +137,7 @@ function render({ model, el }) {
     input.paint(middle(x, side), 1);
     input.describe(
       `${model.get("alt")}, resized to ${side} by ${side} pixels`,
-      "Picture",
+      "Image",
       side > WINDOW
         ? `, ${side}×${side} pixels: its middle ${WINDOW}×${WINDOW}. `
         : `, ${side}×${side} pixels. `,
@@ -163,7 +165,7 @@ function render({ model, el }) {
       );
     weights(
       format(params),
-      `weights, ${format(macs)} multiply-adds, field ${field}×${field}. All 3×3: ` +
+      `weights, ${format(macs)} multiply-adds, receptive field ${field}×${field}. All 3×3: ` +
         `${alone(3)} weights, all 5×5: ${alone(5)}, all 7×7: ${alone(7)}`,
     );
     const inner = innerMean(x, side, i, j, k);
@@ -174,7 +176,7 @@ function render({ model, el }) {
         `${format(at[best], 3)}`,
       `channels: ${SIZES.map((n, s) => `${shared[s]} of ${n}×${n}`).join(", ")}`,
       `weights = ${sizes.map((n, p) => `${splits[p]}${depthwise ? "" : `·${splits[p]}`}·${n}²`).join(" + ")} ` +
-        `= ${format(params)}; × ${WINDOW}² places = ${format(macs)}`,
+        `= ${format(params)}; × ${WINDOW}² positions = ${format(macs)}`,
     ].join("\n");
     ui.say(`${k} by ${k} answers most strongly, ${format(at[best], 3)}; ${format(params)} weights`);
   }

@@ -47,7 +47,8 @@ function render({ model, el }) {
   );
   const maps = COLOURS.map(() => picture(height, width));
   const kernels = ["Pair", "Target"].map((whose) => COLOURS.map(() => ({ whose, ...figure() })));
-  ui.body.before(thirds(input, made, wanted));
+  const photos = thirds(input, made, wanted);
+  ui.body.before(photos);
   ui.stage.append(thirds(...maps, ...kernels.flat()));
   const controls = [
     presetChoice({
@@ -81,7 +82,10 @@ function render({ model, el }) {
       change(model, { pointwise: pointwise.with(o, pointwise[o].with(c, value)) });
     },
   });
-  ui.panel.append(...controls.map((c) => c.el), holder, mixer.el, best);
+  const [goal, from] = controls;
+  ui.lead(photos, goal);
+  ui.panel.append(from.el, holder, best);
+  ui.more(mixer);
 
   let taps = null;
   let edited = -1;
@@ -92,6 +96,7 @@ function render({ model, el }) {
       caption: `Depthwise kernel, ${COLOURS[channel]}`,
       columns: ["left", "middle", "right"],
       rows: ["above", "middle", "below"],
+      centre: true,
       get: (u, v) => model.get("depthwise")[channel][u][v],
       set(u, v, value) {
         const depthwise = model.get("depthwise");
@@ -143,13 +148,14 @@ function render({ model, el }) {
         ` ±${format(most)}`,
       );
     });
+    const most = largest([weight, target].flat(4)); // of both, so that equal numbers look alike
     [weight, target].forEach((values, row) =>
       kernels[row].forEach(({ whose, show }, o) =>
         show(
           kernelGrid(
             values[o][channel],
             `${whose}: the 3×3 kernel from ${name} to output ${o + 1}`,
-            42,
+            { most },
           ),
           whose,
           `, ${name} → ${o + 1}`,
@@ -166,7 +172,7 @@ function render({ model, el }) {
     );
     rank(
       `rank ${Math.max(...ranks)}`,
-      "of the target's kernels of a channel; the pair's is 1. With 1, 2, 3 kernels per " +
+      "of the target's kernels from one channel; the pair's is 1. With 1, 2, 3 kernels per " +
         `channel: ${shares.map((part) => percent(part)).join(", ")}`,
     );
     ui.formula.textContent = [

@@ -1,16 +1,9 @@
-// The drawings of a shift: kernels whose zeros stay empty, and the pad on which a channel's displacement is set.
+// The drawing of a shift: the pad on which a channel's displacement is set.
 
 import { arrowStep, h, movable, pointedAt } from "./kit/dom.js";
 import { clamp, format } from "./kit/numbers.js";
 import { kernelGrid } from "./kit/pictures.js";
 import { oneHot, REACH } from "./shift_viewer.compute.js";
-
-// A kernel grid of which the taps that are 0 stay empty.
-export function sparse(values, label, unit) {
-  const drawing = kernelGrid(values, label, unit);
-  for (const text of drawing.querySelectorAll("text")) if (text.textContent === "0") text.remove();
-  return drawing;
-}
 
 // An arrow from the output position to the pixel that is read, [dy, dx] from it.
 function arrow([dy, dx], unit) {
@@ -63,9 +56,9 @@ export function pad({ name, label, get, set }) {
   function refresh() {
     const [dy, dx] = get();
     const read =
-      dy || dx ? `row ${format(dy)}, column ${format(dx)} from its place` : "its own place";
+      dy || dx ? `row ${format(dy)}, column ${format(dx)} from its position` : "its own position";
     const words = `${label} reads ${read}`;
-    const drawing = sparse(oneHot([dy, dx]), words, unit);
+    const drawing = kernelGrid(oneHot([dy, dx]), words, { unit, numbers: false });
     drawing.append(...arrow([dy, dx], unit));
     el.replaceChildren(drawing);
     el.setAttribute("aria-label", words);

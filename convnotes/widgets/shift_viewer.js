@@ -4,7 +4,7 @@ import { choice, matrix, options, presetChoice } from "./kit/controls.js";
 import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { added, bracketed, format, largest, percent } from "./kit/numbers.js";
-import { grey, photoOf, picture, probe } from "./kit/pictures.js";
+import { grey, kernelGrid, photoOf, picture, probe } from "./kit/pictures.js";
 import {
   composed,
   counts,
@@ -17,7 +17,7 @@ import {
   shift,
   torchCode,
 } from "./shift_viewer.compute.js";
-import { pad, sparse } from "./shift_viewer.draw.js";
+import { pad } from "./shift_viewer.draw.js";
 
 const NAMES = {
   across: "edges across",
@@ -88,10 +88,14 @@ function render({ model, el }) {
       set: (_, c, value) => replace("weight", c, value),
     }),
   ];
-  ui.panel.append(...controls.map((c) => c.el));
+  const [preset, ...rest] = controls;
+  const mixer = rest.pop();
+  ui.lead(kernels, preset);
+  ui.panel.append(mixer.el);
+  ui.more(...rest);
   const point = probe({
     ...trait(model, "probe"),
-    label: "Marked place of the output",
+    label: "Marked position of the output",
     on: output,
   });
   const [flops, moved, border] = ["flops", "moved", "border"].map((name) => ui.fact(name));
@@ -108,7 +112,7 @@ function render({ model, el }) {
       ...some.map((n) => {
         const one = figure();
         one.show(
-          sparse(all[n], `The kernel on ${MAPS[n]} that shift and 1×1 make together`),
+          kernelGrid(all[n], `The kernel on ${MAPS[n]} that shift and 1×1 make together`),
           "Together",
           `: this kernel on ${MAPS[n]}`,
         );

@@ -24,8 +24,8 @@ function render({ model, el }) {
   const ui = frame(model, el, "signal-depth", {
     label: "A signal through a deep random network and its gradient back",
     prompt:
-      "By the twentieth layer next to nothing is left of the signal. Find the σ that " +
-      "brings it through, then compare with He's.",
+      "In the twentieth layer the signal has nearly vanished. Find the σ that " +
+      "keeps its size, then compare with He's.",
     code: () => torchCode(now()),
     initial: FIRST,
   });
@@ -47,7 +47,11 @@ function render({ model, el }) {
   const curve = figure("cn-wide");
   const shapes = figure("cn-wide");
   ui.stage.append(curve.el);
-  ui.panel.append(...controls.map((c) => c.el), shapes.el);
+  const [scheme, sigma, bend, ...rest] = controls;
+  ui.lead(curve.el, sigma);
+  ui.panel.append(scheme.el, bend.el);
+  ui.more(...rest);
+  ui.panel.append(shapes.el);
   const size = ui.fact("output");
   const back = ui.fact("gradient");
 

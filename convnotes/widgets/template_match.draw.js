@@ -2,6 +2,7 @@
 
 import { rect, svg } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
+import { tile } from "./kit/pictures.js";
 
 export function templateGrid(template, size) {
   const unit = 12;
@@ -13,12 +14,8 @@ export function templateGrid(template, size) {
     label: `The template of ${size} by ${size} values, ${format(Math.min(...template))} to ${format(most)}`,
   });
   template.forEach((value, n) =>
-    drawing.append(
-      rect((n % size) * unit, Math.floor(n / size) * unit, unit, unit, "cn-tap", {
-        "fill-opacity": ((0.9 * value) / most).toFixed(3),
-      }),
-    ),
+    drawing.append(tile((n % size) * unit, Math.floor(n / size) * unit, unit, value, most)),
   );
-  drawing.append(rect(centre, centre, unit, unit, "cn-tap cn-centre", { "fill-opacity": 0 }));
+  drawing.append(rect(centre, centre, unit, unit, "cn-centre"));
   return drawing;
 }

@@ -16,8 +16,8 @@ function render({ model, el }) {
   const ui = frame(model, el, "template-match", {
     label: "Look for a template by inner product and by L1 distance",
     prompt:
-      "Change the light, then drag the ring to another template: which of the two still " +
-      "finds the place that it was taken from?",
+      "Change the light, then drag the ring to choose another template: which of the two still " +
+      "finds the position that it was taken from?",
     code: () => torchCode(height, width, now()),
     initial: { place: [...model.get("start")], size: 9, light: 0, centred: false },
   });
@@ -66,7 +66,9 @@ function render({ model, el }) {
     }),
     toggle({ ...trait(model, "centred"), label: "Convolution: template less its mean" }),
   ];
-  ui.panel.append(...controls.map((c) => c.el), kernel.el);
+  const [brightness, ...rest] = controls;
+  ui.lead(input.el, brightness);
+  ui.panel.append(...rest.map((c) => c.el), kernel.el);
   const put = (mark, row, column, size) =>
     mark(row / height, column / width, size / height, size / width);
 
@@ -89,12 +91,12 @@ function render({ model, el }) {
     put(home, ...at, size);
     put(found, row, column, size);
     map.describe(
-      `${title}: the best match lies ${format(off, 1)} pixels from the template's place`,
+      `${title}: the best match lies ${format(off, 1)} pixels from the template's position`,
       title,
-      `: black ${format(low, 1)}, white ${format(value, 1)}. Solid: its best match; dashed: the template's place`,
+      `: black ${format(low, 1)}, white ${format(value, 1)}. Solid: its best match; dashed: the template's position`,
     );
     fact(`${format(off, 1)} px`, `${off ? "off" : "found"}: ${title}`);
-    return `best ${format(value, 2)}, at the template's place ${format(own, 2)}`;
+    return `best ${format(value, 2)}, at the template's position ${format(own, 2)}`;
   }
 
   function draw() {

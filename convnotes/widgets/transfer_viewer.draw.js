@@ -33,7 +33,11 @@ export function plot(runs, sizes, start, freeze, examples) {
       h("text", { x: left - 8, y: y(a) + 5, "text-anchor": "end" }, format(a)),
     ]),
     sizes.map((n) =>
-      h("text", { x: x(n), y: height - bottom + 20, "text-anchor": "middle" }, `${n} per class`),
+      h(
+        "text",
+        { x: x(n), y: height - bottom + 20, "text-anchor": "middle" },
+        n === sizes[0] ? `${n} per class` : n,
+      ),
     ),
   );
   for (const [name, line, shift] of [

@@ -3,7 +3,7 @@
 import { choice, options, slider } from "./kit/controls.js";
 import { figure, h } from "./kit/dom.js";
 import { follow, frame, trait, traits } from "./kit/frame.js";
-import { format, mean, percent, signed } from "./kit/numbers.js";
+import { format, largest, mean, percent, signed } from "./kit/numbers.js";
 import { kernelGrid } from "./kit/pictures.js";
 import { find, gain, moved, torchCode } from "./transfer_viewer.compute.js";
 import { plot } from "./transfer_viewer.draw.js";
@@ -52,7 +52,10 @@ function render({ model, el }) {
       get: () => model.get("kernel") + 1,
     }),
   ];
-  ui.panel.append(...controls.map((control) => control.el));
+  const [first, frozen, count, which] = controls;
+  ui.lead(chart.el, count);
+  ui.panel.append(first.el, frozen.el);
+  ui.more(which);
   const points = ui.fact("gain", "seeds");
   const path = ui.fact("moved", "scratch-moved");
 
@@ -69,13 +72,14 @@ function render({ model, el }) {
     const wide = moved(starts.scratch, scratch.kernels);
     const gained = signed(gain(shown, scratch));
     const by = (from, run) => `moved by ${percent(moved(starts[from][k], run.kernels[k]), 0)}`;
+    const most = largest([starts[start][k], shown.kernels[k], scratch.kernels[k]].flat(2));
     [
       [starts[start][k], `kernel ${k + 1}, from ${start}`],
       [shown.kernels[k], by(start, shown)],
       [scratch.kernels[k], by("scratch", scratch)],
     ].forEach(([values, words], n) => {
       const { title, show } = kernels[n];
-      show(kernelGrid(values, `${title}, ${words}`), title, `: ${words}`);
+      show(kernelGrid(values, `${title}, ${words}`, { most }), title, `: ${words}`);
     });
     chart.show(
       plot(runs, sizes, start, freeze, examples),

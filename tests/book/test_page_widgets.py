@@ -1,19 +1,6 @@
 """The widgets of the built pages: by keyboard, and without scripts."""
 
-from support.visits import Visit, browser_test, every_widget_page
-
-
-def seen(widget) -> str:
-    """All that a widget shows: its numbers, its pictures, its drawing."""
-    return widget.evaluate(
-        """w => JSON.stringify([
-            [...w.querySelectorAll('[data-shown]')].map(e => e.textContent),
-            [...w.querySelectorAll('canvas')].filter(c => c.offsetParent).map(c => c.toDataURL()),
-            [...w.querySelectorAll('svg')].map(s => s.outerHTML),
-            [...w.querySelectorAll('[data-control]')].map(
-                e => e.getAttribute('aria-valuetext') ?? e.getAttribute('aria-label')),
-        ])"""
-    )
+from support.visits import Visit, browser_test, every_widget_page, seen
 
 
 def move(page, control) -> None:

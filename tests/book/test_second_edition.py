@@ -4,8 +4,9 @@ import re
 
 import pytest
 from support import editions
-from support.visits import Visit, browser_test
-from test_page_widgets import seen
+from support.visits import Visit, browser_test, seen
+
+from convnotes import page
 
 every_chapter = pytest.mark.parametrize("chapter", editions.SECOND)
 
@@ -49,7 +50,9 @@ def test_the_chapter_has_its_parts(chapter):
     assert headings[-3:] == ["Exercises", "Quiz", "Summary"]
     assert headings[-4].startswith("Verdict")
     assert not {"Derivation", "The definition", "The layer", "What it costs", "Where it fails"} & set(headings)
-    assert re.search(r"^\*\*(Holds|Holds with a condition|Misleading)\.\*\*", text, flags=re.M)
+    verdicts = [data["text/plain"] for data in editions.shown(notebook) if "cn-verdict" in data.get("text/html", "")]
+    claimed = set(map(int, re.findall(r"\(C(\d+)\)", text)))
+    assert verdicts == [repr(page.verdict(number)) for number in sorted(claimed)]
     assert ":::{dropdown} Answer" in text
     assert len(re.findall(r"```\{exercise\}", text)) == len(re.findall(r"```\{solution-start\}", text)) == 3
     quizzes = [cell for cell in notebook.cells if "quiz" in editions.tags(cell)]
@@ -84,22 +87,22 @@ def test_every_link_sets_its_widget_by_keyboard_and_says_so(chromium, address, c
     stored = list(editions.links(editions.read(chapter)))
     with Visit(chromium, address, f"book/{chapter}.html") as visit:
         visit.settle()
-        page = visit.page
-        anchors = page.locator('a[href^="set:"]')
+        tab = visit.page
+        anchors = tab.locator('a[href^="set:"]')
         assert anchors.count() == len(stored)
         for n, (words, state, widget) in enumerate(stored):
             name = widget["_anywidget_id"].rsplit(".", 1)[1]
-            page.evaluate("() => document.querySelectorAll('[data-control=reset]').forEach(b => b.click())")
-            shown = page.locator("[data-widget]").filter(has=page.locator('[data-control="reset"]'))
+            tab.evaluate("() => document.querySelectorAll('[data-control=reset]').forEach(b => b.click())")
+            shown = tab.locator("[data-widget]").filter(has=tab.locator('[data-control="reset"]'))
             before = [seen(shown.nth(k)) for k in range(shown.count())]
             anchors.nth(n).focus()
-            page.keyboard.press("Enter" if n % 2 else "Space")
-            assert page.locator(".cn-status").text_content() == f"The figure now shows: {words}."
+            tab.keyboard.press("Enter" if n % 2 else "Space")
+            assert tab.locator(".cn-status").text_content() == f"The figure now shows: {words}."
             if any(widget[trait] != value for trait, value in state.items()):
                 assert [seen(shown.nth(k)) for k in range(shown.count())] != before, (
                     f"{words} changes nothing in {name}"
                 )
-            if page.locator(".cn-back").count():
-                page.locator(".cn-back").click()
+            if tab.locator(".cn-back").count():
+                tab.locator(".cn-back").click()
                 assert anchors.nth(n).evaluate("a => document.activeElement === a")
         assert not visit.wrong

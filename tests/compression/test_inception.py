@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,14 @@ def test_each_branch_fills_its_own_channels():
     branches = [block.branch1(x), block.branch2(x), block.branch3(x), block.branch4(x)]
     assert [b.shape[1] for b in branches] == [1, 3, 4, 5]
     assert_close(block(x), torch.cat(branches, 1))
+
+
+def test_a_network_that_was_pickled_whole_finds_the_pooling_by_its_old_name():
+    text = pickle.dumps(Inception(4, 1, 2, 3, 2, 4, 5).branch4[0], protocol=0)
+    old = text.replace(b"ChannelsLastMaxPool2d", b"MaxPool2d")
+    with pytest.warns(DeprecationWarning, match="MaxPool2d is now ChannelsLastMaxPool2d"):
+        pool = pickle.loads(old)
+    assert pool.kernel_size == 3
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

@@ -1,14 +1,9 @@
 import pytest
 import torch
 from support.close import assert_close, assert_same
+from support.layer_definitions import mlpconv_definition
 
-from convnotes import NIN, MLPConv, definitions
-
-
-def parts(layer):
-    convs = [layer.conv, *layer.mlp]
-    return [c.weight for c in convs], [c.bias for c in convs]
-
+from convnotes import NIN, MLPConv
 
 CASES = {
     "plain": dict(kernel_size=3),
@@ -25,9 +20,7 @@ CASES = {
 def test_mlpconv_matches_its_definition_forward_and_gradient(case):
     layer = MLPConv(3, 5, **case, dtype=torch.float64)
     x = torch.randn(2, 3, 11, 7, dtype=torch.float64, requires_grad=True)
-    weights, biases = parts(layer)
-    expected = definitions.mlpconv(x, weights, biases, layer.stride, layer.padding, layer.dilation)
-    assert_same(layer(x), expected, (x, *weights, *biases))
+    assert_same(layer(x), mlpconv_definition(layer, x), (x, *layer.parameters()))
 
 
 def test_every_layer_of_the_block_ends_in_a_relu():
@@ -39,7 +32,7 @@ def test_every_layer_of_the_block_ends_in_a_relu():
 
 def test_the_default_block_is_the_paper_s_one_spatial_layer_and_two_pointwise():
     layer = MLPConv(3, 8, 5)
-    assert [tuple(w.shape) for w in parts(layer)[0]] == [(8, 3, 5, 5), (8, 8, 1, 1), (8, 8, 1, 1)]
+    assert [tuple(c.weight.shape) for c in (layer.conv, *layer.mlp)] == [(8, 3, 5, 5), (8, 8, 1, 1), (8, 8, 1, 1)]
 
 
 @pytest.mark.parametrize(("variant", "published"), [("cifar10", 966_986), ("imagenet", 7_595_176)])

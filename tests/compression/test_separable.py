@@ -2,9 +2,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from support.close import assert_close, assert_same
+from support.layer_definitions import separable_definition
 from torch import nn
 
-from convnotes import MobileNetV1, SeparableConv2d, Xception, definitions, mobilenet_v1
+from convnotes import MobileNetV1, SeparableConv2d, Xception, mobilenet_v1
 
 CASES = {
     "plain": dict(kernel_size=3),
@@ -19,11 +20,7 @@ CASES = {
 def test_forward_and_gradient_match_the_definition(case):
     layer = SeparableConv2d(3, 5, **case, dtype=torch.float64)
     x = torch.randn(2, 3, 11, 7, dtype=torch.float64, requires_grad=True)
-    depthwise, pointwise = layer.depthwise.weight, layer.pointwise.weight
-    expected = definitions.separable(
-        x, depthwise, pointwise[:, :, 0, 0], layer.pointwise.bias, layer.stride, layer.padding, layer.dilation
-    )
-    assert_same(layer(x), expected, (x, *layer.parameters()))
+    assert_same(layer(x), separable_definition(layer, x), (x, *layer.parameters()))
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from support.close import assert_close
-from support.contract import everything, images, made
+from support.contract import everything, images, made, takes_one_image
 from support.layer_cases import ALL, LAYERS
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -60,8 +60,9 @@ def test_torch_counts_its_flops(name):
 def test_bad_inputs_are_refused_in_words(layer):
     module, x = made(layer, dtype=torch.float32), images(layer, torch.float32)
     name = re.escape(type(module).__name__)
-    with pytest.raises(ValueError, match=rf"input of {name} must be \[B, {x.shape[1]}, H, W\], got shape"):
-        module(x[0])
+    for wrong in (x[0, 0], x[None], *(() if takes_one_image(module) else (x[0],))):
+        with pytest.raises(ValueError, match=rf"input of {name} must be \[B, {x.shape[1]}, H, W\], got shape"):
+            module(wrong)
     with pytest.raises(
         ValueError, match=rf"input of {name} must be \[B, {x.shape[1]}, .* got shape \(\d+, {x.shape[1] + 1}, "
     ):

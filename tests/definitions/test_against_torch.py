@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from support.close import assert_close, assert_same
-from support.conv_cases import every_case, every_kernel
+from support.conv_cases import CASES, every_case, every_kernel
 
 from convnotes import definitions
 
@@ -33,12 +33,7 @@ def test_a_kernel_that_does_not_fit_is_refused():
         definitions.conv2d(torch.zeros(1, 1, 4, 9), torch.zeros(1, 1, 3, 3), dilation=2)
 
 
-TRANSPOSED = {
-    "plain": dict(),
-    "strided": dict(stride=(2, 3)),
-    "padded-rectangular": dict(padding=(0, 1)),
-    "dilated": dict(dilation=(2, 1), padding=1),
-    "grouped": dict(groups=2),
+TRANSPOSED = {name: CASES[name] for name in ("plain", "strided", "padded-rectangular", "dilated", "grouped")} | {
     "longer": dict(stride=2, padding=1, output_padding=(1, 0)),
     "everything": dict(stride=(3, 2), padding=(1, 2), dilation=(1, 3), output_padding=(2, 1), groups=4),
 }

@@ -18,6 +18,11 @@ CASES = {
     "the-same-size-twice": (9, 8, dict(kernel_sizes=(3, 3, 5, 7))),
     "one-size": (3, 4, dict(kernel_sizes=(5,))),
     "no-bias": (6, 6, dict(bias=False)),
+    "even": (6, 4, dict(kernel_sizes=(4, 2))),
+    "even-and-odd": (6, 6, dict(kernel_sizes=(3, 4, 6), stride=(2, 3))),
+    "even-depthwise": (4, 8, dict(kernel_sizes=(6, 5), depthwise=True)),
+    "an-int": (4, 6, dict(kernel_sizes=5)),
+    "an-even-int": (4, 6, dict(kernel_sizes=2, stride=3)),
 }
 every_case = pytest.mark.parametrize(("C", "O", "options"), CASES.values(), ids=CASES)
 
@@ -42,17 +47,18 @@ def test_it_is_one_convolution_of_the_largest_size_whose_kernels_are_zero_elsewh
     largest, weight = max(layer.kernel_sizes), torch.zeros(O, C, *[max(layer.kernel_sizes)] * 2, dtype=torch.float64)
     to, at = 0, 0
     for conv in layer.children():
-        edge = (largest - conv.kernel_size[0]) // 2
+        edge = (largest - 1) // 2 - (conv.kernel_size[0] - 1) // 2
         multiplier = conv.out_channels // conv.in_channels if conv.groups > 1 else conv.out_channels
         for o in range(conv.out_channels):
             seen = slice(at, at + conv.in_channels) if conv.groups == 1 else slice(at + o // multiplier, None)
             seen = slice(seen.start, seen.start + conv.weight.shape[1])
-            inner = slice(edge, largest - edge)
+            inner = slice(edge, edge + conv.kernel_size[0])
             weight[to + o, seen, inner, inner] = conv.weight[o].detach()
         to, at = to + conv.out_channels, at + conv.in_channels
     bias = None if conv.bias is None else torch.cat([c.bias for c in layer.children()])
-    padding = [d * (largest // 2) for d in layer.dilation]
-    assert_close(layer(x), F.conv2d(x, weight, bias, layer.stride, padding, layer.dilation))
+    (dy, dx), before, after = layer.dilation, (largest - 1) // 2, largest // 2
+    padded = F.pad(x, (dx * before, dx * after, dy * before, dy * after))
+    assert_close(layer(x), F.conv2d(padded, weight, bias, layer.stride, 0, layer.dilation))
 
 
 @pytest.mark.parametrize(("channels", "parts", "split"), [(8, 3, [4, 2, 2]), (9, 3, [3, 3, 3]), (11, 4, [5, 2, 2, 2])])
@@ -121,12 +127,15 @@ def test_its_state_is_named_like_timm_s():
     assert list(MixedConv2d(6, 6, (3, 5)).state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernels", [[3, 5, 7], 3, 4])
+@pytest.mark.parametrize("padding", ["", "same"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("depthwise", [False, True])
-def test_it_agrees_with_timm(stride, depthwise):
+def test_it_agrees_with_timm(kernels, padding, stride, depthwise):
     timm = pytest.importorskip("timm", reason="timm is not installed: it is one more reference, not needed")
-    theirs = timm.layers.MixedConv2d(8, 8, [3, 5, 7], stride=stride, depthwise=depthwise).double()
-    ours = MixedConv2d(8, 8, stride=stride, depthwise=depthwise, bias=False, dtype=torch.float64)
+    theirs = timm.layers.MixedConv2d(8, 8, kernels, stride, padding, depthwise=depthwise).double()
+    options = dict(stride=stride, padding=padding, depthwise=depthwise)
+    ours = MixedConv2d(8, 8, kernels, **options, bias=False, dtype=torch.float64)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     x = torch.randn(2, 8, 11, 7, dtype=torch.float64)
     assert_close(ours(x), theirs(x))
@@ -135,12 +144,12 @@ def test_it_agrees_with_timm(stride, depthwise):
 @pytest.mark.parametrize(
     ("build", "error", "says"),
     [
-        (lambda: MixedConv2d(6, 6, (3, 4)), ValueError, r"kernel_sizes\[1\] must be odd and at least 1, got 4"),
         (lambda: MixedConv2d(6, 6, ()), ValueError, r"kernel_sizes must hold at least 1, got \(\)"),
-        (lambda: MixedConv2d(6, 6, (3, 0)), ValueError, r"kernel_sizes\[1\] must be odd and at least 1, got 0"),
+        (lambda: MixedConv2d(6, 6, (3, 0)), ValueError, r"kernel_sizes\[1\] must be at least 1, got 0"),
         (lambda: MixedConv2d(6, 6, (3, 5.0)), TypeError, r"kernel_sizes\[1\] must be an int, got 5\.0"),
-        (lambda: MixedConv2d(6, 6, 3), TypeError, "kernel_sizes must be a sequence of odd ints, got 3"),
-        (lambda: MixedConv2d(6, 6, "357"), TypeError, "kernel_sizes must be a sequence of odd ints"),
+        (lambda: MixedConv2d(6, 6, 0), ValueError, r"kernel_sizes\[0\] must be at least 1, got 0"),
+        (lambda: MixedConv2d(6, 6, 3.0), TypeError, "kernel_sizes must be a sequence of ints, got 3.0"),
+        (lambda: MixedConv2d(6, 6, "357"), TypeError, "kernel_sizes must be a sequence of ints"),
         (lambda: MixedConv2d(2, 6), ValueError, r"in_channels must be at least 3, .* \(3, 5, 7\), got 2"),
         (lambda: MixedConv2d(6, 2), ValueError, r"out_channels must be at least 3, .* \(3, 5, 7\), got 2"),
         (lambda: MixedConv2d(0, 6), ValueError, "in_channels must be at least 1, got 0"),

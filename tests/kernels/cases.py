@@ -21,9 +21,7 @@ CASES = {
         lambda at: (
             leaf(2, 4, 7, 6),
             leaf(6, 2, 3, 2),
-            None,
-            None,
-            None,
+            *[None] * 3,
             at.Contraction("output", "distance", (2, 1), (1, 0, 1, 1), (1, 2), 2, True),
         ),
     ),

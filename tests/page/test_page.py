@@ -86,8 +86,8 @@ def card(code: str, **more):
 
 def test_a_card_counts_the_layer_that_its_line_of_code_makes():
     text = repr(card("nn.Conv2d(64, 32, 5, padding=2, bias=False)", beside={"a": nn.Conv2d(64, 64, 5, bias=False)}))
-    assert "Parameters       51,200, 0.50 times that of a\n" in text
-    assert f"Multiply-adds    {51_200 * 56 * 56 / 1e6:.1f} M, " in text
+    assert "Parameters       51,200 (0.50 times a)\n" in text
+    assert f"Multiply-adds    {51_200 * 56 * 56 / 1e6:.1f} M (" in text
     assert "Receptive field  5×5\n" in text
     assert "In code          nn.Conv2d(64, 32, 5, padding=2, bias=False)\n" in text
     assert "Receptive field  as the adder says" in repr(card("Adder2d(64, 4, 3)", field="as the adder says"))
@@ -112,6 +112,16 @@ def test_a_definition_keeps_the_code_and_the_equation_and_cuts_the_rest():
     assert page.definition(definitions.conv2d)._repr_markdown_() == f"```python\n{source}\n```"
     with pytest.raises(TypeError):
         page.definition(len)
+
+
+def test_a_verdict_names_its_claim_and_is_one_of_three():
+    assert list(page.CLAIMS) == list(range(1, 17))
+    assert {verdict.verdict for verdict in page.CLAIMS.values()} <= {"Holds", "Holds with a condition", "Misleading"}
+    assert page.verdict(1)._repr_html_() == (
+        "<p class='cn-verdict'>C1 · Size sets the receptive field. <strong>Holds with a condition.</strong></p>"
+    )
+    with pytest.raises(ValueError, match="number must be"):
+        page.verdict(17)
 
 
 def test_a_checked_line_is_escaped():

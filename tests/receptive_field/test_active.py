@@ -200,8 +200,8 @@ def good(**changes):
     ("changes", "says"),
     [
         (
-            dict(input=torch.zeros(3, 11, 7).double()),
-            r"input of active_conv2d must be \[B, 3, H, W\], got shape \(3, 11, 7\)",
+            dict(input=torch.zeros(11, 7).double()),
+            r"input of active_conv2d must be \[B, 3, H, W\], got shape \(11, 7\)",
         ),
         (
             dict(input=torch.zeros(1, 2, 11, 7).double()),
@@ -235,7 +235,11 @@ def good(**changes):
             r"bias of active_conv2d must be of torch\.float64 like the rest, got torch\.float32",
         ),
         (dict(stride=0), "stride must be at least 1, got 0"),
-        (dict(padding=-1), "padding must be at least 0, got -1"),
+        (dict(padding=(0, -4)), "active_conv2d: a kernel of 1×1 does not fit into the padded input of 11×-1"),
+        (
+            dict(positions=torch.zeros(3, 5, 2).double()),
+            "the number G of position groups must divide out_channels=4, got 3",
+        ),
         (dict(reach=0), "reach must be at least 1, got 0"),
     ],
 )

@@ -240,8 +240,8 @@ x, offset, weight = torch.zeros(2, 4, 8, 9), torch.zeros(2, 18, 6, 7), torch.zer
             lambda: deform_conv2d(x, offset, weight, x[0, 0, 0]),
             r"bias of deform_conv2d must be \[6\], got shape \(9,\)",
         ),
-        (lambda: deform_conv2d(x, offset, weight[:, :3]), r"6 outputs and takes 3 channels a group.*4 channels"),
-        (lambda: deform_conv2d(x, offset, weight[:5, :2]), r"5 outputs and takes 2 channels a group.*4 channels"),
+        (lambda: deform_conv2d(x, offset, weight[:, :3]), r"6 outputs and takes 3 channels per group.*4 channels"),
+        (lambda: deform_conv2d(x, offset, weight[:5, :2]), r"5 outputs and takes 2 channels per group.*4 channels"),
         (
             lambda: deform_conv2d(x, offset.double(), weight),
             r"offset of deform_conv2d must be of torch\.float32 like the rest, got torch\.float64",

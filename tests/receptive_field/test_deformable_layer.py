@@ -105,6 +105,12 @@ def test_bad_arguments_are_refused_in_words(call, says):
         call()
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_bias_by_position_as_torchvision_s_is_told_where_it_lands(bias):
+    with pytest.raises(TypeError, match=f"offset_groups must be an int, got {bias}"):
+        DeformConv2d(4, 6, 3, 1, 0, 1, 1, bias)
+
+
 @both_versions
 def test_it_takes_what_torchvision_s_layer_takes(modulated):
     """Offset and mask from outside, and a state without a predictor."""

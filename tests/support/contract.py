@@ -10,6 +10,12 @@ from support.layer_cases import ALL, LAYERS
 from support.layer_definitions import Layer
 from torch import Tensor, nn
 
+# What torch's own layers take as well: one image, without a batch. Blocks with norms and networks do not, as in torch.
+ONE_IMAGE = (
+    *("MLPConv", "MixedConv2d", "FactorisedConv2d", "SeparableConv2d", "KernelStack", "ActiveConv2d", "NonLocal2d"),
+    *("DeformConv2d", "Shift2d", "ActiveShift2d", "Adder2d"),
+)
+
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 everything = pytest.mark.parametrize("layer", ALL.values(), ids=ALL)
 
@@ -19,6 +25,10 @@ def made(layer: Layer, **kw) -> nn.Module:
     module = layer.make(**kw).eval()
     layer.wake(module)
     return module
+
+
+def takes_one_image(module: nn.Module) -> bool:
+    return type(module).__name__ in ONE_IMAGE
 
 
 def images(layer: Layer, dtype=torch.float64, **kw) -> Tensor:

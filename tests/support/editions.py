@@ -15,6 +15,7 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
 SECOND = [
+    "fundamentals/size_and_shape",
     "receptive_field/deformable",
 ]
 

@@ -2,21 +2,27 @@
 
 `tests/contract` holds each of them to the same promises, and `test_wheel.py` calls them in an environment without
 pytest: nothing is imported here but torch and the package. A layer joins by one line of `LAYERS`, a network by one of
-`NETWORKS`. Sizes are small, odd and rectangular.
+`network_cases.NETWORKS`. Sizes are small, odd and rectangular.
 """
 
 from dataclasses import replace
 
 import support.layer_definitions as defined
 from support.layer_definitions import Layer
+from support.network_cases import NETWORKS
 
 import convnotes
 from convnotes import definitions
 from convnotes.compression.inception import FactorisedConv2d
-from convnotes.compression.small_kernels import VGG
-from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
+from convnotes.operations.cifar_resnet import BasicBlock
 
 SYNAPSES = ((0.0, 0.0), (0.4, 1.7), (-1.3, 0.8), (1.6, -2.2), (-0.7, -0.3))  # no whole position: it has a kink
+
+
+def shifted(make, channels, definition, *words):
+    """A layer that moves channels by its `displacements`."""
+    size = (2, channels, 11, 7)
+    return Layer(make, size, size, lambda layer, x: definition(x, layer.displacements), flops=0, words=words)
 
 
 LAYERS = {
@@ -43,6 +49,14 @@ LAYERS = {
         definition=defined.mixed_definition,
         flops=2 * 2 * 77 * (9 * 4 + 25 * 2 + 49 * 2),
         words=("4, 8", "kernel_sizes=(3, 5, 7)", "depthwise=True"),
+    ),
+    "MixedConv2d, even kernels": Layer(
+        lambda **kw: convnotes.MixedConv2d(5, 6, (4, 3), stride=3, padding="same", **kw),
+        input=(2, 5, 11, 7),
+        output=(2, 6, 4, 3),
+        definition=defined.mixed_as_tensorflow_definition,
+        flops=2 * 2 * 12 * (16 * 3 * 3 + 9 * 2 * 3),
+        words=("kernel_sizes=(4, 3)", "padding='same'"),
     ),
     "Inception": Layer(
         lambda **kw: convnotes.Inception(3, 2, 3, 4, 2, 3, 2, **kw),
@@ -125,6 +139,15 @@ LAYERS = {
         flops=2 * 4 * 3 * 5 * 7 * (5 + 2 * 77),  # the kernel is splatted once a call
         words=("3, 4", "synapses=5", "stride=(2, 1)", "padding=(1, 2)", "max_reach=(2, 3)"),
     ),
+    "ActiveConv2d, in groups": Layer(
+        lambda **kw: convnotes.ActiveConv2d(3, 4, SYNAPSES, 2, (-1, -2), max_reach=3, position_group=2, **kw),
+        input=(2, 3, 11, 7),
+        output=(2, 4, 5, 2),
+        definition=defined.active_definition,
+        flops=2 * 4 * 3 * 49 * (5 + 2 * 10),
+        words=("padding=(-1, -2)", "position_group=2"),
+        wake=defined.part_groups,
+    ),
     "NonLocal2d": Layer(
         lambda **kw: convnotes.NonLocal2d(4, 3, scale=0.7, **kw),
         input=(2, 4, 11, 7),
@@ -161,6 +184,15 @@ LAYERS = {
         words=("mode='concat'", "subsample=(2, 1)", "norm=True"),
         wake=defined.wake_non_local,
     ),
+    "NonLocal2d, pooled after": Layer(
+        lambda **kw: convnotes.NonLocal2d(4, 3, subsample=(2, 3), pool="after", **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=defined.non_local_definition,
+        flops=2 * 2 * (77 * 4 * 3 * 4 + 77 * 10 * (3 + 3)),
+        words=("subsample=(2, 3)", "pool='after'"),
+        wake=defined.wake_non_local,
+    ),
     "DeformConv2d": Layer(
         lambda **kw: convnotes.DeformConv2d(4, 6, (3, 2), (2, 1), (1, 2), (1, 2), 2, offset_groups=2, **kw),
         input=(2, 4, 11, 7),
@@ -179,21 +211,12 @@ LAYERS = {
         words=("3, 4", "padding=same", "modulated=False"),
         wake=defined.let_it_move,
     ),
-    "Shift2d": Layer(
+    "Shift2d": shifted(
         lambda **kw: convnotes.Shift2d(11, dilation=2, **kw),
-        input=(2, 11, 11, 7),
-        output=(2, 11, 11, 7),
-        definition=lambda layer, x: definitions.shift2d(x, layer.displacements),
-        flops=0,
-        words=("11, kernel_size=3, dilation=2", "order='contiguous'"),
+        *(11, definitions.shift2d, "11, kernel_size=3, dilation=2", "order='contiguous'"),
     ),
-    "ActiveShift2d": Layer(
-        lambda **kw: convnotes.ActiveShift2d(3, radius=4.5, **kw),
-        input=(2, 3, 11, 7),
-        output=(2, 3, 11, 7),
-        definition=lambda layer, x: definitions.active_shift2d(x, layer.displacements),
-        flops=0,
-        words=("3, radius=4.5",),
+    "ActiveShift2d": shifted(
+        lambda **kw: convnotes.ActiveShift2d(3, radius=4.5, **kw), 3, definitions.active_shift2d, "3, radius=4.5"
     ),
     "ShiftBlock": Layer(
         lambda **kw: convnotes.ShiftBlock(3, 5, stride=2, expansion=4, order="interleaved", **kw),
@@ -229,66 +252,6 @@ LAYERS = {
         flops=0,
         words=("4, 6, kernel_size=(3, 5)", "stride=(2, 1)", "dilation=(2, 1)", "gradient='exact'"),
         backend="torch",
-    ),
-}
-
-NETWORKS = {
-    "NIN": Layer(
-        lambda **kw: convnotes.NIN(num_classes=7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("num_classes=7",),
-    ),
-    "GoogLeNet": Layer(
-        lambda **kw: convnotes.GoogLeNet(7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("num_classes=7",)
-    ),
-    "MobileNetV1": Layer(
-        lambda **kw: convnotes.MobileNetV1(7, width_multiplier=0.1, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("num_classes=7", "width_multiplier=0.1"),
-    ),
-    "Xception": Layer(
-        lambda **kw: convnotes.Xception(7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("num_classes=7",)
-    ),
-    "SqueezeNet": Layer(
-        lambda **kw: convnotes.SqueezeNet("1_1", 7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("version='1_1'", "num_classes=7"),
-    ),
-    "ResNet": Layer(
-        lambda **kw: convnotes.ResNet((1, 1, 1, 1), groups=2, width_per_group=16, num_classes=7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("num_classes=7",),
-    ),
-    "VGG": Layer(
-        lambda **kw: VGG([(4, 5), (6, 7)], num_classes=7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("num_classes=7",),
-    ),
-    "DeepLabV3": Layer(
-        lambda **kw: convnotes.DeepLabV3((1, 1, 1, 1), 7, aspp_channels=4, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7, 33, 18),
-        words=("num_classes=7", "output_stride=8"),
-    ),
-    "CifarResNet": Layer(
-        lambda **kw: CifarResNet(8, 7, **kw), input=(2, 3, 33, 18), output=(2, 7), words=("depth=8, num_classes=7",)
-    ),
-    "ShiftResNet": Layer(
-        lambda **kw: convnotes.ShiftResNet(8, expansion=2, num_classes=7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("depth=8, expansion=2, num_classes=7",),
-    ),
-    "AdderResNet": Layer(
-        lambda **kw: convnotes.AdderResNet(8, 7, **kw),
-        input=(2, 3, 33, 18),
-        output=(2, 7),
-        words=("depth=8, num_classes=7",),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +25,31 @@ class Layer:
     surrogate: bool = False  # True: its gradient is not meant to be the derivative (that of its definition it must be)
 
 
+def window(layer: nn.Module) -> dict[str, Any]:
+    return dict(stride=layer.stride, padding=layer.padding, dilation=layer.dilation)
+
+
 def mlpconv_definition(layer: nn.Module, x: Tensor) -> Tensor:
     convs = [layer.conv, *layer.mlp]
-    return definitions.mlpconv(
-        x, [c.weight for c in convs], [c.bias for c in convs], layer.stride, layer.padding, layer.dilation
-    )
+    return definitions.mlpconv(x, [c.weight for c in convs], [c.bias for c in convs], **window(layer))
 
 
 def mixed_definition(layer: nn.Module, x: Tensor) -> Tensor:
     convs = list(layer.children())
     return definitions.mixed_conv2d(x, [c.weight for c in convs], [c.bias for c in convs], layer.stride, layer.dilation)
+
+
+def mixed_as_tensorflow_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    """Each part, padded as little as gives ⌈H/s⌉×⌈W/s⌉ pixels, the odd pixel at the bottom and on the right."""
+    results = []
+    for conv, part in zip(layer.children(), x.split(layer.in_splits, dim=1), strict=True):
+        sides: list[int] = []
+        for n, s, k in zip(x.shape[:1:-1], conv.stride, conv.kernel_size, strict=True):  # the same on both axes
+            missing = max(0, (-(-n // s) - 1) * s + k - n)
+            sides += [missing // 2, missing - missing // 2]
+        padded = torch.nn.functional.pad(part, sides)
+        results.append(definitions.conv2d(padded, conv.weight, conv.bias, conv.stride))
+    return torch.cat(results, dim=1)
 
 
 def inception_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -47,8 +63,7 @@ def factorised_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 def separable_definition(layer: nn.Module, x: Tensor) -> Tensor:
     depthwise, pointwise = layer.depthwise.weight, layer.pointwise.weight[:, :, 0, 0]
-    options = (layer.stride, layer.padding, layer.dilation)
-    return definitions.separable(x, depthwise, pointwise, layer.pointwise.bias, *options)
+    return definitions.separable(x, depthwise, pointwise, layer.pointwise.bias, **window(layer))
 
 
 def fire_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -86,9 +101,15 @@ def cascade_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def active_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    middle = layer.positions.new_zeros(1, 2)
-    positions = torch.cat([middle, layer.positions[1:]])
+    middle = torch.zeros_like(layer.positions[..., :1, :])
+    positions = torch.cat([middle, layer.positions[..., 1:, :]], dim=-2)
     return definitions.active_conv2d(x, layer.weight, positions, layer.bias, layer.stride, layer.padding)
+
+
+def part_groups(layer: nn.Module) -> None:
+    """Positions of the groups, which start alike, away from each other."""
+    with torch.no_grad():
+        layer.positions += torch.linspace(-0.37, 0.41, layer.positions.numel()).view_as(layer.positions)
 
 
 def stack_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -102,11 +123,17 @@ def non_local_definition(layer: nn.Module, x: Tensor) -> Tensor:
     def pointwise(conv, x):
         return definitions.pointwise(x, conv.weight[:, :, 0, 0], conv.bias)
 
-    down, across = layer.subsample
-    source = x.unfold(2, down, down).unfold(3, across, across).amax((4, 5))
+    def pooled(x):
+        down, across = layer.subsample
+        return x.unfold(2, down, down).unfold(3, across, across).amax((4, 5))
+
+    source = pooled(x) if layer.pool == "before" else x
     query, key = (x, source) if layer.mode == "gaussian" else (pointwise(layer.theta, x), pointwise(layer.phi, source))
+    value = pointwise(layer.g, source)
+    if layer.pool == "after":
+        key, value = pooled(key), pooled(value)
     scale = 1.0 if layer.scale is None else layer.scale
-    y = definitions.non_local(query, key, pointwise(layer.g, source), layer.mode, scale, layer.relation)
+    y = definitions.non_local(query, key, value, layer.mode, scale, layer.relation)
     y = pointwise(layer.out, y)
     return x + (definitions.batch_norm(y, layer.norm) if isinstance(layer.norm, nn.BatchNorm2d) else y)
 

@@ -23,6 +23,19 @@ every_page = pytest.mark.parametrize("name", PAGES)
 every_widget_page = pytest.mark.parametrize("name", WITH_WIDGETS)
 
 
+def seen(widget) -> str:
+    """All that a widget shows: its numbers, its pictures, its drawing."""
+    return widget.evaluate(
+        """w => JSON.stringify([
+            [...w.querySelectorAll('[data-shown]')].map(e => e.textContent),
+            [...w.querySelectorAll('canvas')].filter(c => c.offsetParent).map(c => c.toDataURL()),
+            [...w.querySelectorAll('svg')].map(s => s.outerHTML),
+            [...w.querySelectorAll('[data-control]')].map(
+                e => e.getAttribute('aria-valuetext') ?? e.getAttribute('aria-label')),
+        ])"""
+    )
+
+
 class Visit:
     """A page open in the browser, and whatever went wrong on the way: outside requests, errors, failures."""
 

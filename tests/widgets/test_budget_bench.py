@@ -104,8 +104,8 @@ def test_the_formula_puts_the_numbers_in():
     assert text.splitlines() == [
         "parameters = C·m + k²·m² + m·O",
         "           = 256·64 + 3²·64² + 64·256 = 69,632",
-        "multiply-adds = 69,632 · 28² places = 54,591,488",
-        "field = 1 + Σ (size − 1) = 3×3",
+        "multiply-adds = 69,632 · 28² positions = 54,591,488",
+        "receptive field = 1 + Σ (size − 1) = 3×3",
     ]
     text = call("budget_bench", "formula(design, letters(state), 28)", design=DESIGNS["separable"], state=state)
     assert text.splitlines()[:2] == ["parameters = k²·C + C·O", "           = 3²·256 + 256² = 67,840"]

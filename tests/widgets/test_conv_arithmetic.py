@@ -213,11 +213,11 @@ def test_the_copied_code_is_the_layer_and_says_its_shape():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"size": [4, 9], "dilation": [2, 2]}, "Along the height a kernel of 3 with dilation 2 spans 5 places, and"),
+        ({"size": [4, 9], "dilation": [2, 2]}, "Along the height a kernel of 3 with dilation 2 spans 5 positions, and"),
         ({"groups": 2}, "2 groups do not divide the 3 input channels"),
         ({"channels": [4, 9], "groups": 2}, "2 groups do not divide the 9 output channels"),
         ({"transposed": True, "output_padding": [0, 2]}, "along the width it is 2, the stride 2, the dilation 1"),
-        ({"transposed": True, "size": [1, 1], "padding": [2, 2]}, "padding of 2 at both ends cuts off all 3 places"),
+        ({"transposed": True, "size": [1, 1], "padding": [2, 2]}, "padding of 2 at both ends cuts off all 3 positions"),
     ],
     ids=str,
 )
@@ -255,7 +255,7 @@ def test_a_stride_above_the_kernel_skips_and_a_kernel_that_the_stride_divides_is
     ("side", "place", "other", "says"),
     [
         ("output", [1, 1], {}, "Output (1, 1) reads rows 2, 3, 4 and columns 2, 3, 4: 9 input pixels."),
-        ("input", [2, 2], {}, "Input pixel (2, 2) is read by 4 output places, by each through another tap."),
+        ("input", [2, 2], {}, "Input pixel (2, 2) is read by 4 output positions, each through another tap."),
         ("input", [7, 2], {}, "Input pixel (7, 2) is never read."),
         ("output", [0, 0], {"padding": [1, 1]}, "reads rows −1, 0, 1 and columns −1, 0, 1: 4 input pixels and 5 zeros"),
         ("input", [0, 1], {"transposed": True}, "spreads the kernel over rows 0, 1, 2 and columns 2, 3, 4: 9 outputs."),

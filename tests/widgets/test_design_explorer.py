@@ -57,7 +57,7 @@ def test_the_judgement_names_the_best_of_those_that_beat():
     ]
     said = call("design_explorer", "rows.map((row) => judged(rows, row, 'macs', 'mean'))", rows=rows)
     assert said == [
-        "small beats it: 1.5 k ≤ 2 k multiply-adds, 0.600 ≥ 0.500",
+        "small is better: 1.5 k ≤ 2 k multiply-adds, 0.600 ≥ 0.500",
         "small: no design has fewer multiply-adds and is as often right",
         "tiny: no design has fewer multiply-adds and is as often right",
     ]
@@ -69,7 +69,7 @@ def test_an_axis_holds_its_values_and_its_ticks_are_round():
     assert 50 < at[0] < at[2] < at[1] < 500
     assert call("design_explorer", "ticks(values, true)", values=values) == [20000, 50000, 100000, 200000, 500000]
     assert call("design_explorer", "ticks([0.31, 0.72], false)") == [0.4, 0.5, 0.6, 0.7]
-    assert call("design_explorer", "[950, 1790, 14000, 3.2e6, 2.345].map(short)") == [
+    assert call("design_explorer", "[950, 1790, 14000, 3.2e6, 2.345].map(compact)") == [
         "950",
         "1.8 k",
         "14 k",

@@ -3,13 +3,13 @@
     y[b,n,p] = Σ_{m,t} |s[b, m, p + offset_t] − w[n,m,t]|                               forward
     y[b,n,p] = Σ_{m,t} f(x[b,n,p] − w[n,m,t]) · s[b, m, p + offset_t]                   gradient of the input
 
-Forward, n are the outputs, m the input channels, and s the pictures, cut into stride × stride pictures of every
+Forward, n are the outputs, m the input channels, and s the images, cut into stride × stride images of every
 stride-th row and column, so that a tap reads one of them at a fixed offset. For the gradient, n are the input channels,
 m the outputs, s the gradient, and the pixels p of one remainder by the stride meet the same few taps: a sum for each
-remainder. Both are then one loop, in tiles of `width` places over all pictures:
+remainder. Both are then one loop, in tiles of `width` positions over all images:
 
-- the places of a tile are copied for some m and all taps into columns `[k, width]`, which fit the first cache, with
-  zeros where a tap lies outside the picture: no padded copy is made;
+- the positions of a tile are copied for some m and all taps into columns `[k, width]`, which fit the first cache, with
+  zeros where a tap lies outside the image: no padded copy is made;
 - 4 rows n at a time, whose 4 × width sums stay in registers while k runs over the columns (`loops`);
 - threads take tiles, a tile sums in one order, and what it holds decides how: the same bits for any number of threads.
 
@@ -40,7 +40,7 @@ def contract(
     """The sum of `adder.operator`, without derivatives. What has no loop here goes to torch.
 
     That is the gradient of the weight, which is a convolution's, all terms of higher derivatives, and the gradient of
-    the input where a weight is not finite: a tap that lies outside the picture must not meet it.
+    the input where a weight is not finite: a tap that lies outside the image must not meet it.
     """
     slot, slope = contraction[:2]
     plain = at_input is None and at_weight is None and input.numel() > 0 and weight.numel() > 0
@@ -67,7 +67,7 @@ def _forward(input: Tensor, weight: Tensor, contraction: Contraction) -> Tensor:
 
 
 def _parted(input: Tensor, stride: Pair, remainders: set[Pair]) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Pictures `[B, C, parts, rows, columns]` of every stride-th row and column, and by which remainders."""
+    """Images `[B, C, parts, rows, columns]` of every stride-th row and column, and by which remainders."""
     (sy, sx), parts = stride, sorted(remainders)
     if (sy, sx) == (1, 1):
         return input.contiguous().unsqueeze(2), parts
@@ -111,7 +111,7 @@ def _remainders(
 ) -> list[tuple[list[tuple[int, int]], list[int]]]:
     """Along one axis of `size` pixels, for each remainder r by the stride: which taps meet the pixels m·stride + r.
 
-    Returns for each r the pairs (tap, offset), by which pixel m meets place m + offset, and the pixels m without any.
+    Returns for each r the pairs (tap, offset), by which pixel m meets position m + offset, and the pixels m without.
     """
     found = []
     for r in range(min(stride, size)):
@@ -127,7 +127,7 @@ def _summed(
 ) -> Tensor:
     """Fill `result` `[B, G·N, H, W]` by the sums above.
 
-    `source` `[B, G·M, parts, rows, columns]`; a tap (part, i, j) sees from a place the one i rows below and j columns
+    `source` `[B, G·M, parts, rows, columns]`; a tap (part, i, j) sees from a position the one i rows below, j columns
     to the right of it in this part; `kernel` `[G, N, M·T]`; `own` as `result`, or None.
     """
     (B, _, H, W), (G, N, K), T = result.shape, kernel.shape, len(taps)
@@ -153,5 +153,5 @@ def _summed(
 
 @functools.lru_cache(1024)
 def _starts(taps: Taps, part: int) -> Tensor:
-    """For each tap, where its part begins in a plane, and how many rows and columns from the place it lies."""
+    """For each tap, where its part begins in a plane, and how many rows and columns from the position it lies."""
     return torch.tensor(taps) * torch.tensor([part, 1, 1])

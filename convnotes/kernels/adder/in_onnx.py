@@ -11,7 +11,7 @@ from convnotes.kernels.adder.operator import Contraction, Factor
 def contract(
     input: Tensor, weight: Tensor, at_output: Factor, at_input: Factor, at_weight: Factor, contraction: Contraction
 ) -> Tensor:
-    """The open output alone, which a forward pass needs. A tensor outputs × channels × places is made for each tap."""
+    """The open output alone, which a forward pass needs. Makes a tensor outputs × channels × positions for each tap."""
     _, _, (sy, sx), (top, bottom, left, right), (dy, dx), groups, negative = contraction
     height, width = contraction.places(input, weight)
     padded = F.pad(input, (left, right, top, bottom)).unflatten(1, (groups, 1, -1))  # [B, G, 1, C, H, W]

@@ -1,7 +1,7 @@
 """The adder's sum in plain torch, for any device: tiles of differences that stay in the cache.
 
-Inside, pictures lie channels last: a patch is then a few long runs of memory, and so is a kernel. Half and bfloat16 are
-summed in float32. No tensor of the size outputs × taps × places is ever made.
+Inside, images lie channels last: a patch is then a few long runs of memory, and so is a kernel. Half and bfloat16 are
+summed in float32. No tensor of the size outputs × taps × positions is ever made.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from convnotes.kernels.adder.operator import Contraction, Factor
 
 _TILE = {"cpu": 2**21, "cuda": 2**24}  # elements of the one large buffer, measured: fewer calls, and still in the cache
-_OUTPUTS = 8  # output channels a tile: enough that reading a patch does not matter
+_OUTPUTS = 8  # output channels per tile: enough that reading a patch does not matter
 
 
 def contract(
@@ -90,7 +90,7 @@ def contract(
 def _differences(
     windows: Tensor, kernel: Tensor, slope: str, t: Tensor | None, r: Tensor | None
 ) -> Iterator[tuple[tuple[slice, slice, slice], slice, Tensor]]:
-    """f(x − w)·t·r of a box of places and n outputs at a time, `[b, h, w, G, n, K]`, in a buffer that is used again.
+    """f(x − w)·t·r of a box of positions and n outputs at a time, `[b, h, w, G, n, K]`, in a buffer that is used again.
 
     `windows` and `t` `[B, H, W, G, KH, KW, C]`, `kernel` and `r` `[G, O, K]`; the outputs run fastest.
     """
@@ -118,7 +118,7 @@ def _differences(
 
 
 def _slope(d: Tensor, name: str) -> None:
-    """f of the differences, in their place."""
+    """f of the differences, written over them."""
     if name in ("distance", "paper"):
         d.abs_()
     elif name == "sign":
@@ -132,7 +132,7 @@ def _slope(d: Tensor, name: str) -> None:
 
 
 def _difference_by_weight(input: Tensor, weight: Tensor, sent: Tensor, contraction: Contraction) -> Tensor:
-    """Σ g·(x − w): the weight gradient of a convolution, and w as often as there are places (padding counts)."""
+    """Σ g·(x − w): the weight gradient of a convolution, and w as often as there are positions (padding counts)."""
     top, bottom, left, right = contraction.padding
     if (top, left) != (bottom, right):
         input, top, left = F.pad(input, (left, right, top, bottom)), 0, 0
@@ -152,7 +152,7 @@ def _padded(images: Tensor, padding: tuple[int, int, int, int], dtype: torch.dty
 
 
 def _box(sizes: tuple[int, int, int], places: int) -> tuple[int, int, int]:
-    """Pictures, rows and columns of a tile of at most `places` places."""
+    """Images, rows and columns of a tile of at most `places` positions."""
     box: list[int] = []
     for size in reversed(sizes):
         parts = -(-size // min(size, max(1, places // math.prod(box))))

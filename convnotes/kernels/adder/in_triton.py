@@ -1,17 +1,17 @@
-"""The adder's forward pass and input gradient for CUDA, in Triton: tiles of outputs × places, no column in memory::
+"""The adder's forward pass and input gradient for CUDA, in Triton: tiles of outputs × positions, no column in memory::
 
     y[b,o,i,j]  = Σ_{c,u,v} |x[b, c, i·s + u·d − p, j·s + v·d − p] − w[o,c,u,v]|          forward
     dx[b,c,k,l] = Σ_{o,u,v} f(x[b,c,k,l] − w[o,c,u,v]) · g[b,o,i,j]                       gradient of the input
                   over the (i, u) with i·s + u·d − p = k, and (j, v) alike;  f = clamp(·, −1, 1) or sign
 
 A program keeps the sums of a tile [rows, places] in registers, rows being outputs or, for the gradient, input channels,
-and walks over the taps; a step loads one number a place and one a row. There is no product of matrices in it: the
+and walks over the taps; a step loads a number per position and one per row. There is no product of matrices in it: the
 tensor cores have nothing to do, and two additions a tap are the limit (the absolute value is part of the second).
 For the gradient, the pixels of one remainder by the stride meet the same taps: each remainder has its own programs, and
-no tap is visited in vain. Half and bfloat16 are summed in float32. A place outside the picture is a 0, which costs |w|;
-where there is no place at all nothing is added, whatever the weight is, NaN among them.
+no tap is visited in vain. Half and bfloat16 are summed in float32. A position outside the image is 0 and costs |w|;
+without any position nothing is added, whatever the weight is, NaN among them.
 
-A warp has 16 rows × 128 places, a thread 16 × 4: Triton lays such a tile out with all rows of a place in one thread, so
+A warp has 16 rows × 128 positions, a thread 16 × 4: Triton lays all rows of a position of such a tile in one thread, so
 a tap costs it 20 loads, those of the weight the same for the whole warp, and 64 sums. Compiled for an H100, 58 % of the
 instructions of the forward loop are its additions; never run on one.
 """
@@ -25,7 +25,17 @@ from torch import Tensor
 
 from convnotes.kernels.adder import in_torch
 from convnotes.kernels.adder.operator import Contraction, Factor
-from convnotes.kernels.gpu.launch import block, ceil_div, launch, places_a_tile, places_of, strides, sum_type, wide
+from convnotes.kernels.gpu.launch import (
+    block,
+    ceil_div,
+    launch,
+    places_a_tile,
+    places_of,
+    rows_of,
+    strides,
+    sum_type,
+    wide,
+)
 
 _ROWS, _PLACES = 16, 128  # of a warp
 
@@ -76,7 +86,7 @@ def _input_gradient(input: Tensor, weight: Tensor, sent: Tensor, contraction: Co
     result, sizes = contraction.empty(input, weight), _sizes(input, weight, contraction)
     (B, C, H, W), groups, stride = input.shape, contraction.groups, contraction.stride
     remainders = (min(stride[0], H), min(stride[1], W))
-    size = (ceil_div(H, stride[0]), ceil_div(W, stride[1]))  # of the picture of one remainder, at most
+    size = (ceil_div(H, stride[0]), ceil_div(W, stride[1]))  # of the image of one remainder, at most
     rows = block(C // groups, _ROWS)
     row_tiles, places = ceil_div(C // groups, rows), B * size[0] * size[1]
     others = row_tiles * groups * remainders[0] * remainders[1]
@@ -94,7 +104,7 @@ def _input_gradient(input: Tensor, weight: Tensor, sent: Tensor, contraction: Co
 
 
 def _tile(places: int, others: int) -> tuple[int, int]:
-    """Places a tile, and warps: two warps share what they read, where there are places enough."""
+    """Positions per tile, and warps: two warps, which share what they read, where there are enough positions."""
     size = places_a_tile(places, others, 2 * _PLACES, 32)
     return size, max(1, size // _PLACES)
 
@@ -107,11 +117,7 @@ def _sum_distances(
     ROWS: tl.constexpr, PLACES: tl.constexpr, SUM: tl.constexpr, WIDE: tl.constexpr, NEGATIVE: tl.constexpr,
 ):  # fmt: skip
     """One tile of outputs; `weight` `[C, KH, KW, groups·O]`."""
-    program = tl.program_id(0)
-    block, rest = program % row_tiles, program // row_tiles
-    group, tile = rest % groups, rest // groups
-    n = block * ROWS + tl.arange(0, ROWS)
-    row, is_row = group.to(tl.int64) * O + n, n < O
+    row, is_row, group, tile = rows_of(row_tiles, groups, O, ROWS)
     p, b, i, j = places_of(tile.to(tl.int64) * PLACES, OH, OW, PLACES, WIDE)
     is_place = p < places
     origin = b.to(tl.int64) * input_b + group.to(tl.int64) * C * input_c
@@ -185,7 +191,7 @@ def _sum_slopes(
                         sums += tl.where(inside[None, :], part, 0.0)
                         place += sent_c
                         tap += KH * KW * C
-    sums = tl.where(met[None, :], sums, 0.0)  # a NaN that no tap meets has met nothing
+    sums = tl.where(met[None, :], sums, 0.0)  # a pixel that no tap meets has the gradient 0, even where it is NaN
     pixel = b.to(tl.int64) * result_b + y.to(tl.int64) * result_h + x.to(tl.int64) * result_w
     at = row[:, None] * result_c + pixel[None, :]
     tl.store(result + at, -sums if NEGATIVE else sums, mask=is_pixel)

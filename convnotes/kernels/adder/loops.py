@@ -1,6 +1,6 @@
 """The loop behind `in_numba`, whose sums never leave the registers of the processor.
 
-`sum_tiles` takes tiles of `WIDTH` places. In one it gathers the taps of some source planes into columns `[k, WIDTH]`,
+`sum_tiles` takes tiles of `WIDTH` positions. It gathers the taps of some source planes into columns `[k, WIDTH]`,
 which fit the first cache, and then for a few rows r at a time ::
 
     sums[r,p] += Σ_k |columns[k,p] − w[k,r]|                  distance
@@ -9,7 +9,7 @@ which fit the first cache, and then for a few rows r at a time ::
 with the rows × WIDTH sums in registers while k runs. That needs vector instructions, which numba intrinsics write here:
 a compiler that vectorises a loop of scalars keeps the sums in memory, and is up to twice as slow on small maps.
 
-A distance is first tried as 2 Σ max(x, w) − Σ x − Σ w, two operations a tap in the place of three. Its rounding errors
+A distance is first tried as 2 Σ max(x, w) − Σ x − Σ w, two operations per tap instead of three. Its rounding errors
 grow with Σ|x| + Σ|w|, so it is kept where it is at least a quarter of that, as for values that have little to do with
 each other; a tile with a closer match in it, or with NaN or infinity, is summed again as Σ |x − w|.
 """
@@ -27,7 +27,7 @@ from numba.extending import intrinsic, register_jitable
 from convnotes.kernels.cpu.compile import loop
 from convnotes.kernels.cpu.vectors import RANGE, WIDE, Vectors, copy, copy_some, inside, lanes, pointer
 
-VECTORS = 4 if WIDE else 2  # of places in a tile
+VECTORS = 4 if WIDE else 2  # of positions in a tile
 _ROWS = 4  # of sums in the registers at a time
 _SLOPE_ROWS = 4 if WIDE else 2  # where the rows' own values take as many registers as the sums
 _COLUMNS = 72  # of a tile at a time: 8 planes and 3×3 taps take 23 KiB
@@ -114,7 +114,7 @@ def _block(slope: str, rows: int):
 
 @intrinsic
 def _distance(typingctx, sums, first, seen, ours, size, count):
-    """A row of Σ max(x, w) becomes Σ |x − w|; whether its first `count` places kept their digits and are finite."""
+    """A row of Σ max(x, w) becomes Σ |x − w|; whether its first `count` positions kept their digits and are finite."""
 
     def generate(context, builder, signature, args):
         vectors = Vectors(context, builder, sums.dtype)
@@ -176,7 +176,7 @@ def _room(count, like):
 
 @loop
 def sum_tiles(start, stop, kind, source, taps, weight, weight_sums, own, target, one, sign, sizes):
-    """Tiles start to stop of G times all places of all pictures; arguments as in `in_numba._summed`, flat."""
+    """Tiles start to stop of G times all positions of all images; arguments as in `in_numba._summed`, flat."""
     B, G, N, M, T, H, W, plane, _, pitch = sizes
     tile, one, sign = VECTORS * lanes(source.itemsize), source.dtype.type(one), source.dtype.type(sign)
     tiles = -(-B * H * W // tile)
@@ -184,7 +184,7 @@ def sum_tiles(start, stop, kind, source, taps, weight, weight_sums, own, target,
     columns, sums = _room(some * T * (tile + lanes(source.itemsize)), source), _room(N * tile, source)
     x = _room(1 if kind == DISTANCE else N * tile, source)
     seen = _room(2 * tile, source)
-    runs = np.empty((tile, 3), np.int64)  # of places that follow each other in source: the first, where, how many
+    runs = np.empty((tile, 3), np.int64)  # of positions that follow each other in source: the first, where, how many
     rows_of, columns_of = np.zeros(2 * tile, np.int32), np.zeros(2 * tile, np.int32)
     for job in range(start, stop):
         group, first = job // tiles, job % tiles * tile
@@ -244,9 +244,9 @@ def _sum_tile(kind, sums, columns, runs, what):
 
 @loop
 def _gather(columns, run, source, first, planes, taps, rows_of, columns_of, sizes):
-    """What the taps of some planes see from a run of places, zeros outside the picture.
+    """What the taps of some planes see from a run of positions, zeros outside the image.
 
-    Whole vectors are written, past the end of the run too, which the next run or nobody overwrites.
+    Whole vectors are written, also past the end of the run; the next run, if there is one, overwrites that.
     """
     place, at, length = run
     T, plane, rows, pitch = sizes.T, sizes.plane, sizes.rows, sizes.pitch
@@ -269,7 +269,7 @@ def _gather(columns, run, source, first, planes, taps, rows_of, columns_of, size
 
 @loop
 def _move(tile, maps, inwards, group, first, count, width, sizes):
-    """Copy `[N, width]` from, or to, the places `first` to `first` + `count` of maps `[B, G, N, H·W]`."""
+    """Copy `[N, width]` from, or to, the positions `first` to `first` + `count` of maps `[B, G, N, H·W]`."""
     G, N, H, W = sizes.G, sizes.N, sizes.H, sizes.W
     to, source = (tile, maps) if inwards else (maps, tile)
     vector, done = lanes(tile.itemsize), 0

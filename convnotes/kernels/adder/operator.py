@@ -1,11 +1,11 @@
 """The one sum behind the adder, its gradients and the gradients of those::
 
     T = ± Σ_{b,o,i,j,c,u,v} f(x[b,c,i',j'] − w[o,c,u,v]) · g[b,o,i,j] · t[b,c,i',j'] · r[o,c,u,v]
-    i' = i·s + u·d − p,   j' = j·s + v·d − p,   x = t = 0 outside the picture
+    i' = i·s + u·d − p,   j' = j·s + v·d − p,   x = t = 0 outside the image
 
 `contract` gives ∂T/∂g ("output"), ∂T/∂t ("input") or ∂T/∂r ("weight"), the factors that are left out being 1. With
 f = |·| the open output is the L1 distance of every patch; with the minus, `negative`, it is the adder's score. All
-derivatives of such a sum are such sums: by g, t and r of another slot, by x and w with f′ in the place of f. So one
+derivatives of such a sum are such sums: by g, t and r of another slot, by x and w with f′ instead of f. So one
 kernel, and one table of slopes, serve every order.
 """
 

@@ -3,7 +3,7 @@
     y[b,i,:] = Σ_j P[b,i,j] · g[b,:,j]      P[b,i,j] = exp(scale · q[b,:,i] · k[b,:,j] − l[b,i]),   l the log of the sum
 
 torch's fused kernel for the CPU reads maps whose channels lie side by side, and its backward takes one thread for each
-picture. With y and l known, the gradients are sums over pairs of a block of queries and a block of keys (Dao et al.,
+image. With y and l known, the gradients are sums over pairs of a block of queries and a block of keys (Dao et al.,
 "FlashAttention", NeurIPS 2022, arXiv:2205.14135, appendix B). So the kernel's backward is called for one pair of blocks
 after the other, on copies of these alone, and the block of queries is divided among threads.
 """
@@ -20,7 +20,7 @@ from convnotes.kernels import private
 from convnotes.kernels.transforms import has_memory, transformed
 
 _KEYS = 256  # in a block
-_PARTS = 8  # of a block of queries of all pictures, for as many threads; fixed, so that their number changes no bit
+_PARTS = 8  # of a block of queries of all images, for as many threads; fixed, so that their number changes no bit
 
 
 def attention(q: Tensor, k: Tensor, g: Tensor, scale: float) -> Tensor:
@@ -94,7 +94,7 @@ class _TwiceDifferentiable(torch.autograd.Function):
 
 
 def _queries(q: Tensor) -> int:
-    """How many queries make a block: with one picture alone a thread has less to do than with several."""
+    """How many queries make a block: with one image alone a thread has less to do than with several."""
     return 2048 if q.shape[0] == 1 else 4096
 
 

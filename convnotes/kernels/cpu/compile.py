@@ -24,14 +24,14 @@ _compiling = threading.Lock()
 def loop(function: Callable[..., Any]) -> Any:
     """Compile `function` at its first call, without Python's lock; kept beside its file, or in the user's cache.
 
-    Where neither can be written, it is compiled anew in each process. Numba's cache looks at the date of the function's
-    own file; what it calls may lie in another one, so the dates of all files of loops are added.
+    Where neither can be written, it is compiled again in each process. Numba's cache looks at the date of the
+    function's own file; what it calls may lie in another one, so the dates of all files of loops are added.
     """
     try:
         compiled = numba.njit(cache=True, **_OPTIONS)(function)
         if private.add_to_cache_key(compiled, _dates(_KERNELS)):
             return compiled
-    except RuntimeError:  # numba finds no place for the cache
+    except RuntimeError:  # numba finds no folder for the cache
         pass
     return numba.njit(**_OPTIONS)(function)
 

@@ -1,13 +1,13 @@
-"""Deformable convolution on the CPU, compiled by numba: sampled columns of a few places at a time, matrix products::
+"""Deformable convolution on the CPU, compiled by numba: sampled columns of a few positions at a time, matrix products::
 
     s[p,k,c] = m[p,k] · x̃[c, place of tap k of p]            y[p,o] = Σ_{k,c} s[p,k,c] · w[k,c,o]
 
-Pictures are copied, a few at a time, into a table with channels last and a frame of zeros, so that a sample is four
-runs of channels. Of their places p a chunk is taken at a time, `_COLUMNS` bytes of columns s, which stay in the cache:
-the columns are filled, places shared among threads, and one product with the weight makes the outputs.
+Images are copied, a few at a time, into a table with channels last and a frame of zeros, so that a sample is four
+runs of channels. A chunk of their positions p is taken at a time, `_COLUMNS` bytes of columns s that stay in the cache:
+the columns are filled, positions shared among threads, and one product with the weight makes the outputs.
 
 Backwards, chunk by chunk in one buffer: g wᵀ is the gradient of the columns, which is scattered to the table of the
-picture's gradient, threads taking channels; then each column is sampled again in the place of its gradient, which on
+image's gradient, threads taking channels; then each column is sampled again over its gradient, which on
 the way gives the gradients of offset and mask, from its products with the four pixels; then sᵀ g is added to the
 gradient of the weight. All sums run in one order: they have the same bits on any number of threads. The products are
 `product`'s; with groups in the weight they are torch's, and the loops stay in one thread.
@@ -28,7 +28,7 @@ from convnotes.kernels.deform.sampling import Sampling
 
 _COLUMNS = 2 * 2**20  # bytes of them at a time
 _PICTURES = 2 * 2**20  # bytes of them at a time
-_TILE = 48  # places whose columns a thread samples before it multiplies them
+_TILE = 48  # positions whose columns a thread samples before it multiplies them
 
 
 def forward(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> Tensor:
@@ -90,7 +90,7 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 
 def _blocks(input: Tensor) -> list[slice]:
-    """Pictures at a time, so that what is kept beside them does not grow with the batch."""
+    """Images at a time, so that what is kept beside them does not grow with the batch."""
     size = max(1, _PICTURES // max(1, input[:1].numel() * input.element_size()))
     return [slice(b, b + size) for b in range(0, len(input), size)]
 
@@ -102,7 +102,7 @@ def _matrices(weight: Tensor, channels: int) -> Tensor:
 
 
 class _Work:
-    """What a block of pictures works on: the table of framed pixels, and room for a chunk of places."""
+    """What a block of images works on: the table of framed pixels, and room for a chunk of positions."""
 
     def __init__(self, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> None:
         self.sizes = sizes = sampling.sizes(input, offset, weight)
@@ -133,11 +133,11 @@ class _Work:
         return (self.table, self.offset, self.mask, self.columns, self.first, *self.located, self.sizes)
 
     def run(self, function: Any, start: int, stop: int, *more: Any) -> None:
-        """Call a loop of `loops` for the places of a chunk."""
+        """Call a loop of `loops` for the positions of a chunk."""
         run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *more, first=start)
 
     def outputs(self, kernel: Tensor, out: Tensor, by_place: bool) -> None:
-        """All at once: a thread samples the columns of a few places and multiplies them, with nobody to wait for."""
+        """All at once: a thread samples the columns of a few positions and multiplies them; none waits for another."""
         given = (_TILE, self.table, self.offset, self.mask, kernel, out, by_place, self.sizes)
         run(loops.sample_and_multiply, out.dtype, self.places, self.threads, *given, grain=_TILE)
 

@@ -1,8 +1,8 @@
-"""Deformable convolution in plain torch, for any device: a table of pixels, four rows of it a sample, one product::
+"""Deformable convolution in plain torch, for any device: a table of pixels, four rows of it per sample, one product::
 
     s[p,k,c] = m[p,k] · x̃[c, place of tap k of p]            y[p,o] = Σ_{k,c} s[p,k,c] · w[k,c,o]
 
-`rows` reads the table. A place is held as whole pixel and fraction of the offset, which are never added, so
+`rows` reads the table. A position is held as whole pixel and fraction of the offset, which are never added, so
 that a far one is as exact as a near one; samples are computed in float32 at least.
 """
 
@@ -64,7 +64,7 @@ class _Reads(NamedTuple):
     table: Tensor  # [pixels·G, C/G], those of the frame among them
     weights: Tensor  # [M, 4]
     rows: Tensor  # [M, 4]
-    edge: Tensor  # [M]: those at −1, which read no pixel, but are derived as places further in
+    edge: Tensor  # [M]: those at −1, which read no pixel, but are derived as positions further in
     below: Tensor  # fraction of a pixel downwards, [B, h, w, K, G]
     right: Tensor
     strength: Tensor | None  # the mask
@@ -79,7 +79,7 @@ def _kernels(weight: Tensor, groups: int) -> Tensor:
 def _reads(input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes) -> _Reads:
     _, C, H, W, _, _, KH, KW, h, w, G, sy, sx, top, left, dy, dx = sizes
     K = sizes.K
-    # The plain kernel's places, [h, 1, K, 1] and [1, w, K, 1]; the layout throughout is [B, h, w, K, G].
+    # The plain kernel's positions, [h, 1, K, 1] and [1, w, K, 1]; the layout throughout is [B, h, w, K, G].
     dtype, device = torch.promote_types(input.dtype, torch.float32), input.device
     taps_y = (torch.arange(KH, dtype=dtype, device=device) * dy).repeat_interleave(KW).view(K, 1)
     taps_x = (torch.arange(KW, dtype=dtype, device=device) * dx).repeat(KH).view(K, 1)
@@ -104,7 +104,7 @@ def _reads(input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes) -> 
 
 
 def _split(move: Tensor, start: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A place on one axis: whole pixel, counted from −1; fraction; is it inside, from −1 to `size`? is it −1?"""
+    """A position on one axis: whole pixel, counted from −1; fraction; is it inside, from −1 to `size`? is it −1?"""
     finite = torch.finfo(move.dtype)
     move = move.clamp(finite.min, finite.max)  # an infinity has no fraction; NaN stays
     whole = move.detach().floor()
@@ -115,8 +115,8 @@ def _split(move: Tensor, start: Tensor, size: int) -> tuple[Tensor, Tensor, Tens
 def _corners(y: Tensor, x: Tensor, inside: Tensor, size: tuple[int, int]) -> Tensor:
     """Rows of the table of framed pixels that hold the four corners of each sample `[B, h, w, K, G]` → `[…, 4]`.
 
-    Pixels outside the picture are those of its frame of zeros. What lies outside altogether reads from the last
-    column of one line of the frame and the first of the next, so that no pixel of the picture has a part in it.
+    Pixels outside the image are those of its frame of zeros. What lies outside altogether reads from the last
+    column of one line of the frame and the first of the next, so that no pixel of the image has a part in it.
     """
     height, width = size[0] + 2, size[1] + 2
     y, x = torch.where(inside, y, 0).long(), torch.where(inside, x, width - 1).long()

@@ -3,16 +3,16 @@
     y[b,o,p]  = Σ_{c,k} w[o,c,k] · m[b,k,p] · x̃[b, c, place of tap k of p]          forward
     q[b,c,k,p] = Σ_o w[o,c,k] · g[b,o,p]                                            gradient of a sample
 
-Forward, a program makes one tile of outputs × places: for each tap and each run of channels that one offset moves, it
-finds the four pixels around each place once, and then gathers and multiplies 16 or 32 channels at a time. Backward, one
-program has one tap of one offset group and some places: it makes q, compares it with the pixels for the gradients of
+Forward, a program makes a tile of outputs × positions: for each tap and each run of channels that one offset moves, it
+finds the four pixels around each position once, then gathers and multiplies 16 or 32 channels at a time. Backward, a
+program has one tap of one offset group and some positions: it makes q, compares it with the pixels for the gradients of
 offset and mask, and hands it back to the pixels. That is added atomically, in float32, in no fixed order; where torch
 is asked for deterministic algorithms, q is written out instead and collected pixel by pixel (`rows`), which
-takes memory for all samples. The gradient of the weight samples again, and sums parts of the places apart and
+takes memory for all samples. The gradient of the weight samples again, and sums parts of the positions apart and
 then together, always in the same order.
 
 Whole pixels and fractions of an offset are kept apart, and are float32; so are all sums. What is outside reads 0, an
-infinite offset too, and a NaN one makes its places NaN. Tiles are chosen by what compiles for an
+infinite offset too, and a NaN one makes its positions NaN. Tiles are chosen by what compiles for an
 H100 without spilling much, never measured.
 """
 
@@ -107,7 +107,7 @@ class _Work:
         nothing = input.new_empty(0, dtype=torch.float32)
         total = input.new_zeros(B, C, H, W, dtype=torch.float32) if pixels and not collected else nothing
         columns, weights, index = nothing, nothing, nothing.long()
-        if collected:  # each sample's q, and the pixels of a framed picture, channels last, that it was made of
+        if collected:  # each sample's q, and the pixels of a framed image, channels last, that it was made of
             columns = input.new_empty(samples, C // self.G, dtype=torch.float32)
             weights = columns.new_empty(samples, 4)
             index = weights.new_empty(samples, 4, dtype=torch.int64)

@@ -3,10 +3,12 @@
 A table is flat; its rows of channels lie `C` apart, `C` = `right` to the next pixel and `below` to the next line, so a
 sample between four pixels is at i, i + right, i + below and i + below + right. `n` vectors of channels are taken; what
 does not fill a vector is the caller's. The intrinsics work inside `numba.njit` only and check nothing. Each element is
-the same sum in the same order whatever its neighbours are, and NaN and infinity go their way.
+the same sum in the same order whatever its neighbours are, NaN and infinity among them.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 import numpy as np
 from llvmlite import ir
@@ -21,16 +23,30 @@ from convnotes.kernels.deform.product import Matrices, multiply_rows
 _I64 = types.int64
 
 
-def _corners(builder, i, right, below):
-    under = builder.add(i, below)
-    return [i, builder.add(i, right), under, builder.add(under, right)]
+class _Neighbours:
+    """The arguments of an intrinsic below: an array from t on, `n` vectors, a table at four pixels, their weights."""
 
+    def __init__(self, context, builder, signature, args) -> None:
+        self.vectors = Vectors(context, builder, signature.args[0].dtype)
+        self.array, self.table = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
+        _, self.t, self.n, _, i, right, below, *weights = args
+        under = builder.add(i, below)
+        self.pixels = [i, builder.add(i, right), under, builder.add(under, right)]
+        self.weights = [self.vectors.splat(w) for w in weights]
 
-def _blended(vectors: Vectors, values, weights):
-    total = vectors.builder.fmul(weights[0], values[0])
-    for weight, value in zip(weights[1:], values[1:], strict=True):
-        total = vectors.call("fma", weight, value, total)
-    return total
+    @contextlib.contextmanager
+    def each_vector(self):
+        """A loop: where in the array the vector is, and where in the table at each of the four pixels."""
+        builder = self.vectors.builder
+        with cgutils.for_range(builder, self.n) as loop:
+            e = builder.mul(loop.index, ir.Constant(ir.IntType(64), self.vectors.lanes))
+            yield builder.add(self.t, e), [builder.add(pixel, e) for pixel in self.pixels]
+
+    def blended(self, values):
+        total = self.vectors.builder.fmul(self.weights[0], values[0])
+        for weight, value in zip(self.weights[1:], values[1:], strict=True):
+            total = self.vectors.call("fma", weight, value, total)
+        return total
 
 
 def _total(vectors: Vectors, vector):
@@ -50,13 +66,10 @@ def _blend(typingctx, target, t, n, table, i, right, below, a, b, c, d):
     """target[t + e] = a·table[i + e] + b·table[right of it] + c·table[below it] + d·table[below and right]"""
 
     def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, target.dtype)
-        to, source = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
-        places, weights = _corners(builder, *args[4:7]), [vectors.splat(w) for w in args[7:]]
-        with cgutils.for_range(builder, args[2]) as loop:
-            e = builder.mul(loop.index, ir.Constant(ir.IntType(64), vectors.lanes))
-            values = [vectors.load(source, builder.add(place, e)) for place in places]
-            vectors.store(_blended(vectors, values, weights), to, builder.add(args[1], e))
+        four = _Neighbours(context, builder, signature, args)
+        with four.each_vector() as (at, pixels):
+            values = [four.vectors.load(four.table, pixel) for pixel in pixels]
+            four.vectors.store(four.blended(values), four.array, at)
         return context.get_dummy_value()
 
     f = target.dtype
@@ -65,21 +78,18 @@ def _blend(typingctx, target, t, n, table, i, right, below, a, b, c, d):
 
 @intrinsic
 def _blend_and_compare(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
-    """What `blend` writes takes the place of a gradient, whose summed products with the four pixels are returned."""
+    """Write what `blend` writes over a gradient, and return the sums of its products with the four pixels."""
 
     def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, columns.dtype)
-        to, source = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
-        places, weights = _corners(builder, *args[4:7]), [vectors.splat(w) for w in args[7:]]
-        sums = [cgutils.alloca_once_value(builder, vectors.constant(0.0)) for _ in places]
-        with cgutils.for_range(builder, args[2]) as loop:
-            e = builder.mul(loop.index, ir.Constant(ir.IntType(64), vectors.lanes))
-            at = builder.add(args[1], e)
-            gradient = vectors.load(to, at)
-            values = [vectors.load(source, builder.add(place, e)) for place in places]
+        four = _Neighbours(context, builder, signature, args)
+        vectors = four.vectors
+        sums = [cgutils.alloca_once_value(builder, vectors.constant(0.0)) for _ in four.pixels]
+        with four.each_vector() as (at, pixels):
+            gradient = vectors.load(four.array, at)
+            values = [vectors.load(four.table, pixel) for pixel in pixels]
             for total, value in zip(sums, values, strict=True):
                 builder.store(vectors.call("fma", gradient, value, builder.load(total)), total)
-            vectors.store(_blended(vectors, values, weights), to, at)
+            vectors.store(four.blended(values), four.array, at)
         totals = [_total(vectors, builder.load(total)) for total in sums]
         return context.make_tuple(builder, signature.return_type, totals)
 
@@ -92,15 +102,13 @@ def _scatter(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
     """The transpose of `blend`: a·columns[t + e] is added to table[i + e], and so on for the other three."""
 
     def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, columns.dtype)
-        source, to = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
-        places, weights = _corners(builder, *args[4:7]), [vectors.splat(w) for w in args[7:]]
-        with cgutils.for_range(builder, args[2]) as loop:
-            e = builder.mul(loop.index, ir.Constant(ir.IntType(64), vectors.lanes))
-            gradient = vectors.load(source, builder.add(args[1], e))
-            for place, weight in zip(places, weights, strict=True):
-                at = builder.add(place, e)
-                vectors.store(vectors.call("fma", weight, gradient, vectors.load(to, at)), to, at)
+        four = _Neighbours(context, builder, signature, args)
+        vectors = four.vectors
+        with four.each_vector() as (at, pixels):
+            gradient = vectors.load(four.array, at)
+            for pixel, weight in zip(pixels, four.weights, strict=True):
+                total = vectors.call("fma", weight, gradient, vectors.load(four.table, pixel))
+                vectors.store(total, four.table, pixel)
         return context.get_dummy_value()
 
     f = columns.dtype
@@ -109,11 +117,11 @@ def _scatter(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
 
 @loop
 def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, derived):
-    """Where the samples of the places start to stop lie: the first pixel in the table, the two fractions, the mask.
+    """Where the samples of the positions start to stop lie: the first pixel in the table, the two fractions, the mask.
 
-    A place is held as whole pixel and fraction, which are never added. What lies outside altogether, a NaN among them,
+    A position is held as whole pixel and fraction, which are never added. One that lies outside altogether, or is NaN,
     reads from the last column of one line of the frame and the first of the next: zeros, whatever the fractions are.
-    At −1 exactly a sample reads no pixel, but it is `derived` as a place further in.
+    At −1 exactly a sample reads no pixel, but it is `derived` as a position further in.
     """
     _, C, H, W, _, _, KH, KW, h, w, G, sy, sx, top, left, dy, dx = sizes
     real = y.dtype.type
@@ -158,7 +166,7 @@ def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, siz
 
 @loop
 def sample(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes):
-    """Fill the columns of the places start to stop."""
+    """Fill the columns of the positions start to stop."""
     locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, False)
     C, W, G, K, one = sizes.C, sizes.W, sizes.G, sizes.KH * sizes.KW, y.dtype.type(1)
     n = C // G
@@ -181,7 +189,7 @@ def sample(start, stop, chunk, table, offset, mask, columns, first, y, x, m, siz
 
 @loop
 def compare(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, by_offset, by_mask):
-    """Put samples in the place of their gradients in the columns, and write the gradients of offset and mask."""
+    """Write samples over their gradients in the columns, and write the gradients of offset and mask."""
     C, W, h, w, G, K = sizes.C, sizes.W, sizes.h, sizes.w, sizes.G, sizes.KH * sizes.KW
     n, one, zero = C // G, y.dtype.type(1), y.dtype.type(0)
     P, below, lane = len(first) // (G * K), (W + 2) * C, lanes(table.itemsize)
@@ -246,7 +254,7 @@ def collect(job, end_job, chunk, stop, block, table, offset, mask, columns, firs
 
 @loop
 def sample_and_multiply(start, stop, tile, table, offset, mask, kernel, out, by_place, sizes):
-    """The outputs of the places start to stop of a deformable convolution, some at a time; kernel packed.
+    """The outputs of the positions start to stop of a deformable convolution, some at a time; kernel packed.
 
     `out` is `[P, O]` where `by_place`, else `[B, O, h·w]`.
     """

@@ -39,7 +39,7 @@ def packed(b: Tensor) -> Tensor:
     """A matrix in strips of columns as wide as a tile, one after the other and each contiguous, for `product`.
 
     A strip is read again for every tile of rows. With the rows of the whole matrix between its own, it would lie on
-    many pages of memory, and in few places of the cache.
+    many pages of memory, and in few sets of the cache.
     """
     width = _VECTORS * lanes(b.element_size())
     whole = b.shape[1] - b.shape[1] % width

@@ -28,10 +28,14 @@ def weighted_rows(table: Tensor, weights: Tensor, index: Tensor, hidden: Tensor 
     `table` `[R, C]` and `weights` `[M, 4]` of one floating dtype, `index` `[M, 4]` of int64 below R. Rows that are
     `hidden` `[M]` are 0, and derived as if they were not. Differentiable in both, forward and reverse, any number of
     times; under `torch.vmap`; deterministic. Inside `torch.compile` and `torch.export`, which do not follow an own
-    forward-mode rule, it is torch's operator with torch's gradient, and hides no row: their weights have to.
+    forward-mode rule, it is torch's operator with torch's gradient; there a hidden row that is not finite has none.
     """
     if torch.compiler.is_compiling():
-        return F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+        found = F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+        if hidden is None:
+            return found
+        nothing = (found - found.detach()).nan_to_num(0.0, 0.0, 0.0)  # 0, with the slope of what is hidden
+        return torch.where(hidden.unsqueeze(1), nothing, found)
     return _Trilinear.apply(table, weights, None, index, hidden, table.shape[0])
 
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from convnotes.kernels.gpu.launch import places_of
+from convnotes.kernels.gpu.launch import places_of, rows_of
 
 
 @triton.jit
 def _split(move, start, size, DERIVED: tl.constexpr):
-    """A place on one axis as (whole pixel, fraction, whether it lies between −1 and `size`).
+    """A position on one axis as (whole pixel, fraction, whether it lies between −1 and `size`).
 
-    At −1 exactly a sample reads no pixel, but it is DERIVED as a place further in.
+    At −1 exactly a sample reads no pixel, but it is DERIVED as a position further in.
     """
     move = tl.clamp(move, -3.4028234663852886e38, 3.4028234663852886e38, propagate_nan=tl.PropagateNan.ALL)
     whole = tl.floor(move)
@@ -50,7 +50,7 @@ def _locate(
 
 @triton.jit
 def _pixels(input, base, channel, y, x, inside, is_channel, H, W, input_h, input_w):
-    """The four pixels from (y, x) on of each channel and place, 0 outside: `[STEP, PLACES]` each."""
+    """The four pixels from (y, x) on of each channel and position, 0 outside: `[STEP, PLACES]` each."""
     first = base + y.to(tl.int64) * input_h + x.to(tl.int64) * input_w
     top, bottom = inside & (y >= 0), inside & (y + 1 < H)
     left, right = x >= 0, x + 1 < W
@@ -72,12 +72,8 @@ def forward(
     ROWS: tl.constexpr, PLACES: tl.constexpr, STEP: tl.constexpr, MASKED: tl.constexpr, WIDE: tl.constexpr,
     FACTOR: tl.constexpr, PRECISION: tl.constexpr,
 ):
-    """One tile of outputs × places; `weight` `[K, c, groups·O]`."""
-    program = tl.program_id(0)
-    block, rest = program % row_tiles, program // row_tiles
-    group, tile = rest % groups, rest // groups
-    n = block * ROWS + tl.arange(0, ROWS)
-    row, is_row = group.to(tl.int64) * O + n, n < O
+    """One tile of outputs × positions; `weight` `[K, c, groups·O]`."""
+    row, is_row, group, tile = rows_of(row_tiles, groups, O, ROWS)
     p, b, i, j = places_of(tile.to(tl.int64) * PLACES, h, w, PLACES, WIDE)
     is_place = p < places
     base = b.to(tl.int64) * input_b
@@ -117,7 +113,7 @@ def by_samples(
     PLACES: tl.constexpr, OUTPUTS: tl.constexpr, COLLECTED: tl.constexpr, ATOMIC: tl.constexpr,
     STEP: tl.constexpr, MASKED: tl.constexpr, WIDE: tl.constexpr, FACTOR: tl.constexpr, PRECISION: tl.constexpr,
 ):
-    """One tap of one offset group at PLACES places; `weight` `[K, groups·O, c]`, `total` `[B, C, H, W]`."""
+    """One tap of one offset group at PLACES positions; `weight` `[K, groups·O, c]`, `total` `[B, C, H, W]`."""
     program = tl.program_id(0)
     k, rest = program % (KH * KW), program // (KH * KW)
     g, tile = rest % G, rest // G
@@ -139,7 +135,7 @@ def by_samples(
         for step in range(0, run, STEP):
             n = step + tl.arange(0, STEP)
             is_channel = n < run
-            channel = (g * share + start + n).to(tl.int64)  # of the picture
+            channel = (g * share + start + n).to(tl.int64)  # of the image
             q = tl.zeros([STEP, PLACES], tl.float32)
             for first in range(0, O, OUTPUTS):
                 o = first + tl.arange(0, OUTPUTS)
@@ -204,7 +200,7 @@ def by_weight(
     ROWS: tl.constexpr, PLACES: tl.constexpr, STEP: tl.constexpr, MASKED: tl.constexpr, WIDE: tl.constexpr,
     FACTOR: tl.constexpr, PRECISION: tl.constexpr,
 ):
-    """One tap of some outputs × channels of one run, summed over a part of the places; `partial` `[parts, O, c, K]`."""
+    """One tap of some outputs × channels of one run, summed over some positions; `partial` `[parts, O, c, K]`."""
     program = tl.program_id(0)
     tile, which = program % tiles, program // tiles
     block, rest = tile % row_tiles, tile // row_tiles

@@ -3,8 +3,8 @@
     dx[b,c,i,j] = Σ_{u,v} w[c,u,v] · g[b, c, i + p − u·d, j + p − v·d]
     dw[c,u,v]   = Σ_{b,i,j} g[b,c,i,j] · x[b, c, i − p + u·d, j − p + v·d]
 
-A plane is copied with its padding, so that for each tap all its places are one long run of memory. For dx a few vectors
-of places stay in registers while the taps run; for dw the sums of a few taps do, while the places run. Threads take
+A plane is copied with its padding, so that for each tap all its positions are one run of memory. For dx some vectors
+of positions stay in registers while the taps run; for dw the sums of some taps do while the positions run. Threads take
 channels, and all sums run in one order: the same bits on any number of threads.
 """
 

@@ -14,7 +14,7 @@ from torch.nn.grad import conv2d_weight
 from convnotes.kernels.depthwise.plane import Plane
 
 _WIDTH = 3  # of a kernel whose gradient oneDNN takes on its fast path, however high it is
-_CHANNELS = 64  # of all pictures together, from which oneDNN gives no thread a part of a channel (up to 7 threads)
+_CHANNELS = 64  # of all images together, from which oneDNN gives no thread a part of a channel (up to 7 threads)
 
 
 def forward(input: Tensor, weight: Tensor, bias: Tensor | None, plane: Plane) -> Tensor:
@@ -44,16 +44,16 @@ def backward(
 def dense_and_many(map: Tensor, dilation: tuple[int, int]) -> bool:
     """Is the gradient of the weight one that oneDNN takes fast, and in an order that no number of threads changes?
 
-    It divides the channels of all pictures among threads, 16 at a time; where they are few, the rows as well.
+    It divides the channels of all images among threads, 16 at a time; where they are few, the rows as well.
     """
     enough = map.shape[:2].numel() >= _CHANNELS and map.dtype == torch.float32
     return enough and max(dilation) == 1 and torch.backends.mkldnn.is_available()
 
 
 def _weight_by_columns(grad: Tensor, input: Tensor, weight: Tensor, plane: Plane) -> Tensor:
-    """The gradient of the weight as that of narrow kernels side by side, each of its own window of the picture."""
+    """The gradient of the weight as that of narrow kernels side by side, each of its own window of the image."""
     by_weight, (KH, KW), (top, bottom, before, after) = torch.empty_like(weight), weight.shape[2:], plane.padding
-    grad = grad.flatten(0, 1)[None]  # each picture has kernels of its own: [1, B·C, h, w]
+    grad = grad.flatten(0, 1)[None]  # each image has kernels of its own: [1, B·C, h, w]
     for left in range(0, KW, _WIDTH):
         right = min(left + _WIDTH, KW)
         sides = (before - left, after - (KW - right), top, bottom)  # < 0 cuts columns off
@@ -68,7 +68,7 @@ def _weight_by_taps(grad: Tensor, input: Tensor, weight: Tensor, plane: Plane) -
     (top, bottom, left, right), (dy, dx) = plane
     padded = F.pad(input, (left, right, top, bottom))
     by_weight, (KH, KW), (h, w) = torch.zeros_like(weight), weight.shape[2:], grad.shape[2:]
-    product = grad.new_empty(grad.shape[1:])  # of one picture: it stays in the cache
+    product = grad.new_empty(grad.shape[1:])  # of one image: it stays in the cache
     for b in range(len(grad)):
         for u in range(KH):
             for v in range(KW):

@@ -1,7 +1,7 @@
 """The loop behind `in_numba`, whose sums stay in the registers of the processor.
 
-Planes are flat, with their padding, rows `pitch` apart: for each tap all the places of a plane are one long run of
-memory. Between the rows lie places that nobody reads, or zeros.
+Planes are flat, with their padding, rows `pitch` apart: for each tap all the positions of a plane are one long run of
+memory. Between the rows lie positions that are not read, or zeros.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from convnotes.kernels.cpu.compile import loop
 from convnotes.kernels.cpu.vectors import Vectors, lanes, pointer
 
 _I64 = types.int64
-_VECTORS = 4  # of places at a time
+_VECTORS = 4  # of positions at a time
 
 
 @intrinsic
@@ -83,7 +83,7 @@ def channels(start, stop, grad, input, weight, by_input, by_weight, sizes, for_i
     B, C, H, W, h, w, KH, KW, top, bottom, left, right, dy, dx = sizes
     K, tall, wide, lane = KH * KW, (KH - 1) * dy, (KW - 1) * dx, lanes(grad.itemsize)
     width, pitch = W + wide, W + left + right
-    slack = wide + _VECTORS * lane  # what is read past the end, and met by zeros or written to nobody
+    slack = wide + _VECTORS * lane  # read past the end, and multiplied by zeros or written where it is not read
     sent = np.zeros((H + tall) * width + slack, grad.dtype)  # g where the input's gradient looks for it
     total = np.empty(H * width + slack, grad.dtype)
     padded = np.zeros((H + top + bottom) * pitch + slack, grad.dtype)

@@ -24,7 +24,7 @@ from convnotes.kernels.depthwise.plane import Plane
 from convnotes.kernels.operator import define
 from convnotes.kernels.transforms import one_node, transformed
 
-# Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one picture
+# Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one image
 # tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
 _TAPS_PAY_FROM, _COLUMNS_PAY_FROM = 2**15, 2**16
 
@@ -46,6 +46,11 @@ def depthwise_conv2d(
     return _operator(input, weight, bias, Plane((*vertical, *horizontal), (dilation[0], dilation[1])))
 
 
+def off_the_fast_path(kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> bool:
+    """Is it a kernel whose backward torch computes slowly on the CPU, and which has one here?"""
+    return (max(dilation) >= 2 or max(kernel) >= 5) and max(stride) == 1
+
+
 def _is_faster(
     input: Tensor, weight: Tensor, stride: Sequence[int], padding: IntOrPair | str, dilation: Sequence[int]
 ) -> bool:
@@ -53,8 +58,7 @@ def _is_faster(
     if not (torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)):
         return False
     kernel = weight.shape[2:]
-    off_the_fast_path = max(dilation) >= 2 or max(kernel) >= 5
-    if not off_the_fast_path or max(stride) > 1 or input.device.type != "cpu" or input.dim() != 4:
+    if not off_the_fast_path(kernel, stride, dilation) or input.device.type != "cpu" or input.dim() != 4:
         return False
     if input.dtype not in (torch.float32, torch.float64) or input.dtype != weight.dtype:
         return False

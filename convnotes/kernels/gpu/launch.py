@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_PROGRAMS = 264  # two a multiprocessor
+_PROGRAMS = 264  # two per multiprocessor
 _TRITON = {
     torch.float16: tl.float16,
     torch.bfloat16: tl.bfloat16,
@@ -37,7 +37,7 @@ def strides(**tensors: Tensor) -> dict[str, int]:
 
 @triton.jit
 def places_of(first, H, W, SIZE: tl.constexpr, WIDE: tl.constexpr):
-    """SIZE places from number `first` on: (number, picture, row, column), the numbers in 32 bits unless they are WIDE.
+    """SIZE positions from number `first` on: (number, image, row, column), the numbers in 32 bits unless they are WIDE.
 
     A division in 64 bits is a long subroutine. What is multiplied by a stride has to be widened before.
     """
@@ -48,8 +48,18 @@ def places_of(first, H, W, SIZE: tl.constexpr, WIDE: tl.constexpr):
     return p, p // W // H, p // W % H, p % W
 
 
+@triton.jit
+def rows_of(row_tiles, groups, O, ROWS: tl.constexpr):
+    """ROWS output channels of this program: (number in all groups, is it in its group?, group, tile of positions)."""
+    program = tl.program_id(0)
+    block, rest = program % row_tiles, program // row_tiles
+    group, tile = rest % groups, rest // groups
+    n = block * ROWS + tl.arange(0, ROWS)
+    return group.to(tl.int64) * O + n, n < O, group, tile
+
+
 def wide(places: int) -> bool:
-    """Do the numbers of places, rounded up to tiles, need 64 bits?"""
+    """Do the numbers of positions, rounded up to tiles, need 64 bits?"""
     return places >= 2**31 - 2**20
 
 
@@ -63,7 +73,7 @@ def block(size: int, most: int, least: int = 1) -> int:
 
 
 def places_a_tile(places: int, others: int, most: int, least: int = 16) -> int:
-    """`most` places a tile, or fewer, down to `least`, until there are programs enough; `others` tiles beside each."""
+    """`most` positions per tile, or fewer, down to `least`, until programs are enough; `others` tiles beside each."""
     size = most
     while size > least and ceil_div(places, size) * others < _PROGRAMS:
         size //= 2
@@ -71,7 +81,7 @@ def places_a_tile(places: int, others: int, most: int, least: int = 16) -> int:
 
 
 def splits(places: int, others: int, least: int = 1024) -> int:
-    """Parts into which a sum over `places` is split, of `least` places or more each, so that programs are enough."""
+    """Parts into which a sum over `places` is split, of `least` positions or more each, so that programs are enough."""
     return max(1, min(ceil_div(places, least), ceil_div(_PROGRAMS, others)))
 
 
@@ -86,7 +96,7 @@ def operand_type(tensor: Tensor) -> tl.dtype:
 
 
 def product_tile(tensor: Tensor) -> tuple[int, int]:
-    """Places of a matrix product's tile, at most, and terms a step; 64 rows beside them leave no sum in memory."""
+    """Positions of a matrix product's tile, at most, and terms per step; 64 rows beside them leave no sum in memory."""
     return (64, 16) if tensor.dtype == torch.float32 else (128, 32)
 
 

@@ -16,7 +16,7 @@ from convnotes.kernels.shift.moves import Moves
 from convnotes.kernels.transforms import has_memory
 
 _GRAIN = 2**17  # bytes that are worth a thread, measured
-_FAR = 2**40  # pixels, beyond any picture
+_FAR = 2**40  # pixels, beyond any image
 
 
 def move(input: Tensor, moves: Moves) -> Tensor:

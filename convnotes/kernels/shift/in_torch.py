@@ -20,7 +20,7 @@ def move(input: Tensor, moves: Moves) -> Tensor:
 
 
 def gather(input: Tensor, offsets: Tensor, dim: int) -> Tensor:
-    """Move channel c of [B, C, H, W] by `offsets[c]` places along `dim` (2 or 3); ints `[C]`."""
+    """Move channel c of [B, C, H, W] by `offsets[c]` positions along `dim` (2 or 3); ints `[C]`."""
     size = input.shape[dim]
     places = torch.arange(size, device=input.device) + offsets[:, None]  # [C, size]
     shape = (1, -1, size, 1) if dim == 2 else (1, -1, 1, size)
@@ -29,5 +29,5 @@ def gather(input: Tensor, offsets: Tensor, dim: int) -> Tensor:
 
 
 def _kept(size: int, by: int) -> tuple[slice, slice]:
-    """Of an axis of `size` places moved by `by`: the places written, and the places read."""
+    """Of an axis of `size` positions moved by `by`: the positions written, and the positions read."""
     return slice(max(0, -by), size - max(0, by)), slice(max(0, by), size - max(0, -by))

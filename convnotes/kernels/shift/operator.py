@@ -1,6 +1,6 @@
 """The two ways to move channels: by slices where the displacements are known, by gathering where they are a tensor::
 
-    y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the picture
+    y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the image
 
 The transpose of moving by (dy, dx) is moving by (−dy, −dx): each gradient is one more pass of the same copies. On the
 CPU a compiled loop makes them (`in_numba`), where it can. A graph holds the slices as they are; whoever else watches
@@ -27,7 +27,7 @@ def by_slices(input: Tensor, moves: Moves) -> Tensor:
 
 
 def by_gather(input: Tensor, offsets: Tensor, dim: int) -> Tensor:
-    """Move channel c of [B, C, H, W] by `offsets[c]` places along `dim` (2 or 3), 0 from outside; ints `[C]`."""
+    """Move channel c of [B, C, H, W] by `offsets[c]` positions along `dim` (2 or 3), 0 from outside; ints `[C]`."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return in_torch.gather(input, offsets, dim)
     return _gather(input, offsets, Axis(dim))

@@ -4,12 +4,12 @@
     dx[b, c, i·s + dy_c, j·s+dx_c] = Σ_o w[o,c] · g[b,o,i,j]                                     input
     dw[o,c]                        = Σ_{b,i,j} g[b,o,i,j] · x[b, c, i·s + dy_c, j·s + dx_c]      weight
 
-x = 0 outside the picture. All three are matrix products in tiles, with sums in float32, that load, or in the second
-store, each channel at its own displaced place. No two places of a channel go to one pixel, so nothing is added
-atomically; pixels that no place goes to are 0. The third is a long sum: parts of it are summed apart and then together,
+x = 0 outside the image. All three are matrix products in tiles, with sums in float32, that load, or in the second
+store, each channel at its own displaced position. No two positions of a channel go to one pixel, so nothing is added
+atomically; pixels to which none goes are 0. The third is a long sum: parts of it are summed apart and then together,
 always in the same order. Factors of float32 are multiplied as float32, or as TF32 where torch lets convolutions do so.
 
-Tiles of 64 × 128 with 4 warps and 32 terms a step, in float32 64 × 64 and 16: chosen by what compiles for an H100
+Tiles of 64 × 128 with 4 warps and 32 terms per step, in float32 64 × 64 and 16: chosen by what compiles for an H100
 without spilling registers in its loop, never measured.
 """
 
@@ -58,7 +58,7 @@ def _sizes(channels: int, outputs: int, mixing: Mixing) -> dict[str, int]:
 
 
 def _tiles(kernel, map: Tensor, weight: Tensor, displacements: Tensor, result: Tensor, mixing: Mixing) -> Tensor:
-    """Products of the weight with a map, in tiles of rows, channels of the result, × places of the output."""
+    """Products of the weight with a map, in tiles of rows, channels of the result, × positions of the output."""
     O, C = weight.shape
     rows, places = block(result.shape[1], 64, _LEAST), len(map) * mixing.places[0] * mixing.places[1]
     row_tiles = ceil_div(result.shape[1], rows)
@@ -80,7 +80,7 @@ def _sums(input: Any, sent: Any, displacements: Tensor, result: Tensor, mixing: 
     row_tiles, tiles = ceil_div(O, rows), ceil_div(O, rows) * ceil_div(C, columns)
     parts = splits(places, tiles)
     step = product_tile(input)[1]
-    part = ceil_div(ceil_div(places, parts), step) * step  # places of a part: whole steps
+    part = ceil_div(ceil_div(places, parts), step) * step  # positions of a part: whole steps
     sums = input.new_empty(parts, O, C, dtype=torch.float32)
     launch(
         *(_by_weight, parts * tiles, input),
@@ -142,7 +142,7 @@ def _by_input(
     ROWS: tl.constexpr, PLACES: tl.constexpr, STEP: tl.constexpr, WIDE: tl.constexpr,
     FACTOR: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One tile of channels × output places, stored at the displaced pixels; `weight` `[O, C]`."""
+    """One tile of channels × output positions, stored at the displaced pixels; `weight` `[O, C]`."""
     program = tl.program_id(0)
     row = (program % row_tiles).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     p, b, i, j = places_of((program // row_tiles).to(tl.int64) * PLACES, OH, OW, PLACES, WIDE)
@@ -175,7 +175,7 @@ def _by_weight(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, STEP: tl.constexpr, WIDE: tl.constexpr,
     FACTOR: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One tile of outputs × channels, summed over one part of the places; `partial` `[parts, O, C]`."""
+    """One tile of outputs × channels, summed over one part of the positions; `partial` `[parts, O, C]`."""
     program = tl.program_id(0)
     tile, which = program % tiles, program // tiles
     o = (tile % row_tiles).to(tl.int64) * ROWS + tl.arange(0, ROWS)

@@ -21,8 +21,8 @@ from convnotes.kernels.operator import define, factors_gradients, factors_tangen
 from convnotes.kernels.transforms import Tensors, autocast_dtype, empty_like_format, transformed
 
 # Outputs up to which the fused product is taken: one tile of it. Each further tile reads all channels again, and finds
-# their places again, which costs more instructions than the product itself. Compiled for an H100 they are 1,560 a warp
-# for 32 channels × 128 places in bfloat16 and 1,040 for 16 × 64 in float32, by which one tile takes some three quarters
+# their positions again, which costs more instructions than the product itself: on an H100 1,560 of them per warp for
+# 32 channels × 128 positions in bfloat16 and 1,040 for 16 × 64 in float32, by which one tile takes some three quarters
 # of the time of shift and convolution one after the other, and two take more than all of it. Reckoned, never measured.
 _PAYS_UP_TO = 64
 

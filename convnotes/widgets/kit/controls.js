@@ -1,7 +1,7 @@
 // Controls: each is an element, and `refresh` shows the state that the model is in.
 
-import { h, KEYS, table, tableRow } from "./dom.js";
-import { clamp, format, parse } from "./numbers.js";
+import { h, KEYS, table, tableRow, tint } from "./dom.js";
+import { clamp, format, largest, parse } from "./numbers.js";
 
 function labelled(label, ...parts) {
   const name = h("span", { className: "cn-label" }, label);
@@ -135,18 +135,11 @@ export function cell({ name, label, min, max, step, digits = 2, get, set }) {
     if (force || document.activeElement !== input) input.value = text;
     input.setAttribute("aria-valuenow", value);
     input.setAttribute("aria-valuetext", text);
-    strengthen(input, Math.min(1, Math.abs(value)));
-    input.classList.toggle("cn-negative", value < 0);
   }
   return { el: input, refresh };
 }
 
-// How deep the orange of a cell is, from 0 to 1.
-export function strengthen(input, share) {
-  input.style.setProperty("--strength", `${Math.round(70 * share)}%`);
-}
-
-// A grid of signed numbers: a larger absolute value has a deeper orange, a negative number is hatched as well.
+// A grid of signed numbers on the one scale of them; with `centre` the cell in the middle has its frame.
 export function matrix({ name, rows, columns, get, set, min = -2, max = 2, step = 0.05, ...rest }) {
   const cells = [];
   const lines = rows.map((row, i) => {
@@ -166,5 +159,13 @@ export function matrix({ name, rows, columns, get, set, min = -2, max = 2, step 
     );
   });
   const el = table("cn-matrix", rest.caption, ["", ...columns], lines);
-  return { el, cells, refresh: () => cells.forEach((one) => one.refresh()) };
+  if (rest.centre) cells[(cells.length - 1) / 2].el.classList.add("cn-middle");
+  function refresh() {
+    const values = cells.map((_, n) => get(Math.floor(n / columns.length), n % columns.length));
+    cells.forEach((one, n) => {
+      one.refresh();
+      tint(one.el, values[n], largest(values));
+    });
+  }
+  return { el, cells, refresh };
 }

@@ -43,6 +43,15 @@ export function lineThrough(points) {
   return `M${points.map((point) => point.map((v) => v.toFixed(1)).join(" ")).join("L")}`;
 }
 
+// The one scale of signed numbers: positive orange, negative blue and hatched, 0 without ink; the larger, the deeper.
+export function tint(node, value, most) {
+  const share = Math.min(1, Math.abs(value) / (most || 1));
+  const shown = share > 5e-4;
+  node.style.setProperty("--share", shown ? share.toFixed(3) : 0);
+  node.classList.toggle("cn-negative", shown && value < 0);
+  node.classList.toggle("cn-zero", !shown);
+}
+
 // Put a bold title and some words into a caption.
 export function caption(node, title, ...words) {
   node.replaceChildren(h("strong", {}, title), ...words);

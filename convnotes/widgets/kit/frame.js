@@ -2,8 +2,12 @@
 
 import { h, KEYS } from "./dom.js";
 
+const taken = new WeakMap(); // the tests of a model's traits, by model
+
 // What to try, the stage with the pictures, the panel with the controls, the answer, the formula, the buttons.
-export function frame(model, el, name, { label, prompt, code, initial }) {
+// `initial` is what Reset brings back, `accepts` a test per trait: a value that fails it is put back (see `follow`).
+export function frame(model, el, name, { label, prompt, code, initial, accepts = {} }) {
+  taken.set(model, accepts);
   const stage = h("div", { className: "cn-stage" });
   const panel = h("div", { className: "cn-panel" });
   const body = h("div", { className: "cn-body" }, stage, panel);
@@ -37,6 +41,23 @@ export function frame(model, el, name, { label, prompt, code, initial }) {
     };
   }
 
+  // The controls that matter most, and the answer, directly under the pictures that they move.
+  function lead(pictures, ...controls) {
+    const row = h(
+      "div",
+      { className: "cn-lead cn-wide" },
+      controls.map((control) => control.el),
+    );
+    answer.classList.add("cn-wide");
+    pictures.after(row, answer);
+  }
+
+  // Controls that fewer readers need: folded on a phone.
+  function more(...nodes) {
+    const wide = !window.matchMedia("(max-width: 640px)").matches;
+    panel.append(fold("More settings", wide, ...nodes));
+  }
+
   // Tell a screen reader what has changed, once the changes pause.
   let timer;
   function say(text) {
@@ -45,7 +66,7 @@ export function frame(model, el, name, { label, prompt, code, initial }) {
       live.textContent = text;
     }, 600);
   }
-  return { root, body, stage, panel, answer, formula, actions, fact, say };
+  return { root, body, stage, panel, answer, formula, actions, fact, lead, more, say };
 }
 
 // In a page words of the text set the widget. Elsewhere these buttons do the same.
@@ -60,11 +81,35 @@ function linkRow(model, root) {
   );
 }
 
-// Draw now and after each change of the model, whatever made it; returns a function that ends this.
+// Something that can be folded.
+export function fold(words, open, ...nodes) {
+  return h(
+    "details",
+    { className: "cn-more", open },
+    h("summary", { ...KEYS }, words),
+    nodes.map((node) => node.el ?? node),
+  );
+}
+
+// Draw now and after each change of the model, whatever made it; returns a function that ends this. A link of the page
+// may set any value: one that the widget does not take is put back, and what is drawn stays.
 export function follow(model, draw) {
-  model.on("change", draw);
+  const accepts = taken.get(model) ?? {};
+  const kept = traits(model, Object.keys(accepts));
+  function changed() {
+    const wrong = Object.keys(accepts).filter((name) => !accepts[name](model.get(name)));
+    if (wrong.length) return change(model, picked(kept, wrong));
+    Object.assign(kept, traits(model, Object.keys(accepts)));
+    draw();
+  }
+  model.on("change", changed);
   draw();
-  return () => model.off("change", draw);
+  return () => model.off("change", changed);
+}
+
+// Some entries of an object.
+function picked(all, names) {
+  return Object.fromEntries(names.map((name) => [name, all[name]]));
 }
 
 export function change(model, values) {

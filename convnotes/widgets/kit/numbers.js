@@ -34,6 +34,13 @@ export function percent(share, digits = 1) {
   return `${format(100 * share, digits)}\u00a0%`;
 }
 
+// A count as a page prints it: 589,824 in full, then in millions and billions, 462.4 M and 1.85 G.
+export function short(value) {
+  if (value < 1e6) return format(value);
+  const [unit, name] = value < 1e9 ? [1e6, "M"] : [1e9, "G"];
+  return `${format(value / unit, value < 100 * unit ? 2 : 1)} ${name}`;
+}
+
 // A count with its noun: "1 row", "2 rows".
 export function several(count, one, many = `${one}s`) {
   return `${format(count)} ${count === 1 ? one : many}`;
@@ -78,4 +85,32 @@ export function randomNumbers(seed) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 4294967296;
   };
+}
+
+// What a trait takes: each of these makes a test of a value.
+export function among(values) {
+  return (value) => values.includes(value);
+}
+
+export function between(low, high) {
+  return (value) => typeof value === "number" && value >= low && value <= high;
+}
+
+export function whole(least, most, step = 1) {
+  return (value) =>
+    Number.isInteger(value) && between(least, most)(value) && (value - least) % step === 0;
+}
+
+// A list of `least` to `most` values that each pass the test.
+export function listOf(test, least, most = least) {
+  return (values) =>
+    Array.isArray(values) && between(least, most)(values.length) && values.every(test);
+}
+
+// A row and a column inside height × width.
+export function inside(height, width) {
+  return (value) =>
+    listOf(Number.isInteger, 2)(value) &&
+    whole(0, height - 1)(value[0]) &&
+    whole(0, width - 1)(value[1]);
 }

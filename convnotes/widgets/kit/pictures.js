@@ -1,9 +1,23 @@
 // Pictures: bytes from Python, canvases with captions and marks, kernels as grids, colours.
 
-import { arrowStep, caption, h, movable, placeAt, pointedAt, pointerMoves, svg } from "./dom.js";
+import {
+  arrowStep,
+  caption,
+  h,
+  movable,
+  placeAt,
+  pointedAt,
+  pointerMoves,
+  rect,
+  svg,
+  tint,
+} from "./dom.js";
 import { clamp, format, largest } from "./numbers.js";
 
 export const COLOURS = ["red", "green", "blue"];
+const POSITIVE = [230, 159, 0]; // as --cn-positive and --cn-negative
+const NEGATIVE = [0, 114, 178];
+const RULE = [136, 136, 136, 128];
 export const LIGHTNESS = [0.299, 0.587, 0.114];
 
 // Bytes that Python sent, which may lie anywhere in a larger buffer, in a buffer of their own: numbers lie aligned in
@@ -67,12 +81,26 @@ export function picture(height, width, className = "") {
     }
     pen.putImageData(pixels, 0, 0);
   }
+  // Signed values on the scale of kernels: the ink of the sign, the more opaque the larger, nothing where 0; a rule
+  // where there is no number.
+  function paintSigned(values, most) {
+    const pen = surface.getContext("2d");
+    const pixels = pen.createImageData(width, height);
+    values.forEach((value, n) => {
+      const share = Math.min(1, Math.abs(value) / most);
+      const pixel = Number.isNaN(value)
+        ? RULE
+        : [...(value < 0 ? NEGATIVE : POSITIVE), 255 * share];
+      pixels.data.set(pixel, 4 * n);
+    });
+    pen.putImageData(pixels, 0, 0);
+  }
   // In words: what it shows, and a caption with a bold title.
   function describe(alt, title, ...words) {
     surface.setAttribute("aria-label", alt);
     caption(text, title, ...words);
   }
-  return { el, holder, surface, text, height, width, paint, describe };
+  return { el, holder, surface, text, height, width, paint, paintSigned, describe };
 }
 
 // An outline on a picture: a function that moves it, in shares of the picture.
@@ -122,29 +150,47 @@ export function probe({ name, label, on, get, set, more = [], echo = [], ...rest
   return { refresh };
 }
 
-// A kernel as every chapter draws it: a grid, the value of every tap, the centre framed.
-export function kernelGrid(values, label, unit = 44) {
+// A kernel as every chapter draws it: a grid, the value of every tap, the centre framed. Up to `most` in size the taps
+// share one scale with those of another kernel; without `numbers` the tiles are all.
+export function kernelGrid(
+  values,
+  label,
+  { unit = 44, most = largest(values.flat()), numbers = true } = {},
+) {
   const rows = values.length;
   const columns = values[0].length;
-  const most = largest(values.flat());
-  const odd = rows % 2 && columns % 2;
-  const drawing = svg(columns * unit, rows * unit, { margin: 1, class: "cn-kernelgrid", label });
+  const drawing = svg(columns * unit, rows * unit, { margin: 1.5, class: "cn-kernelgrid", label });
   values.forEach((row, i) =>
     row.forEach((value, j) => {
-      const centre = odd && i === (rows - 1) / 2 && j === (columns - 1) / 2;
-      const x = j * unit;
-      const y = i * unit;
-      drawing.append(
-        h("rect", {
-          ...{ x, y, width: unit, height: unit },
-          class: centre ? "cn-tap cn-centre" : "cn-tap",
-          "fill-opacity": (0.75 * Math.abs(value)) / most,
-        }),
-        h("text", { x: x + unit / 2, y: y + unit / 2, class: "cn-tapvalue" }, format(value)),
-      );
+      const [x, y] = [j * unit, i * unit];
+      drawing.append(tile(x, y, unit, value, most));
+      if (numbers)
+        drawing.append(
+          h("text", { x: x + unit / 2, y: y + unit / 2, class: "cn-tapvalue" }, format(value)),
+        );
     }),
   );
+  if (rows % 2 && columns % 2)
+    drawing.append(
+      rect(((columns - 1) / 2) * unit, ((rows - 1) / 2) * unit, unit, unit, "cn-centre"),
+    );
   return drawing;
+}
+
+// The tile of one tap on the scale of signed numbers, `most` being the deepest.
+export function tile(x, y, unit, value, most) {
+  const el = h("g", { class: "cn-tap" }, rect(x, y, unit, unit, "cn-tile"));
+  tint(el, value, most);
+  if (el.classList.contains("cn-negative")) {
+    const lines = [0.25, 0.5, 0.75].map((t) => {
+      const [near, far] = [t * unit, (1 - t) * unit];
+      return `M${x} ${y + near}L${x + near} ${y}M${x + unit - far} ${y + unit}L${x + unit} ${y + unit - far}`;
+    });
+    el.append(
+      h("path", { d: `${lines.join("")}M${x} ${y + unit}L${x + unit} ${y}`, class: "cn-hatch" }),
+    );
+  }
+  return el;
 }
 
 // The perceptually uniform map of all heat maps: t in [0, 1] → [red, green, blue] in [0, 1], matplotlib's "viridis".

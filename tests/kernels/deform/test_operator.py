@@ -8,6 +8,7 @@ from support.deform_loops import CASES, both_versions, by_torch, called, every_c
 from convnotes import deform_conv2d
 from convnotes.kernels import backend
 from convnotes.kernels.deform import in_torch
+from convnotes.kernels.deform import operator as deform_operator
 from convnotes.kernels.deform.sampling import Sampling
 
 pytest.importorskip("numba", reason="numba is not installed")
@@ -131,3 +132,22 @@ def test_under_autocast_it_is_compiled_as_one_graph():
     torch.compiler.reset()
     compiled = torch.compile(autocast, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(*inputs), autocast(*inputs))
+
+
+def test_traced_for_another_device_no_pixel_reaches_a_sample_at_minus_1(monkeypatch):
+    """With padding 1 and no offset every sample of the border stands there, with weight 0 on the pixels inside."""
+    monkeypatch.setattr(deform_operator, "_as_one_operator", lambda device, tensors: False)  # as on a GPU
+    x, offset = torch.randn(2, 4, 6, 5, dtype=torch.float64), torch.zeros(2, 18, 6, 5, dtype=torch.float64)
+    weight, mask = torch.randn(3, 4, 3, 3, dtype=torch.float64), torch.rand(2, 9, 6, 5, dtype=torch.float64)
+    torch.compiler.reset()
+    traced = torch.compile(deform_conv2d, fullgraph=True, backend="aot_eager")
+    for pixel in (0.5, torch.nan, torch.inf):
+        x[0, 1, 0, 2] = x[1, 0, 3, 4] = pixel
+        leaves = [t.clone().requires_grad_() for t in (x, offset, weight, mask)]
+        x_, offset_, weight_, mask_ = leaves
+        found = []
+        for call in (traced, deform_conv2d):
+            y = call(x_, offset_, weight_, None, 1, 1, 1, mask_)
+            found.append((y, *torch.autograd.grad(y.nan_to_num(0, 0, 0).sin().sum(), leaves)))
+        for ours, expected in zip(*found, strict=True):
+            torch.testing.assert_close(ours, expected, equal_nan=True)

@@ -197,9 +197,10 @@ def test_layers_use_it_and_stay_what_they_were(make, taken):
     assert taken
     y.square().sum().backward()
     for module in layer.modules():
-        if isinstance(module, DepthwiseConv2d):
-            module.__class__ = nn.Conv2d
+        vars(module).pop("_conv_forward", None)  # what makes it more than torch's
+    taken.clear()
     expected = torch.autograd.grad(layer(x).square().sum(), (x, *layer.parameters()))
+    assert not taken
     for a, b in zip((x.grad, *(p.grad for p in layer.parameters())), expected, strict=True):
         assert_close(a, b)
 
