@@ -63,14 +63,14 @@ def say_how_to_install(notebook: nbformat.NotebookNode) -> None:
     """Put `installing()` before the first import of convnotes."""
     for cell in notebook.cells:
         if cell.cell_type == "code" and (found := IMPORT.search(cell.source)):
-            head, rest = (
-                cell.source[: found.start()],
-                cell.source[found.start() :],
-            )
-            lines = head.splitlines(keepends=True)
-            if lines and lines[-1].startswith("# Not found?"):
+            at = found.start()
+            lines = cell.source[:at].splitlines()
+            while lines and (
+                not lines[-1] or lines[-1].startswith("# Not found?")
+            ):
                 lines.pop()
-            cell.source = "".join([*lines, f"{installing()}\n", rest])
+            above = [*lines, ""] if lines else []
+            cell.source = "\n".join([*above, installing(), cell.source[at:]])
             return
 
 

@@ -63,9 +63,9 @@ def test_where_a_repository_is_named_the_line_installs_from_it_and_replaces_the_
     monkeypatch.setattr(execute, "ROOT", tmp_path)
     execute.say_how_to_install(notebook)
     there = '# Not found? %pip install "convnotes[book] @ git+https://example.org/notes"'
-    assert notebook.cells[0].source == f"import torch\n{there}\nfrom convnotes import data"
+    assert notebook.cells[0].source == f"import torch\n\n{there}\nfrom convnotes import data"
     (tmp_path / "_config.yml").write_text('repository: {url: ""}\n')
     execute.say_how_to_install(notebook)
-    assert notebook.cells[0].source == f"import torch\n{HERE}\nfrom convnotes import data"
+    assert notebook.cells[0].source == f"import torch\n\n{HERE}\nfrom convnotes import data"
     execute.say_how_to_install(notebook)
     assert notebook.cells[0].source.count("Not found?") == 1
