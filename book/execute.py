@@ -6,6 +6,7 @@ so that running an unchanged notebook again changes nothing. A notebook that fai
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parents[1]
 VIEW = "application/vnd.jupyter.widget-view+json"
+IMPORT = re.compile(r"^(from|import) convnotes\b", flags=re.MULTILINE)
 STATE = "application/vnd.jupyter.widget-state+json"
 
 
@@ -33,6 +35,7 @@ def execute(path: Path) -> None:
     """Run one notebook from an empty kernel and store it with its outputs."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("widgets", None)
+    say_how_to_install(notebook)
     client = NotebookClient(
         notebook,
         timeout=300,
@@ -45,6 +48,30 @@ def execute(path: Path) -> None:
     staged = path.with_suffix(".ipynb.part")
     nbformat.write(notebook, staged)
     os.replace(staged, path)
+
+
+def installing() -> str:
+    """What a reader does where `convnotes` is missing: a comment that Python shows with the failed import."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    address = config["repository"]["url"]
+    if address:
+        return f'# Not found? %pip install "convnotes[book] @ git+{address}"'
+    return '# Not found? In the folder of the book: pip install -e ".[book]"'
+
+
+def say_how_to_install(notebook: nbformat.NotebookNode) -> None:
+    """Put `installing()` before the first import of convnotes."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and (found := IMPORT.search(cell.source)):
+            at = found.start()
+            lines = cell.source[:at].splitlines()
+            while lines and (
+                not lines[-1] or lines[-1].startswith("# Not found?")
+            ):
+                lines.pop()
+            above = [*lines, ""] if lines else []
+            cell.source = "\n".join([*above, installing(), cell.source[at:]])
+            return
 
 
 def settle(notebook: nbformat.NotebookNode, name: str) -> None:
@@ -83,7 +110,7 @@ def settle(notebook: nbformat.NotebookNode, name: str) -> None:
 
 
 def renew_widgets(path: Path) -> None:
-    """Put today's source of every stored widget into a notebook, and change nothing else."""
+    """Put today's source of every stored widget into a notebook, and how to install, and change nothing else."""
     from convnotes import widgets
     from convnotes.widgets.base import source, style
 
@@ -97,6 +124,7 @@ def renew_widgets(path: Path) -> None:
             "_esm": source(kind.module),
             "_css": style(kind.module),
         }
+    say_how_to_install(notebook)
     nbformat.write(notebook, path)
 
 

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "plots": set(),
     "page": {"measure", "plots"},
     "widgets": {"plots", *LAYERS},
+    "lattice": {"measure"},
     "bench": {"kernels", "measure", *LAYERS},
     "designs": {"kernels", "measure", "data", "train", *LAYERS},
 }

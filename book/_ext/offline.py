@@ -3,7 +3,7 @@
 - MathJax and its fonts are copied out of the pip package sphinx-mathjax-offline (only what TeX to HTML needs).
 - Each page says in its head what it is about, in the words of its first paragraph.
 - Figures stand in the page itself (figures.py).
-- A widget's picture of its first state stands in a <noscript>, for readers without JavaScript.
+- A widget's picture of its first state, or its words, stand in a <noscript>, for readers without JavaScript.
 - Styles, scripts and icons are made light (lighten.py).
 """
 
@@ -80,25 +80,33 @@ def finish(app, exception):
 
 
 def with_pictures(text, notebook, images, page):
-    """After each widget's view, its stored picture for those who run no JavaScript."""
+    """After each widget's view, its stored picture or else its words, for those who run no JavaScript."""
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            if VIEW not in data or "image/png" not in data:
+            if VIEW not in data:
                 continue
             model = data[VIEW]["model_id"]
-            picture = images / f"{model}.png"
-            images.mkdir(exist_ok=True)
-            picture.write_bytes(b64decode("".join(data["image/png"])))
-            alt = html.escape("".join(data.get("text/plain", "")), quote=True)
-            up = "../" * (len(page.relative_to(images.parent).parts) - 1)
-            still = f'<noscript><img class="cn-still" src="{up}_images/{picture.name}" alt="{alt}"></noscript>'
+            words = html.escape("".join(data.get("text/plain", "")), quote=True)
+            if "image/png" in data:
+                picture = images / f"{model}.png"
+                images.mkdir(exist_ok=True)
+                picture.write_bytes(b64decode("".join(data["image/png"])))
+                up = "../" * (len(page.relative_to(images.parent).parts) - 1)
+                still = f'<img class="cn-still" src="{up}_images/{picture.name}" alt="{words}">'
+            else:
+                still = f'<p class="cn-still">{words}</p>'
             view = re.compile(
                 r'(<script type="application/vnd\.jupyter\.widget-view\+json">[^<]*'
                 + re.escape(model)
                 + r"[^<]*</script>)(?!<noscript>)"
             )
-            text = view.sub(lambda match, still=still: match[1] + still, text)
+            text = view.sub(
+                lambda match, still=still: (
+                    f"{match[1]}<noscript>{still}</noscript>"
+                ),
+                text,
+            )
     return text
 
 

@@ -1,6 +1,6 @@
 """Depthwise separable convolution: one spatial kernel per channel, then a 1×1 kernel that mixes the channels::
 
-    z[b,c·m+n,i,j] = Σ_{u,v} d[c,n,u,v] · x[b, c, i·s+u·r−p, j·s+v·r−p]      depthwise, m kernels per channel
+    z[b,c·m+n,i,j] = Σ_{u,v} a[c,n,u,v] · x[b, c, i·s+u·d−p, j·s+v·d−p]      depthwise, m kernels per channel
     y[b,o,i,j]     = β[o] + Σ_k w[o,k] · z[b,k,i,j]                          pointwise
 
 k²·C·m + C·m·O weights instead of k²·C·O: for m = 1 and large O about k² times fewer.

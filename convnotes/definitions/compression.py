@@ -111,11 +111,11 @@ def separable(
     """The depthwise separable convolution: m spatial kernels per channel, then
     a matrix on the C·m results::
 
-        z[b,c·m+n,i,j] = Σ_{u,v} d[c,n,u,v] · x[b, c, i·s+u·r−p, j·s+v·r−p]
+        z[b,c·m+n,i,j] = Σ_{u,v} a[c,n,u,v] · x[b, c, i·s+u·d−p, j·s+v·d−p]
         y = w · z + β   at every pixel
 
     `depthwise` `[C·m, 1, KH, KW]`, `pointwise_weight` `[O, C·m]`; stride s,
-    padding p and dilation r are the depthwise kernel's. Howard et al. 2017;
+    padding p and dilation d are the depthwise kernel's. Howard et al. 2017;
     Chollet 2017.
     """
     C = input.shape[1]

@@ -27,10 +27,10 @@ def active_conv2d(
     for all output positions::
 
         y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k]
-                     · x̃[b, c, i·s − p + β_k, j·s − p + α_k]
+                     · x̃[b, c, i·s − p + Δy_k, j·s − p + Δx_k]
 
     x̃ is the image interpolated bilinearly between its pixels, 0 outside.
-    `weight` `[O, C, K]`, `positions` `[K, 2]` holds (β_k, α_k), vertical first,
+    `weight` `[O, C, K]`, `positions` `[K, 2]` holds (Δy_k, Δx_k), vertical first,
     in pixels; the output is as large as that of a 1×1 kernel, and p may be
     negative. At a whole position the derivative with respect to it is
     one-sided, towards the next pixel. Positions `[G, K, 2]` are those of G

@@ -1,13 +1,13 @@
 """Active convolution: the taps of a kernel lie anywhere, also between pixels, and their positions are learned::
 
-    y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k] · x̃[b, c, i·s − p + β_k, j·s − p + α_k]
+    y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k] · x̃[b, c, i·s − p + Δy_k, j·s − p + Δx_k]
 
-x̃ is the image interpolated bilinearly, 0 outside; the positions (β_k, α_k), vertical first, are shared by all images,
+x̃ is the image interpolated bilinearly, 0 outside; the positions (Δy_k, Δx_k), vertical first, are shared by all images,
 output pixels and channels, or each group of output channels has its own. Interpolation is linear in the image, so it
 can be applied to the kernel instead: each tap is splatted on the four pixels around it, and the layer is one ordinary
 convolution with the kernel ::
 
-    ŵ[o,c,u,v] = Σ_k w[o,c,k] · h(u − β_k) · h(v − α_k),   h(t) = max(0, 1 − abs t).
+    ŵ[o,c,u,v] = Σ_k w[o,c,k] · h(u − Δy_k) · h(v − Δx_k),   h(t) = max(0, 1 − abs t).
 
 Jeon & Kim, "Active convolution: learning the shape of convolution for image classification", CVPR 2017,
 arXiv:1703.09076; kernels built so: Khalfaoui-Hassani et al., "Dilated convolution with learnable spacings", ICLR 2023,

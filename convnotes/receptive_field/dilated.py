@@ -1,8 +1,8 @@
 """Dilated (atrous) convolution: the taps of a kernel are spread, so that it sees further with the same weights::
 
-    y[b,o,i,j] = Σ_{c,u,v} w[o,c,u,v] · x[b, c, i·s + u·r − p, j·s + v·r − p]      r: the rate (torch: dilation)
+    y[b,o,i,j] = Σ_{c,u,v} w[o,c,u,v] · x[b, c, i·s + u·d − p, j·s + v·d − p]      d: the dilation
 
-The layer itself is `torch.nn.Conv2d(dilation=r)`. This module has what is built of it: rates side by side (`ASPP`),
+The layer itself is `torch.nn.Conv2d(dilation=d)`. This module has what is built of it: rates side by side (`ASPP`),
 rates one after another (`AtrousCascade`), and the segmentation network that uses `ASPP`. What a stack of rates leaves
 out is computed in `receptive_field.gridding`.
 Yu & Koltun, "Multi-scale context aggregation by dilated convolutions", ICLR 2016, arXiv:1511.07122; Chen et al.,

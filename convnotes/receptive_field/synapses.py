@@ -16,7 +16,7 @@ from convnotes.geometry import Pair
 def ring(synapses: int, radius: float = 1.0) -> tuple[tuple[float, float], ...]:
     """The paper's initial positions: the first synapse at (0, 0), the others on a circle, rounded to whole pixels::
 
-        (β_k, α_k) = ( [radius · sin θ_k], [radius · cos θ_k] ),   θ_k = 2π · (k − 1)/(synapses − 1),   k ≥ 1
+        (Δy_k, Δx_k) = ( [radius · sin θ_k], [radius · cos θ_k] ),   θ_k = 2π · (k − 1)/(synapses − 1),   k ≥ 1
 
     Nine synapses of radius 1 are a 3×3 kernel, not in raster order: after the middle come (0, 1), (1, 1), (1, 0), (1,
     −1), (0, −1), (−1, −1), (−1, 0), (−1, 1), clockwise from the right; in the authors' (x, y) that is (1, 0), (1, 1),

@@ -30,6 +30,7 @@ _HOME = {
     "KernelStackViewer": "kernel_stack_viewer",
     "LiveFilter": "live_filter",
     "MixedKernels": "mixed_kernels",
+    "OperatorMap": "operator_map",
     "Quiz": "quiz",
     "SeparableViewer": "separable_viewer",
     "ShiftViewer": "shift_viewer",

@@ -13,6 +13,7 @@ from convnotes.widgets.kernel_count import KernelCount as KernelCount
 from convnotes.widgets.kernel_stack_viewer import KernelStackViewer as KernelStackViewer
 from convnotes.widgets.live_filter import LiveFilter as LiveFilter
 from convnotes.widgets.mixed_kernels import MixedKernels as MixedKernels
+from convnotes.widgets.operator_map import OperatorMap as OperatorMap
 from convnotes.widgets.quiz import Quiz as Quiz
 from convnotes.widgets.separable_viewer import SeparableViewer as SeparableViewer
 from convnotes.widgets.shift_viewer import ShiftViewer as ShiftViewer
@@ -33,6 +34,7 @@ __all__ = [
     "KernelStackViewer",
     "LiveFilter",
     "MixedKernels",
+    "OperatorMap",
     "Quiz",
     "SeparableViewer",
     "ShiftViewer",

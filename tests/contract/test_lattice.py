@@ -2,7 +2,8 @@
 
 Every line below has the special case as its definition and the general operator as the library computes it. The general
 one is given the letters of the special case, put into its own arguments, and something more that is 0 here: with it at
-0 both agree, gradients with respect to all letters included, and away from 0 they do not.
+0 both agree, gradients with respect to all letters included, and away from 0 they do not. The lines are those of
+`convnotes.lattice`, which the map of the book draws.
 """
 
 import pytest
@@ -12,6 +13,7 @@ from support.close import assert_same
 from torch.func import functional_call
 
 from convnotes import NonLocal2d, active_conv2d, active_shift2d, definitions, deform_conv2d, shift2d
+from convnotes.lattice import INCLUSIONS
 
 B, C, O, H, W = 2, 4, 6, 11, 7
 
@@ -88,7 +90,7 @@ LATTICE = {
         lambda x, w, offset, more: deform_conv2d(x, offset, w, padding=1, mask=x.new_ones(B, 9, H, W) + more),
         lambda: normal(B, 9, H, W),
     ),
-    "one offset group ⊂ two": (
+    "deformable v1 ⊂ offset groups": (
         [x, weight, (B, 18, H, W)],
         lambda x, w, offset: definitions.deform_conv2d(x, offset, w, padding=1),
         lambda x, w, offset, more: deform_conv2d(x, torch.cat([offset, offset + more], 1), w, padding=1),
@@ -102,23 +104,75 @@ LATTICE = {
         ),
         lambda: normal(C, 2, 3, 3),
     ),
-    "grouped ⊂ full": (
+    "grouped ⊂ convolution": (
         [x, (O, C // 2, 3, 3)],
         lambda x, w: definitions.conv2d(x, w, padding=1, groups=2),
         lambda x, w, more: F.conv2d(x, block_diagonal(w, 2) + more, padding=1),
         lambda: normal(*weight),
     ),
-    "separable ⊂ full": (
+    "separable ⊂ convolution": (
         [x, (C, 1, 3, 3), (O, C)],
         lambda x, d, w: definitions.separable(x, d, w, padding=1),
         lambda x, d, w, more: F.conv2d(x, torch.einsum("oc,cuv->ocuv", w, d[:, 0]) + more, padding=1),
         lambda: normal(*weight),
     ),
-    "gaussian ⊂ embedded non-local": (
+    "Gaussian non-local ⊂ embedded non-local": (
         [x, (C, C), (C, C)],
         gaussian,
         lambda x, g, out, more: embedded(x, g, out, torch.eye(C, dtype=x.dtype) + more),
         lambda: normal(C, C),
+    ),
+    "active shift ⊂ offset groups": (
+        [x, (C, 2)],
+        lambda x, steps: definitions.active_shift2d(x, steps),
+        lambda x, steps, more: deform_conv2d(
+            x, steps.reshape(1, 2 * C, 1, 1).expand(B, 2 * C, H, W) + more, x.new_ones(C, 1, 1, 1)
+        ),
+        lambda: normal(B, 2 * C, H, W),
+    ),
+    "1×1 ⊂ convolution": (
+        [x, (O, C)],
+        lambda x, w: definitions.pointwise(x, w),
+        lambda x, w, more: F.conv2d(x, F.pad(w[:, :, None, None], [1] * 4) + more, padding=1),
+        lambda: normal(*weight),
+    ),
+    "small kernels ⊂ convolution": (
+        [x, (3, C, 3, 3), (O, 3, 3, 3)],
+        lambda x, a, b: definitions.kernel_stack(x, [a, b], [None, None], activation=False),
+        lambda x, a, b, more: F.conv2d(x, composed(a, b) + more),
+        lambda: normal(O, C, 5, 5),
+    ),
+    "thin kernels ⊂ convolution": (
+        [x, (3, C, 3, 1), (O, 3, 1, 3)],
+        lambda x, a, b: definitions.conv2d(definitions.conv2d(x, a, padding=(1, 0)), b, padding=(0, 1)),
+        lambda x, a, b, more: F.conv2d(x, composed(a, b) + more, padding=1),
+        lambda: normal(*weight),
+    ),
+    "mixed sizes ⊂ depthwise": (
+        [x, (2, 1, 3, 3), (2, 1, 5, 5)],
+        lambda x, a, b: definitions.mixed_conv2d(x, [a, b]),
+        lambda x, a, b, more: F.conv2d(x, torch.cat([F.pad(a, [1] * 4), b]) + more, padding=2, groups=C),
+        lambda: normal(C, 1, 5, 5),
+    ),
+    "shift ⊂ depthwise": (
+        [x],
+        lambda x: definitions.shift2d(x, torch.tensor(STEPS)),
+        lambda x, more: F.conv2d(x, one_tap(x.dtype)[:, None] + more, padding=2, groups=C),
+        lambda: normal(C, 1, 5, 5),
+    ),
+    "1×1 ⊂ shift and 1×1": (
+        [x, (O, C)],
+        lambda x, w: definitions.pointwise(x, w),
+        lambda x, w, more: F.conv2d(shift2d(x, [(more, 0)] * C), w[:, :, None, None]),
+        lambda: 1,
+    ),
+    "shift and 1×1 ⊂ separable": (
+        [x, (O, C)],
+        lambda x, w: definitions.pointwise(definitions.shift2d(x, torch.tensor(STEPS)), w),
+        lambda x, w, more: F.conv2d(
+            F.conv2d(x, one_tap(x.dtype)[:, None] + more, padding=2, groups=C), w[:, :, None, None]
+        ),
+        lambda: normal(C, 1, 5, 5),
     ),
     "shift ⊂ active shift": (
         [x],
@@ -135,12 +189,29 @@ LATTICE = {
 }
 
 
+def one_tap(dtype: torch.dtype) -> torch.Tensor:
+    """A 5×5 kernel for each channel, 1 where its shift reads and 0 elsewhere: `[C, 5, 5]`."""
+    kernel = torch.zeros(C, 5, 5, dtype=dtype)
+    for c, (dy, dx) in enumerate(STEPS):
+        kernel[c, 2 + dy, 2 + dx] = 1
+    return kernel
+
+
 def one_hot(pointwise: torch.Tensor) -> torch.Tensor:
     """The 5×5 kernel with one tap for each input channel, where its shift reads."""
-    place = torch.zeros(C, 5, 5, dtype=pointwise.dtype)
-    for c, (dy, dx) in enumerate(STEPS):
-        place[c, 2 + dy, 2 + dx] = 1
-    return torch.einsum("oc,cuv->ocuv", pointwise, place)
+    return torch.einsum("oc,cuv->ocuv", pointwise, one_tap(pointwise.dtype))
+
+
+def composed(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """The one kernel that two kernels in a row are, `[M, C, …]` and `[O, M, …]`."""
+    border = [side for size in second.shape[:1:-1] for side in (size - 1, size - 1)]
+    spread = F.conv2d(F.pad(first.transpose(0, 1), border), second.flip(2, 3))  # [C, O, …]
+    return spread.transpose(0, 1)
+
+
+def test_each_inclusion_of_the_package_is_proven_here_and_no_other():
+    assert set(LATTICE) == {f"{one.special} ⊂ {one.general}" for one in INCLUSIONS}
+    assert len(LATTICE) == len(INCLUSIONS)
 
 
 @pytest.mark.parametrize("name", LATTICE)

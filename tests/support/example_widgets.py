@@ -4,6 +4,7 @@ import torch
 
 from convnotes import widgets
 from convnotes.designs import Row
+from convnotes.lattice import INCLUSIONS, OPERATORS
 
 QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
 ROW = Row(
@@ -27,6 +28,7 @@ EXAMPLES = {
     "KernelStackViewer": lambda: widgets.KernelStackViewer(),
     "LiveFilter": lambda: widgets.LiveFilter(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "MixedKernels": lambda: widgets.MixedKernels(torch.rand(35, 35), alt="Noise"),
+    "OperatorMap": lambda: widgets.OperatorMap(OPERATORS, INCLUSIONS),
     "Quiz": lambda: widgets.Quiz([QUESTION]),
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),

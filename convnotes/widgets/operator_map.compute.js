@@ -1,0 +1,130 @@
+// Operators in the cells of a map, and which of them contains which. Both come from Python.
+
+import { clamp, format } from "./kit/numbers.js";
+
+export const COLUMNS = 3;
+const BOX = { height: 38, gap: 14, apart: 10, top: 4, margin: 16 }; // a line may pass on the right, in the margin
+
+export function operatorCalled(operators, name) {
+  return operators.find((one) => one.name === name);
+}
+
+// All that an operator contains ("special"), or all that contain it ("general"), over any number of steps.
+export function reached(inclusions, name, towards) {
+  const from = towards === "special" ? "general" : "special";
+  const found = new Set();
+  const waiting = [name];
+  while (waiting.length) {
+    const next = waiting.pop();
+    for (const one of inclusions)
+      if (one[from] === next && !found.has(one[towards])) {
+        found.add(one[towards]);
+        waiting.push(one[towards]);
+      }
+  }
+  return found;
+}
+
+// What the arguments have to be, in words: "dilation = 1".
+export function setting(inclusion) {
+  return Object.entries(inclusion.set)
+    .map(([name, value]) => `${name} = ${value}`)
+    .join("; ");
+}
+
+// Where the boxes lie on a drawing of some width: name → x, y, width, height; and the height of the drawing.
+export function boxes(operators, width) {
+  const column = (width - BOX.margin) / COLUMNS;
+  const places = Object.fromEntries(
+    operators.map(({ name, at }) => [
+      name,
+      {
+        x: at[0] * column + BOX.apart / 2,
+        y: BOX.top + at[1] * (BOX.height + BOX.gap),
+        width: column - BOX.apart,
+        height: BOX.height,
+      },
+    ]),
+  );
+  const rows = 1 + Math.max(...operators.map(({ at }) => at[1]));
+  return { places, height: BOX.top + rows * (BOX.height + BOX.gap) };
+}
+
+// The path from a special operator to a general one. It goes round by the margin where boxes stand between the two.
+export function line(operators, special, general, places) {
+  const [low, high] = [special, general].map((name) => operatorCalled(operators, name).at);
+  const [from, to] = [places[special], places[general]];
+  const centre = (box) => box.x + box.width / 2;
+  if (low[1] === high[1]) {
+    const right = low[0] < high[0];
+    const start = right ? from.x + from.width : from.x;
+    const end = right ? to.x : to.x + to.width;
+    return `M${start} ${from.y + from.height / 2}H${end}`;
+  }
+  const between = operators.some(
+    ({ at }) => at[0] === low[0] && low[0] === high[0] && at[1] > high[1] && at[1] < low[1],
+  );
+  if (!between) return `M${centre(from)} ${from.y}L${centre(to)} ${to.y + to.height}`;
+  const side = from.x + from.width;
+  const [start, end] = [from.y + from.height / 2, to.y + to.height / 2];
+  return `M${side} ${start}q${BOX.margin - 5} 0 ${BOX.margin - 5} -12V${end + 12}q0 -12 ${5 - BOX.margin} -12`;
+}
+
+// The operator that an arrow key leads to: the nearest one in that direction, or the same one.
+export function neighbour(operators, name, [down, right]) {
+  const [column, row] = operatorCalled(operators, name).at;
+  const far = ({ at }) =>
+    right
+      ? (at[1] === row ? 0 : 100) + Math.abs(at[1] - row) + Math.abs(at[0] - column) * 10
+      : Math.abs(at[1] - row) * 10 + Math.abs(at[0] - column);
+  const ahead = operators.filter(({ at }) =>
+    right ? (at[0] - column) * right > 0 : (at[1] - row) * down > 0,
+  );
+  return (
+    ahead.reduce((best, one) => (best && far(best) <= far(one) ? best : one), null)?.name ?? name
+  );
+}
+
+// A label in one line, or in two where it is longer than `most` letters.
+export function lines(name, most) {
+  const words = name.split(" ");
+  if (name.length <= most || words.length === 1) return [name];
+  const cuts = words.slice(1).map((_, n) => {
+    const parts = [words.slice(0, n + 1).join(" "), words.slice(n + 1).join(" ")];
+    return { parts, longest: Math.max(...parts.map((part) => part.length)) };
+  });
+  return cuts.reduce((best, cut) => (cut.longest < best.longest ? cut : best)).parts;
+}
+
+// A count beside that of the plain convolution: "12.8 %", "1.42 times".
+export function beside(count, plain) {
+  if (!count) return "";
+  const ratio = count / plain;
+  if (ratio === 1) return "as the convolution";
+  return ratio < 1
+    ? `${format(100 * ratio, ratio < 0.1 ? 1 : 0)} % of the convolution's`
+    : `${format(ratio, 2)} times the convolution's`;
+}
+
+// 115,605,504 as "115.6 M".
+export function short(count) {
+  const power = clamp(Math.floor(Math.log10(Math.max(count, 1)) / 3), 0, 3);
+  return power < 2 ? format(count) : `${format(count / 1000 ** power, 1)} ${"MG"[power - 2]}`;
+}
+
+// The page of a chapter: a notebook in Jupyter, a page of the book elsewhere.
+export function address(chapter, inBook) {
+  return `${chapter}.${inBook ? "html" : "ipynb"}`;
+}
+
+export function torchCode({ layer }) {
+  const ours = [...new Set(layer.match(/(?<![.\w])[A-Z]\w+(?=\()/g))].sort();
+  return [
+    "import torch",
+    "from torch import nn",
+    ...(ours.length ? [`from convnotes import ${ours.join(", ")}`] : []),
+    "",
+    `layer = ${layer}`,
+    "y = layer(torch.randn(1, 64, 56, 56))",
+  ].join("\n");
+}

@@ -1,0 +1,114 @@
+"""The operators of the book as a diagram: which one contains which, and what each one costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import traitlets
+
+from convnotes import checks, plots
+from convnotes.widgets.base import Widget, panels
+
+
+class OperatorMap(Widget):
+    """A map of operators: an upper one becomes a lower one when its arguments are set as the map says.
+
+    Args:
+        operators: name → an operator of `convnotes.lattice`.
+        inclusions: those of `convnotes.lattice`, between these operators.
+        **state: `chosen`, the operator whose costs and neighbours are written out, the first one by default.
+
+    Raises:
+        ValueError: for no operators, an inclusion of an operator that is not on the map, and a choice that is not.
+
+    Example:
+        >>> from convnotes.lattice import INCLUSIONS, OPERATORS
+        >>> from convnotes.widgets import OperatorMap
+        >>> OperatorMap(OPERATORS, INCLUSIONS, chosen="convolution")
+        OperatorMap(22 operators, 20 inclusions, convolution chosen)
+    """
+
+    module = "operator_map"
+    by_hand = "an operator can be chosen, and opens its chapter"
+
+    operators: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
+    inclusions: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
+    chosen = traitlets.Unicode().tag(sync=True)
+    first = traitlets.Dict().tag(sync=True)  # the state that Reset brings back
+
+    def __init__(self, operators: Mapping[str, Any], inclusions: Sequence[Any], **state: Any) -> None:
+        checks.some("operators", operators, "operator")
+        for one in inclusions:
+            for name in (one.special, one.general):
+                checks.one_of("an operator of an inclusion", name, operators)
+        super().__init__(
+            operators=[_plain(name, operator) for name, operator in operators.items()],
+            inclusions=[
+                {"special": one.special, "general": one.general, "set": dict(one.set), "drawn": one in drawn}
+                for drawn in [direct(inclusions)]
+                for one in inclusions
+            ],
+            **({"chosen": next(iter(operators))} | state),
+        )
+        self.first = {"chosen": self.chosen}
+
+    @traitlets.validate("chosen")
+    def _check_chosen(self, proposal: Any) -> str:
+        return checks.one_of("chosen", proposal["value"], [one["name"] for one in self.operators])
+
+    def _describe(self) -> str:
+        return f"{len(self.operators)} operators, {len(self.inclusions)} inclusions, {self.chosen} chosen"
+
+    def _alt(self) -> str:
+        lines = [f"{one['general']} above {one['special']}" for one in self.inclusions if one["drawn"]]
+        return (
+            f"A diagram of operators in boxes. A line joins each one with those that it contains: {', '.join(lines)}."
+        )
+
+    def _picture(self) -> bytes:
+        at = {one["name"]: one["at"] for one in self.operators}
+        rows = 1 + max(row for _, row in at.values())
+        ax = panels(1, 1, (6.4, 0.62 * rows))
+        ax.set(xlim=(-0.5, 2.75), ylim=(rows - 0.5, -0.5))
+        ax.axis("off")
+        ink = plots.INK["light"]
+        for one in self.inclusions:
+            (x, y), (a, b) = at[one["special"]], at[one["general"]]
+            if one["drawn"] and x == a and any(name == (x, row) for name in at.values() for row in range(b + 1, y)):
+                ax.plot([x + 0.45, x + 0.6, x + 0.6, x + 0.45], [y, y - 0.3, b + 0.3, b], color=ink["grey"], lw=1)
+            elif one["drawn"]:
+                ax.plot([x, a], [y, b], color=ink["grey"], lw=1, zorder=1)
+        for one in self.operators:
+            x, y = one["at"]
+            frame = {
+                "fc": "white",
+                "ec": ink["grey"],
+                "ls": ":" if one["made_of"] else "-",
+                "boxstyle": "round,pad=0.45",
+            }
+            ax.text(x, y, one["name"], ha="center", va="center", fontsize=11, color=ink["text"], bbox=frame)
+        return plots.save(ax)
+
+
+def direct(inclusions: Sequence[Any]) -> list[Any]:
+    """Those that do not follow from two or more of the others."""
+    above: dict[str, set[str]] = {}
+    for one in inclusions:
+        above.setdefault(one.special, set()).add(one.general)
+
+    def contains(general: str, special: str) -> bool:
+        return any(name == general or contains(general, name) for name in above.get(special, ()))
+
+    return [
+        one for one in inclusions if not any(contains(one.general, name) for name in above[one.special] - {one.general})
+    ]
+
+
+def _plain(name: str, operator: Any) -> dict[str, Any]:
+    """An operator as the page takes it, with what its layer costs."""
+    cost = operator.cost()
+    counts = {key: getattr(cost, key) for key in ("params", "macs", "adds", "moved_bytes")}
+    taken = {key: getattr(operator, key) for key in ("words", "chapter", "layer")}
+    lists = {"at": list(operator.at), "made_of": list(operator.made_of)}
+    return {"name": name, **taken, **lists, **counts, "field": operator.field()}
