@@ -202,12 +202,11 @@ function render({ model, el }) {
       label: "Offsets",
       options: options(SOURCES, (name) => NAMES[name]),
       set: (source) =>
-        change(
-          model,
-          source === "hand"
-            ? { moves: [0, 1].map((n) => whole(n).map(confined)), source }
-            : { source },
-        ),
+        change(model, {
+          ...(source === "hand" ? { moves: [0, 1].map((n) => whole(n).map(confined)) } : {}),
+          share: model.get("share") || 1, // on the plain grid all offsets look alike
+          source,
+        }),
     }),
     choice({
       ...trait(model, "spot", Number),
@@ -250,7 +249,7 @@ function render({ model, el }) {
     const all = [STILL, ...[0, 1].flatMap((n) => [whole(n), now(n)])];
     views.forEach((view, n) => view.refresh(reads[n].samples, frameAround(spots()[n], all, grid)));
     for (const control of [share, where, ...others]) control.refresh();
-    const ends = `Plain to ${NAMES[model.get("source")]}`;
+    const ends = `Plain to ${model.get("source") === "hand" ? "moved" : NAMES[model.get("source")]}`;
     share.el.querySelector(".cn-label").textContent = ends;
     share.input.setAttribute("aria-label", ends);
 
