@@ -269,12 +269,13 @@ function render({ model, el }) {
       `Tap ${tap + 1}`,
       `: the four pixels around ${position}`,
     );
+    const shares = corners.map((c) => `${format(c.share)}·${format(c.value)}`);
+    const terms = w.map((v, k) => ` ${added(v)}·${format(values(reads[spot])[k])}`);
     ui.formula.textContent = [
-      `x̃${position} = ${corners.map((c) => `${format(c.share)}·${format(c.value)}`).join(" + ")} = ${format(sample, 3)}`,
+      `x̃${position} = ${shares.join(" + ")} = ${format(sample, 3)}`,
       `∂x̃/∂Δy = ${format(slope[0], 3)}   ∂x̃/∂Δx = ${format(slope[1], 3)}   ∂y/∂Δ = w · ` +
         `∂x̃/∂Δ = ${format(w[tap])} · (${slope.map((v) => format(v, 3)).join(", ")})`,
-      `y = b + Σ w·x̃ = ${format(bias)}${w.map((v, k) => ` ${added(v)}·${format(reads[spot].samples[k].value)}`).join("")} ` +
-        `= ${format(reads[spot].value, 3)}`,
+      `y = b + Σ w·x̃ = ${format(bias)}${terms.join("")} ` + `= ${format(reads[spot].value, 3)}`,
     ].join("\n");
     ui.say(
       `The readings differ by ${difference} on average; the taps are ${far.join(" and ")} pixels from the plain ` +
