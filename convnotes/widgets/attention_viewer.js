@@ -51,6 +51,7 @@ function render({ model, el }) {
   const bar = scaleBar("cn-wide");
   const frames = [input, heat].map((one) => outline(one));
   bar.surface.setAttribute("aria-hidden", "true");
+  outline(bar, "cn-window cn-equal")(0, Math.sqrt(1 / places) - 0.01, 1, 0.02);
   ui.stage.append(input.el, heat.el, bar.el);
   const which = choice({
     ...trait(model, "picture", Number),
@@ -93,13 +94,13 @@ function render({ model, el }) {
   const outside = ui.fact("outside");
   const half = ui.fact("half");
 
-  // The weights in colours, laid over the picture.
-  function laidOver(x, weights, top) {
+  // The weights in colours, laid over the image. The scale is the same for all: the root of the weight, from 0 to 1.
+  function laidOver(x, weights) {
     const mixed = new Float32Array(3 * pixels);
     for (let p = 0; p < pixels; p++) {
       const i = Math.floor((Math.floor(p / width) * rows) / height);
       const j = Math.floor(((p % width) * columns) / width);
-      viridis(weights[i * columns + j] / top).forEach((v, c) => {
+      viridis(Math.sqrt(weights[i * columns + j])).forEach((v, c) => {
         mixed[c * pixels + p] = 0.75 * v + 0.25 * x[(channels === 3 ? c : 0) * pixels + p];
       });
     }
@@ -126,15 +127,15 @@ function render({ model, el }) {
 
     input.paint(x, channels);
     input.describe(captions[n], "Input", `: ${captions[n]}; the blue outline is the neighbourhood`);
-    heat.paint(laidOver(x, weights, top), 3);
+    heat.paint(laidOver(x, weights), 3);
     heat.describe(
       `The weights of the marked position over the image; the largest, ${percent(top)}, in ${where}`,
       "Attention",
       ` of the marked position, laid over the image (${rows}×${columns} positions)`,
     );
     bar.text.textContent =
-      `weight: ${percent(0)} (dark) to ${percent(top)} (bright); all equal would be ` +
-      `${percent(1 / places)}`;
+      `weight: ${percent(0)} (dark) to ${percent(1)} (bright), on a square-root scale; mark: all ` +
+      `equal, ${percent(1 / places)}; largest here: ${percent(top)}`;
     for (const put of frames) put(above / rows, left / columns, tall / rows, wide / columns);
     for (const control of [...controls, point]) control.refresh();
     outside(

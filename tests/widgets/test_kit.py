@@ -19,6 +19,26 @@ def test_numbers_are_shown_as_a_page_prints_them(value, text):
     assert call("quiz", "format(value)", value=value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(999_999, "999,999"), (5_033_280, "5.03 M"), (462_422_016, "462.4 M"), (1_849_688_064, "1.85 G")],
+)
+def test_large_counts_are_shown_in_millions_and_billions(value, text):
+    assert call("quiz", "short(value)", value=value) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([-1, 0, 2], ["−1", "0", "2"]),
+        ([0.5, -0.25, 0, 1], ["0.50", "−0.25", "0", "1.00"]),
+        ([0.1, 0.3000001, -0.0001], ["0.1", "0.3", "0"]),
+    ],
+)
+def test_numbers_that_stand_together_have_as_many_decimals(values, texts):
+    assert call("quiz", "together(values)", values=values) == texts
+
+
 @pytest.mark.parametrize(("typed", "value"), [("−0,5", -0.5), (" 2 ", 2), ("-1e-2", -0.01)])
 def test_what_a_person_types_is_understood(typed, value):
     assert call("quiz", "parse(typed)", typed=typed) == value
