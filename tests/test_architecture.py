@@ -42,7 +42,7 @@ GROUND = {"checks", "geometry"}
 
 # Inside a part a chapter may import the chapters before it.
 CHAPTERS = {
-    "fundamentals": ["layer", "initialisation", "depthwise", "multi_scale", "freezing", "transfer"],
+    "fundamentals": ["activation", "layer", "initialisation", "depthwise", "multi_scale", "freezing", "transfer"],
     "compression": [
         *("pointwise", "factorised", "inception", "separable_conv", "separable"),
         *("squeezenet", "residual", "small_kernels"),

@@ -1,5 +1,6 @@
 """Make a built page light: one style sheet, no script before the first paint, the icon font cut to the icons in use.
 
+What a reader does not see at first is loaded and made when it comes near (assets/near.js).
 Works on the finished HTML, so that it holds for whatever themes and extensions put there. Nothing is fetched.
 """
 
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pydata_sphinx_theme
 from fontTools import subset
+from prune import plain_classes, without_plain_spans, without_unused
 
 FONT = "vendor/fontawesome/webfonts/fa-solid-900.woff2"
 STYLE = re.compile(
@@ -19,69 +21,88 @@ STYLE = re.compile(
 )
 DROPPED = re.compile(
     r'\s*<script[^>]*src="[^"]*(?:fontawesome|searchtools|language_data|searchindex)\.js[^"]*"[^>]*></script>'
-    r'|\s*<link[^>]*rel="preload"[^>]*fontawesome[^>]*>'
+    r'|\s*<link[^>]*rel="preload"[^>]*(?:fontawesome|as="script")[^>]*>'
 )
 OPTIONS = re.compile(
     r'<script src="[^"]*documentation_options\.js[^"]*"></script>'
 )
 MATHS = re.compile(
-    r'<script[^>]* src="([^"]*mathjax/tex-chtml\.js)[^"]*"></script>'
+    r'<script[^>]* src="([^"]*mathjax/startup\.js)[^"]*"></script>'
 )
 SCRIPT = re.compile(r"<script(?=[^>]* src=)(?![^>]*\b(?:defer|async)\b)")
-SIZE = re.compile(r'style="width: (\d+)px; height: (\d+)px;"')
-ICON = re.compile(
-    r'((?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\(f[0-9a-f]+)"\}'
+STATE = re.compile(
+    r'\s*<script type="application/vnd\.jupyter\.widget-state\+json">.*?</script>',
+    re.DOTALL,
 )
+SIZE = re.compile(r'style="width: (\d+)px; height: (\d+)px;"')
 
 
 def lighten(out):
     """All pages below the folder `out`; the search page keeps its scripts as they are."""
     pages = {page: page.read_text("utf-8") for page in out.rglob("*.html")}
-    icons = {
-        name
-        for text in pages.values()
-        for name in re.findall(r"\bfa-[a-z0-9-]+", text)
-    }
     options = (out / "_static/documentation_options.js").read_text("utf-8")
-    bundles, points = {}, set()
+    plain = plain_classes((out / "_static/pygments.css").read_text("utf-8"))
+    words = "".join(pages.values())
+    scripts = "".join(
+        file.read_text("utf-8")
+        for file in (out / "_static").rglob("*.js")
+        if "mathjax" not in file.parts and file.name != "fontawesome.js"
+    )
+    bundles = {}
     for page, text in pages.items():
         if page.name != "search.html":
             text = DROPPED.sub("", text)
             text = OPTIONS.sub(
                 lambda _: f"<script>{options.strip()}</script>", text
             )
-            text = MATHS.sub(_after_load, text)
+            text = MATHS.sub(_when_near, text)
             text = SCRIPT.sub("<script defer", text)
+        text = _last(text, STATE)
+        text = without_plain_spans(text, plain)
+        text = SIZE.sub(
+            r'width="\1" height="\2" fetchpriority="high"', text, count=1
+        )
         text = SIZE.sub(r'width="\1" height="\2" loading="lazy"', text)
         text = text.replace(
             '<div role="list" class="citation-list">',
             '<div class="citation-list">',
         )  # its children are no list items
-        text = _one_style_sheet(page, text, out, icons, bundles, points)
+        text = _one_style_sheet(page, text, out, bundles, words, scripts)
         page.write_text(text, "utf-8")
-    for old in (out / "_static").glob("book-*.css"):
-        if old.name not in bundles.values():
-            old.unlink()
-    _subset(out / "_static" / FONT, points)
+    icons = set()
+    for sheet in (out / "_static").glob("book-*.css"):
+        if sheet.name in bundles.values():
+            icons |= {
+                sign for sign in sheet.read_text("utf-8") if ord(sign) > 127
+            }
+        else:
+            sheet.unlink()
+    _subset(out / "_static" / FONT, icons)
 
 
-def _after_load(match):
-    """Maths is set once the page stands: what is in sight at once, the rest with the reader's first move."""
+def _when_near(match):
+    """Maths is set once a formula is near: what is in sight at once, the rest with the reader's first move."""
     source = html.escape(match[1], quote=True)
     return f"""<script>
-addEventListener("load", () => document.head.append(Object.assign(document.createElement("script"), {{
-  src: "{source}",
-  onload: () => MathJax.startup.promise.then(() => {{
-    const moves = new AbortController();
-    const rest = () => {{ moves.abort(); MathJax.startup.document.lazyTypesetAll(); }};
-    for (const move of ["scroll", "keydown", "pointerdown"])
-      addEventListener(move, rest, {{ signal: moves.signal, passive: true }});
-  }}),
-}})));
+addEventListener("load", () => {{
+  const {{ near, moved }} = window.reader;
+  Promise.race([...document.querySelectorAll(".math")].map(near)).then(() =>
+    document.head.append(Object.assign(document.createElement("script"), {{
+      src: "{source}",
+      onload: () => MathJax.startup.promise.then(() => moved).then(() => MathJax.startup.document.lazyTypesetAll()),
+    }})));
+}});
 </script>"""
 
 
-def _one_style_sheet(page, text, out, icons, bundles, points):
+def _last(text, part):
+    """The parts of a page that its text need not wait for, at the end of its body."""
+    found = "".join(match[0] for match in part.finditer(text))
+    head, end, tail = part.sub("", text).rpartition("</body>")
+    return head + found + end + tail
+
+
+def _one_style_sheet(page, text, out, bundles, words, scripts):
     """Replace the links to style sheets by one link to all of them together, in their order."""
     links = [match[1] or match[2] for match in STYLE.finditer(text)]
     files = tuple((page.parent / link).resolve() for link in links)
@@ -89,13 +110,7 @@ def _one_style_sheet(page, text, out, icons, bundles, points):
         return text
     if files not in bundles:
         css = "\n".join(_read(file, out) for file in files)
-        points.update(_points(css, icons))
-        css = ICON.sub(
-            lambda m: (
-                m[0] if icons & set(re.findall(r"fa-[a-z0-9-]+", m[1])) else ""
-            ),
-            css,
-        )
+        css = without_unused(css, words, scripts)
         name = f"book-{hashlib.sha256(css.encode()).hexdigest()[:12]}.css"
         (out / "_static" / name).write_text(css, "utf-8")
         bundles[files] = name
@@ -127,24 +142,12 @@ def _read(file, out):
     )
 
 
-def _points(css, icons):
-    """Code points of the icons that the pages name, and of those that the theme's own rules use."""
-    points = set(re.findall(r'--pst-icon-[\w-]+:\s*"\\(f[0-9a-f]+)"', css))
-    points |= set(
-        re.findall(r'"\\(f[0-9a-f]{3})"', ICON.sub("", css))
-    )  # rules that are no icon classes
-    for names, point in ICON.findall(css):
-        if icons & set(re.findall(r"fa-[a-z0-9-]+", names)):
-            points.add(point)
-    return points
-
-
-def _subset(font, points):
+def _subset(font, signs):
     options = subset.Options(flavor="woff2")
     theme = Path(pydata_sphinx_theme.__file__).parent
     whole = theme / "theme/pydata_sphinx_theme/static" / FONT
     full = subset.load_font(whole, options)
     keeper = subset.Subsetter(options)
-    keeper.populate(unicodes=[int(point, 16) for point in points])
+    keeper.populate(text="".join(signs))
     keeper.subset(full)
     subset.save_font(full, font, options)

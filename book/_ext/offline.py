@@ -19,6 +19,16 @@ import figures
 from docutils import nodes
 from lighten import lighten
 
+MATHJAX = (
+    "startup.js",
+    "core.js",
+    "input/tex.js",
+    "input/tex/extensions/",
+    "output/chtml.js",
+    "output/chtml/fonts/",
+    "a11y/assistive-mml.js",
+    "ui/lazy.js",
+)
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -28,9 +38,7 @@ def copy_mathjax(app):
     target = Path(app.outdir) / "_static" / "mathjax"
     for file in importlib.metadata.files("sphinx-mathjax-offline"):
         inside = str(file).partition("static/mathjax/")[2]
-        if inside == "tex-chtml.js" or inside.startswith(
-            ("output/chtml/fonts/woff-v2/", "input/tex/extensions/", "ui/")
-        ):
+        if inside.startswith(MATHJAX):
             (target / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file.locate(), target / inside)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.fundamentals.activation import ActLayer, in_place
 from convnotes.fundamentals.layer import Block, Composite
 from convnotes.geometry import Factory
 
@@ -41,6 +42,7 @@ class Bottleneck(Block):
             torchvision's ("v1.5").
         dilation: of the 3×3 kernel; its padding is the same number.
         device, dtype: of the parameters.
+        act_layer: makes each of the three activations.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -63,6 +65,7 @@ class Bottleneck(Block):
         dilation: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         checks.positive(channels=channels, stride=stride, groups=groups)
         checks.positive(width_per_group=width_per_group, dilation=dilation)
@@ -76,18 +79,21 @@ class Bottleneck(Block):
         first, middle = (stride, 1) if stride_on == "1x1" else (1, stride)
         self.conv1 = nn.Conv2d(in_channels, width, 1, first, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(width, **kw)
+        self.act1 = act_layer()
         self.conv2 = nn.Conv2d(width, width, 3, middle, dilation, dilation, groups, bias=False, **kw)
         self.bn2 = nn.BatchNorm2d(width, **kw)
+        self.act2 = act_layer()
         self.conv3 = nn.Conv2d(width, self.out_channels, 1, bias=False, **kw)
         self.bn3 = nn.BatchNorm2d(self.out_channels, **kw)
+        self.act3 = act_layer()
         self.downsample = shortcut(in_channels, self.out_channels, stride, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Bottleneck", input, self.conv1.weight, self.in_channels)
-        y = torch.relu(self.bn1(self.conv1(input)))
-        y = torch.relu(self.bn2(self.conv2(y)))
+        y = self.act1(self.bn1(self.conv1(input)))
+        y = self.act2(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return torch.relu(y + (input if self.downsample is None else self.downsample(input)))
+        return self.act3(y + (input if self.downsample is None else self.downsample(input)))
 
     def extra_repr(self) -> str:
         return (
@@ -122,6 +128,7 @@ class ResNet(Composite, shown="num_classes replace_stride_with_dilation"):
             the stride, the kernels after it double their dilation. At the pixels that the stride would have kept, the
             map is the same.
         device, dtype: of the parameters.
+        act_layer: makes each activation.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -148,6 +155,7 @@ class ResNet(Composite, shown="num_classes replace_stride_with_dilation"):
         replace_stride_with_dilation: Sequence[bool] = (False, False, False),
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         super().__init__()
         if num_classes is not None:
@@ -160,7 +168,7 @@ class ResNet(Composite, shown="num_classes replace_stride_with_dilation"):
         kw = Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(64, **kw)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = in_place(act_layer)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         channels, dilation = 64, 1
         for stage, count in enumerate(layers):
@@ -172,7 +180,8 @@ class ResNet(Composite, shown="num_classes replace_stride_with_dilation"):
             blocks = []
             for n in range(count):
                 s, d = (stride, before) if n == 0 else (1, dilation)
-                blocks.append(Bottleneck(channels, 64 * 2**stage, s, groups, width_per_group, stride_on, d, **kw))
+                options = (s, groups, width_per_group, stride_on, d)
+                blocks.append(Bottleneck(channels, 64 * 2**stage, *options, **kw, act_layer=act_layer))
                 channels = blocks[-1].out_channels
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
         if num_classes is not None:
@@ -198,6 +207,7 @@ class ResNeXtOptions(Factory, total=False):
 
     stride_on: StrideOn
     replace_stride_with_dilation: Sequence[bool]
+    act_layer: ActLayer
 
 
 class ResNetOptions(ResNeXtOptions, total=False):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.separable_conv import SeparableConv2d as SeparableConv2d
+from convnotes.fundamentals.activation import ActLayer, in_place
 from convnotes.fundamentals.layer import Classifier
 from convnotes.geometry import Factory
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-def _norm_relu(channels: int, **kw: Unpack[Factory]) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels, **kw), nn.ReLU(inplace=True))
+def _norm_relu(channels: int, act_layer: ActLayer = nn.ReLU, **kw: Unpack[Factory]) -> nn.Sequential:
+    return nn.Sequential(nn.BatchNorm2d(channels, **kw), in_place(act_layer))
 
 
 class MobileNetV1(Classifier, shown="num_classes width_multiplier"):
@@ -40,6 +41,7 @@ class MobileNetV1(Classifier, shown="num_classes width_multiplier"):
         width_multiplier: factor of every width, the paper's α.
         dropout: probability before the classifier.
         device, dtype: of the parameters.
+        act_layer: makes each activation; timm's mobilenetv1_100 has `nn.ReLU6`.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -61,6 +63,7 @@ class MobileNetV1(Classifier, shown="num_classes width_multiplier"):
         dropout: float = 0.001,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         super().__init__(num_classes)
         checks.number("width_multiplier", width_multiplier, "(0, inf)")
@@ -72,14 +75,14 @@ class MobileNetV1(Classifier, shown="num_classes width_multiplier"):
 
         channels = width(32)
         self.stem = nn.Sequential(
-            nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False, **kw), _norm_relu(channels, **kw)
+            nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False, **kw), _norm_relu(channels, act_layer, **kw)
         )
         blocks = []
         for full, stride in self.WIDTHS_AND_STRIDES:
             out = width(full)
-            between = _norm_relu(channels, **kw)
+            between = _norm_relu(channels, act_layer, **kw)
             separable = SeparableConv2d(channels, out, 3, stride, padding=1, bias=False, between=between, **kw)
-            blocks.append(nn.Sequential(separable, _norm_relu(out, **kw)))
+            blocks.append(nn.Sequential(separable, _norm_relu(out, act_layer, **kw)))
             channels = out
         self.blocks = nn.Sequential(*blocks)
         self.avgpool = nn.AdaptiveAvgPool2d(1)

@@ -1,10 +1,12 @@
 """Every operator as its definition: tap by tap, slow and obvious.
 
-These pages are what the book shows and what the tests compare with. Nothing else imports them, and nothing here is
-optimised: each function is its equation, so that it can be checked by reading. Gradients come from autograd.
+These pages are what the book shows and what the tests compare with. Nothing
+else imports them, and nothing here is optimised: each function is its equation,
+so that it can be checked by reading. Gradients come from autograd.
 
-Letters: b image of the batch · c, o input and output channel · i, j output row and column · u, v kernel row and
-column · s stride · p padding · d dilation · g group.
+Letters: b image of the batch · c, o input and output channel · i, j output row
+and column · u, v kernel row and column · s stride · p padding · d dilation · g
+group.
 """
 
 from convnotes.definitions.compression import (

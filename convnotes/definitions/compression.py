@@ -28,7 +28,8 @@ def pointwise(
 
         y[b,o,i,j] = bias[o] + Σ_c w[o,c] · x[b,c,i,j]
 
-    `input` `[B, C, H, W]`, `weight` `[O, C]` → `[B, O, H, W]`. Lin, Chen & Yan 2013, arXiv:1312.4400.
+    `input` `[B, C, H, W]`, `weight` `[O, C]` → `[B, O, H, W]`. Lin, Chen & Yan
+    2013, arXiv:1312.4400.
     """
     y = torch.einsum("oc,bcij->boij", weight, input)
     return y if bias is None else y + bias.view(1, -1, 1, 1)
@@ -40,12 +41,15 @@ def mlpconv(
     biases: Sequence[Tensor],
     **window: Unpack[Window],
 ) -> Tensor:
-    """The block of Network in Network: a convolution, then a small perceptron on the channels of every pixel::
+    """The block of Network in Network: a convolution, then a small perceptron
+    on the channels of every pixel::
 
-        z_0 = ReLU(w_0 ∗ x + b_0),   z_n = ReLU(w_n · z_{n−1} + b_n)   at every pixel
+        z_0 = ReLU(w_0 ∗ x + b_0)
+        z_n = ReLU(w_n · z_{n−1} + b_n)   at every pixel
 
-    `weights[0]` is `[O_0, C, KH, KW]`, each later one `[O_n, O_{n−1}, 1, 1]`; stride, padding and dilation are the
-    first convolution's. Lin, Chen & Yan 2013, section 3.1.
+    `weights[0]` is `[O_0, C, KH, KW]`, each later one `[O_n, O_{n−1}, 1, 1]`;
+    stride, padding and dilation are the first convolution's. Lin, Chen & Yan
+    2013, section 3.1.
     """
     z = torch.relu(conv2d(input, weights[0], biases[0], **window))
     for weight, bias in zip(weights[1:], biases[1:], strict=True):
@@ -58,11 +62,14 @@ def inception(
     weights: Sequence[Tensor],
     norms: Sequence[torch.nn.BatchNorm2d],
 ) -> Tensor:
-    """Four branches side by side; the large kernels and the pooled channels stand beside a 1×1 kernel::
+    """Four branches side by side; the large kernels and the pooled channels
+    stand beside a 1×1 kernel::
 
-        y = concat( f_1(x), f_3(r_3(x)), f_5(r_5(x)), p(maxpool3(x)) )      f, r, p: convolution, batch norm, ReLU
+        y = concat( f_1(x), f_3(r_3(x)), f_5(r_5(x)), p(maxpool3(x)) )
+        f, r, p: convolution, batch norm, ReLU
 
-    `weights` and `norms` are those of f_1, r_3, f_3, r_5, f_5, p in this order. Szegedy et al. 2015, figure 2b.
+    `weights` and `norms` are those of f_1, r_3, f_3, r_5, f_5, p in this order.
+    Szegedy et al. 2015, figure 2b.
     """
     f1, r3, f3, r5, f5, p = zip(weights, norms, strict=True)
     branches = [
@@ -80,11 +87,13 @@ def factorised(
     horizontal: Tensor,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """An n×1 kernel and then a 1×n kernel, as the one n×n convolution that they are (n odd, the size is kept)::
+    """An n×1 kernel and then a 1×n kernel, as the one n×n convolution that they
+    are (n odd, the size is kept)::
 
         w[o,c,u,v] = Σ_m h[o,m,v] · a[m,c,u]      a sum of outer products
 
-    `vertical` `[M, C, n, 1]`, `horizontal` `[O, M, 1, n]`. Szegedy et al. 2016, section 3.2.
+    `vertical` `[M, C, n, 1]`, `horizontal` `[O, M, 1, n]`. Szegedy et al. 2016,
+    section 3.2.
     """
     weight = torch.einsum(
         "omv,mcu->ocuv", horizontal[:, :, 0], vertical[..., 0]
@@ -99,12 +108,15 @@ def separable(
     bias: Tensor | None = None,
     **window: Unpack[Window],
 ) -> Tensor:
-    """The depthwise separable convolution: m spatial kernels per channel, then a matrix on the C·m results::
+    """The depthwise separable convolution: m spatial kernels per channel, then
+    a matrix on the C·m results::
 
-        z[b,c·m+n,i,j] = Σ_{u,v} a[c,n,u,v] · x[b, c, i·s + u·d − p, j·s + v·d − p]      y = w · z + β at every pixel
+        z[b,c·m+n,i,j] = Σ_{u,v} a[c,n,u,v] · x[b, c, i·s+u·d−p, j·s+v·d−p]
+        y = w · z + β   at every pixel
 
-    `depthwise` `[C·m, 1, KH, KW]`, `pointwise_weight` `[O, C·m]`; stride s, padding p and dilation r are the depthwise
-    kernel's. Howard et al. 2017; Chollet 2017.
+    `depthwise` `[C·m, 1, KH, KW]`, `pointwise_weight` `[O, C·m]`; stride s,
+    padding p and dilation d are the depthwise kernel's. Howard et al. 2017;
+    Chollet 2017.
     """
     C = input.shape[1]
     m = depthwise.shape[0] // C
@@ -121,11 +133,14 @@ def separable(
 def fire(
     input: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]
 ) -> Tensor:
-    """Squeeze the channels by a 1×1 kernel, expand them by a 1×1 and a 3×3 kernel side by side::
+    """Squeeze the channels by a 1×1 kernel, expand them by a 1×1 and a 3×3
+    kernel side by side::
 
-        s = ReLU(w_s · x + b_s) at every pixel      y = concat( ReLU(w_1 · s + b_1), ReLU(w_3 ∗ s + b_3) )
+        s = ReLU(w_s · x + b_s)   at every pixel
+        y = concat( ReLU(w_1 · s + b_1), ReLU(w_3 ∗ s + b_3) )
 
-    `weights` are w_s `[S, C, 1, 1]`, w_1 `[E_1, S, 1, 1]` and w_3 `[E_3, S, 3, 3]`. Iandola et al. 2016, section 3.2.
+    `weights` are w_s `[S, C, 1, 1]`, w_1 `[E_1, S, 1, 1]` and w_3 `[E_3, S, 3,
+    3]`. Iandola et al. 2016, section 3.2.
     """
     s = torch.relu(pointwise(input, weights[0][:, :, 0, 0], biases[0]))
     narrow = pointwise(s, weights[1][:, :, 0, 0], biases[1])
@@ -140,12 +155,13 @@ def kernel_stack(
     padding: Padding = 0,
     activation: bool = True,
 ) -> Tensor:
-    """Small kernels one after another, each followed by ReLU, instead of one large kernel::
+    """Small kernels one after another, each followed by ReLU, instead of one
+    large kernel::
 
         z_0 = x,   z_n = ReLU(w_n ∗ z_{n−1} + b_n),   y = the last z
 
-    `weights[n]` is `[O, O, 3, 3]`, the first `[O, C, 3, 3]`; `activation=False` leaves ReLU out. Simonyan & Zisserman
-    2015, section 2.3.
+    `weights[n]` is `[O, O, 3, 3]`, the first `[O, C, 3, 3]`; `activation=False`
+    leaves ReLU out. Simonyan & Zisserman 2015, section 2.3.
     """
     z = input
     for weight, bias in zip(weights, biases, strict=True):
@@ -163,12 +179,15 @@ def bottleneck(
     shortcut: tuple[Tensor, torch.nn.BatchNorm2d] | None = None,
     dilation: int = 1,
 ) -> Tensor:
-    """The residual bottleneck: 1×1, 3×3 and 1×1 kernels, and what they give is added to the input::
+    """The residual bottleneck: 1×1, 3×3 and 1×1 kernels, and what they give is
+    added to the input::
 
-        y = ReLU( S(x) + B_3(w_3 · ReLU(B_2(w_2 ∗ ReLU(B_1(w_1 · x))))) )      B_n: batch norm
+        y = ReLU( S(x) + B_3(w_3 · ReLU(B_2(w_2 ∗ ReLU(B_1(w_1 · x))))) )
+        B_n: batch norm
 
-    `weights` `[M, C, 1, 1]`, `[M, M/groups, 3, 3]`, `[O, M, 1, 1]`; `stride` is the first 1×1 kernel's and the 3×3
-    kernel's. S is the identity, or the 1×1 kernel and the norm of `shortcut`. `dilation` is the 3×3 kernel's, which
+    `weights` `[M, C, 1, 1]`, `[M, M/groups, 3, 3]`, `[O, M, 1, 1]`; `stride` is
+    the first 1×1 kernel's and the 3×3 kernel's. S is the identity, or the 1×1
+    kernel and the norm of `shortcut`. `dilation` is the 3×3 kernel's, which
     keeps its size. He et al. 2016; groups: Xie et al. 2017.
     """
     first, middle = stride

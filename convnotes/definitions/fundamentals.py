@@ -1,4 +1,6 @@
-"""The layer of the fundamentals that is more than a plain convolution, as its definition."""
+"""The layer of the fundamentals that is more than a plain convolution, as its
+definition.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,16 @@ def mixed_conv2d(
     stride: IntOrPair = 1,
     dilation: IntOrPair = 1,
 ) -> Tensor:
-    """The mixed convolution: kernels of M sizes, the m-th on the m-th of M equal parts of the channels::
+    """The mixed convolution: kernels of M sizes, the m-th on the m-th of M
+    equal parts of the channels::
 
-        y = concat_m( w_m ∗ x[:, P_m] + b_m ),   d·(k_m − 1) pixels of padding, so that all results are of one size
+        y = concat_m( w_m ∗ x[:, P_m] + b_m )
+        with d·(k_m − 1) pixels of padding, so that all results have one size
 
-    `weights[m]` `[O_m, C_m, k_m, k_m]`, or `[O_m, 1, k_m, k_m]` for kernels that see one channel each. Half of the
-    padding is on each side, the odd pixel of an even kernel at the bottom and on the right. The first part has also
-    the channels that M does not divide. Tan & Le 2019, section 3.1.
+    `weights[m]` `[O_m, C_m, k_m, k_m]`, or `[O_m, 1, k_m, k_m]` for kernels
+    that see one channel each. Half of the padding is on each side, the odd
+    pixel of an even kernel at the bottom and on the right. The first part has
+    also the channels that M does not divide. Tan & Le 2019, section 3.1.
     """
     C, M = input.shape[1], len(weights)
     first, dilation = C // M + C % M, pair(dilation, "dilation", 1)

@@ -19,7 +19,8 @@ def shift2d(input: Tensor, displacements: Tensor) -> Tensor:
 
         y[b,c,i,j] = x[b, c, i + dy_c, j + dx_c],   0 outside the image
 
-    `input` `[B, C, H, W]`, `displacements` whole numbers `[C, 2]`, (dy, dx) → `[B, C, H, W]`. Wu et al. 2018.
+    `input` `[B, C, H, W]`, `displacements` whole numbers `[C, 2]`, (dy, dx) →
+    `[B, C, H, W]`. Wu et al. 2018.
     """
     C, H, W = input.shape[1:]
     planes = []
@@ -33,9 +34,11 @@ def shift2d(input: Tensor, displacements: Tensor) -> Tensor:
 
 
 def active_shift2d(input: Tensor, displacements: Tensor) -> Tensor:
-    """The active shift: each channel moves by a real displacement of its own, bilinear between the pixels::
+    """The active shift: each channel moves by a real displacement of its own,
+    bilinear between the pixels::
 
-        y[b,c,i,j] = Σ_{u,v ∈ {0,1}} a_u(dy_c) · a_v(dx_c) · x[b, c, i + ⌊dy_c⌋ + u, j + ⌊dx_c⌋ + v]
+        y[b,c,i,j] = Σ_{u,v ∈ {0,1}} a_u(dy_c) · a_v(dx_c)
+                     · x[b, c, i + ⌊dy_c⌋ + u, j + ⌊dx_c⌋ + v]
         a_1(d) = d − ⌊d⌋,   a_0(d) = 1 − a_1(d),   x = 0 outside the image
 
     `displacements` real numbers `[C, 2]`, (dy, dx). Jeon & Kim 2018.
@@ -63,19 +66,20 @@ def adder2d(
     dilation: IntOrPair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """The adder: a patch is compared with the kernel by L1 distance, not by product::
+    """The adder: a patch is compared with the kernel by L1 distance, not by
+    product::
 
-        y[b,o,i,j] = bias[o] − Σ_{c,u,v} | x[b, c, i·s + u·d − p, j·s + v·d − p] − w[o,c,u,v] |
+        y[b,o,i,j] = bias[o] − Σ_{c,u,v}
+                     | x[b, c, i·s + u·d − p, j·s + v·d − p] − w[o,c,u,v] |
 
-    Shapes as in `conv2d`. A position outside the image is a pixel of value 0 and costs `|w|`. Chen et al. 2020. The
-    gradient that autograd finds here is the exact one, not the paper's.
+    Shapes as in `conv2d`. A position outside the image is a pixel of value 0
+    and costs `|w|`. Chen et al. 2020. The gradient that autograd finds here is
+    the exact one, not the paper's.
     """
     B, C = input.shape[:2]
     O, _, KH, KW = weight.shape
-    (sy, sx), (dy, dx) = (
-        pair(stride, "stride", 1),
-        pair(dilation, "dilation", 1),
-    )
+    sy, sx = pair(stride, "stride", 1)
+    dy, dx = pair(dilation, "dilation", 1)
     (top, bottom), (left, right) = resolve_padding(
         padding, (KH, KW), (dy, dx), (sy, sx)
     )

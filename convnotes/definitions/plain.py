@@ -1,4 +1,6 @@
-"""The plain convolution, and the small steps that blocks are made of, as their definitions."""
+"""The plain convolution, and the small steps that blocks are made of, as their
+definitions.
+"""
 
 from __future__ import annotations
 
@@ -33,19 +35,20 @@ def conv2d(
     dilation: IntOrPair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """The plain convolution of deep learning (a cross-correlation: the kernel is not flipped)::
+    """The plain convolution of deep learning (a cross-correlation: the kernel
+    is not flipped)::
 
-        y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · x[b, c, i·s + u·d − p, j·s + v·d − p]
+        y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v]
+                     · x[b, c, i·s + u·d − p, j·s + v·d − p]
 
-    `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]` → `[B, O, H_out, W_out]`; positions outside the image
-    are 0, and an output channel sees only the input channels of its group. Dumoulin & Visin 2016.
+    `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]` → `[B, O, H_out,
+    W_out]`; positions outside the image are 0, and an output channel sees only
+    the input channels of its group. Dumoulin & Visin 2016.
     """
     B, C = input.shape[:2]
     O, _, KH, KW = weight.shape
-    (sy, sx), (dy, dx) = (
-        pair(stride, "stride", 1),
-        pair(dilation, "dilation", 1),
-    )
+    sy, sx = pair(stride, "stride", 1)
+    dy, dx = pair(dilation, "dilation", 1)
     (top, bottom), (left, right) = resolve_padding(
         padding, (KH, KW), (dy, dx), (sy, sx)
     )
@@ -77,29 +80,30 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: IntOrPair = 1,
 ) -> Tensor:
-    """The transposed convolution: every input pixel spreads the kernel, times its value, over the output::
+    """The transposed convolution: every input pixel spreads the kernel, times
+    its value, over the output::
 
-        y[b, o, i·s + u·d − p, j·s + v·d − p] ← bias[o] + the sum over all i, j, c, u, v of w[c,o,u,v] · x[b,c,i,j]
+        y[b, o, i·s + u·d − p, j·s + v·d − p] ← bias[o]
+            + the sum over all i, j, c, u, v of w[c,o,u,v] · x[b,c,i,j]
 
-    `input` `[B, C, H, W]`, `weight` `[C, O/groups, KH, KW]` → `[B, O, H_out, W_out]` with
-    H_out = (H − 1)·s − 2·p + d·(KH − 1) + output_padding + 1. The padding is cut off the output; what `output_padding`
-    adds below and at the right may get only the bias. It is the gradient of `conv2d` with respect to its input.
-    Dumoulin & Visin 2016, section 4.
+    `input` `[B, C, H, W]`, `weight` `[C, O/groups, KH, KW]` → `[B, O, H_out,
+    W_out]` with H_out = (H − 1)·s − 2·p + d·(KH − 1) + output_padding + 1. The
+    padding is cut off the output; what `output_padding` adds below and at the
+    right may get only the bias. It is the gradient of `conv2d` with respect to
+    its input. Dumoulin & Visin 2016, section 4.
     """
     B, C, H, W = input.shape
     _, share, KH, KW = weight.shape
-    (sy, sx), (py, px) = pair(stride, "stride", 1), pair(padding, "padding")
-    (ey, ex), (dy, dx) = (
-        pair(output_padding, "output_padding"),
-        pair(dilation, "dilation", 1),
-    )
-    height, width = (
-        (H - 1) * sy + (KH - 1) * dy + 1 + ey,
-        (W - 1) * sx + (KW - 1) * dx + 1 + ex,
-    )
+    sy, sx = pair(stride, "stride", 1)
+    py, px = pair(padding, "padding")
+    ey, ex = pair(output_padding, "output_padding")
+    dy, dx = pair(dilation, "dilation", 1)
+    height = (H - 1) * sy + (KH - 1) * dy + 1 + ey
+    width = (W - 1) * sx + (KW - 1) * dx + 1 + ex
     if height <= 2 * py or width <= 2 * px:
         raise ValueError(
-            f"the padding {(py, px)} cuts off all of an output of {height}×{width}"
+            f"the padding {(py, px)} cuts off all of an output of "
+            f"{height}×{width}"
         )
 
     x = input.unflatten(1, (groups, C // groups))
@@ -117,7 +121,9 @@ def conv_transpose2d(
 
 
 def batch_norm(input: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
-    """Batch norm in inference: (x − mean) / √(variance + ε) · γ + β, channel by channel. Ioffe & Szegedy 2015."""
+    """Batch norm in inference: (x − mean) / √(variance + ε) · γ + β, channel by
+    channel. Ioffe & Szegedy 2015.
+    """
     shape = (1, -1, 1, 1)
     assert norm.running_mean is not None, "the norm keeps no running statistics"
     assert norm.running_var is not None, "the norm keeps no running statistics"
@@ -130,13 +136,17 @@ def batch_norm(input: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
 def conv_norm_relu(
     input: Tensor, weight: Tensor, norm: torch.nn.BatchNorm2d
 ) -> Tensor:
-    """A size-keeping convolution without bias (kernel sides odd), batch norm in inference, ReLU."""
+    """A size-keeping convolution without bias (kernel sides odd), batch norm in
+    inference, ReLU.
+    """
     padding = (weight.shape[2] // 2, weight.shape[3] // 2)
     return torch.relu(batch_norm(conv2d(input, weight, padding=padding), norm))
 
 
 def max_pool3(input: Tensor) -> Tensor:
-    """The largest of the 3×3 pixels around each pixel, as far as they lie in the image: `[B, C, H, W]` → same."""
+    """The largest of the 3×3 pixels around each pixel, as far as they lie in
+    the image: `[B, C, H, W]` → same.
+    """
     H, W = input.shape[2:]
     x = torch.nn.functional.pad(input, (1, 1, 1, 1), value=-torch.inf)
     return torch.stack(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from convnotes.geometry import (
+    Factory,
     IntOrPair,
     Padding,
     output_size,
@@ -22,14 +23,18 @@ def active_conv2d(
     stride: IntOrPair = 1,
     padding: IntOrPair = 0,
 ) -> Tensor:
-    """Active convolution: K taps at positions that need not be whole, the same for all output positions::
+    """Active convolution: K taps at positions that need not be whole, the same
+    for all output positions::
 
-        y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k] · x̃[b, c, i·s − p + Δy_k, j·s − p + Δx_k]
+        y[b,o,i,j] = bias[o] + Σ_{c,k} w[o,c,k]
+                     · x̃[b, c, i·s − p + Δy_k, j·s − p + Δx_k]
 
-    x̃ is the image interpolated bilinearly between its pixels, 0 outside. `weight` `[O, C, K]`, `positions` `[K, 2]`
-    holds (Δy_k, Δx_k), vertical first, in pixels; the output is as large as that of a 1×1 kernel, and p may be negative.
-    At a whole position the derivative with respect to it is one-sided, towards the next pixel. Positions `[G, K, 2]`
-    are those of G groups of neighbouring output channels. Jeon & Kim 2017, arXiv:1703.09076.
+    x̃ is the image interpolated bilinearly between its pixels, 0 outside.
+    `weight` `[O, C, K]`, `positions` `[K, 2]` holds (Δy_k, Δx_k), vertical first,
+    in pixels; the output is as large as that of a 1×1 kernel, and p may be
+    negative. At a whole position the derivative with respect to it is
+    one-sided, towards the next pixel. Positions `[G, K, 2]` are those of G
+    groups of neighbouring output channels. Jeon & Kim 2017, arXiv:1703.09076.
     """
     if positions.dim() == 3:
         groups = zip(weight.chunk(len(positions)), positions, strict=True)
@@ -43,22 +48,18 @@ def active_conv2d(
         return y if bias is None else y + bias.view(1, -1, 1, 1)
     B, _, H, W = input.shape
     O, _, K = weight.shape
-    (sy, sx), (py, px) = (
-        pair(stride, "stride", 1),
-        pair(padding, "padding", None),
-    )
+    sy, sx = pair(stride, "stride", 1)
+    py, px = pair(padding, "padding", None)
     rows, columns = output_size((H + 2 * py, W + 2 * px), 1, (sy, sx))
-    i = (
-        torch.arange(rows, device=input.device) * sy - py
-    )  # where the tap (0, 0) of each output position lies
+    # where the tap (0, 0) of each output position lies
+    i = torch.arange(rows, device=input.device) * sy - py
     j = torch.arange(columns, device=input.device) * sx - px
 
     y = input.new_zeros(B, O, rows, columns)
     for k in range(K):
         floor = positions[k].detach().floor()
-        below, right = (
-            positions[k] - floor
-        )  # how far past the pixel above and to the left
+        # how far past the pixel above and to the left
+        below, right = positions[k] - floor
         for u, share in enumerate((1 - below, below)):
             for v, part in enumerate((1 - right, right)):
                 m, n = i + int(floor[0]) + u, j + int(floor[1]) + v
@@ -81,37 +82,30 @@ def deform_conv2d(
     dilation: IntOrPair = 1,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """The deformable convolution: each tap (u, v) of each output position reads the image at a position of its own::
+    """The deformable convolution: each tap (u, v) of each output position reads
+    the image at a position of its own::
 
-        y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · m[b,u,v,i,j] · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
-        x̃[b,c,ŷ,x̂] = Σ_{q,r} hat(ŷ − q) · hat(x̂ − r) · x[b,c,q,r],   hat(t) = max(0, 1 − abs(t))
+        y[b,o,i,j] = bias[o] + Σ_{c,u,v} w[o,c,u,v] · m[b,u,v,i,j]
+                     · x̃[b, c, i·s + u·d − p + Δy, j·s + v·d − p + Δx]
+        x̃[b,c,ŷ,x̂] = Σ_{q,r} hat(ŷ − q) · hat(x̂ − r) · x[b,c,q,r]
+        hat(t) = max(0, 1 − abs(t))
 
-    `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]`. `offset` `[B, 2·K·G, H_out, W_out]` holds (Δy, Δx) of the
-    K = KH·KW taps in turn, for each of G groups of neighbouring input channels; `mask` `[B, K·G, H_out, W_out]` holds m
-    (None: 1). Where ŷ or x̂ is whole, the derivative by it is that to the right. Dai et al. 2017, equations 2 to 4;
-    Zhu et al. 2019, equation 1.
+    `input` `[B, C, H, W]`, `weight` `[O, C/groups, KH, KW]`. `offset` `[B,
+    2·K·G, H_out, W_out]` holds (Δy, Δx) of the K = KH·KW taps in turn, for each
+    of G groups of neighbouring input channels; `mask` `[B, K·G, H_out, W_out]`
+    holds m (None: 1). Where ŷ or x̂ is whole, the derivative by it is that to
+    the right. Dai et al. 2017, equations 2 to 4; Zhu et al. 2019, equation 1.
     """
     B, C, H, W = input.shape
     O, _, KH, KW = weight.shape
     K = KH * KW
     groups, G = C // weight.shape[1], offset.shape[1] // (2 * K)
-    (sy, sx), (dy, dx) = (
-        pair(stride, "stride", 1),
-        pair(dilation, "dilation", 1),
-    )
+    sy, sx = pair(stride, "stride", 1)
+    dy, dx = pair(dilation, "dilation", 1)
     (top, _), (left, _) = resolve_padding(padding, (KH, KW), (dy, dx), (sy, sx))
-    rows = (
-        torch.arange(
-            offset.shape[2], dtype=input.dtype, device=input.device
-        ).view(-1, 1)
-        * sy
-        - top
-    )
-    columns = (
-        torch.arange(offset.shape[3], dtype=input.dtype, device=input.device)
-        * sx
-        - left
-    )
+    kind = Factory(dtype=input.dtype, device=input.device)
+    rows = sy * torch.arange(offset.shape[2], **kind).view(-1, 1) - top
+    columns = sx * torch.arange(offset.shape[3], **kind) - left
 
     x = input.unflatten(1, (G, C // G))
     w = weight.unflatten(0, (groups, O // groups))
@@ -120,31 +114,29 @@ def deform_conv2d(
     for u in range(KH):
         for v in range(KW):
             k = u * KW + v
-            at_y = hat(
-                rows + u * dy + offset[:, :, k, 0], H
-            )  # [B, G, H_out, W_out, H]
+            # [B, G, H_out, W_out, H] and [B, G, H_out, W_out, W]
+            at_y = hat(rows + u * dy + offset[:, :, k, 0], H)
             at_x = hat(columns + v * dx + offset[:, :, k, 1], W)
             sample = torch.einsum("bgijq,bgijr,bgcqr->bgcij", at_y, at_x, x)
             if mask is not None:
                 sample = sample * mask.unflatten(1, (G, 1, K))[:, :, :, k]
             sample = sample.flatten(1, 2).unflatten(1, (groups, C // groups))
-            y = y + torch.einsum(
-                "bgcij,goc->bgoij", sample, w[..., u, v]
-            ).flatten(1, 2)
+            term = torch.einsum("bgcij,goc->bgoij", sample, w[..., u, v])
+            y = y + term.flatten(1, 2)
     return y if bias is None else y + bias.view(1, O, 1, 1)
 
 
 def hat(position: Tensor, size: int) -> Tensor:
-    """The weight of each of the pixels 0 … `size` − 1 in a sample at `position` on their axis: `[…]` → `[…, size]`.
+    """The weight of each of the pixels 0 … `size` − 1 in a sample at `position`
+    on their axis: `[…]` → `[…, size]`.
 
-    It is 1 on the pixel and falls to 0 at its neighbours. The slope at a whole position is that to the right.
+    It is 1 on the pixel and falls to 0 at its neighbours. The slope at a whole
+    position is that to the right.
     """
-    t = position.unsqueeze(-1) - torch.arange(
-        size, dtype=position.dtype, device=position.device
-    )
-    return torch.where(
-        (t < -1) | (t >= 1), 0, torch.where(t >= 0, 1 - t, 1 + t)
-    )
+    kind = Factory(dtype=position.dtype, device=position.device)
+    t = position.unsqueeze(-1) - torch.arange(size, **kind)
+    height = torch.where(t >= 0, 1 - t, 1 + t)
+    return torch.where((t < -1) | (t >= 1), 0, height)
 
 
 def non_local(
@@ -155,16 +147,18 @@ def non_local(
     scale: float = 1.0,
     relation: Tensor | None = None,
 ) -> Tensor:
-    """The non-local operation with all pairs of positions written out: n a position of the query, m one of the M keys::
+    """The non-local operation with all pairs of positions written out: n a
+    position of the query, m one of the M keys::
 
         y[b,c,n] = Σ_m f[b,n,m] · g[b,c,m]
 
-        "gaussian", "embedded"   f[b,n,:] = softmax(scale · q[b,:,n]·k[b,:,m]) over m
-        "dot"                    f[b,n,m] = q[b,:,n]·k[b,:,m] / M
-        "concat"                 f[b,n,m] = ReLU(w · [q[b,:,n], k[b,:,m]]) / M
+        "gaussian", "embedded"  f[b,n,:] = softmax_m(scale·q[b,:,n]·k[b,:,m])
+        "dot"                   f[b,n,m] = q[b,:,n]·k[b,:,m] / M
+        "concat"                f[b,n,m] = ReLU(w · [q[b,:,n], k[b,:,m]]) / M
 
-    `query` `[B, D, H, W]`, `key` `[B, D, H_k, W_k]`, `value` g `[B, C, H_k, W_k]`, `relation` w `[2·D]` →
-    `[B, C, H, W]`. Wang et al. 2018, section 3.2, arXiv:1711.07971.
+    `query` `[B, D, H, W]`, `key` `[B, D, H_k, W_k]`, `value` g `[B, C, H_k,
+    W_k]`, `relation` w `[2·D]` → `[B, C, H, W]`. Wang et al. 2018, section 3.2,
+    arXiv:1711.07971.
     """
     q, k, g = (
         query.flatten(2),

@@ -106,6 +106,8 @@ class DropoutOptions(Factory, total=False):
 class Classifier(Composite, shown="num_classes"):
     """A network from images, each side of `least` pixels or more, to logits `[B, num_classes]`."""
 
+    least: int = 0  # also of a network that was pickled before it was kept
+
     def __init__(self, num_classes: int, least: int = 0) -> None:
         super().__init__()
         checks.positive(num_classes=num_classes)

@@ -66,12 +66,12 @@ class MixedConv2d(Composite):
         depthwise: True gives every channel kernels of its own; with False each part mixes its channels.
         bias: whether to add a learned number per output channel.
         device, dtype: of the parameters.
-        padding: None pads each kernel by dilation·(k − 1) pixels of each axis, half on each side, and the odd one of an
-            even kernel at the bottom and on the right: the result has ⌈H/s⌉×⌈W/s⌉ pixels whatever k. The others are
-            timm's. "" pads by ⌊(s − 1 + dilation·(k − 1))/2⌋ on every side, which is the same for odd kernels and
-            strides 1 and 2. "same" is TensorFlow's: as little as gives ⌈H/s⌉×⌈W/s⌉, which depends on the size of the
-            image. "valid" is none. A number or (vertical, horizontal) is that of every kernel. With the last three and
-            with "" all kernels must give maps of one size.
+        padding: None pads each axis by dilation·(k − 1) pixels, half on each side, with the odd one of an even kernel
+            at the bottom and on the right; the result has ⌈H/s⌉×⌈W/s⌉ pixels whatever k is. The others are timm's. ""
+            pads by ⌊(s − 1 + dilation·(k − 1))/2⌋ on every side, which is the same for odd kernels and strides 1 and 2.
+            "same" is TensorFlow's, which pads as little as gives ⌈H/s⌉×⌈W/s⌉ pixels of the image at hand. "valid" pads
+            nothing, and a number, or (vertical, horizontal), is that of every kernel. With "", "valid" and numbers all
+            kernels must give maps of one size.
 
     Raises:
         TypeError, ValueError: for a bad argument, such as fewer channels than parts, or a depthwise part whose outputs

@@ -35,7 +35,7 @@ def transfer(
     layer, uniform in ±1/√(fan-in), from the global generator. The modules around it that tell its outputs as
     `num_classes` or `out_channels` tell the new number. Frozen parameters have `requires_grad=False`. Norms among them
     keep normalising by the statistics of the old task, in training too: `hold` says how. Dropout goes on as before.
-    Pruning, norms of weights and other parametrisations go with the copy, but for those of the old head.
+    Pruning, norms of weights and other parametrisations are copied, except those of the old head.
 
     Args:
         backbone: any network whose last layer with a matrix of weights is its classifier, an `nn.Linear` or an
@@ -73,7 +73,7 @@ def transfer(
         if not _may_be_head(layers.get(name)) and not _ends_in(backbone, name):
             heads = ", ".join(n for n, layer in layers.items() if _may_be_head(layer)) or "none"
             raise ValueError(
-                f"head {name!r} is no Linear or 1×1 Conv2d of the network, nor a larger one at the end of its part; "
+                f"head {name!r} must be a Linear or 1×1 Conv2d of the network, or a larger one at the end of its part; "
                 f"those are {heads}"
             )
     if not names or "" in names:

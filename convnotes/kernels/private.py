@@ -87,6 +87,19 @@ def arguments(operator_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return given | dict(zip(given, args, strict=False)) | kwargs
 
 
+def written(operator_: Any) -> list[str]:
+    """The names of the arguments that an operator of torch writes into. Way around: none, as `arguments` refuses."""
+    schema = getattr(operator_, "_schema", None)
+    told = [] if schema is None else schema.arguments
+    return [argument.name for argument in told if argument.alias_info is not None and argument.alias_info.is_write]
+
+
+def base(tensor: Tensor) -> Tensor:
+    """The tensor of which this one is a view, or itself. Way around: itself."""
+    whole = getattr(tensor, "_base", None)
+    return tensor if whole is None else whole
+
+
 def uncompiled(module: nn.Module) -> nn.Module:
     """What `torch.compile` was given, for a module that came out of it. Way around: the module itself."""
     return getattr(module, "_orig_mod", module)
@@ -193,9 +206,9 @@ def of_openmp(name: str) -> Any:
 
 
 def add_to_cache_key(compiled: Any, more: Any) -> bool:
-    """Make what numba keeps of `compiled` on the disk hang on `more` too, and never fail: a bad file is none.
+    """Make numba's cache of `compiled` on the disk depend on `more` too, and never fail: a bad file counts as missing.
 
-    Way around: False, it does not, so nothing may be kept. Costs seconds of compilation in each process.
+    Way around: return False; then nothing may be kept. Costs seconds of compilation in each process.
     """
     try:
         cache = compiled._cache
@@ -207,7 +220,7 @@ def add_to_cache_key(compiled: Any, more: Any) -> bool:
     def load_or_none(*given: Any) -> Any:
         try:
             return load(*given)
-        except Exception:  # a file that is cut off, or written by something else: whatever reading it makes of that
+        except Exception:  # a file that is cut off, or written by something else: whatever numba raises for that
             with contextlib.suppress(Exception):
                 cache.flush()  # the next process finds none
             return None

@@ -1,8 +1,8 @@
-"""Which pixels the places of a map see on one axis, place by place, exactly.
+"""Which pixels the positions of a map see on one axis, position by position, exactly.
 
-Place q·P + p sees the pixels from q·step + low_p to q·step + high_p. P, the period, is 1 until something enlarges the
-map: behind an enlarged map neighbouring places differ, and every P-th is alike. An axis whose step is 0 has no places
-any more: a mean over all of them, one that was picked, nothing.
+Position q·P + p sees the pixels from q·step + low_p to q·step + high_p. P, the period, is 1 until something enlarges
+the map: behind an enlarged map neighbouring positions differ, and every P-th is alike. A negative step is a mirrored
+axis. An axis whose step is 0 has no positions any more: a mean over all of them, one that was picked, nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 
 class Axis(NamedTuple):
-    """Pixels a period, and of each place of a period the first and the last pixel; nothing is (inf, −inf)."""
+    """Pixels a period, and of each position of a period the first and the last pixel; nothing is (inf, −inf)."""
 
     step: int = 1
     lows: tuple[float, ...] = (0,)
@@ -23,24 +23,24 @@ class Axis(NamedTuple):
 
     @property
     def stride(self) -> Fraction:
-        """Pixels a place."""
+        """Pixels a position."""
         return Fraction(self.step, len(self.lows))
 
     @property
     def size(self) -> float:
-        """Pixels that the place with the largest field sees."""
+        """Pixels that the position with the largest field sees."""
         return max(high - low + 1 for low, high in zip(self.lows, self.highs, strict=True))
 
-    def at(self, place: int) -> tuple[float, float]:
-        """First and last pixel of a place."""
-        turn, phase = divmod(place, len(self.lows))
+    def at(self, position: int) -> tuple[float, float]:
+        """First and last pixel of a position."""
+        turn, phase = divmod(position, len(self.lows))
         return turn * self.step + self.lows[phase], turn * self.step + self.highs[phase]
 
     def of(self, sources: Callable[[int], Iterable[int]], moved: Fraction) -> Axis:
-        """The axis of a new map, place i of which sees the old places `sources(i)`, on average `moved`·i."""
+        """The axis of a new map, position i of which sees the old positions `sources(i)`, on average `moved`·i."""
         old = len(self.lows)
         period = moved.denominator * old // math.gcd(moved.numerator, old)
-        seen = [[self.at(place) for place in sources(i)] or [(math.inf, -math.inf)] for i in range(period)]
+        seen = [[self.at(position) for position in sources(i)] or [(math.inf, -math.inf)] for i in range(period)]
         lows, highs = (min(low for low, _ in each) for each in seen), (max(high for _, high in each) for each in seen)
         return Axis(int(moved * period / old) * self.step, tuple(lows), tuple(highs)).shortest()
 
@@ -59,7 +59,7 @@ class Axis(NamedTuple):
         return self.of(lambda i: (i * stride - padding + u * dilation for u in range(kernel)), Fraction(stride))
 
     def transposed(self, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
-        """After a transposed convolution: input place q reaches the places q·stride − padding + u·dilation."""
+        """After a transposed convolution: input position q reaches the positions q·stride − padding + u·dilation."""
 
         def sources(i: int) -> Iterable[int]:
             starts = (i + padding - u * dilation for u in range(kernel))
@@ -68,11 +68,11 @@ class Axis(NamedTuple):
         return self.of(sources, Fraction(1, stride))
 
     def taken(self, start: int, stride: int = 1) -> Axis:
-        """The places from `start` on, one in `stride`; a negative `start` is padding."""
+        """The positions from `start` on, one in `stride`; a negative `start` is padding."""
         return self.window(1, stride, -start, 1)
 
     def resized(self, scale: Fraction, first: Fraction, taps: Iterable[int]) -> Axis:
-        """After an interpolation: place i lies at `first` + i·`scale` and is mixed of its neighbours at `taps`."""
+        """After an interpolation: position i lies at `first` + i·`scale` and is mixed of its neighbours at `taps`."""
 
         def sources(i: int) -> Iterable[int]:
             at = first + i * scale
@@ -81,17 +81,27 @@ class Axis(NamedTuple):
         return self.of(sources, scale)
 
     def everything(self) -> Axis:
-        """The same places, each of which sees all there is."""
+        """The same positions, each of which sees all there is."""
         period = len(self.lows)
         return Axis(self.step, (-math.inf,) * period, (math.inf,) * period).shortest() if self.step else EVERYTHING
 
     def interleaved(self, others: tuple[Axis, ...]) -> Axis:
-        """The places of this and of `others` in turn."""
+        """The positions of this and of `others` in turn."""
         parts = (self, *others)
         period = math.lcm(*(len(part.lows) for part in parts))
         seen = [part.at(turn) for turn in range(period) for part in parts]
         lows, highs = zip(*seen, strict=True)
-        return Axis(self.step * period // len(self.lows), lows, highs).shortest()
+        strides = {part.stride for part in parts if part.step}
+        if len(strides) > 1:
+            raise Apart("maps of different strides are put into one")
+        stride = strides.pop() if strides else Fraction(0)
+        return Axis(int(stride * period), lows, highs).shortest()
+
+    def mirrored(self, size: int) -> Axis:
+        """The `size` positions in the opposite order."""
+        seen = [self.at(size - 1 - i) for i in range(len(self.lows))]
+        lows, highs = zip(*seen, strict=True)
+        return Axis(-self.step, lows, highs)
 
 
 EVERYTHING = Axis(0, (-math.inf,), (math.inf,))
@@ -100,7 +110,7 @@ NOTHING = Axis(0, (math.inf,), (-math.inf,))
 
 
 class Apart(ValueError):
-    """Two maps meet whose places cannot be told of together."""
+    """Two maps meet whose positions cannot be told of together."""
 
 
 @functools.lru_cache(4096)
@@ -111,10 +121,10 @@ def hull(a: Axis, b: Axis) -> Axis:
     if a == NOTHING:
         return b
     if not a.step or not b.step:
-        placed = a if a.step else b
+        positioned = a if a.step else b
         if EVERYTHING in (a, b):
-            return placed.everything() if placed.step else EVERYTHING
-        raise Apart("a map meets one place that was picked out of a map: their field is not the same everywhere")
+            return positioned.everything() if positioned.step else EVERYTHING
+        raise Apart("a map meets one position that was picked out of a map: their field is not the same everywhere")
     if a.stride != b.stride:
         strides = sorted((readable(a.stride), readable(b.stride)))
         raise Apart(f"branches of strides {strides} meet: there is no one field")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from convnotes.kernels import private
 from convnotes.measure.trees import found
@@ -101,6 +102,23 @@ def operation_by_operation() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
+class OwnModes(TorchFunctionMode):
+    """Inside: functions run outside inference mode, with or without gradients, whatever the model itself asks for."""
+
+    def __init__(self, gradients: bool) -> None:
+        super().__init__()
+        self.gradients = gradients
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        with torch.inference_mode(False), torch.set_grad_enabled(self.gradients):
+            return self.call(func, args, kwargs or {})
+
+    def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return func(*args, **kwargs)
+
+
 class OnMeta(private.TorchDispatchMode):  # type: ignore[misc]  # a class of torch, where it has one
     """Inside: what meets a tensor on the meta device counts as one, as do constants that a forward makes."""
 
@@ -115,12 +133,13 @@ def as_meta(tree: Any) -> Any:
     tensors = list(found(tree, Tensor))
     if not any(t.is_meta for t in tensors) or all(t.is_meta for t in tensors):
         return tree
-    return _all_meta(tree)
+    return mapped(tree, lambda t: t if t.is_meta else torch.empty_like(t, device="meta"))
 
 
-def _all_meta(tree: Any) -> Any:
+def mapped(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same with each of its tensors changed."""
     if isinstance(tree, Tensor):
-        return tree if tree.is_meta else torch.empty_like(tree, device="meta")
+        return change(tree)
     if isinstance(tree, dict):
-        return {name: _all_meta(part) for name, part in tree.items()}
-    return type(tree)(map(_all_meta, tree)) if isinstance(tree, (tuple, list)) else tree
+        return {name: mapped(part, change) for name, part in tree.items()}
+    return type(tree)(mapped(part, change) for part in tree) if isinstance(tree, (tuple, list)) else tree

@@ -15,14 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import checks
 from convnotes.measure.copies import OnMeta, Script, copied, operation_by_operation
 from convnotes.measure.products import formulas
 from convnotes.measure.table import Table
-from convnotes.measure.trees import found
+from convnotes.measure.trees import found, storage
 
 _COUNTS = {  # what is counted → the head of its column
     "params": "parameters",
@@ -67,7 +66,7 @@ class Cost:
     Args:
         params: parameters, each once however often it is used, used or not.
         macs: multiply-adds of convolutions, matrix products and attention.
-        adds: additions of layers that add in the place of multiplying, counted apart.
+        adds: additions of layers that add instead of multiplying, counted apart.
         activation_bytes: bytes that modules without children write; what they change in place or pass on counts none.
         moved_bytes: bytes that layers without arithmetic read and write, counted apart.
         layers: a `LayerCost` for each module that adds anything, in the order of `model.named_modules()`.
@@ -192,8 +191,8 @@ def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str,
             if tensors:
                 row["output"] = tuple(tensors[0].shape)
             if not any(True for _ in module.children()):
-                taken = {_storage(t) for t in found((args, kwargs), Tensor)}
-                written = sum(t.numel() * t.element_size() for t in tensors if _storage(t) not in taken)
+                taken = {storage(t) for t in found((args, kwargs), Tensor)}
+                written = sum(t.numel() * t.element_size() for t in tensors if storage(t) not in taken)
                 row["activation_bytes"] = row.get("activation_bytes", 0) + written
             extra_cost = getattr(module, "extra_cost", None)
             if callable(extra_cost):
@@ -239,10 +238,6 @@ def _in_order(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 def _shapes(values: Any) -> str:
     return ", ".join(str(tuple(t.shape)) for t in found(values, Tensor)) or "no tensor"
-
-
-def _storage(tensor: Tensor) -> int:
-    return StorageWeakRef(tensor.untyped_storage()).cdata
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -1,4 +1,4 @@
-"""How far an output really sees: gradients of one output place with respect to the picture, in float64::
+"""How far an output really sees: gradients of one output position with respect to the image, in float64::
 
     ERF[i, j] = mean over inputs and channels of | ∂ Σ_o y[o, centre] / ∂ x[c, i, j] |
 
@@ -17,27 +17,27 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from convnotes import checks
-from convnotes.measure.copies import Script, copied, operation_by_operation
+from convnotes.measure.copies import OwnModes, Script, copied, operation_by_operation
 from convnotes.measure.linear import Linear
 
-_SMALL = 1e-3  # pixels of the picture that the linear twin sees: no layer saturates
-_MOST = 64  # places that are asked at most
+_SMALL = 1e-3  # pixels of the image that the linear twin sees: no layer saturates
+_MOST = 64  # positions that are asked at most
 
 
 def effective_receptive_field(
     model: nn.Module, input_shape: Sequence[int], at: str | None = None, samples: int = 8, seed: int = 0
 ) -> Tensor:
-    """Where the central output place looks: a map `[H, W]`, its largest value 1, float64, on the CPU.
+    """Where the central output position looks: a map `[H, W]`, its largest value 1, float64, on the CPU.
 
     A copy of the model in float64 and eval mode is asked, on the device of the model. The model, the caller's modes
     (`torch.no_grad`, autocast, default dtype) and the random generator are left alone and make no difference.
 
     Args:
-        model: any module whose forward takes one picture.
+        model: any module whose forward takes one image.
         input_shape: [B, C, H, W]; B is not used.
         at: the layer whose output is meant, as in `model.named_modules()`; by default the model's own.
-        samples: how many normal pictures are averaged.
-        seed: of these pictures.
+        samples: how many normal images are averaged.
+        seed: of these images.
 
     Raises:
         TypeError: for what is no module.
@@ -56,10 +56,11 @@ def effective_receptive_field(
     shape = (samples, *input_shape[1:])
     with _alone(twin):
         x = torch.randn(shape, dtype=torch.float64, generator=generator, device="cpu").to(_device(twin))
-        y, x = _asked(twin, x, at)
-        gradient = _gradient(y, x, y.shape[2] // 2, y.shape[3] // 2).abs().mean((0, 1)).cpu()
+        with OwnModes(gradients=True):
+            y = _asked(twin, x, at)
+        gradient = _gradient(y[:, :, y.shape[2] // 2, y.shape[3] // 2], x).abs().mean((0, 1)).cpu()
     if not gradient.any():
-        raise ValueError("the central output place depends on no pixel (all its units are off): use more samples")
+        raise ValueError("the central output position depends on no pixel (all its units are off): use more samples")
     return gradient / gradient.max()
 
 
@@ -72,21 +73,22 @@ def measured_receptive_field(
     each kernel an average of positive weights, activations and norms the identity, maximum pooling an average, a
     product of maps a sum. A function for which no linear one can stand is refused by name.
 
-    The central place is asked. Where the model enlarges a map, fields differ from place to place with a period: then
-    a whole period of places around the centre is asked, and the largest field is given.
+    The central position is asked. Where the model enlarges a map or cuts it into windows, receptive fields differ from
+    position to position with a period: then a whole period of rows and of columns in the middle is asked, and the
+    largest receptive field is given.
 
     Parameters that a module names in an attribute `positional` say where it looks, not how much, and stay as they are.
     The model and the caller's modes are left alone and make no difference.
 
     Args:
-        model: any module whose forward takes one picture; not a scripted one.
+        model: any module whose forward takes one image; not a scripted one.
         input_shape: [B, C, H, W], larger than the field; B is not used.
         at: the layer whose output is meant, as in `model.named_modules()`; by default the model's own.
 
     Raises:
         TypeError: for what is no module.
         ValueError: for a bad shape, an unknown layer, a model on the meta device, an output that is no map, a function
-            without a linear stand-in, and a field that reaches the border of the picture.
+            without a linear stand-in, and a field that reaches the border of the image.
 
     Example:
         >>> from convnotes.measure import measured_receptive_field
@@ -98,16 +100,16 @@ def measured_receptive_field(
     with _alone(twin):
         shape = (1, *input_shape[1:])
         x = torch.full(shape, _SMALL, dtype=torch.float64, device=_device(twin))
-        linear = Linear()
+        linear = Linear(shape[2:])
         for module in twin.modules():
             if _opaque(module):
                 module.register_forward_pre_hook(linear.rest)
                 module.register_forward_hook(linear.wake)
         with linear:
-            y, x = _asked(twin, x, at)
-        period = _period(linear.sizes, (y.shape[2], y.shape[3]))
-        fields = [_extent(y, x, n - period // 2) for n in range(period)]
-    size = max(rows for rows, _ in fields), max(columns for _, columns in fields)
+            y = _asked(twin, x, at)
+        size = _extents(y, x, _period(linear))
+    if 0 in size:
+        raise ValueError("the positions in the middle of the output depend on no pixel")
     return size[0] if size[0] == size[1] else size
 
 
@@ -144,8 +146,8 @@ def _alone(model: nn.Module) -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
-def _asked(model: nn.Module, x: Tensor, at: str | None) -> tuple[Tensor, Tensor]:
-    """The output of the model (of layer `at`), and the picture with which it depends on it."""
+def _asked(model: nn.Module, x: Tensor, at: str | None) -> Tensor:
+    """The output of the model (of layer `at`), which depends on the image `x`."""
     kept: list[object] = []
 
     def keep(module: nn.Module, args: object, output: object) -> None:
@@ -153,7 +155,14 @@ def _asked(model: nn.Module, x: Tensor, at: str | None) -> tuple[Tensor, Tensor]
 
     model.get_submodule(at or "").register_forward_hook(keep)
     x.requires_grad_()
-    model(x.clone())  # of which a layer may write into the first
+    try:
+        model(x.clone())  # of which a layer may write into the first
+    except ValueError:
+        raise
+    except Exception as problem:
+        raise ValueError(
+            f"{type(model).__name__} does not run with gradients on an image of shape {tuple(x.shape)}: {problem}"
+        ) from problem
     if not kept:
         raise ValueError(f"layer {at!r} is not called")
     y = kept[-1]
@@ -161,36 +170,53 @@ def _asked(model: nn.Module, x: Tensor, at: str | None) -> tuple[Tensor, Tensor]
         what = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
         raise ValueError(f"the output must be a map [B, C, H, W], got {what}: name the layer that gives one by at=")
     if not y.requires_grad:
-        raise ValueError("the output depends on no pixel: no gradient leads from it to the picture")
-    return y, x
+        raise ValueError("the output depends on no pixel: no gradient leads from it to the image")
+    return y
 
 
-def _gradient(y: Tensor, x: Tensor, row: int, column: int) -> Tensor:
-    """Gradient of one place of a map, summed over its channels, [N, C, H, W]."""
-    (gradient,) = torch.autograd.grad(y[:, :, row, column].sum(), x, retain_graph=True, allow_unused=True)
+def _gradient(part: Tensor, x: Tensor) -> Tensor:
+    """Gradient of the sum of a part of a map, [N, C, H, W]."""
+    try:
+        (gradient,) = torch.autograd.grad(part.sum(), x, retain_graph=True, allow_unused=True)
+    except RuntimeError as problem:
+        raise ValueError(f"the model has no gradient: {problem}") from problem
     return torch.zeros_like(x) if gradient is None else gradient
 
 
-def _extent(y: Tensor, x: Tensor, beside: int) -> tuple[int, int]:
-    """Rows and columns that a place beside the centre of a map sees."""
-    at = [min(max(side // 2 + beside, 0), side - 1) for side in y.shape[2:]]
-    seen = _gradient(y, x, at[0], at[1])[0].ne(0).any(0)
-    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
-    if not len(rows):
-        return 0, 0
-    height, width = seen.shape
-    if rows.min() == 0 or columns.min() == 0 or rows.max() == height - 1 or columns.max() == width - 1:
+def _extents(y: Tensor, x: Tensor, period: int) -> tuple[int, int]:
+    """Rows that a row of a map sees, and columns that a column sees: of `period` in the middle, those that see most."""
+    spans = [range(max(0, n // 2 - period // 2), min(n, n // 2 + (period + 1) // 2)) for n in y.shape[2:]]
+    if period == 1:
+        seen = _gradient(y[:, :, spans[0][0], spans[1][0]], x)[0].ne(0).any(0)
+        return _extent(seen.any(1), seen), _extent(seen.any(0), seen)
+    rows = [_gradient(y[:, :, n, spans[1][0] : spans[1][-1] + 1], x)[0].ne(0).any(0) for n in spans[0]]
+    columns = [_gradient(y[:, :, spans[0][0] : spans[0][-1] + 1, n], x)[0].ne(0).any(0) for n in spans[1]]
+    return max(_extent(seen.any(1), seen) for seen in rows), max(_extent(seen.any(0), seen) for seen in columns)
+
+
+def _extent(seen: Tensor, image: Tensor) -> int:
+    """From the first to the last that is seen on one axis of an image."""
+    found = seen.nonzero()
+    if not len(found):
+        return 0
+    if found.min() == 0 or found.max() == len(seen) - 1:
+        height, width = image.shape
         raise ValueError(
-            f"the field reaches the border of a picture of {height}×{width}: ask with a larger one, unless some layer "
-            f"sees any picture whole"
+            f"the receptive field reaches the border of an image of {height}×{width}: ask with a larger one, unless "
+            f"some layer sees any image whole"
         )
-    return int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1
+    return int(found.max() - found.min()) + 1
 
 
-def _period(sizes: Sequence[tuple[int, int]], output: tuple[int, int]) -> int:
-    """How many places in a row may differ: as many as the output has for each of the smallest map on the way."""
-    shares = [math.ceil(side / min((s[n] for s in sizes if s[n] > 1), default=side)) for n, side in enumerate(output)]
-    return min(max(shares), _MOST)
+def _period(linear: Linear) -> int:
+    """How many positions in a row may differ: as many as a map has for each of a smaller one before it, or a window."""
+    smallest, period = [math.inf, math.inf], max([1, *linear.windows])
+    for size in linear.sizes:
+        for axis, side in enumerate(size):
+            if side > 1:
+                smallest[axis] = min(smallest[axis], side)
+                period = max(period, math.ceil(side / smallest[axis]))
+    return min(period, _MOST)
 
 
 def _opaque(module: nn.Module) -> bool:
@@ -201,18 +227,29 @@ def _opaque(module: nn.Module) -> bool:
 
 @torch.no_grad()
 def _made_positive(twin: nn.Module) -> None:
-    """Every weight an average, every bias 0, and none with a gradient: what has one depends on the picture."""
+    """Every weight positive, every bias 0, and none with a gradient: what has one depends on the image."""
     for module in list(twin.modules()):
         if isinstance(module, Script):
             raise ValueError("a scripted or traced module has no linear twin: measure the module that it was made from")
-        for name in list(getattr(module, "parametrizations", ())):
-            parametrize.remove_parametrizations(module, name)
+        if parametrize.is_parametrized(module):
+            _without_parametrizations(module)
+    generator = torch.Generator("cpu").manual_seed(0)
     for name, parameter in twin.named_parameters():
         parameter.requires_grad_(False)
         owner, _, own = name.rpartition(".")
         if own in getattr(twin.get_submodule(owner), "positional", ()):
             continue
-        if parameter.dim() > 1:
-            parameter.fill_(1 / parameter[0].numel())
+        if parameter.dim() > 1:  # not all alike, as a model may take their mean away
+            values = torch.rand(parameter.shape, generator=generator, dtype=torch.float64, device="cpu") + 0.5
+            parameter.copy_(values / parameter[0].numel())
         else:
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+
+
+def _without_parametrizations(module: nn.Module) -> None:
+    """Plain parameters. torch's own way changes the class, which the module of the caller has too."""
+    values = {name: getattr(module, name) for name in module.parametrizations}  # type: ignore[union-attr]
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value.detach().clone()))

@@ -1,25 +1,26 @@
 """A linear stand-in for every function of torch, so that gradients show all that an output can depend on.
 
-Inside `Linear` a function acts on what depends on the picture as follows; what is neither here nor known to be linear
+Inside `Linear` a function acts on what depends on the image as follows; what is neither here nor known to be linear
 is refused by name.
 
-- place by place (activations, norms, …): the identity; where several maps meet, their mean
-- maxima, norms and spreads over dimensions: the mean over them; softmax: the mean, at each place
+- position by position (activations, norms, …): the identity; where several maps meet, their mean
+- maxima, norms and spreads over dimensions: the mean over them; softmax: the mean, at each position
 - maximum pooling: mean pooling over the same windows
 - convolutions: with the sizes of their weights, not the signs
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from convnotes.geometry import pair
+from convnotes.measure.copies import OwnModes
 from convnotes.measure.trees import found
 
 _IDENTITY = {
@@ -28,7 +29,7 @@ _IDENTITY = {
     "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh",
     "softplus", "softsign", "softshrink", "hardshrink", "tanhshrink", "threshold", "hardtanh", "hardsigmoid",
     "hardswish", "logsigmoid", "log_sigmoid", "clamp", "clip", "float", "half", "bfloat16", "double", "to", "type",
-    "type_as", "nan_to_num", "fake_quantize", "pow", "rpow", "float_power",
+    "type_as", "nan_to_num", "fake_quantize", "pow", "rpow", "float_power", "detach", "data",
 }  # fmt: skip
 _MEANS = {
     "var_mean", "std_mean", "aminmax", "mode",
@@ -47,42 +48,47 @@ _LINEAR = {
     "expand", "expand_as", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "permute", "t", "mT", "T",
     "movedim", "moveaxis", "swapaxes", "swapdims", "narrow", "select", "getitem", "index_select", "gather", "take",
     "take_along_dim", "roll", "flip", "fliplr", "flipud", "rot90", "repeat", "repeat_interleave", "tile", "contiguous",
-    "clone", "detach", "alias", "unfold", "fold", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
+    "clone", "alias", "unfold", "fold", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
     "native_channel_shuffle", "interpolate", "upsample", "upsample_nearest", "upsample_bilinear", "grid_sample", "pad",
     "constant_pad_nd", "unsafe_chunk", "unsafe_split", "diagonal", "tril", "triu", "copy", "setitem", "index_add",
     "scatter", "scatter_add", "masked_fill", "as_strided", "broadcast_to", "block_diag", "real", "atleast_2d",
     "atleast_3d", "atleast_1d", "requires_grad", "swap", "cpu", "cuda", "get", "numpy", "ravel", "broadcast_tensors",
     "meshgrid", "kron", "multi_head_attention_forward", "scaled_dot_product_attention", "lp_pool2d", "lp_pool1d",
-    "rfft", "irfft", "rfft2", "irfft2", "fft", "ifft", "fft2", "ifft2", "index_put", "as_subclass", "view_as_real",
-    "view_as_complex", "masked_scatter",
+    "fft_rfft", "fft_irfft", "fft_rfft2", "fft_irfft2", "fft_fft", "fft_ifft", "fft_fft2", "fft_ifft2", "fft_fftshift",
+    "fft_ifftshift", "diff", "index_put", "as_subclass", "view_as_real",
+    "view_as_complex", "masked_scatter", "zero", "fill",
 }  # fmt: skip
+_WHOLE = {"bool", "int", "long", "short", "byte", "char"}  # methods that give a tensor, unlike __bool__ and __int__
 _ASKS = {
     "size", "dim", "ndim", "numel", "nelement", "stride", "is_contiguous", "is_floating_point", "is_complex", "shape",
     "dtype", "device", "layout", "is_cuda", "is_meta", "is_sparse", "is_quantized", "requires_grad", "is_leaf",
     "grad_fn", "data_ptr", "storage", "untyped_storage", "hash", "repr", "len", "element_size", "item", "tolist",
-    "bool", "int", "index", "format", "str", "argmax", "argmin", "argsort", "zeros_like", "ones_like", "empty_like",
+    "bool", "int", "index", "format", "str", "zeros_like", "ones_like", "empty_like",
     "full_like", "rand_like", "randn_like", "new", "new_zeros", "new_ones", "new_empty", "new_full", "new_tensor",
-    "eq", "ne", "lt", "le", "gt", "ge", "equal", "isnan", "isinf", "isfinite", "all", "any", "allclose",
+    "equal", "isnan", "isinf", "isfinite", "all", "any", "allclose",
     "is_same_size", "get_device", "is_nested", "names", "is_mkldnn", "itemsize", "nbytes", "is_inference", "is_signed",
     "backward", "retain_grad", "register_hook", "register_forward_hook", "dim_order", "iter",
 }  # fmt: skip
 
 
 def dependent(tree: Any) -> list[Tensor]:
-    """The tensors that depend on the picture: those with a gradient, as no parameter of a twin has one."""
+    """The tensors that depend on the image: those with a gradient, as no parameter of a twin has one."""
     return [t for t in found(tree, Tensor) if t.requires_grad]
 
 
-class Linear(TorchFunctionMode):
-    """Inside: every function that is given what depends on the picture is a linear one.
+class Linear(OwnModes):
+    """Inside: every function that is given what depends on the image is a linear one.
 
-    `sizes` are those of the maps that came out.
+    `sizes` are those of the maps that came out, `windows` the sides of the windows that a map of one of `sides` was cut
+    into.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, sides: Iterable[int]) -> None:
+        super().__init__(gradients=True)
         self.resting = 0
+        self.sides = set(sides)
         self.sizes: list[tuple[int, int]] = []
+        self.windows: list[int] = []
 
     def rest(self, *of_a_hook: Any) -> None:
         """Functions are what they are until `wake`."""
@@ -92,15 +98,20 @@ class Linear(TorchFunctionMode):
         """The end of `rest`."""
         self.resting -= 1
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
+    def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         maps = dependent((args, kwargs))
         if self.resting or not maps:
             return func(*args, **kwargs)
-        output = self._stand_in(func, _name(func), maps, args, kwargs)
-        self.sizes += [(t.shape[2], t.shape[3]) for t in found(output, Tensor) if t.dim() == 4 and t.requires_grad]
+        name = _name(func)
+        output = self._stand_in(func, name, maps, args, kwargs)
+        for t in dependent(output):
+            if t.dim() == 4:
+                self.sizes.append((t.shape[2], t.shape[3]))
+                self.sides.update(t.shape[2:])
+            elif t.dim() > 4 and name in ("view", "reshape", "unflatten"):
+                self.windows += [b for a, b in itertools.pairwise(t.shape) if a > 1 and a * b in self.sides]
+        if name == "fold":
+            self.windows += pair(kwargs.get("stride", args[5] if len(args) > 5 else 1))
         return output
 
     def _stand_in(self, func: Any, name: str, maps: list[Tensor], args: tuple[Any, ...], kwargs: Any) -> Any:
@@ -108,28 +119,37 @@ class Linear(TorchFunctionMode):
             pooled = _POOLS[name](*args, **kwargs)
             wants = kwargs.get("return_indices") or getattr(func, "__name__", "").endswith("_with_indices")
             return (pooled, torch.zeros_like(pooled, dtype=torch.int64)) if wants else pooled
-        if name in ("max", "min", "where") and len(maps) == 2:
-            return (maps[0] + maps[1]) / 2
+        if name in ("where", "masked_fill") or (name in ("max", "min") and len(maps) == 2):
+            return self._met(func, name, maps, args, kwargs)
         if name in _MEANS:
             return _mean(func, name, args, kwargs)
         if name in _SOFTMAX:
             dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
             x = maps[0]
             return x.mean(dim if dim is not None else 1 if x.dim() != 3 else 0, keepdim=True).expand_as(x)
+        if name in ("sort", "topk", "msort"):
+            with torch.no_grad():
+                true = func(*args, **kwargs)
+            values = true if isinstance(true, Tensor) else true[0]
+            dim = kwargs.get(
+                "dim", 0 if name == "msort" else args[at] if len(args) > (at := 1 + (name == "topk")) else -1
+            )
+            met = maps[0].mean(dim, keepdim=True).expand_as(values)
+            return met if isinstance(true, Tensor) else type(true)((met, true[1]))
         if name == "glu":
             dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
             first, second = maps[0].chunk(2, dim)
             return (first + second) / 2
         if name.startswith(("conv", "linear")) and name in _LINEAR:
             return _positive(func, args, kwargs)
-        if name in _IDENTITY:
+        if name in _IDENTITY or getattr(func, "__name__", "") in _WHOLE:
             return maps[0]
         if name in _PRODUCTS and len(maps) > 1:
             product = func(*args, **kwargs)
             return product * (1e-3 / product.detach().abs().max())  # or products of products vanish
         if name in _LINEAR or name in _ASKS or _custom(func):
             return func(*args, **kwargs)
-        if _place_by_place(name):
+        if _elementwise(name):
             return self._met(func, name, maps, args, kwargs)
         raise ValueError(
             f"measured_receptive_field has no linear stand-in for {getattr(func, '__name__', func)}: ask at= the layer "
@@ -137,14 +157,14 @@ class Linear(TorchFunctionMode):
         )
 
     def _met(self, func: Any, name: str, maps: list[Tensor], args: tuple[Any, ...], kwargs: Any) -> Tensor:
-        """The mean of maps that meet place by place, spread over what else comes; constants scale, by their size."""
+        """The mean of maps that meet element by element, spread over what else comes; constants scale by their size."""
         others = [t for t in found((args, kwargs), Tensor) if not t.requires_grad]
         total = maps[0]
         for other in maps[1:]:
             total = total + other
         total = total / len(maps)
         if name in ("mul", "multiply") and others:
-            total = total * others[0].abs()
+            total = total * others[0].to(total.dtype).abs()
         total = total.expand(torch.broadcast_shapes(total.shape, *(t.shape for t in others)))
         return args[0].copy_(total.clone()) if _writes(func) else total
 
@@ -173,24 +193,13 @@ def _name(func: Any) -> str:
 
 
 _PRODUCTS = {
-    "matmul",
-    "mm",
-    "bmm",
-    "mv",
-    "dot",
-    "baddbmm",
-    "addbmm",
-    "addmm",
-    "einsum",
-    "tensordot",
-    "inner",
-    "bilinear",
-}
+    "matmul", "mm", "bmm", "mv", "dot", "baddbmm", "addbmm", "addmm", "einsum", "tensordot", "inner", "bilinear",
+}  # fmt: skip
 _OPERATORS = {"add", "sub", "mul", "div", "truediv", "floordiv", "pow", "mod", "matmul", "and", "or", "xor"}
 _RENAMED = {"truediv": "div", "floordiv": "floor_divide", "mod": "remainder"}
 
 
-def _place_by_place(name: str) -> bool:
+def _elementwise(name: str) -> bool:
     """Whether torch says so of the operation of this name."""
     packet = getattr(torch.ops.aten, _RENAMED.get(name, name), None)
     overloads = packet.overloads() if packet is not None and hasattr(packet, "overloads") else []
@@ -212,13 +221,14 @@ def _mean(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _positive(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A convolution with the absolute values of its weight, where that does not depend on the picture."""
+    """A convolution with the absolute values of its weight, where that does not depend on the image."""
     given = dict(zip(("input", "weight"), args, strict=False)) | kwargs
     weight = given["weight"]
     if weight.requires_grad:
         return func(*args, **kwargs)
     given["weight"] = weight.detach().abs()
-    return func(given.pop("input"), given.pop("weight"), *args[2:], **given)
+    input = given.pop("input").clone()  # what the model writes in place afterwards is another tensor
+    return func(input, given.pop("weight"), *args[2:], **given)
 
 
 def _max_pool2d(

@@ -19,12 +19,20 @@ def _added_vector(self: Shape, matrix: Shape, vector: Shape, *rest: Any, **optio
     return 2 * math.prod(matrix)
 
 
+def _added_product(self: Shape, first: Shape, second: Shape, *rest: Any, **options: Any) -> int:
+    return _product(first, second)
+
+
+def _product(first: Shape, second: Shape, *rest: Any, **options: Any) -> int:
+    return 2 * math.prod(first) * second[-1]
+
+
+def _added_outer(self: Shape, first: Shape, second: Shape, *rest: Any, **options: Any) -> int:
+    return 2 * first[0] * second[0]
+
+
 def _added_sum(self: Shape, first: Shape, second: Shape, *rest: Any, **options: Any) -> int:
     return 2 * math.prod(first) * second[2]
-
-
-def _integers(first: Shape, second: Shape, *rest: Any, **options: Any) -> int:
-    return 2 * math.prod(first) * second[-1]
 
 
 def _over_time(
@@ -36,7 +44,7 @@ def _over_time(
 def _trilinear(
     i1: Shape, i2: Shape, i3: Shape, expand1: Shape, expand2: Shape, expand3: Shape, *rest: Any, **options: Any
 ) -> int:
-    """Every element of the three, spread over each other: as many products as there are places."""
+    """Every element of the three, spread over each other: as many products as there are positions."""
     spread = []
     for shape, expand in ((i1, expand1), (i2, expand2), (i3, expand3)):
         sides = list(shape)
@@ -47,8 +55,10 @@ def _trilinear(
 
 
 _FORMULAS: dict[str, Callable[..., int]] = {
-    "mv": _vector, "dot": _vector, "vdot": _vector, "addmv": _added_vector, "addbmm": _added_sum,
-    "_int_mm": _integers, "conv_tbc": _over_time, "_trilinear": _trilinear,
+    "mv": _vector, "dot": _vector, "vdot": _vector, "addmv": _added_vector, "addmv_": _added_vector,
+    "addbmm": _added_sum, "addbmm_": _added_sum, "addmm_": _added_product, "baddbmm_": _added_product,
+    "addr": _added_outer, "addr_": _added_outer, "_int_mm": _product, "conv_tbc": _over_time,
+    "_trilinear": _trilinear,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What one operation of torch does to the places of a map, told from its arguments and from the shapes that flow.
+"""What one operation of torch does to the positions of a map, told from its arguments and from the shapes that flow.
 
 One rule for each kind of operation. What has no rule is refused by name: nothing is taken to be harmless.
 """
@@ -16,40 +16,44 @@ import torch
 from torch import Tensor
 
 from convnotes.measure.axes import NOTHING, Apart, Axis
-from convnotes.measure.places import Cell, Factor, Places, full, mixed, together
+from convnotes.measure.positions import Cell, Factor, Positions, full, mixed, together
 from convnotes.measure.trees import found
 from convnotes.measure.windows import WINDOWS
 
-Rule = Callable[[Places, dict[str, Any], list[tuple[int, ...]]], Any]
+Rule = Callable[[Positions, dict[str, Any], list[tuple[int, ...]]], Any]
 
-# Place by place, beside what torch itself tags so. A norm over a whole map takes its mean and deviation as constants.
+# Element by element, beside what torch itself tags so. A norm over a map takes its mean and deviation as constants.
 _POINTWISE = {
     "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm",
     "native_group_norm", "native_layer_norm", "_fused_rms_norm", "native_dropout", "hardswish", "hardswish_",
-    "_prelu_kernel", "rrelu_with_noise", "log_sigmoid_forward", "_to_copy", "copy_", "clone", "detach", "alias",
-    "lift_fresh", "fill_", "zero_", "bernoulli_", "fmod",
+    "_prelu_kernel", "rrelu_with_noise", "log_sigmoid_forward", "_to_copy", "clone", "detach", "alias",
+    "lift_fresh", "bernoulli_", "fmod",
 }  # fmt: skip
 _SAME = {"mean", "sum", "amax", "amin", "max", "min", "prod", "std", "var", "var_mean", "std_mean", "logsumexp", "any",
          "all", "argmax", "argmin", "linalg_vector_norm", "norm", "median", "mode", "aminmax", "count_nonzero",
          "nansum", "nanmedian"}  # fmt: skip
-_MIX = {"_softmax", "_log_softmax", "_safe_softmax", "cumsum", "cumprod", "sort", "topk", "logcumsumexp", "cummax"}
+_MIX = {"_softmax", "_log_softmax", "_safe_softmax", "sort", "topk"}
+_RUNNING = {"cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"}
 _FRESH = ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_")
 PRODUCTS = {"mm": ("self", "mat2"), "bmm": ("self", "mat2"), "addmm": ("mat1", "mat2"), "baddbmm": ("batch1", "batch2"),
              "mv": ("self", "vec"), "dot": ("self", "tensor"), "addmv": ("mat", "vec")}  # fmt: skip
 
 
-def follow(func: Any, given: dict[str, Any], known: Callable[[Tensor], Places | None], shapes: list[Any]) -> Any:
-    """What comes out of an operation, one `Places` or None for each of `shapes`; `Apart` where it cannot be told."""
+def follow(func: Any, given: dict[str, Any], known: Callable[[Tensor], Positions | None], shapes: list[Any]) -> Any:
+    """What comes out of an operation, one `Positions` or None for each of `shapes`; `Apart` where it cannot be told."""
     name = func.overloadpacket.__name__
     parts = [p for t in found(given, Tensor) if (p := known(t)) is not None]
     if name.startswith(_FRESH):
         return [None] * len(shapes)
+    if name in ("copy_", "fill_", "zero_"):  # what was there before is gone
+        source = next((known(given[key]) for key in ("src", "value") if isinstance(given.get(key), Tensor)), None)
+        return [source if source is None or source.lost else mixed([source], shapes[0])]
     lost = next((p for p in parts if p.lost), None)
     if lost is not None:
         if name in WINDOWS:
-            raise Apart(f"{lost.lost} took the places of its input away")
+            raise Apart(f"{lost.lost} took the positions of its input away")
         if any(p.is_map for p in parts):
-            raise Apart(f"a map meets what has no places, which {lost.lost} took away")
+            raise Apart(f"a map meets what has no positions, which {lost.lost} took away")
         return [lost.told_by(*parts)] * len(shapes)
     if name in PRODUCTS:
         a, b = (given[side] for side in PRODUCTS[name])
@@ -69,21 +73,21 @@ def follow(func: Any, given: dict[str, Any], known: Callable[[Tensor], Places | 
         return [WINDOWS[name](first, given, shapes[0])] * len(shapes)
     if name in _SAME:
         return [_reduced(first, given)] * len(shapes)
-    if name in _MIX:
-        return [mixed([_reduced(first, given, keep=True)], shapes[0])] * len(shapes)
+    if name in _MIX | _RUNNING:
+        return [_stirred(first, given, shapes[0], name in _RUNNING)] * len(shapes)
     result = _MOVES[name](first, given, shapes)
     return result if isinstance(result, list) else [result]
 
 
-def _everywhere(parts: Sequence[Places], shape: Sequence[int]) -> Places:
-    """Where the weight itself is made of the whole picture."""
+def _everywhere(parts: Sequence[Positions], shape: Sequence[int]) -> Positions:
+    """Where the weight itself is made of the whole image."""
     if not parts[0].is_map:
-        raise Apart("a weight that is made of the picture acts on what is no map")
+        raise Apart("a weight that is made of the image acts on what is no map")
     whole = parts[0].whole()
-    return Places.of(shape, "ccvh", Cell(whole.v.everything(), whole.h.everything()))
+    return Positions.of(shape, "ccvh", Cell(whole.v.everything(), whole.h.everything()))
 
 
-def _reduced(x: Places, given: dict[str, Any], keep: bool | None = None) -> Places:
+def _reduced(x: Positions, given: dict[str, Any], keep: bool | None = None) -> Positions:
     dims = given.get("dim")
     count = len(x.dims)
     numbers = range(count) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
@@ -94,7 +98,19 @@ def _reduced(x: Places, given: dict[str, Any], keep: bool | None = None) -> Plac
     return x.told_by(original)
 
 
-def _product(a: Tensor, b: Tensor, known: Callable[[Tensor], Places | None], shape: Sequence[int]) -> Places:
+def _stirred(x: Positions, given: dict[str, Any], shape: Sequence[int], running: bool) -> Positions:
+    """What mixes a dimension and keeps it, such as a softmax."""
+    dim = given["dim"] % max(len(x.dims), 1)
+    if not x.dims:
+        return x
+    if running and x.has_axis(dim):
+        raise Apart("it runs along the map, so that each position sees all that lie before it")
+    if shape[dim] != x.shape[dim]:
+        return mixed([x.reduced(dim)], shape).told_by(x)
+    return x.stirred(dim)
+
+
+def _product(a: Tensor, b: Tensor, known: Callable[[Tensor], Positions | None], shape: Sequence[int]) -> Positions:
     """A matrix product: each number sees a whole row of the one and a whole column of the other."""
     left, right = known(a), known(b)
     parts = []
@@ -104,28 +120,24 @@ def _product(a: Tensor, b: Tensor, known: Callable[[Tensor], Places | None], sha
     if right is not None:
         across = b.dim() - (2 if b.dim() > 1 else 1)
         column = right.reduced(across, keep=b.dim() > 1 and a.dim() > 1)
-        if parts and b.dim() > 1 and _placed(parts[0], -2) and _placed(column, -1):
-            column = column.reduced(len(column.dims) - 1)  # pairs of places: each pair counts as seeing all
+        if parts and a.dim() > 1 and b.dim() > 1 and parts[0].has_axis(-2) and column.has_axis(-1):
+            column = column.reduced(len(column.dims) - 1)  # pairs of positions: each pair counts as seeing all
         parts.append(column)
     return mixed(parts, shape).told_by(*(p for p in (left, right) if p is not None))
 
 
-def _placed(x: Places, dim: int) -> bool:
-    return len(x.dims) >= -dim and any(f.kind in "vh" for f in x.dims[dim])
-
-
-def _joined(tensors: Sequence[Tensor], dim: int, known: Any, shape: Sequence[int], stack: bool) -> Places:
+def _joined(tensors: Sequence[Tensor], dim: int, known: Any, shape: Sequence[int], stack: bool) -> Positions:
     dim %= len(shape)
     tensors = [t for t in tensors if stack or t.dim() == len(shape)]
-    places = [known(t) for t in tensors]
+    positions = [known(t) for t in tensors]
     if stack:
-        places = [p and replace(p, dims=(*p.dims[:dim], (), *p.dims[dim:])) for p in places]
+        positions = [p and replace(p, dims=(*p.dims[:dim], (), *p.dims[dim:])) for p in positions]
     sizes = [1 if stack else t.shape[dim] for t in tensors]
-    parts = [p for p in places if p is not None]
+    parts = [p for p in positions if p is not None]
     kinds = {f.kind for p in parts for f in p.dims[dim]}
     if kinds & {"v", "h"}:
         try:
-            return _end_to_end(places, sizes, dim, shape)
+            return _end_to_end(positions, sizes, dim, shape)
         except Apart:
             if len(parts) > 1 or (parts[0].is_map and len(parts[0].dims[dim]) == 1):
                 raise
@@ -133,8 +145,8 @@ def _joined(tensors: Sequence[Tensor], dim: int, known: Any, shape: Sequence[int
     spread = iter(together(parts, shape, but=dim))
     nothing = None
     cells: list[Any] = []
-    for place, n in zip(places, sizes, strict=True):
-        if place is None:
+    for position, n in zip(positions, sizes, strict=True):
+        if position is None:
             cells.append((None, n))
         else:
             part = next(spread)
@@ -150,16 +162,18 @@ def _joined(tensors: Sequence[Tensor], dim: int, known: Any, shape: Sequence[int
     return nothing.sized(dim, (Factor("c", sum(sizes)),), np.concatenate(arrays, axis=at)).told_by(*parts)
 
 
-def _end_to_end(places: Sequence[Places | None], sizes: Sequence[int], dim: int, shape: Sequence[int]) -> Places:
+def _end_to_end(
+    positions: Sequence[Positions | None], sizes: Sequence[int], dim: int, shape: Sequence[int]
+) -> Positions:
     """Parts of a map behind one another, such as the pieces that it was split into, or a map and its padding."""
     starts = [sum(sizes[:n]) for n in range(len(sizes))]
-    moved = [p.taken(dim, -start, 1, shape[dim]) for p, start in zip(places, starts, strict=True) if p is not None]
-    if any(p.dims != moved[0].dims or (p.cells != moved[0].cells).any() for p in moved):
+    moved = [p.taken(dim, -start, 1, shape[dim]) for p, start in zip(positions, starts, strict=True) if p is not None]
+    if any(p.dims != moved[0].dims or not np.array_equal(p.cells, moved[0].cells) for p in moved):
         raise Apart("parts of a map are put together in another order, so that no one field holds everywhere")
     return moved[0]
 
 
-def _slice(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+def _slice(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
     dim = given["dim"] % len(x.dims)
     n = x.shape[dim]
     start, _, step = slice(given["start"], given["end"], given["step"]).indices(n)
@@ -169,43 +183,43 @@ def _slice(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> P
         return x.gone("a slice of a flattened map")
 
 
-def _split(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> list[Places]:
+def _split(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> list[Positions]:
     dim = given["dim"] % len(x.dims)
     starts = [sum(shape[dim] for shape in shapes[:n]) for n in range(len(shapes))]
     return [x.taken(dim, start, 1, shape[dim]) for start, shape in zip(starts, shapes, strict=True)]
 
 
-def _select(x: Places, given: dict[str, Any], shapes: Any) -> Places:
+def _select(x: Positions, given: dict[str, Any], shapes: Any) -> Positions:
     try:
         return x.picked(given["dim"] % len(x.dims), given["index"])
     except Apart:
-        return x.gone("a place picked out of a flattened map")
+        return x.gone("a position picked out of a flattened map")
 
 
-def _view(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+def _view(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
     try:
         return x.viewed(shapes[0])
     except Apart as problem:
         return x.gone(f"a view as {list(shapes[0])}, where {problem},")
 
 
-def _unsqueezed(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+def _unsqueezed(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
     dim = given["dim"] % (len(x.dims) + 1)
     return replace(x, dims=(*x.dims[:dim], (), *x.dims[dim:]))
 
 
-def _squeezed(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+def _squeezed(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
     dims = given.get("dim")
     asked = range(len(x.dims)) if dims is None else [dims] if isinstance(dims, int) else dims
     gone = {n % len(x.dims) for n in asked if x.shape[n % len(x.dims)] == 1}
     return x.changed(tuple(dim for n, dim in enumerate(x.dims) if n not in gone), x.cells)
 
 
-def _permuted(x: Places, given: dict[str, Any], shapes: Any) -> Places:
+def _permuted(x: Positions, given: dict[str, Any], shapes: Any) -> Positions:
     return x.permuted([n % len(x.dims) for n in given["dims"]])
 
 
-def _transposed(x: Places, given: dict[str, Any], shapes: Any) -> Places:
+def _transposed(x: Positions, given: dict[str, Any], shapes: Any) -> Positions:
     order = list(range(len(x.dims)))
     a, b = (given["dim0"], given["dim1"]) if "dim0" in given else (0, -1)
     if order:
@@ -213,33 +227,33 @@ def _transposed(x: Places, given: dict[str, Any], shapes: Any) -> Places:
     return x.permuted(order)
 
 
-def _shuffled(x: Places, given: dict[str, Any], shapes: Any) -> Places:
+def _shuffled(x: Positions, given: dict[str, Any], shapes: Any) -> Positions:
     N, C, *sides = x.shape
     g = given["groups"]
     return x.viewed((N, g, C // g, *sides)).permuted((0, 2, 1, *range(3, 3 + len(sides)))).viewed((N, C, *sides))
 
 
-def _up(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+def _up(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
     *N, C, H, W = x.shape
     r, n = given["upscale_factor"], len(N)
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
     return x.viewed((*N, C // r**2, r, r, H, W)).permuted(order).viewed(shapes[0])
 
 
-def _down(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+def _down(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
     *N, C, H, W = x.shape
     r, n = given["downscale_factor"], len(N)
     order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
     return x.viewed((*N, C, H // r, r, W // r, r)).permuted(order).viewed(shapes[0])
 
 
-def _rolled(x: Places, given: dict[str, Any], shapes: Any) -> Places:
+def _rolled(x: Positions, given: dict[str, Any], shapes: Any) -> Positions:
     dims = given["dims"]
     if not dims:
         raise Apart("it rolls a flattened map")
     for dim, shift in zip(dims, given["shifts"], strict=True):
         dim, n = dim % len(x.dims), x.shape[dim]
-        kind = x.places(dim)
+        kind = x.axis_of(dim)
         if kind:
             by = (shift + n // 2) % n - n // 2  # the nearer way round
             x = replace(x, cells=x.along(kind, partial(Axis.taken, start=-by)))
@@ -248,34 +262,46 @@ def _rolled(x: Places, given: dict[str, Any], shapes: Any) -> Places:
     return x
 
 
-def _indexed(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
-    """Cells in an order that is not known here: each may be any. Places in such an order are none."""
+def _indexed(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
+    """Cells in an order that is not known here: each may be any. Positions in such an order are none."""
     indices = given.get("indices")
     dims = [given["dim"] % len(x.dims)] if indices is None else [n for n, i in enumerate(indices) if i is not None]
-    if len(dims) > 1 or x.places(dims[0]):
-        raise Apart("it picks places by an index")
+    if len(dims) > 1 or x.axis_of(dims[0]):
+        raise Apart("it picks positions by an index")
     return mixed([x.reduced(dims[0])], shapes[0])
 
 
-def _repeated(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+def _repeated(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
     x = replace(x, dims=((),) * (len(shapes[0]) - len(x.dims)) + x.dims)
     for dim, n in enumerate(given["repeats"]):
         if n > 1 and x.dims[dim]:
-            if x.places(dim):
+            if x.axis_of(dim):
                 raise Apart("it puts copies of a map side by side")
             x = mixed([x.reduced(dim)], [*x.shape[:dim], n * x.shape[dim], *x.shape[dim + 1 :]])
     return mixed([x], shapes[0])
 
 
-def _flipped(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+def _flipped(x: Positions, given: dict[str, Any], shapes: Any) -> Positions:
     for dim in given["dims"]:
-        if x.places(dim % len(x.dims)):
-            raise Apart("it mirrors the picture, so that the field of a place lies elsewhere")
-        x = mixed([x.reduced(dim % len(x.dims))], shapes[0])
+        dim, size = dim % len(x.dims), x.shape[dim]
+        kind = x.axis_of(dim)
+        if kind:
+            x = replace(x, cells=x.along(kind, partial(Axis.mirrored, size=size)))
+        else:
+            one = x.one(dim)
+            x = replace(one, cells=np.flip(one.cells, one.at(dim)))
     return x
 
 
-def _halved(x: Places, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Places:
+def _turned(x: Positions, given: dict[str, Any], shapes: Any) -> Positions:
+    a, b = (n % len(x.dims) for n in given["dims"])
+    turns = given["k"] % 4
+    mirrored = {0: [], 1: [b], 2: [a, b], 3: [a]}[turns]
+    x = _flipped(x, {"dims": mirrored}, shapes)
+    return _transposed(x, {"dim0": a, "dim1": b}, shapes) if turns % 2 else x
+
+
+def _halved(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:
     dim = given["dim"] % len(x.dims)
     half = shapes[0][dim]
     return mixed([x.taken(dim, 0, 1, half), x.taken(dim, half, 1, half)], shapes[0])
@@ -287,6 +313,7 @@ _MOVES: dict[str, Rule] = {
     "select": _select, "view": _view, "_unsafe_view": _view, "reshape": _view, "_reshape_alias": _view,
     "unsqueeze": _unsqueezed, "squeeze": _squeezed, "permute": _permuted, "transpose": _transposed, "t": _transposed,
     "expand": lambda x, given, shapes: mixed([x], shapes[0]), "repeat": _repeated, "roll": _rolled, "flip": _flipped,
+    "rot90": _turned,
     "channel_shuffle": _shuffled, "native_channel_shuffle": _shuffled, "pixel_shuffle": _up, "pixel_unshuffle": _down,
     "index": _indexed, "index_select": _indexed, "glu": _halved,
 }  # fmt: skip

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from typing import Any, TypeVar
 
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+
 Leaf = TypeVar("Leaf")
 
 
@@ -18,3 +21,8 @@ def found(tree: Any, kind: type[Leaf]) -> Iterator[Leaf]:
     elif isinstance(tree, (tuple, list, Set)):
         for part in tree:
             yield from found(part, kind)
+
+
+def storage(tensor: Tensor) -> int:
+    """Which storage a tensor is a view of."""
+    return StorageWeakRef(tensor.untyped_storage()).cdata

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.residual import Make, shortcut
+from convnotes.fundamentals.activation import ActLayer
 from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory
 
@@ -35,6 +36,7 @@ class BasicBlock(Block, shown="in_channels out_channels stride"):
         stride: step of the first kernel in pixels.
         conv: makes the kernels; it takes the arguments of `torch.nn.Conv2d`.
         device, dtype: of the parameters.
+        act_layer: makes both activations.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -53,21 +55,24 @@ class BasicBlock(Block, shown="in_channels out_channels stride"):
         conv: Make = nn.Conv2d,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         super().__init__(in_channels, out_channels)
         checks.positive(stride=stride)
         self.stride, kw = stride, Factory(device=device, dtype=dtype)
         self.conv1 = conv(in_channels, out_channels, 3, stride, padding=1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(out_channels, **kw)
+        self.act1 = act_layer()
         self.conv2 = conv(out_channels, out_channels, 3, padding=1, bias=False, **kw)
         self.bn2 = nn.BatchNorm2d(out_channels, **kw)
+        self.act2 = act_layer()
         self.downsample = shortcut(in_channels, out_channels, stride, conv, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("BasicBlock", input, self.conv1.weight, self.in_channels)
-        y = torch.relu(self.bn1(self.conv1(input)))
+        y = self.act1(self.bn1(self.conv1(input)))
         y = self.bn2(self.conv2(y))
-        return torch.relu(y + (input if self.downsample is None else self.downsample(input)))
+        return self.act2(y + (input if self.downsample is None else self.downsample(input)))
 
 
 class CifarResNet(Classifier, shown="depth num_classes"):

@@ -26,7 +26,7 @@ def definition(*functions: Callable[..., Any]) -> Definition:
     """The source of functions, one below the other. Of a docstring the first sentence and the equations are kept.
 
     Args:
-        functions: functions that were defined in files or in cells.
+        *functions: functions that were defined in files or in cells.
 
     Raises:
         TypeError: for something that has no source, such as a function of C.
@@ -34,7 +34,7 @@ def definition(*functions: Callable[..., Any]) -> Definition:
     Example:
         >>> from convnotes import definitions, page
         >>> print(repr(page.definition(definitions.hat)).splitlines()[0])
-        def hat(t: Tensor) -> Tensor:
+        def hat(position: Tensor, size: int) -> Tensor:
     """
     return Definition("\n\n\n".join(_source(function) for function in functions))
 

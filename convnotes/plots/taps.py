@@ -43,7 +43,7 @@ def reads(
 
     Example:
         >>> ax = convnotes.plots.reads((3, 3), (1, 1), (0, 0), [[0, 0], [0, 2], [2, 0], [2, 2]])
-        >>> [text.get_text() for text in ax.texts]
+        >>> [text.get_text() for text in ax.texts if text.get_text()]
         ['input', 'output']
     """
     H, W = checks.wholes("input_size", input_size, 2)

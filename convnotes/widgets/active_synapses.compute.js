@@ -1,7 +1,7 @@
 // The ordinary kernel that the synapses of an active convolution make. A position is [y, x] in pixels from the output
 // position, a kernel a nested list of 2·REACH + 1 rows.
 
-import { torchList } from "./kit/numbers.js";
+import { between, finite, listOf, torchList, whole } from "./kit/numbers.js";
 import { addFiltered } from "./kit/pictures.js";
 
 export const REACH = 3; // the layer's default max_reach
@@ -116,3 +116,12 @@ export function torchCode(weights, positions, bias) {
     `layer.bias.data = torch.tensor(${torchList([bias])}, dtype=torch.float32)`,
   ].join("\n");
 }
+
+// The test of each trait that a reader sets.
+export const accepts = () => ({
+  weights: listOf(finite, 1, 16),
+  positions: (all) =>
+    listOf(listOf(between(-REACH, REACH), 2), 1, 16)(all) && all[0].every((v) => v === 0),
+  bias: finite,
+  chosen: whole(0, 15),
+});

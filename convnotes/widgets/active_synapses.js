@@ -1,6 +1,7 @@
 // Move the synapses of an active convolution and see the ordinary kernel that they make.
 
 import {
+  accepts,
   convolve,
   PRESETS,
   REACH,
@@ -83,6 +84,7 @@ function render({ model, el }) {
     prompt:
       "Drag a synapse, or move it with the arrow keys: how many pixels does it touch, and when only one?",
     code: () => torchCode(...now()),
+    accepts,
     initial: load(PRESETS.relief),
   });
 

@@ -1,5 +1,7 @@
 // What a position of a picture attends to.
 
+import { between, inside, whole } from "./kit/numbers.js";
+
 // softmax over j of scale · q_i·k_j, for query and key of `depth` channels with `places` positions each.
 export function attend(query, key, depth, places, place, scale) {
   const products = new Float64Array(places);
@@ -55,3 +57,11 @@ export function torchCode(row, column, scale) {
     `weights = torch.softmax(${Number(scale.toFixed(4))} * products.flatten(1), 1).view(products.shape)`,
   ].join("\n");
 }
+
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
+  picture: whole(0, get("captions").length - 1),
+  factor: between(0, 4),
+  window: whole(1, 99, 2),
+  probe: inside(get("rows"), get("columns")),
+});

@@ -1,6 +1,13 @@
 // See what a position of an image attends to.
 
-import { attend, halfway, neighbourhood, share, torchCode } from "./attention_viewer.compute.js";
+import {
+  accepts,
+  attend,
+  halfway,
+  neighbourhood,
+  share,
+  torchCode,
+} from "./attention_viewer.compute.js";
 import { choice, options, slider } from "./kit/controls.js";
 import { follow, frame, trait } from "./kit/frame.js";
 import { bracketed, format, percent } from "./kit/numbers.js";
@@ -35,6 +42,7 @@ function render({ model, el }) {
     prompt:
       "Point at a position, or go there with the arrow keys: what does it attend to? Then set the scale to 0.",
     code: () => torchCode(...model.get("probe"), model.get("factor") * model.get("scale")),
+    accepts,
     initial: model.get("first"),
   });
 

@@ -1,6 +1,6 @@
 // Designs of one layer compared side by side, in numbers. The designs come from Python.
 
-import { format, sum } from "./kit/numbers.js";
+import { among, format, sum, whole } from "./kit/numbers.js";
 
 // What the letters of a design stand for.
 export function letters({ in_channels, out_channels, kernel_size, groups, squeeze }) {
@@ -127,3 +127,14 @@ export function torchCode(design, known) {
     "])",
   ].join("\n");
 }
+
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
+  in_channels: whole(32, 512, 32),
+  out_channels: whole(32, 512, 32),
+  kernel_size: whole(1, 9, 2),
+  groups: among([1, 2, 4, 8, 16, 32]),
+  squeeze: among([1, 2, 4, 8, 16]),
+  side: whole(7, 56, 7),
+  highlight: among(get("designs").map((design) => design.name)),
+});

@@ -1,6 +1,6 @@
 // Compare designs of one layer with the same input and output.
 
-import { formula, letters, measured, torchCode } from "./budget_bench.compute.js";
+import { accepts, formula, letters, measured, torchCode } from "./budget_bench.compute.js";
 import { choice, options, slider } from "./kit/controls.js";
 import { h, KEYS, placeAt, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
@@ -28,6 +28,7 @@ function render({ model, el }) {
     prompt:
       "Choose a design in the table, then change the kernel size: whose parameters grow most, and whose hardly at all?",
     code: () => torchCode(designs[model.get("highlight")], letters(now())),
+    accepts,
     initial: first,
   });
 

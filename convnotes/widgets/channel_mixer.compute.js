@@ -1,6 +1,6 @@
 // The channels of a photograph mixed by a 1×1 kernel.
 
-import { randomNumbers, tensor } from "./kit/numbers.js";
+import { finite, inside, listOf, randomNumbers, tensor, yesOrNo } from "./kit/numbers.js";
 
 // name → [weights of each output, bias of each output]
 export const PRESETS = {
@@ -100,3 +100,11 @@ export function torchCode(weight, bias) {
     `layer.bias.data = ${tensor(bias)}.float()`,
   ].join("\n");
 }
+
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
+  weight: listOf(listOf(finite, 3), 1, 4),
+  bias: listOf(finite, 1, 4),
+  scramble: yesOrNo,
+  probe: inside(get("height"), get("width")),
+});

@@ -1,6 +1,7 @@
 // Mix the channels of a photograph by a 1×1 kernel.
 
 import {
+  accepts,
   counts,
   mix,
   PRESETS,
@@ -35,6 +36,7 @@ function render({ model, el }) {
       "Change a weight (type it, use the arrow keys, or drag it up and down), then " +
       "scramble the pixels: what does the kernel notice?",
     code: () => torchCode(model.get("weight"), model.get("bias")),
+    accepts,
     initial: {
       ...load(PRESETS.opponent),
       scramble: false,

@@ -3,7 +3,17 @@
 // input of a convolution, the output of a transposed one) and the other one the coarse; then tap u joins
 //     fine position = coarse position · s + u · d − p .
 
-import { format, several } from "./kit/numbers.js";
+import { among, format, listOf, several, whole, yesOrNo } from "./kit/numbers.js";
+
+export const LIMITS = {
+  size: [1, 16],
+  kernel: [1, 7],
+  stride: [1, 5],
+  padding: [0, 6],
+  dilation: [1, 4],
+  output_padding: [0, 4],
+  channels: [1, 512],
+};
 
 export const AXES = ["height", "width"];
 export const both = (value) => [value, value];
@@ -236,3 +246,14 @@ export function sentence(layer, side, place) {
     ? `Output ${here} is the sum of ${several(kept, "input pixel")}, each through another tap.`
     : `No tap reaches output ${here}: it is the bias.`;
 }
+
+// The test of each trait that a reader sets.
+export const accepts = () => ({
+  ...Object.fromEntries(
+    Object.entries(LIMITS).map(([name, limits]) => [name, listOf(whole(...limits), 2)]),
+  ),
+  groups: whole(...LIMITS.channels),
+  side: among(["input", "output"]),
+  probe: listOf(whole(0, 1e6), 2),
+  ...Object.fromEntries(["transposed", "linked", "numbers"].map((name) => [name, yesOrNo])),
+});

@@ -2,9 +2,11 @@
 
 import {
   AXES,
+  accepts,
   both,
   counts,
   formula,
+  LIMITS,
   outputSize,
   PLAIN,
   PRESETS,
@@ -24,15 +26,6 @@ import { figure, h, table, tableRow } from "./kit/dom.js";
 import { button, change, follow, frame, trait, traits } from "./kit/frame.js";
 import { clamp, format, several, short } from "./kit/numbers.js";
 
-const LIMITS = {
-  size: [1, 16],
-  kernel: [1, 7],
-  stride: [1, 5],
-  padding: [0, 6],
-  dilation: [1, 4],
-  output_padding: [0, 4],
-  channels: [1, 512],
-};
 const NAMES = {
   size: "Input",
   kernel: "Kernel",
@@ -53,6 +46,7 @@ function render({ model, el }) {
     prompt:
       "The × are pixels that this layer never reads. Change one number so that every pixel counts.",
     code: () => torchCode(layer()),
+    accepts,
     initial: { ...preset("halve"), linked: true, numbers: false, side: "output", probe: [1, 1] },
   });
 

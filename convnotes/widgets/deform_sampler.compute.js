@@ -6,22 +6,22 @@ import { among, between, clamp, inside, listOf, mean, sum, tensor, whole } from 
 
 const STEP = 1 / 256; // of a stored offset, in pixels
 export const REACH = 12; // pixels that a tap may be moved
-const VIEW = 10; // pixels that are shown around a position at least
+const VIEW = 9; // pixels that are shown around a position at least
 export const NUDGE = 0.25; // pixels that an arrow key moves it
 
 export const SOURCES = ["learned", "outwards", "hand"];
 export const WHERE = ["digits", "background"];
 
-// The test of each trait that a reader sets, on an output of rows × columns.
-export const accepts = (rows, columns) => ({
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
   share: between(0, 1),
   where: among(WHERE),
   source: among(SOURCES),
   spot: whole(0, 1),
   tap: whole(0, 8),
   moves: listOf(listOf(listOf(between(-REACH, REACH), 2), 9), 2),
-  digits: listOf(inside(rows, columns), 2),
-  background: listOf(inside(rows, columns), 2),
+  digits: listOf(inside(get("rows"), get("columns")), 2),
+  background: listOf(inside(get("rows"), get("columns")), 2),
 });
 
 export const TAPS = [

@@ -2,7 +2,7 @@
 
 import { TAPS } from "./deform_sampler.compute.js";
 import { h, rect, svg } from "./kit/dom.js";
-import { format } from "./kit/numbers.js";
+import { format, together } from "./kit/numbers.js";
 
 // The plain grid as squares, the positions that are read as open rings, so that the pixel below stays in sight, and
 // lines between them; the chosen tap on top.
@@ -18,7 +18,7 @@ export function tapsOn(from, at, chosen) {
       class: k === chosen ? "cn-deform-line cn-deform-chosen" : "cn-deform-line",
     });
   const ring = (k) => {
-    const centre = { cx: at[k][1], cy: at[k][0], r: k === chosen ? 0.62 : 0.45 };
+    const centre = { cx: at[k][1], cy: at[k][0], r: k === chosen ? 0.8 : 0.6 };
     return [
       h("circle", { ...centre, class: "cn-deform-casing" }),
       h("circle", {
@@ -33,6 +33,7 @@ export function tapsOn(from, at, chosen) {
 // Nine readings as an image of 3×3 pixels with their values; `chosen` is −1 where none is framed.
 export function thumbnail(values, chosen, label) {
   const unit = 44;
+  const texts = together(values);
   const drawing = svg(3 * unit, 3 * unit, { margin: 2, class: "cn-deform-thumbnail", label });
   values.forEach((value, k) => {
     const [x, y] = [(k % 3) * unit, Math.floor(k / 3) * unit];
@@ -41,7 +42,7 @@ export function thumbnail(values, chosen, label) {
       h(
         "text",
         { x: x + unit / 2, y: y + unit / 2, class: "cn-deform-value", fill: ink(value) },
-        format(value),
+        texts[k],
       ),
     );
   });

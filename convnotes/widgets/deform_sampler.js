@@ -64,7 +64,7 @@ function render({ model, el }) {
       "become more alike?",
     code: () => torchCode(now(model.get("spot")), weight, bias, grid),
     initial: structuredClone(traits(model, names)),
-    accepts: accepts(rows, columns),
+    accepts,
   });
 
   const views = [0, 1].map(spotView);
@@ -226,7 +226,7 @@ function render({ model, el }) {
   ui.more(...others);
   const close = figure();
   const kernel = figure();
-  kernel.show(kernelGrid(weight, "The 3×3 kernel"), "Kernel", ", one weight per tap");
+  kernel.show(kernelGrid(weight, "The 3×3 kernel", { unit: 52 }), "Kernel", ", one weight per tap");
   const reading = h("div", { className: "cn-deform-reading" }, close.el, kernel.el);
   ui.stage.append(
     h(

@@ -1,6 +1,6 @@
 // Accuracy against cost of many designs. The rows come from Python.
 
-import { format } from "./kit/numbers.js";
+import { among, format } from "./kit/numbers.js";
 
 export const AXES = {
   macs: "multiply-adds",
@@ -106,3 +106,11 @@ export function judged(rows, row, x, gain) {
     `${share(best[gain])} ≥ ${share(row[gain])}`
   );
 }
+
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
+  x: among(Object.keys(AXES)),
+  gain: among(Object.keys(GAINS)),
+  budget: among(get("rows").map((row) => row.budget)),
+  design: among(get("rows").map((row) => row.design)),
+});

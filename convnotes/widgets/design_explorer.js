@@ -2,6 +2,7 @@
 
 import {
   AXES,
+  accepts,
   compact,
   front,
   GAINS,
@@ -28,6 +29,7 @@ function render({ model, el }) {
     label: "Cost and accuracy of the designs",
     prompt: "Change the cost to inference time. Which designs leave the front, and which enter it?",
     code: () => torchCode(chosen(), model.get("picture")),
+    accepts,
     initial,
   });
 

@@ -69,6 +69,11 @@ class DesignExplorer(Widget):
     def _check_x(self, proposal: Any) -> str:
         return checks.one_of("x", proposal["value"], AXES)
 
+    @traitlets.validate("budget", "design")
+    def _check_row(self, proposal: Any) -> Any:
+        name = proposal["trait"].name
+        return checks.one_of(name, proposal["value"], sorted({row[name] for row in self.rows}))
+
     @traitlets.validate("gain")
     def _check_gain(self, proposal: Any) -> str:
         return checks.one_of("gain", proposal["value"], GAINS)

@@ -1,8 +1,10 @@
 // The receptive field of stacked layers: its size, its taps, its holes.
 
-import { numberRows } from "./kit/numbers.js";
+import { listOf, numberRows, whole } from "./kit/numbers.js";
 
 // name → the layers from the input up, each [kernel size, stride, dilation]
+export const LIMITS = { kernel: [1, 7], stride: [1, 2], dilation: [1, 8], layers: [1, 4] };
+
 export const PRESETS = {
   grid: numberRows("3 1 2 / 3 1 2 / 3 1 2"),
   hybrid: numberRows("3 1 1 / 3 1 2 / 3 1 5"),
@@ -99,3 +101,15 @@ export function canvasSide(layers) {
     size + 2 * stride
   );
 }
+
+// The test of each trait that a reader sets.
+export const accepts = () => ({
+  layers: listOf(
+    (layer) =>
+      listOf(Number.isInteger, 3)(layer) &&
+      [LIMITS.kernel, LIMITS.stride, LIMITS.dilation].every((limits, n) =>
+        whole(...limits)(layer[n]),
+      ),
+    ...LIMITS.layers,
+  ),
+});

@@ -1,13 +1,20 @@
 // Stack layers and watch the receptive field grow.
 
-import { canvasSide, grow, PRESETS, torchCode, touched } from "./field_grower.compute.js";
+import {
+  accepts,
+  canvasSide,
+  grow,
+  LIMITS,
+  PRESETS,
+  torchCode,
+  touched,
+} from "./field_grower.compute.js";
 import { COUNTED, sideView, tapGrid } from "./field_grower.draw.js";
 import { cell, presetChoice, slider } from "./kit/controls.js";
 import { figure, h, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame } from "./kit/frame.js";
 import { format, percent, several, sum } from "./kit/numbers.js";
 
-const LIMITS = { kernel: [1, 7], stride: [1, 2], dilation: [1, 8], layers: [1, 4] };
 const FIELDS = ["kernel", "stride", "dilation"];
 const NAMES = {
   grid: "rates 2, 2, 2",
@@ -26,6 +33,7 @@ function render({ model, el }) {
     prompt:
       "Three layers of rate 2 leave a grid of holes. Change one of them so that no hole is left.",
     code: () => torchCode(layers()),
+    accepts,
     initial: { layers: PRESETS.grid },
   });
   const plane = figure("cn-wide");

@@ -1,7 +1,7 @@
 // A photograph rebuilt from its N strongest patch components. A basis is a flat array of k² kernels of k² taps, the
 // strongest first; they are orthonormal.
 
-import { mean, torchList } from "./kit/numbers.js";
+import { among, mean, torchList, whole, yesOrNo } from "./kit/numbers.js";
 
 // Where the basis and the component sizes of each kernel size begin in the arrays that Python sends.
 export function offsets(sizes) {
@@ -102,3 +102,11 @@ export function torchCode(basis, k, count, overlap) {
       : []),
   ].join("\n");
 }
+
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
+  size: among(get("sizes")),
+  count: whole(1, Math.max(...get("sizes")) ** 2),
+  shown: whole(1, Math.max(...get("sizes")) ** 2),
+  overlap: yesOrNo,
+});

@@ -1,6 +1,14 @@
 // Rebuild a photograph from its N strongest patch components.
 
-import { counts, keeps, offsets, quality, rebuild, torchCode } from "./kernel_count.compute.js";
+import {
+  accepts,
+  counts,
+  keeps,
+  offsets,
+  quality,
+  rebuild,
+  torchCode,
+} from "./kernel_count.compute.js";
 import { curve, sheet } from "./kernel_count.draw.js";
 import { choice, options, slider, toggle } from "./kit/controls.js";
 import { figure, h, pointedAt } from "./kit/dom.js";
@@ -27,6 +35,7 @@ function render({ model, el }) {
     prompt:
       "Move the number of kernels: from which number on do you see no difference, and what do the last ones add?",
     code: () => torchCode(basisOf(size()), size(), count(), model.get("overlap")),
+    accepts,
     initial: { size: first[0], count: first[1], shown: 1, overlap: false },
   });
 

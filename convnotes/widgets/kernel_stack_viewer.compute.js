@@ -1,6 +1,6 @@
 // Stacked 3×3 kernels: what they reach, what they compose, what one large kernel would cost.
 
-import { format, numberRows, sum, tensor } from "./kit/numbers.js";
+import { finite, format, listOf, numberRows, sum, tensor, whole } from "./kit/numbers.js";
 
 export const MOST = 5;
 
@@ -78,3 +78,10 @@ export function torchCode(kernels) {
     `large.weight.data = ${tensor(compose(kernels))}[None, None]`,
   ].join("\n");
 }
+
+// The test of each trait that a reader sets.
+export const accepts = () => ({
+  kernels: listOf(listOf(listOf(finite, 3), 3), 1, MOST),
+  channels: whole(1, 512),
+  edited: whole(0, MOST),
+});

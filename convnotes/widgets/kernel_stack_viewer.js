@@ -1,6 +1,7 @@
 // Stack 3×3 kernels and compare them with one large kernel.
 
 import {
+  accepts,
   compose,
   counts,
   MOST,
@@ -33,6 +34,7 @@ function render({ model, el }) {
       "Add layers: what happens to the reach, to the price of the one large kernel, and " +
       "to the middle of the composed one?",
     code: () => torchCode(model.get("kernels")),
+    accepts,
     initial: { kernels: Array(3).fill(PRESETS.box), channels: 64, edited: 0 },
   });
   const pyramid = figure("cn-wide");

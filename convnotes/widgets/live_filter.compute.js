@@ -24,12 +24,12 @@ const SAMPLES = 241; // wavelengths that are looked at, each longer than the las
 
 const sides = Array.from({ length: (BY_HAND + 1) / 2 }, (_, n) => 2 * n + 1);
 
-// The test of each trait that a reader sets.
-export const accepts = (height, width) => ({
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
   kind: among(KINDS),
   size: whole(...SIZE, 2),
   shape: among(SHAPES),
-  probe: inside(height, width),
+  probe: inside(get("height"), get("width")),
   kernel: (rows) =>
     listOf(listOf(between(-MOST, MOST), 1, BY_HAND), 1, BY_HAND)(rows) &&
     sides.includes(rows.length) &&

@@ -35,7 +35,7 @@ function render({ model, el }) {
     prompt: "Make the kernel larger: what is left of the photograph, and which waves still pass?",
     code: () => torchCode(now(), height, width),
     initial: structuredClone({ ...now(), probe: model.get("probe") }),
-    accepts: accepts(height, width),
+    accepts,
   });
 
   const input = picture(height, width, "cn-input cn-wide");
@@ -151,7 +151,10 @@ function render({ model, el }) {
       columns / width,
     );
     taps.show(
-      kernelGrid(used, `The kernel of ${size} taps`, { numbers: Math.max(rows, columns) <= 5 }),
+      kernelGrid(used, `The kernel of ${size} taps`, {
+        unit: 60,
+        numbers: Math.max(rows, columns) <= 5,
+      }),
       "Kernel",
       ` ${size}; orange positive, blue negative`,
     );

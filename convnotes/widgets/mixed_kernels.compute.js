@@ -1,5 +1,7 @@
 // Which kernel size answers in an enlarged picture. Maps are flat arrays of square pictures, a kernel is a nested list.
 
+import { inside, listOf, whole, yesOrNo } from "./kit/numbers.js";
+
 export const SIZES = [3, 5, 7];
 
 export const WINDOW = 33; // pixels of the picture that are shown, its middle
@@ -135,3 +137,11 @@ export function innerMean(x, side, i, j, k) {
       if (m >= 0 && m < side && n >= 0 && n < side) sum += x[m * side + n];
   return sum / (k - 2) ** 2;
 }
+
+// The test of each trait that a reader sets.
+export const accepts = () => ({
+  side: whole(WINDOW, LARGEST, 2),
+  probe: inside(WINDOW, WINDOW),
+  parts: (parts) => listOf(whole(0, MOST), SIZES.length)(parts) && parts.some((n) => n),
+  depthwise: yesOrNo,
+});

@@ -6,6 +6,7 @@ import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, largest, several } from "./kit/numbers.js";
 import { grey, kernelGrid, outline, photograph, picture, probe } from "./kit/pictures.js";
 import {
+  accepts,
   centreSurround,
   innerMean,
   LARGEST,
@@ -29,6 +30,7 @@ function render({ model, el }) {
     prompt:
       "Enlarge the image. Which kernel answers most strongly at the ring, and when does the next one take over?",
     code: () => torchCode(model.get("parts"), channels, model.get("depthwise")),
+    accepts,
     initial: model.get("first"),
   });
 

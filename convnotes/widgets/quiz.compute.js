@@ -1,5 +1,7 @@
 // What is said of an answer to a question, and of all answers.
 
+import { listOf, whole } from "./kit/numbers.js";
+
 export function verdict(question, chosen) {
   if (chosen < 0) return { right: false, text: "" };
   const right = chosen === question.answer;
@@ -16,3 +18,10 @@ export function score(questions, chosen) {
     ? `${right} of ${questions.length} right, ${answered} answered`
     : `${questions.length} questions`;
 }
+
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
+  chosen: (all) =>
+    listOf(Number.isInteger, get("questions").length)(all) &&
+    all.every((k, n) => whole(-1, get("questions")[n].options.length - 1)(k)),
+});

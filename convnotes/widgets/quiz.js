@@ -2,7 +2,7 @@
 
 import { h, KEYS, prose } from "./kit/dom.js";
 import { change, follow, frame } from "./kit/frame.js";
-import { score, verdict } from "./quiz.compute.js";
+import { accepts, score, verdict } from "./quiz.compute.js";
 
 let quizzes = 0; // names of radio groups must differ between two quizzes, and two views of one
 
@@ -12,6 +12,7 @@ function render({ model, el }) {
   const ui = frame(model, el, "quiz", {
     label: "Quiz",
     prompt: "Choose an answer; the reason appears below it.",
+    accepts,
     initial: { chosen: questions.map(() => -1) },
   });
   const blocks = questions.map((question, n) => {

@@ -1,7 +1,7 @@
 // A full kernel made of a depthwise and a pointwise one, and what is missing. Kernels are nested lists: a full one
 // [output][input][row][column], a depthwise one [input][row][column], a pointwise one [output][input].
 
-import { randomNumbers, sum, tensor } from "./kit/numbers.js";
+import { finite, listOf, randomNumbers, sum, tensor, whole } from "./kit/numbers.js";
 import { addFiltered, COLOURS, LIGHTNESS } from "./kit/pictures.js";
 
 const NOTHING = [
@@ -166,3 +166,13 @@ export function torchCode(depthwise, pointwise, bias) {
     `layer[1].bias.data = ${tensor(bias)}.float()`,
   ].join("\n");
 }
+
+// The test of each trait that a reader sets.
+export const accepts = () => ({
+  target: (rows) =>
+    listOf(listOf(listOf(listOf(finite, 3), 3), 3), 3)(rows) && rows.flat(3).some((w) => w),
+  bias: listOf(finite, 3),
+  depthwise: listOf(listOf(listOf(finite, 3), 3), 3),
+  pointwise: listOf(listOf(finite, 3), 3),
+  channel: whole(0, 2),
+});

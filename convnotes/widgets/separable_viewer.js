@@ -6,6 +6,7 @@ import { button, change, follow, frame, trait } from "./kit/frame.js";
 import { format, largest, percent } from "./kit/numbers.js";
 import { COLOURS, grey, kernelGrid, photoOf, picture } from "./kit/pictures.js";
 import {
+  accepts,
   attainable,
   convolve,
   distance,
@@ -33,6 +34,7 @@ function render({ model, el }) {
     prompt:
       "Change a tap or a weight: can you come nearer to the target than the best fit? Then load another target.",
     code: () => torchCode(model.get("depthwise"), model.get("pointwise"), model.get("bias")),
+    accepts,
     initial: { ...load(TARGETS.edges), channel: 0 },
   });
 

@@ -1,6 +1,6 @@
 // Three channels that are moved and mixed by a 1×1 kernel, and the convolution that the two make.
 
-import { numberRows, tensor, torchList } from "./kit/numbers.js";
+import { finite, inside, listOf, numberRows, tensor, torchList, whole } from "./kit/numbers.js";
 import { COLOURS, LIGHTNESS } from "./kit/pictures.js";
 
 export const REACH = 2;
@@ -117,3 +117,11 @@ export function torchCode(sources, displacements, weight) {
     `layer[2].weight.data = ${tensor([weight])}.float()[:, :, None, None]`,
   ].join("\n");
 }
+
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
+  sources: listOf(whole(0, MAPS.length - 1), 3),
+  displacements: listOf(listOf(whole(-REACH, REACH), 2), 3),
+  weight: listOf(finite, 3),
+  probe: inside(get("height"), get("width")),
+});

@@ -6,6 +6,7 @@ import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { added, bracketed, format, largest, percent } from "./kit/numbers.js";
 import { grey, kernelGrid, photoOf, picture, probe } from "./kit/pictures.js";
 import {
+  accepts,
   composed,
   counts,
   lift,
@@ -41,6 +42,7 @@ function render({ model, el }) {
       "Drag an arrow (or use the arrow keys): the channel reads that pixel. Put both " +
       "arrows on the centre: what is left of the edges?",
     code: () => torchCode(...Object.values(now())),
+    accepts,
     initial: { ...PRESETS.across, probe: [Math.floor(height / 2), Math.floor(width / 2)] },
   });
 

@@ -1,8 +1,11 @@
 // A signal through a deep random network and its gradient back, in numbers.
 
-import { clamp, format } from "./kit/numbers.js";
+import { among, between, clamp, format, whole } from "./kit/numbers.js";
 
 const BATCH = 32;
+
+export const SCHEMES = { normal: "normal", xavier: "Xavier", he: "He", orthogonal: "orthogonal" };
+export const LIMITS = { std: [0.01, 0.4], depth: [2, 30], width: [16, 96], draw: [1, 9] };
 
 export const FIRST = {
   scheme: "normal",
@@ -203,3 +206,13 @@ export function torchCode({ scheme, std: own, depth, width, nonlinearity }) {
     `print(net[:-1](torch.randn(${BATCH}, ${width})).std())`,
   ].join("\n");
 }
+
+// The test of each trait that a reader sets.
+export const accepts = () => ({
+  scheme: among(Object.keys(SCHEMES)),
+  std: between(...LIMITS.std),
+  depth: whole(...LIMITS.depth),
+  width: whole(...LIMITS.width),
+  nonlinearity: among(Object.keys(ACT)),
+  draw: whole(...LIMITS.draw),
+});

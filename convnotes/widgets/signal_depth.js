@@ -5,9 +5,12 @@ import { figure } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format } from "./kit/numbers.js";
 import {
+  accepts,
   deviation,
   expected,
   FIRST,
+  LIMITS,
+  SCHEMES,
   scientific,
   signals,
   std,
@@ -15,8 +18,6 @@ import {
 } from "./signal_depth.compute.js";
 import { chart, histograms } from "./signal_depth.draw.js";
 
-const LIMITS = { std: [0.01, 0.4], depth: [2, 30], width: [16, 96], draw: [1, 9] };
-const SCHEMES = { normal: "normal", xavier: "Xavier", he: "He", orthogonal: "orthogonal" };
 const NONLINEARITIES = { linear: "none", relu: "ReLU", tanh: "tanh" };
 
 function render({ model, el }) {
@@ -27,6 +28,7 @@ function render({ model, el }) {
       "In the twentieth layer the signal has nearly vanished. Find the σ that " +
       "keeps its size, then compare with He's.",
     code: () => torchCode(now()),
+    accepts,
     initial: FIRST,
   });
   const range = (name, label, more = {}) =>

@@ -1,7 +1,7 @@
 // A template looked for in a photograph by inner product and by L1 distance.
 // A photograph is a flat array of height·width values; a map of scores has (height − size + 1)·(width − size + 1).
 
-import { clamp, mean } from "./kit/numbers.js";
+import { between, clamp, inside, mean, whole, yesOrNo } from "./kit/numbers.js";
 
 export const HALF = 0.4;
 
@@ -93,3 +93,11 @@ export function torchCode(height, width, { place, size, light, centred }) {
     "distance = adder2d(lit, template)",
   ].join("\n");
 }
+
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
+  place: inside(get("height"), get("width")),
+  size: whole(5, 15, 2),
+  light: between(-HALF, HALF),
+  centred: yesOrNo,
+});

@@ -5,7 +5,7 @@ import { figure } from "./kit/dom.js";
 import { follow, frame, trait, traits } from "./kit/frame.js";
 import { added, format } from "./kit/numbers.js";
 import { outline, photoOf, picture, probe } from "./kit/pictures.js";
-import { corner, HALF, search, torchCode } from "./template_match.compute.js";
+import { accepts, corner, HALF, search, torchCode } from "./template_match.compute.js";
 import { templateGrid } from "./template_match.draw.js";
 
 const NAMES = { product: "Inner product (convolution)", distance: "−L1 distance (adder)" };
@@ -19,6 +19,7 @@ function render({ model, el }) {
       "Change the light, then drag the ring to choose another template: which of the two still " +
       "finds the position that it was taken from?",
     code: () => torchCode(height, width, now()),
+    accepts,
     initial: { place: [...model.get("start")], size: 9, light: 0, centred: false },
   });
 

@@ -1,6 +1,6 @@
 // Runs of a second task, and what they gained over training from scratch.
 
-import { mean } from "./kit/numbers.js";
+import { among, mean, whole } from "./kit/numbers.js";
 
 // The run from `start` with these settings; from scratch there is nothing to freeze.
 export function find(runs, start, freeze, examples) {
@@ -35,3 +35,11 @@ export function torchCode(freeze) {
     "optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=1e-3)",
   ].join("\n");
 }
+
+// The test of each trait that a reader sets; `get` gives the value of a trait.
+export const accepts = (get) => ({
+  start: among(Object.keys(get("starts")).filter((name) => name !== "scratch")),
+  freeze: among(["none", "stem", "all"]),
+  examples: among(get("runs").map((run) => run.examples)),
+  kernel: whole(0, get("starts").scratch.length - 1),
+});

@@ -5,7 +5,7 @@ import { figure, h } from "./kit/dom.js";
 import { follow, frame, trait, traits } from "./kit/frame.js";
 import { format, largest, mean, percent, signed } from "./kit/numbers.js";
 import { kernelGrid } from "./kit/pictures.js";
-import { find, gain, moved, torchCode } from "./transfer_viewer.compute.js";
+import { accepts, find, gain, moved, torchCode } from "./transfer_viewer.compute.js";
 import { plot } from "./transfer_viewer.draw.js";
 
 const FREEZES = { none: "nothing", stem: "the first kernels", all: "all but the head" };
@@ -20,6 +20,7 @@ function render({ model, el }) {
     prompt:
       "Change the number of examples, then the first task: where is the gain large, and where is it below zero?",
     code: () => torchCode(model.get("freeze")),
+    accepts,
     initial: traits(model, ["start", "freeze", "examples", "kernel"]),
   });
 

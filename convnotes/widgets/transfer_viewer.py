@@ -60,9 +60,15 @@ class TransferViewer(Widget):
         _check(plain, kept)
         names = [name for name in plain if name != SCRATCH]
         state = {"start": names[0], "examples": min(run["examples"] for run in kept)} | state
-        checks.one_of("start", state["start"], names)
-        checks.one_of("examples", state["examples"], sorted({run["examples"] for run in kept}))
         super().__init__(starts=plain, runs=kept, **state)
+
+    @traitlets.validate("start")
+    def _check_start(self, proposal: Any) -> str:
+        return checks.one_of("start", proposal["value"], [name for name in self.starts if name != SCRATCH])
+
+    @traitlets.validate("examples")
+    def _check_examples(self, proposal: Any) -> int:
+        return checks.one_of("examples", proposal["value"], sorted({run["examples"] for run in self.runs}))
 
     @traitlets.validate("freeze")
     def _check_freeze(self, proposal: Any) -> str:

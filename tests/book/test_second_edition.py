@@ -97,7 +97,8 @@ def test_every_link_sets_its_widget_by_keyboard_and_says_so(chromium, address, c
             before = [seen(shown.nth(k)) for k in range(shown.count())]
             anchors.nth(n).focus()
             tab.keyboard.press("Enter" if n % 2 else "Space")
-            assert tab.locator(".cn-status").text_content() == f"The figure now shows: {words}."
+            expected = f"The figure now shows: {words}."
+            tab.wait_for_function("text => document.querySelector('.cn-status').textContent === text", arg=expected)
             if any(widget[trait] != value for trait, value in state.items()):
                 assert [seen(shown.nth(k)) for k in range(shown.count())] != before, (
                     f"{words} changes nothing in {name}"

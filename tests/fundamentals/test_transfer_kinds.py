@@ -245,7 +245,7 @@ def test_a_last_convolution_that_makes_features_is_no_head_unless_named(after):
     with pytest.raises(ValueError, match=r"no head found.*say head="):
         transfer(segmenter(after), 5)
     if isinstance(after, nn.BatchNorm2d):
-        with pytest.raises(ValueError, match="head '3' is no Linear or 1×1 Conv2d of the network, nor a larger one"):
+        with pytest.raises(ValueError, match="head '3' must be a Linear or 1×1 Conv2d of the network, or a larger one"):
             transfer(segmenter(after), 5, head="3")
     else:
         assert transfer(segmenter(after), 5, head="3")[3].out_channels == 5

@@ -41,7 +41,10 @@ def test_reductions_over_channels_and_gates_one_after_another_stay_visible():
 
 @pytest.mark.parametrize(
     ("net", "name"),
-    [(nn.FractionalMaxPool2d(2, output_ratio=0.5), "fractional_max_pool2d"), (Net(lambda s, x: x.sort(1)[0]), "sort")],
+    [
+        (nn.FractionalMaxPool2d(2, output_ratio=0.5), "fractional_max_pool2d"),
+        (Net(lambda s, x: x * x.argmax(1, True)), "argmax"),
+    ],
 )
 def test_a_function_without_a_linear_one_is_refused_by_name(net, name):
     with pytest.raises(ValueError, match=f"no linear stand-in for {name}"):
@@ -154,13 +157,30 @@ def test_plain_tensors_and_constants_beside_the_model_go_with_it():
         (lambda s, x: x @ x.new_ones(64), (2, 10, 64), 1280),
         (lambda s, x: torch.addbmm(x[0], x, x), (2, 3, 3), 54),
         (lambda s, x: torch.baddbmm(x, x, x), (2, 3, 3), 54),
+        (lambda s, x: x.clone().baddbmm_(x, x), (2, 3, 3), 54),
+        (lambda s, x: x.clone().addmm_(x, x), (3, 3), 27),
+        (lambda s, x: x[0].clone().addmv_(x, x[0]), (3, 3), 9),
+        (lambda s, x: torch.addr(x, x[0], x[0]), (5, 5), 25),
         (lambda s, x: torch.dot(x[0], x[0]), (1, 5), 5),
         (lambda s, x: torch.addmv(x[:, 0], x, x[0]), (3, 4), 12),
         (lambda s, x: torch.einsum("ij,kj->ik", x, torch.ones(2, 4)), (3, 4), 24),
         (lambda s, x: F.scaled_dot_product_attention(x, x, x), (1, 2, 8, 4), 2 * 2 * 8 * 8 * 4),
         (lambda s, x: F.conv_tbc(x, torch.ones(3, 4, 2), torch.ones(2)), (5, 1, 4), 3 * 2 * 3 * 4),
     ],
-    ids=["mv", "addbmm", "baddbmm", "dot", "addmv", "einsum", "attention", "conv_tbc"],
+    ids=[
+        "mv",
+        "addbmm",
+        "baddbmm",
+        "baddbmm_",
+        "addmm_",
+        "addmv_",
+        "addr",
+        "dot",
+        "addmv",
+        "einsum",
+        "attention",
+        "conv_tbc",
+    ],
 )
 def test_every_matrix_product_is_counted(run, shape, macs):
     assert cost(Net(run), torch.rand(shape)).macs == macs
@@ -186,3 +206,49 @@ def test_a_time_on_a_device_waits_for_that_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
     time_call(lambda: None, rounds=1, warmup=0, min_seconds=0, device="cuda:1")
     assert set(waited) == {torch.device("cuda:1")}
+
+
+def test_masks_detached_maps_and_modes_inside_a_forward_hide_nothing():
+    def layers():
+        return {"a": conv(3, 3, 3), "b": conv(3, 3, 5)}
+
+    runs = [
+        lambda s, x: torch.where(s.b(x) > 0.5, x, torch.zeros_like(x)),
+        lambda s, x: s.a(x).masked_fill(s.b(x) < 0, 0),
+        lambda s, x: s.a(x) * (s.b(x) > 0).float(),
+        lambda s, x: s.a(x) * s.b(x).detach().sigmoid(),
+        lambda s, x: s.a(x) + torch.no_grad()(s.b)(x),
+        torch.inference_mode()(lambda s, x: s.a(x) + s.b(x)),
+        lambda s, x: (s.a(x).add_(1), s.b(x))[1].relu_(),
+    ]
+    for run in runs:
+        net = Net(run, **layers())
+        assert receptive_field(net).size == measured_receptive_field(net, (1, 3, 20, 20)) == 5
+
+
+def test_a_parametrised_model_stays_whole():
+    net = nn.Sequential(parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), nn.Conv2d(4, 2, 3))
+    before = net(torch.ones(1, 3, 9, 9))
+    assert measured_receptive_field(net, (1, 3, 20, 20)) == 5
+    assert torch.equal(net(torch.ones(1, 3, 9, 9)), before)
+
+
+def test_a_kernel_whose_mean_is_taken_away_is_seen():
+    net = Net(
+        lambda s, x: F.conv2d(x, s.weight - s.weight.mean((1, 2, 3), True)), weight=nn.Parameter(torch.rand(1, 1, 3, 3))
+    )
+    assert measured_receptive_field(net, (1, 1, 9, 9)) == 3
+
+
+@pytest.mark.parametrize("measure", [effective_receptive_field, measured_receptive_field])
+def test_a_model_that_does_not_run_is_refused_with_the_shape(measure):
+    with pytest.raises(ValueError, match=r"does not run with gradients on an image of shape \(\d, 2, 9, 9\)"):
+        measure(nn.Conv2d(1, 1, 3), (1, 2, 9, 9))
+
+
+def test_the_input_may_be_written_after_a_convolution_has_read_it():
+    def before_activation(s, x):
+        y = s.a(x)
+        return s.b(y) + s.a(F.relu(y, inplace=True))
+
+    assert measured_receptive_field(Net(before_activation, a=conv(3, 3, 3), b=conv(3, 3, 3)), (1, 3, 20, 20)) == 5

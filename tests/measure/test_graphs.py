@@ -106,12 +106,12 @@ def adaptive(size):
     ("net", "says"),
     [
         (adaptive(1), "a convolution acts on what was averaged"),
-        (adaptive(4), "at convolution an adaptive pooling to 4×4 took the places"),
+        (adaptive(4), "at convolution an adaptive pooling to 4×4 took the positions"),
         (nn.Sequential(nn.AdaptiveMaxPool2d(4), nn.MaxPool2d(2)), "at max_pool2d_with_indices an adaptive pooling"),
         (Net(lambda net, x: net.conv(x.flatten(1).view(1, 1, -1, 16)), conv=conv(1, 1, 3)), "convolution"),
         (Net(lambda net, x: net.conv(x.mean(2, keepdim=True)), conv=conv(1, 1, 3)), "a convolution acts on"),
         (Net(lambda net, x: torch.cat([x, x], 2)), "at cat parts of a map are put together in another order"),
-        (Net(lambda net, x: x.flip(3)), "at flip it mirrors the picture"),
+        (Net(lambda net, x: x.flip(3)), "the map that comes out is mirrored"),
         (Net(lambda net, x: x + x[:, :, :1]), "at add"),
         (Net(lambda net, x: x + x.transpose(2, 3)), "at add maps meet in different layouts"),
         (
@@ -119,7 +119,7 @@ def adaptive(size):
             "does not know what grid_sampler_2d does",
         ),
         (nn.FractionalMaxPool2d(2, output_ratio=0.5), "does not know what fractional_max_pool2d does"),
-        (Net(lambda net, x: torch.zeros_like(x)), "nothing that comes out depends on the picture"),
+        (Net(lambda net, x: torch.zeros_like(x)), "nothing that comes out depends on the image"),
     ],
 )
 def test_what_cannot_be_told_is_refused_by_its_call(net, says):
@@ -127,18 +127,18 @@ def test_what_cannot_be_told_is_refused_by_its_call(net, says):
         receptive_field(net)
 
 
-def test_a_part_that_is_written_in_place_is_refused():
-    def shifted(net, x):
-        out = torch.zeros_like(x)
-        out[:, :, 1:] = x[:, :, :-1]
+def test_a_part_in_the_middle_that_is_written_in_place_is_refused():
+    def halves(net, x):
+        out, half = torch.zeros_like(x), x.shape[2] // 2
+        out[:, :, half:] = x[:, :, :half]
         return out
 
-    with pytest.raises(ValueError, match="at copy_ a part of a tensor is written in place"):
-        receptive_field(Net(shifted))
+    with pytest.raises(ValueError, match="at copy_ a part in the middle of an axis is written"):
+        receptive_field(Net(halves))
 
 
 def test_once_the_size_is_known_a_convolution_may_follow_adaptive_pooling():
     net = nn.Sequential(conv(1, 4, 3), nn.AdaptiveAvgPool2d(4), nn.Conv2d(4, 2, 3))
     assert receptive_field(net, (1, 1, 8, 8)) == (8, 2, 1)
-    with pytest.raises(ValueError, match="took the places"):
+    with pytest.raises(ValueError, match="took the positions"):
         receptive_field(net, (1, 1, 9, 9))

@@ -190,7 +190,7 @@ def test_a_layer_inside_can_be_asked():
 
 
 def test_a_picture_that_is_too_small_and_a_bad_shape_are_refused():
-    with pytest.raises(ValueError, match="reaches the border of a picture of 4×4"):
+    with pytest.raises(ValueError, match="reaches the border of an image of 4×4"):
         measured_receptive_field(nn.Conv2d(1, 1, 3), (1, 1, 4, 4))
     with pytest.raises(ValueError, match=r"input_shape \[B, C, H, W\] must hold 4 ints, got \(1, 4, 4\)"):
         measured_receptive_field(nn.Conv2d(1, 1, 3), (1, 4, 4))

@@ -260,9 +260,9 @@ IMAGES, WEIGHT = torch.zeros(1, 4, 5, 5), torch.zeros(6, 4, 3, 3)
         ),
         (lambda: adder2d(IMAGES, WEIGHT, groups=0), ValueError, "groups must be at least 1"),
         (
-            lambda: adder2d(IMAGES[0], WEIGHT),
+            lambda: adder2d(IMAGES[0, 0], WEIGHT),
             ValueError,
-            r"input of adder2d must be \[B, 4, H, W\], got shape \(4, 5, 5\)",
+            r"input of adder2d must be \[B, 4, H, W\], got shape \(5, 5\)",
         ),
         (
             lambda: adder2d(IMAGES.double(), WEIGHT),

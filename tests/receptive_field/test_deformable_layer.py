@@ -25,7 +25,7 @@ def test_a_symbolic_trace_keeps_it_as_one_step_and_its_field_has_no_closed_form(
     traced = torch.fx.symbolic_trace(layer)
     assert sum(node.target is deform_conv2d for node in traced.graph.nodes) == 1
     assert_close(traced(x), layer(x))
-    with pytest.raises(ValueError, match="does not know what deform_conv2d does to a place"):
+    with pytest.raises(ValueError, match="does not know what deform_conv2d does to a position"):
         receptive_field(layer)
 
 

@@ -112,7 +112,7 @@ def test_without_image_pooling_the_field_is_that_of_the_largest_rate():
 
 def test_with_image_pooling_the_field_is_the_whole_picture_and_the_closed_form_says_so():
     assert receptive_field(ASPP(2, 3)) == (math.inf, 1, math.inf)
-    with pytest.raises(ValueError, match="reaches the border of a picture of 31×31"):
+    with pytest.raises(ValueError, match="reaches the border of an image of 31×31"):
         measured_receptive_field(ASPP(2, 3, rates=(1,)), (1, 2, 31, 31))
 
 

@@ -62,11 +62,9 @@ class Visit:
             route.abort()
 
     def settle(self) -> None:
-        """Wait until the maths is set and the widgets are drawn."""
+        """Wait until the maths is set and the widgets are drawn, which the reader's first move asks for."""
+        self.page.keyboard.press("Shift")
         if self.page.locator(".math").count():
-            self.page.wait_for_function("() => window.MathJax?.startup?.promise && true", timeout=120_000)
-            self.page.evaluate("() => MathJax.startup.promise.then(() => new Promise(done => setTimeout(done, 0)))")
-            self.page.keyboard.press("Shift")  # the reader's first move sets all that is not in sight
             self.page.wait_for_function(
                 """() => document.querySelector('mjx-container') && !document.querySelector('mjx-lazy')""",
                 timeout=120_000,

@@ -224,5 +224,15 @@ def test_a_state_that_no_reader_may_set_is_refused_by_python_and_by_the_page(sta
     with pytest.raises(Exception, match=says):
         sampler(**state)
     ((name, value),) = state.items()
-    assert call("deform_sampler", f"accepts(9, 7).{name}({json.dumps(value)})") is False
-    assert call("deform_sampler", f"accepts(9, 7).{name}(now)", now=getattr(sampler(), name)) is True
+    assert (
+        call("deform_sampler", f"accepts((name) => ({{ rows: 9, columns: 7 }})[name]).{name}({json.dumps(value)})")
+        is False
+    )
+    assert (
+        call(
+            "deform_sampler",
+            f"accepts((name) => ({{ rows: 9, columns: 7 }})[name]).{name}(now)",
+            now=getattr(sampler(), name),
+        )
+        is True
+    )

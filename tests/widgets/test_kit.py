@@ -4,51 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
+from support.example_widgets import EXAMPLES, QUESTION
 from support.javascript import call
 
 from convnotes import widgets
-from convnotes.designs import Row
-from convnotes.lattice import INCLUSIONS, OPERATORS
 from convnotes.widgets.base import source, style
-
-QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
-ROW = Row(
-    **{"data": "noise", "budget": 100, "design": "plain", "seeds": 2, "epochs": 1, "batch": 2, "dtype": "float64"},
-    **{"device": "cpu", "picture": "1×8×8", "widths": (2, 4, 4), "params": 98, "off": -0.02, "macs": 900, "adds": 0},
-    **{"activation_bytes": 1, "moved_bytes": 0, "step_bytes": 9, "receptive_field": 25.0, "field": "fixed"},
-    **{"lr": 0.1, "accuracies": (0.5, 0.75), "trained_on": "a CPU", "inference_ms": 1.0, "step_ms": 2.0},
-)
-EXAMPLES = {
-    "ActiveSynapses": lambda: widgets.ActiveSynapses(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
-    "AttentionViewer": lambda: widgets.AttentionViewer(
-        torch.rand(2, 1, 8, 12), torch.ones(2, 3, 4, 6), torch.ones(2, 3, 4, 6), ["noise", "more noise"]
-    ),
-    "BudgetBench": lambda: widgets.BudgetBench(),
-    "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
-    "ConvArithmetic": widgets.ConvArithmetic,
-    "DeformSampler": lambda: widgets.DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
-    "DesignExplorer": lambda: widgets.DesignExplorer([ROW]),
-    "FieldGrower": widgets.FieldGrower,
-    "KernelCount": lambda: widgets.KernelCount(torch.linspace(0, 1, 231).view(3, 7, 11), alt="A grey ramp"),
-    "KernelStackViewer": lambda: widgets.KernelStackViewer(),
-    "LiveFilter": lambda: widgets.LiveFilter(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
-    "MixedKernels": lambda: widgets.MixedKernels(torch.rand(35, 35), alt="Noise"),
-    "OperatorMap": lambda: widgets.OperatorMap(OPERATORS, INCLUSIONS),
-    "Quiz": lambda: widgets.Quiz([QUESTION]),
-    "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
-    "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
-    "SignalDepth": widgets.SignalDepth,
-    "TemplateMatch": lambda: widgets.TemplateMatch(torch.linspace(0, 1, 391).view(17, 23), (8, 9), alt="A grey ramp"),
-    "TransferViewer": lambda: widgets.TransferViewer(
-        {"scratch": torch.ones(2, 3, 3), "digits": torch.ones(2, 3, 3)},
-        [
-            {"start": s, "freeze": f, "examples": 5, "accuracies": [0.5, 0.75], "kernels": torch.ones(2, 3, 3)}
-            for s in ("scratch", "digits")
-            for f in ("none", "stem", "all")
-        ],
-    ),
-}
 
 
 @pytest.mark.parametrize(

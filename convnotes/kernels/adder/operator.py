@@ -23,7 +23,7 @@ from convnotes.kernels.transforms import empty_like_format
 
 Factor = Tensor | None
 SLOTS = ("output", "input", "weight")
-# f → its derivative as x feels it, and as w does; None: 0 but for single points. "paper" is |·| with AdderNet's
+# f → its derivative as x feels it, and as w does; None: 0 except at single points. "paper" is |·| with AdderNet's
 # gradients, a clipped difference for x and the full one for w.
 SLOPES: dict[str, tuple[str, str] | None] = {
     "distance": ("sign", "sign"),

@@ -75,6 +75,9 @@ export function cell({ name, label, min, max, step, digits = 2, get, set }) {
   const put = (value) => {
     if (!Number.isNaN(value)) set(clamp(Math.round(value / step) * step, min, max));
   };
+  const typed = () => {
+    if (input.value !== format(get(), digits)) put(parse(input.value)); // what is shown may be rounded
+  };
   const moves = { ArrowUp: step, ArrowDown: -step, PageUp: 10 * step, PageDown: -10 * step };
   let from = null;
   const on = {
@@ -82,7 +85,7 @@ export function cell({ name, label, min, max, step, digits = 2, get, set }) {
       if (event.key in moves) put(get() + moves[event.key]);
       else if (event.key === "Home") put(min);
       else if (event.key === "End") put(max);
-      else if (event.key === "Enter") put(parse(input.value));
+      else if (event.key === "Enter") typed();
       else if (event.key !== "Escape") return;
       event.preventDefault();
       refresh(true);
@@ -91,7 +94,7 @@ export function cell({ name, label, min, max, step, digits = 2, get, set }) {
       input.select();
     },
     blur() {
-      put(parse(input.value));
+      typed();
       refresh(true);
     },
     pointerdown(event) {

@@ -5,9 +5,13 @@ import { h, KEYS } from "./dom.js";
 const taken = new WeakMap(); // the tests of a model's traits, by model
 
 // What to try, the stage with the pictures, the panel with the controls, the answer, the formula, the buttons.
-// `initial` is what Reset brings back, `accepts` a test per trait: a value that fails it is put back (see `follow`).
-export function frame(model, el, name, { label, prompt, code, initial, accepts = {} }) {
-  taken.set(model, accepts);
+// `initial` is what Reset brings back, `accepts` gives a test per trait, for what `get`
+// gives: a value that fails its test is put back (see `follow`).
+export function frame(model, el, name, { label, prompt, code, initial, accepts = () => ({}) }) {
+  taken.set(
+    model,
+    accepts((name) => model.get(name)),
+  );
   const stage = h("div", { className: "cn-stage" });
   const panel = h("div", { className: "cn-panel" });
   const body = h("div", { className: "cn-body" }, stage, panel);

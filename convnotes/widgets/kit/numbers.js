@@ -9,6 +9,17 @@ export function format(value, digits = 2) {
     .replace("-", "−");
 }
 
+// Numbers that stand together, all with as many decimals as the one that needs most, at most `digits`; 0 has none.
+export function together(values, digits = 2) {
+  const near = (v, n) => Math.abs(Number(v.toFixed(n)) - Number(v.toFixed(digits))) < 1e-9;
+  let least = 0;
+  while (!values.every((v) => near(v, least))) least++;
+  return values.map((v) => {
+    const text = Number(v.toFixed(digits)) ? v.toFixed(least) : "0";
+    return text.replace("-", "−");
+  });
+}
+
 // The number that a person typed, with a true minus sign or a decimal comma if they like; NaN for any other text.
 export function parse(text) {
   const plain = text.trim().replace("−", "-").replace(",", ".");
@@ -87,7 +98,7 @@ export function randomNumbers(seed) {
   };
 }
 
-// What a trait takes: each of these makes a test of a value.
+// What a trait takes: tests of a value, and what makes one.
 export function among(values) {
   return (value) => values.includes(value);
 }
@@ -99,6 +110,12 @@ export function between(low, high) {
 export function whole(least, most, step = 1) {
   return (value) =>
     Number.isInteger(value) && between(least, most)(value) && (value - least) % step === 0;
+}
+
+export const finite = between(-Number.MAX_VALUE, Number.MAX_VALUE);
+
+export function yesOrNo(value) {
+  return typeof value === "boolean";
 }
 
 // A list of `least` to `most` values that each pass the test.

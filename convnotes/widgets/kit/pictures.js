@@ -12,7 +12,7 @@ import {
   svg,
   tint,
 } from "./dom.js";
-import { clamp, format, largest } from "./numbers.js";
+import { clamp, largest, together } from "./numbers.js";
 
 export const COLOURS = ["red", "green", "blue"];
 const POSITIVE = [230, 159, 0]; // as --cn-positive and --cn-negative
@@ -159,6 +159,7 @@ export function kernelGrid(
 ) {
   const rows = values.length;
   const columns = values[0].length;
+  const texts = together(values.flat());
   const drawing = svg(columns * unit, rows * unit, { margin: 1.5, class: "cn-kernelgrid", label });
   values.forEach((row, i) =>
     row.forEach((value, j) => {
@@ -166,7 +167,11 @@ export function kernelGrid(
       drawing.append(tile(x, y, unit, value, most));
       if (numbers)
         drawing.append(
-          h("text", { x: x + unit / 2, y: y + unit / 2, class: "cn-tapvalue" }, format(value)),
+          h(
+            "text",
+            { x: x + unit / 2, y: y + unit / 2, class: "cn-tapvalue" },
+            texts[i * columns + j],
+          ),
         );
     }),
   );

@@ -1,7 +1,8 @@
-"""What a tensor on the way holds: which of its dimensions run over the places of a map, and what each of them sees.
+"""What a tensor on the way holds: which of its dimensions run over the positions of a map, and what each of them sees.
 
-A dimension is made of factors: "v" and "h" run over the places of the vertical and the horizontal axis, "c" over cells
-that each see something of their own (channels, pictures, phases of a map that was cut into windows), "u" over copies.
+A dimension is made of factors: "v" and "h" run over the positions of the vertical and the horizontal axis, "c" over
+cells that each see something of their own (channels, images, phases of a map that was cut into windows), "u" over
+copies.
 A view cuts and joins factors, so a shuffle, a flattened map and its way back are exact.
 """
 
@@ -27,7 +28,7 @@ class Factor(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """What the places of one channel see."""
+    """What the positions of one channel see."""
 
     v: Axis
     h: Axis
@@ -51,13 +52,19 @@ def full(shape: Sequence[int], cell: Cell) -> Any:
     return cells
 
 
-@dataclass(frozen=True)
-class Places:
+def met(cells: Any, axis: int) -> Any:
+    """What the cells along an axis see together; that axis is gone."""
+    seen = _meet.reduce(cells, axis=axis, initial=Cell(NOTHING, NOTHING))
+    return seen if isinstance(seen, np.ndarray) else full((), seen)
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
     """The factors of each dimension, and the cells, one axis for each factor "c" in order.
 
     ended    the last maps that this was made of, where a dimension of the map is gone
-    lost     the call after which nothing can be told of places any more, or ""
-    looked   the convolution or pooling that acted on what had no places, or ""
+    lost     the call after which nothing can be told of positions any more, or ""
+    looked   the convolution or pooling that acted on what had no positions, or ""
     """
 
     dims: Dims
@@ -66,11 +73,15 @@ class Places:
     lost: str = ""
     looked: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.cells, np.ndarray):  # numpy gives the element of an array without axes
+            object.__setattr__(self, "cells", full((), self.cells))
+
     @staticmethod
-    def of(shape: Sequence[int], kinds: str, cell: Cell) -> Places:
+    def of(shape: Sequence[int], kinds: str, cell: Cell) -> Positions:
         """A fresh map: `kinds` says what each dimension runs over."""
         dims = tuple((Factor(kind, n),) if n > 1 or kind in "vh" else () for n, kind in zip(shape, kinds, strict=True))
-        return Places(dims, full([f.size for dim in dims for f in dim if f.kind == "c"], cell))
+        return Positions(dims, full([f.size for dim in dims for f in dim if f.kind == "c"], cell))
 
     @property
     def is_map(self) -> bool:
@@ -82,6 +93,11 @@ class Places:
     def shape(self) -> tuple[int, ...]:
         return tuple(math.prod(f.size for f in dim) for dim in self.dims)
 
+    @property
+    def pooled(self) -> bool:
+        """Whether it is lost by an adaptive pooling, behind which the last map is told of."""
+        return self.lost.startswith("an adaptive pooling")
+
     def whole(self) -> Cell:
         """What all cells together see."""
         return reduce(meet, set(self.cells.flat), Cell(NOTHING, NOTHING))
@@ -90,7 +106,7 @@ class Places:
         """The maps that are told of once this has ended."""
         return frozenset({self.whole()}) if self.is_map else self.ended
 
-    def told_by(self, *before: Places) -> Places:
+    def told_by(self, *before: Positions) -> Positions:
         """The same; where it is no map, it tells of the last maps of those that it was made of."""
         return self if self.is_map else replace(self, ended=frozenset().union(*(part.last() for part in before)))
 
@@ -99,13 +115,13 @@ class Places:
         before = [f for d in self.dims[:dim] for f in d] + list(self.dims[dim][:factor])
         return sum(f.kind == "c" for f in before)
 
-    def gone(self, reason: str) -> Places:
-        """Nothing can be told of its places any more."""
-        return Places((), full((), Cell(NOTHING, NOTHING)), self.last(), self.lost or reason, self.looked)
+    def gone(self, reason: str) -> Positions:
+        """Nothing can be told of its positions any more."""
+        return Positions((), full((), Cell(NOTHING, NOTHING)), self.last(), self.lost or reason, self.looked)
 
-    def changed(self, dims: Dims, cells: Any) -> Places:
+    def changed(self, dims: Dims, cells: Any) -> Positions:
         """The same with other dimensions; tells of the last map where it is one no more."""
-        new = Places(dims, cells, frozenset(), self.lost, self.looked)
+        new = Positions(dims, cells, frozenset(), self.lost, self.looked)
         return replace(new, looked="") if new.is_map else new.told_by(self)
 
     def along(self, kind: str, change: Callable[[Axis], Axis]) -> Any:
@@ -118,48 +134,62 @@ class Places:
             cells[index] = known[cell]
         return cells
 
-    def places(self, dim: int) -> str:
-        """ "v" or "h" where the dimension runs over the places of one axis and nothing else, "" where over none."""
+    def has_axis(self, dim: int) -> bool:
+        """Whether a dimension runs over positions, be it among other things."""
+        return any(f.kind in "vh" for f in self.dims[dim])
+
+    def axis_of(self, dim: int) -> str:
+        """ "v" or "h" where the dimension runs over the positions of one axis and nothing else, "" where over none."""
         kinds = [f.kind for f in self.dims[dim]]
         if kinds in (["v"], ["h"]):
             return kinds[0]
         if "v" in kinds or "h" in kinds:
-            raise Apart("it needs the places of a map in dimensions of their own, and here they are mixed with others")
+            raise Apart(
+                "it needs the positions of a map in dimensions of their own, and here they are mixed with others"
+            )
         return ""
 
-    def one(self, dim: int) -> Places:
+    def one(self, dim: int) -> Positions:
         """A dimension of cells and copies as one factor "c"."""
-        factors = self.dims[dim]
-        if len(factors) == 1 and factors[0].kind == "c":
-            return self
-        n, first = self.shape[dim], self.at(dim)
-        spread, at = self.cells, first
-        for f in factors:
-            if f.kind == "u":
-                spread = np.repeat(np.expand_dims(spread, at), f.size, axis=at)
-            at += 1
-        shape = (*self.cells.shape[:first], n, *spread.shape[first + len(factors) :])
+        apart = self.without_copies(dim)
+        first, many = self.at(dim), len(self.dims[dim])
+        n = self.shape[dim]
+        shape = (*apart.cells.shape[:first], n, *apart.cells.shape[first + many :])
         dims = (*self.dims[:dim], (Factor("c", n),), *self.dims[dim + 1 :])
-        return replace(self, dims=dims, cells=spread.reshape(shape))
+        return replace(apart, dims=dims, cells=apart.cells.reshape(shape))
 
-    def sized(self, dim: int, factors: tuple[Factor, ...], cells: Any) -> Places:
-        """With another dimension in the place of `dim`."""
+    def without_copies(self, dim: int) -> Positions:
+        """The copies in a dimension as cells."""
+        cells, at = self.cells, self.at(dim)
+        for f in self.dims[dim]:
+            if f.kind == "u":
+                cells = np.repeat(np.expand_dims(cells, at), f.size, axis=at)
+            at += f.kind in "cu"
+        factors = tuple(Factor("c", f.size) if f.kind == "u" else f for f in self.dims[dim])
+        return replace(self, dims=(*self.dims[:dim], factors, *self.dims[dim + 1 :]), cells=cells)
+
+    def without_ones(self) -> Positions:
+        """The same without cells that are alone in their dimension."""
+        dims = tuple(tuple(f for f in dim if f.size > 1 or f.kind != "c") for dim in self.dims)
+        return replace(self, dims=dims, cells=self.cells.reshape([n for n in self.cells.shape if n != 1]))
+
+    def sized(self, dim: int, factors: tuple[Factor, ...], cells: Any) -> Positions:
+        """With another dimension instead of `dim`."""
         return self.changed((*self.dims[:dim], factors, *self.dims[dim + 1 :]), cells)
 
-    def permuted(self, order: Sequence[int]) -> Places:
+    def permuted(self, order: Sequence[int]) -> Positions:
         """Dimensions in another order."""
         numbers = [[self.at(d, n) for n, f in enumerate(dim) if f.kind == "c"] for d, dim in enumerate(self.dims)]
         axes = [axis for d in order for axis in numbers[d]]
         return replace(self, dims=tuple(self.dims[d] for d in order), cells=self.cells.transpose(axes))
 
-    def reduced(self, dim: int, keep: bool = True) -> Places:
+    def reduced(self, dim: int, keep: bool = True) -> Positions:
         """What sees all of a dimension; it is left with size 1, or not."""
         cells = self.cells
         for n in reversed(range(len(self.dims[dim]))):
             f = self.dims[dim][n]
             if f.kind == "c":
-                cells = _meet.reduce(cells, axis=self.at(dim, n))
-                cells = cells if isinstance(cells, np.ndarray) else full((), cells)
+                cells = met(cells, self.at(dim, n))
         reduced = replace(self, cells=cells)
         for f in self.dims[dim]:
             if f.kind in "vh":
@@ -167,20 +197,33 @@ class Places:
         dims = (*self.dims[:dim], *([()] if keep else []), *self.dims[dim + 1 :])
         return self.changed(dims, reduced.cells)
 
-    def taken(self, dim: int, start: int, step: int, size: int) -> Places:
-        """`size` places or cells of a dimension, one in `step` from `start` on."""
+    def stirred(self, dim: int) -> Positions:
+        """What sees all of a dimension, which stays: each of its positions and cells sees the same."""
+        cells, x = self.cells, self
+        for n, f in enumerate(self.dims[dim]):
+            if f.kind == "c":
+                at = self.at(dim, n)
+                cells = np.repeat(np.expand_dims(met(cells, at), at), f.size, axis=at)
+        x = replace(x, cells=cells)
+        for f in self.dims[dim]:
+            if f.kind in "vh":
+                x = replace(x, cells=x.along(f.kind, Axis.everything))
+        return x
+
+    def taken(self, dim: int, start: int, step: int, size: int) -> Positions:
+        """`size` positions or cells of a dimension, one in `step` from `start` on."""
         if (start, step, size) == (0, 1, self.shape[dim]):
             return self
-        kind = self.places(dim)
+        kind = self.axis_of(dim)
         if kind:
             return self.sized(dim, (Factor(kind, size),), self.along(kind, lambda axis: axis.taken(start, step)))
         one = self.one(dim)
         cells = one.cells.take(range(start, start + step * size, step), axis=one.at(dim))
         return one.sized(dim, (Factor("c", size),), cells)
 
-    def picked(self, dim: int, index: int) -> Places:
-        """One place or cell of a dimension, which is gone then."""
-        kind = self.places(dim)
+    def picked(self, dim: int, index: int) -> Positions:
+        """One position or cell of a dimension, which is gone then."""
+        kind = self.axis_of(dim)
         if kind:
             gone = (*self.dims[:dim], *self.dims[dim + 1 :])
             return self.changed(gone, self.along(kind, lambda axis: PICKED))
@@ -188,12 +231,12 @@ class Places:
         dims = (*self.dims[:dim], *self.dims[dim + 1 :])
         return self.changed(dims, one.cells.take(0, axis=one.at(dim)))
 
-    def viewed(self, shape: Sequence[int]) -> Places:
-        """Another shape of the same numbers; `Apart` where the places cannot be cut so."""
+    def viewed(self, shape: Sequence[int]) -> Positions:
+        """Another shape of the same numbers; `Apart` where the positions cannot be cut so."""
         if tuple(shape) == self.shape:
             return self
         left = [f for dim in self.dims for f in dim if f.size > 1 or f.kind in "vh"]
-        cells, axis, dims = self.cells, 0, []
+        cells, axis, dims = self.without_ones().cells, 0, []
         for size in shape:
             dim: list[Factor] = []
             while size > 1 or (left and left[0].size == 1 and not dim):
@@ -218,8 +261,8 @@ class Places:
             viewed = viewed.joined(number)
         return viewed
 
-    def joined(self, dim: int) -> Places:
-        """Where phases stand beside the places that they were cut from, places again."""
+    def joined(self, dim: int) -> Positions:
+        """Where phases stand beside the positions that they were cut from, positions again."""
         first, *others = self.dims[dim] or (Factor("", 1),)
         if first.kind not in ("v", "h") or not others or {f.kind for f in others} - {"c", "u"}:
             return self
@@ -247,28 +290,33 @@ def _cut(cells: Any, axis: int, kind: str, outer: int, inner: int) -> Any:
         return cells
     if kind == "c":
         return cells.reshape((*cells.shape[:axis], outer, inner, *cells.shape[axis + 1 :]))
-    phases = [Places((), cells).along(kind, partial(Axis.taken, start=p, stride=inner)) for p in range(inner)]
+    phases = [Positions((), cells).along(kind, partial(Axis.taken, start=p, stride=inner)) for p in range(inner)]
     return np.stack(phases, axis=axis)
 
 
-def together(parts: Sequence[Places], shape: Sequence[int], but: int = -1) -> list[Places]:
+def together(parts: Sequence[Positions], shape: Sequence[int], but: int = -1) -> list[Positions]:
     """Maps broadcast against each other, in one layout; `but` is a dimension that stays as it is in each."""
+    parts = [p.without_ones() for p in parts]
     padded = [replace(p, dims=((),) * (len(shape) - len(p.dims)) + p.dims) for p in parts]
     for dim, size in enumerate(shape):
+        if len({p.dims[dim] for p in padded if p.has_axis(dim)}) > 1:
+            padded = [p.without_copies(dim) if p.has_axis(dim) else p for p in padded]
         layouts = {p.dims[dim] for p in padded if p.dims[dim]}
-        placed = {dims for dims in layouts if {f.kind for f in dims} & {"v", "h"}}
-        if dim == but or (size == 1 and not placed):
+        positioned = {p.dims[dim] for p in padded if p.has_axis(dim)}
+        if dim == but or (size == 1 and not positioned):
             continue
-        if len(placed) > 1 or any({f.kind for f in dims} - {"u"} for dims in layouts - placed if placed):
-            raise Apart("maps meet in different layouts, or places meet what is no place")
-        if not placed and len(layouts) > 1:
+        if len(positioned) > 1 or any({f.kind for f in dims} - {"u"} for dims in layouts - positioned if positioned):
+            raise Apart("maps meet in different layouts, or positions meet what is no position")
+        if not positioned and len(layouts) > 1:
             padded = [p.one(dim) if p.dims[dim] else p for p in padded]
-        target = next(iter(placed), None) or next((p.dims[dim] for p in padded if p.dims[dim]), (Factor("u", size),))
+        target = next(iter(positioned), None) or next(
+            (p.dims[dim] for p in padded if p.dims[dim]), (Factor("u", size),)
+        )
         padded = [_spread(p, dim, target) for p in padded]
     return padded
 
 
-def _spread(part: Places, dim: int, target: tuple[Factor, ...]) -> Places:
+def _spread(part: Positions, dim: int, target: tuple[Factor, ...]) -> Positions:
     own = part.dims[dim]
     if own == target:
         return part
@@ -282,12 +330,12 @@ def _spread(part: Places, dim: int, target: tuple[Factor, ...]) -> Places:
     return replace(part, dims=(*part.dims[:dim], target, *part.dims[dim + 1 :]), cells=cells)
 
 
-def mixed(parts: Sequence[Places], shape: Sequence[int]) -> Places:
-    """What each place sees where maps meet place by place."""
+def mixed(parts: Sequence[Positions], shape: Sequence[int]) -> Positions:
+    """What each position sees where maps meet position by position."""
     spread = together(parts, shape)
     cells = spread[0].cells
     for part in spread[1:]:
         cells = _meet(cells, part.cells)
     looked = next((part.looked for part in parts if part.looked), "")
-    result = Places(spread[0].dims, cells if isinstance(cells, np.ndarray) else full((), cells), looked=looked)
+    result = Positions(spread[0].dims, cells, looked=looked)
     return replace(result, looked="") if result.is_map else result.told_by(*parts)

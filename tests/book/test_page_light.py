@@ -1,0 +1,66 @@
+"""What makes a page slow to appear, or deaf while it starts: the causes, not the time, which belongs to a machine."""
+
+import gzip
+import re
+
+from support.visits import PAGES, Visit, browser_test, every_page
+
+CHAPTERS = [name for name in PAGES if not name.startswith("book/reference/")]
+VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]'
+SCRIPT = re.compile(r"<script([^>]*)>(.*?)</script>", flags=re.DOTALL)
+
+
+def packed(text: str) -> int:
+    return len(gzip.compress(text.encode(), 6))
+
+
+@every_page
+def test_a_page_waits_for_one_small_style_sheet_and_no_script(built, name):
+    html = (built / name).read_text()
+    (sheet,) = re.findall(r'<link[^>]*rel="stylesheet"[^>]*href="([^"]*)"', html)
+    assert packed((built / name).parent.joinpath(sheet).read_text()) < 35_000
+    assert not re.search(r'<link[^>]*rel="preload"[^>]*as="script"', html)
+    for attributes, content in SCRIPT.findall(html):
+        if "src=" in attributes:
+            assert "defer" in attributes, attributes
+        elif "json" in attributes:
+            assert "widget-view" in attributes or html.index(content) > html.index("</article>")
+        else:
+            assert len(content) < 1_000, content[:100]
+
+
+@every_page
+def test_the_text_of_a_page_is_light(built, name):
+    html = (built / name).read_text()
+    without_states = SCRIPT.sub("", html)
+    if name in CHAPTERS:
+        assert packed(without_states) < 60_000
+        assert len(re.findall(r"<[a-z]", without_states)) < 6_000
+    assert not re.search(
+        r'<span class="[np]">', "".join(re.findall(r'<div class="highlight">.*?</pre>', html, re.DOTALL))
+    )
+
+
+@every_page
+def test_the_first_picture_comes_first_and_the_others_when_the_reader_does(built, name):
+    html = (built / name).read_text()
+    first, *rest = re.findall(r"<img [^>]*>", html[html.index("<article") : html.index("</article>")]) or [""]
+    pictures = [image for image in [first, *rest] if "cn-still" not in image and "width=" in image]
+    assert ['fetchpriority="high"' in image for image in pictures] == [n == 0 for n in range(len(pictures))]
+    assert ['loading="lazy"' in image for image in pictures] == [n > 0 for n in range(len(pictures))]
+
+
+@browser_test
+@every_page
+def test_what_is_far_below_is_made_only_once_the_reader_moves(chromium, address, name):
+    with Visit(chromium, address, name, width=390) as visit:
+        visit.page.wait_for_timeout(500)
+        views = visit.page.locator(f"{VIEW}:first-child")
+        far = views.locator("..").evaluate_all("all => all.map(e => e.getBoundingClientRect().top > 1.5 * innerHeight)")
+        drawn = visit.page.locator("[data-widget]").count()
+        assert drawn <= far.count(False)
+        maths = visit.page.locator(".math").evaluate_all("all => all.map(e => e.getBoundingClientRect().top)")
+        if all(top > 1.5 * 900 for top in maths):
+            assert not [url for url in visit.requested if "mathjax" in url]
+        visit.settle()
+        assert visit.page.locator("[data-widget]").count() == views.count()
