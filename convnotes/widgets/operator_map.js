@@ -2,14 +2,13 @@
 
 import { arrowStep, h, movable } from "./kit/dom.js";
 import { change, follow, frame } from "./kit/frame.js";
-import { format } from "./kit/numbers.js";
+import { format, short } from "./kit/numbers.js";
 import {
   address,
   beside,
   neighbour,
   operatorCalled,
   setting,
-  short,
   torchCode,
 } from "./operator_map.compute.js";
 import { drawing } from "./operator_map.draw.js";
