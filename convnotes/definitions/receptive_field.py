@@ -30,9 +30,9 @@ def active_conv2d(
                      · x̃[b, c, i·s − p + Δy_k, j·s − p + Δx_k]
 
     x̃ is the image interpolated bilinearly between its pixels, 0 outside.
-    `weight` `[O, C, K]`, `positions` `[K, 2]` holds (Δy_k, Δx_k), vertical first,
-    in pixels; the output is as large as that of a 1×1 kernel, and p may be
-    negative. At a whole position the derivative with respect to it is
+    `weight` `[O, C, K]`, `positions` `[K, 2]` holds (Δy_k, Δx_k), vertical
+    first, in pixels; the output is as large as that of a 1×1 kernel, and p may
+    be negative. At a whole position the derivative with respect to it is
     one-sided, towards the next pixel. Positions `[G, K, 2]` are those of G
     groups of neighbouring output channels. Jeon & Kim 2017, arXiv:1703.09076.
     """

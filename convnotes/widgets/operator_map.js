@@ -35,7 +35,7 @@ function render({ model, el }) {
     if (step) choose(neighbour(operators, model.get("chosen"), step));
   });
   const words =
-    "A line joins an operator with one that it contains, below it. Blocks have a dotted frame.";
+    "A line joins an operator with one that it contains, below or beside it. Blocks have a dotted frame.";
   ui.stage.append(map, h("p", { className: "cn-small" }, words));
 
   const title = h("h3", { className: "cn-map-title", data: { shown: "title" } });
