@@ -1,6 +1,6 @@
 // Operators in the cells of a map, and which of them contains which. Both come from Python.
 
-import { clamp, format } from "./kit/numbers.js";
+import { format, percent } from "./kit/numbers.js";
 
 export const COLUMNS = 3;
 const BOX = { height: 38, gap: 14, apart: 10, top: 4, margin: 16 }; // a line may pass on the right, in the margin
@@ -102,14 +102,8 @@ export function beside(count, plain) {
   const ratio = count / plain;
   if (ratio === 1) return "as the convolution";
   return ratio < 1
-    ? `${format(100 * ratio, ratio < 0.1 ? 1 : 0)} % of the convolution's`
+    ? `${percent(ratio, ratio < 0.1 ? 1 : 0)} of the convolution's`
     : `${format(ratio, 2)} times the convolution's`;
-}
-
-// 115,605,504 as "115.6 M".
-export function short(count) {
-  const power = clamp(Math.floor(Math.log10(Math.max(count, 1)) / 3), 0, 3);
-  return power < 2 ? format(count) : `${format(count / 1000 ** power, 1)} ${"MG"[power - 2]}`;
 }
 
 // The page of a chapter: a notebook in Jupyter, a page of the book elsewhere.

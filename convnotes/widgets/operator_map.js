@@ -2,14 +2,13 @@
 
 import { arrowStep, h, movable } from "./kit/dom.js";
 import { change, follow, frame } from "./kit/frame.js";
-import { format } from "./kit/numbers.js";
+import { format, short } from "./kit/numbers.js";
 import {
   address,
   beside,
   neighbour,
   operatorCalled,
   setting,
-  short,
   torchCode,
 } from "./operator_map.compute.js";
 import { drawing } from "./operator_map.draw.js";
@@ -36,7 +35,7 @@ function render({ model, el }) {
     if (step) choose(neighbour(operators, model.get("chosen"), step));
   });
   const words =
-    "A line joins an operator with one that it contains, below it. Blocks have a dotted frame.";
+    "A line joins an operator with one that it contains, below or beside it. Blocks have a dotted frame.";
   ui.stage.append(map, h("p", { className: "cn-small" }, words));
 
   const title = h("h3", { className: "cn-map-title", data: { shown: "title" } });
