@@ -42,7 +42,7 @@ def meet(a: Cell, b: Cell) -> Cell:
     return a if a is b or a == b else Cell(hull(a.v, b.v), hull(a.h, b.h))
 
 
-_meet: Any = np.frompyfunc(meet, 2, 1)
+meeting: Any = np.frompyfunc(meet, 2, 1)
 
 
 def full(shape: Sequence[int], cell: Cell) -> Any:
@@ -54,7 +54,7 @@ def full(shape: Sequence[int], cell: Cell) -> Any:
 
 def met(cells: Any, axis: int) -> Any:
     """What the cells along an axis see together; that axis is gone."""
-    seen = _meet.reduce(cells, axis=axis, initial=Cell(NOTHING, NOTHING))
+    seen = meeting.reduce(cells, axis=axis, initial=Cell(NOTHING, NOTHING))
     return seen if isinstance(seen, np.ndarray) else full((), seen)
 
 
@@ -292,50 +292,3 @@ def _cut(cells: Any, axis: int, kind: str, outer: int, inner: int) -> Any:
         return cells.reshape((*cells.shape[:axis], outer, inner, *cells.shape[axis + 1 :]))
     phases = [Positions((), cells).along(kind, partial(Axis.taken, start=p, stride=inner)) for p in range(inner)]
     return np.stack(phases, axis=axis)
-
-
-def together(parts: Sequence[Positions], shape: Sequence[int], but: int = -1) -> list[Positions]:
-    """Maps broadcast against each other, in one layout; `but` is a dimension that stays as it is in each."""
-    parts = [p.without_ones() for p in parts]
-    padded = [replace(p, dims=((),) * (len(shape) - len(p.dims)) + p.dims) for p in parts]
-    for dim, size in enumerate(shape):
-        if len({p.dims[dim] for p in padded if p.has_axis(dim)}) > 1:
-            padded = [p.without_copies(dim) if p.has_axis(dim) else p for p in padded]
-        layouts = {p.dims[dim] for p in padded if p.dims[dim]}
-        positioned = {p.dims[dim] for p in padded if p.has_axis(dim)}
-        if dim == but or (size == 1 and not positioned):
-            continue
-        if len(positioned) > 1 or any({f.kind for f in dims} - {"u"} for dims in layouts - positioned if positioned):
-            raise Apart("maps meet in different layouts, or positions meet what is no position")
-        if not positioned and len(layouts) > 1:
-            padded = [p.one(dim) if p.dims[dim] else p for p in padded]
-        target = next(iter(positioned), None) or next(
-            (p.dims[dim] for p in padded if p.dims[dim]), (Factor("u", size),)
-        )
-        padded = [_spread(p, dim, target) for p in padded]
-    return padded
-
-
-def _spread(part: Positions, dim: int, target: tuple[Factor, ...]) -> Positions:
-    own = part.dims[dim]
-    if own == target:
-        return part
-    if {f.kind for f in own} - {"u"}:
-        raise Apart("maps meet in different layouts")
-    cells, at = part.cells, part.at(dim)
-    for f in target:
-        if f.kind == "c":
-            cells = np.repeat(np.expand_dims(cells, at), f.size, axis=at)
-            at += 1
-    return replace(part, dims=(*part.dims[:dim], target, *part.dims[dim + 1 :]), cells=cells)
-
-
-def mixed(parts: Sequence[Positions], shape: Sequence[int]) -> Positions:
-    """What each position sees where maps meet position by position."""
-    spread = together(parts, shape)
-    cells = spread[0].cells
-    for part in spread[1:]:
-        cells = _meet(cells, part.cells)
-    looked = next((part.looked for part in parts if part.looked), "")
-    result = Positions(spread[0].dims, cells, looked=looked)
-    return replace(result, looked="") if result.is_map else result.told_by(*parts)

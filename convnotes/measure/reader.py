@@ -32,7 +32,7 @@ class Reader(private.TorchDispatchMode):  # type: ignore[misc]  # a class of tor
         self.known, self.resting = known, False
         # of a storage that was written in place: the tensor that is up to date, and how often that was
         self.sources: dict[int, tuple[Tensor, int]] = {}
-        # constants that a forward makes elsewhere, by storage and geometry, with what stands for them on meta
+        # constants that a forward makes elsewhere, by storage and geometry, with what stands for them here
         self.constants: dict[Any, tuple[Tensor, Tensor]] = {}
         self.elsewhere: set[int] = set()  # their storages
         self.targets: list[Any] = []  # the sizes that poolings and interpolations to a size were asked for

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convnotes.measure.axes import NOTHING, Apart, Axis
-from convnotes.measure.positions import Cell, Factor, Positions, full, mixed, together
+from convnotes.measure.axes import Apart, Axis
+from convnotes.measure.joins import joined, mixed
+from convnotes.measure.positions import Cell, Positions
 from convnotes.measure.trees import found
 from convnotes.measure.windows import WINDOWS
 
@@ -61,7 +62,7 @@ def follow(func: Any, given: dict[str, Any], known: Callable[[Tensor], Positions
         extra = known(given["self"]) if name in ("addmm", "baddbmm", "addmv") else None
         return [product if extra is None else mixed([product, extra], shapes[0])]
     if name in ("cat", "stack"):
-        return [_joined(given["tensors"], given["dim"], known, shapes[0], name == "stack")]
+        return [joined(given["tensors"], given["dim"], known, shapes[0], name == "stack")]
     if torch.Tag.pointwise in func.tags or name in _POINTWISE:
         return [mixed(parts, shape) if math.prod(shape) == max(map(math.prod, shapes)) else None for shape in shapes]
     first = next((known(t) for t in found(list(given.values())[:1], Tensor)), None)
@@ -124,53 +125,6 @@ def _product(a: Tensor, b: Tensor, known: Callable[[Tensor], Positions | None], 
             column = column.reduced(len(column.dims) - 1)  # pairs of positions: each pair counts as seeing all
         parts.append(column)
     return mixed(parts, shape).told_by(*(p for p in (left, right) if p is not None))
-
-
-def _joined(tensors: Sequence[Tensor], dim: int, known: Any, shape: Sequence[int], stack: bool) -> Positions:
-    dim %= len(shape)
-    tensors = [t for t in tensors if stack or t.dim() == len(shape)]
-    positions = [known(t) for t in tensors]
-    if stack:
-        positions = [p and replace(p, dims=(*p.dims[:dim], (), *p.dims[dim:])) for p in positions]
-    sizes = [1 if stack else t.shape[dim] for t in tensors]
-    parts = [p for p in positions if p is not None]
-    kinds = {f.kind for p in parts for f in p.dims[dim]}
-    if kinds & {"v", "h"}:
-        try:
-            return _end_to_end(positions, sizes, dim, shape)
-        except Apart:
-            if len(parts) > 1 or (parts[0].is_map and len(parts[0].dims[dim]) == 1):
-                raise
-            return parts[0].gone("cat")
-    spread = iter(together(parts, shape, but=dim))
-    nothing = None
-    cells: list[Any] = []
-    for position, n in zip(positions, sizes, strict=True):
-        if position is None:
-            cells.append((None, n))
-        else:
-            part = next(spread)
-            part = replace(part, dims=(*part.dims[:dim], part.dims[dim] or (Factor("u", n),), *part.dims[dim + 1 :]))
-            nothing = part.one(dim)
-            cells.append((nothing.cells, n))
-    assert nothing is not None
-    at = nothing.at(dim)
-    shape_of = nothing.cells.shape
-    arrays = [
-        full((*shape_of[:at], n, *shape_of[at + 1 :]), Cell(NOTHING, NOTHING)) if c is None else c for c, n in cells
-    ]
-    return nothing.sized(dim, (Factor("c", sum(sizes)),), np.concatenate(arrays, axis=at)).told_by(*parts)
-
-
-def _end_to_end(
-    positions: Sequence[Positions | None], sizes: Sequence[int], dim: int, shape: Sequence[int]
-) -> Positions:
-    """Parts of a map behind one another, such as the pieces that it was split into, or a map and its padding."""
-    starts = [sum(sizes[:n]) for n in range(len(sizes))]
-    moved = [p.taken(dim, -start, 1, shape[dim]) for p, start in zip(positions, starts, strict=True) if p is not None]
-    if any(p.dims != moved[0].dims or not np.array_equal(p.cells, moved[0].cells) for p in moved):
-        raise Apart("parts of a map are put together in another order, so that no one field holds everywhere")
-    return moved[0]
 
 
 def _slice(x: Positions, given: dict[str, Any], shapes: list[tuple[int, ...]]) -> Positions:

@@ -12,7 +12,8 @@ import numpy as np
 
 from convnotes.geometry import output_size
 from convnotes.measure.axes import NOTHING, Apart, Axis
-from convnotes.measure.positions import Cell, Factor, Positions, met, mixed
+from convnotes.measure.joins import mixed
+from convnotes.measure.positions import Cell, Factor, Positions, met
 
 _BESIDE = Fraction(1, 2**20)
 
