@@ -53,9 +53,11 @@ class Table:
             first, *rest = map(html.escape, row)
             cells = "".join(f"<td{side}>{cell}</td>" for cell, side in zip(rest, number[1:], strict=True))
             lines.append(f"<th scope='row'>{first}</th>{cells}</tr>")
+        caption = html.escape(self.caption, quote=True)
         foot = f"<tfoot><tr class='total'>{lines.pop()}</tfoot>" if self.total else ""
         return (
-            f"<div class='cn-scroll' tabindex='0'><table class='cn-cost{'' if any(self._numbers()) else ' cn-words'}'>"
-            f"<caption>{html.escape(self.caption)}</caption><thead><tr>{heads}</tr></thead>"
+            f"<p class='cn-title'>{caption}</p><div class='cn-scroll' tabindex='0'>"
+            f"<table class='cn-cost{'' if any(self._numbers()) else ' cn-words'}' aria-label='{caption}'>"
+            f"<thead><tr>{heads}</tr></thead>"
             f"<tbody>{''.join(f'<tr>{line}' for line in lines)}</tbody>{foot}</table></div>"
         )

@@ -35,7 +35,7 @@ class Figure:
         for ax in self.panels:
             drawing = _drawing(ax)
             width, height = (float(drawing.partition(f'{side}="')[2].partition('"')[0]) for side in ("width", "height"))
-            inner.append(drawing.replace("<svg ", f'<svg x="{x:g}" y="0" class="cn-tile" ', 1))
+            inner.append(drawing.replace("<svg ", f'<svg x="{x:g}" y="0" class="cn-part" ', 1))
             x, tallest = x + width + GAP, max(tallest, height)
         size = f'width="{x - GAP:g}" height="{tallest:g}" viewBox="0 0 {x - GAP:g} {tallest:g}"'
         head = f'{size} role="img" aria-label="{html.escape(self.alt, quote=True)}"'

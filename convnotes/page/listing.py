@@ -50,7 +50,8 @@ def _source(function: Callable[..., Any]) -> str:
         return source
     assert first.end_lineno is not None
     indent = " " * first.col_offset
-    short = [f'{indent}"""{_headline(docstring)}', *(f"{indent}{line}" for line in _equations(docstring))]
+    headline = textwrap.wrap(f'"""{_headline(docstring)}', 80 - len(indent))
+    short = [f"{indent}{line}" for line in (*headline, *_equations(docstring))]
     short = [f'{short[0]}"""'] if len(short) == 1 else [*short, f'{indent}"""']
     return "\n".join([*lines[: first.lineno - 1], *(line.rstrip() for line in short), *lines[first.end_lineno :]])
 

@@ -33,12 +33,12 @@ class DeformSampler(PhotoWidget):
             `convnotes.deform_conv2d`.
         weight: the layer's kernel `[3, 3]` from the image to one output.
         alt: what the image shows, for readers who do not see it.
-        digits: two output positions (row, column), on a small and on a large object.
-        background: two output positions off the objects.
-        **state: `bias` of the output; `stride`, `padding` and `dilation` in whole pixels; `where`, "digits" or
-            "background"; `share`, from 0 (the plain grid) to 1, of the offsets; `source`, which offsets these are:
-            "learned", "outwards" (each tap one more `dilation` away from the middle) or "hand", the nine (Δy, Δx) of
-            both positions in `moves`, at most 12 pixels each; `spot`, 0 or 1, and `tap`, from 0 to 8, the chosen one.
+        **state: `bias` of the output; `stride`, `padding` and `dilation` in whole pixels; `digits`, two output
+            positions (row, column), on a small and on a large object; `background`, two off the objects; `where`,
+            "digits" or "background"; `share`, from 0 (the plain grid) to 1, of the offsets; `source`, which offsets
+            these are: "learned", "outwards" (each tap one more `dilation` away from the middle) or "hand", the
+            nine (Δy, Δx) of both positions in `moves`, at most 12 pixels each; `spot`, 0 or 1, and `tap`, from 0 to
+            8, the chosen one.
 
     Raises:
         ValueError, TypeError: for anything that does not fit together.

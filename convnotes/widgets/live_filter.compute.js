@@ -60,8 +60,8 @@ export function made(kind, size, shape) {
   return shaped(small).map((row, u) => row.map((v, n) => v - surround[u][n]));
 }
 
-// y[i, j] = Σ_{u,v} kernel[u][v] · x[i + u − ⌊rows/2⌋, j + v − ⌊columns/2⌋]; outside the photograph the nearest pixel of
-// its border is read.
+// y[i, j] = Σ_{u,v} kernel[u][v] · x[i + u − ⌊rows/2⌋, j + v − ⌊columns/2⌋]; outside the photograph the nearest pixel
+// of its border is read.
 export function convolve(x, height, width, kernel) {
   const top = (kernel.length - 1) / 2;
   const left = (kernel[0].length - 1) / 2;

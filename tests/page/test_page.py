@@ -36,12 +36,12 @@ def test_a_figure_shows_a_drawing_then_its_caption(monkeypatch):
 
 def test_each_panel_of_a_figure_is_a_drawing_of_its_own_with_text_as_text():
     svg = page.figure([taps(), taps(title="again")], CAPTION, ALT).svg()
-    assert svg.count('class="cn-tile"') == 2
+    assert svg.count('class="cn-part"') == 2
     assert f'aria-label="{ALT}"' in svg
     assert ">input</text>" in svg
     assert ">again</text>" in svg
     assert "<style" not in svg
-    widths = [float(width) for width in re.findall(r'<svg [^>]*class="cn-tile"[^>]* width="([\d.]+)"', svg)]
+    widths = [float(width) for width in re.findall(r'<svg [^>]*class="cn-part"[^>]* width="([\d.]+)"', svg)]
     assert all(0 < width <= 360 for width in widths)
 
 
@@ -61,7 +61,7 @@ def test_axes_of_one_figure_are_one_panel():
     from matplotlib.figure import Figure
 
     left, right = Figure(figsize=(3, 1)).subplots(1, 2)
-    assert page.figure([left, right], CAPTION, ALT).svg().count('class="cn-tile"') == 1
+    assert page.figure([left, right], CAPTION, ALT).svg().count('class="cn-part"') == 1
 
 
 @pytest.mark.parametrize(
