@@ -125,6 +125,7 @@ export function band(kernel) {
   const open = last === waves.length - 1 && even >= top / 2;
   return {
     top,
+    along: values === down ? "down" : "across",
     wave: even === top ? Infinity : waves[best],
     from: waves[first],
     to: open ? Infinity : waves[last],

@@ -160,8 +160,9 @@ function render({ model, el }) {
     );
     const passing = band(used);
     const words = bandInWords(passing);
+    const along = passing.top ? ` ${passing.along}` : "";
     const best = passing.wave === Infinity ? "even light" : `${format(passing.wave, 1)} px`;
-    const strongest = passing.top ? `; strongest: ${best}, times ${format(passing.top, 2)}` : "";
+    const strongest = passing.top ? `; strongest: ${best}, gain ${format(passing.top, 2)}` : "";
     waves.show(
       spectrum(
         used,
@@ -172,7 +173,7 @@ function render({ model, el }) {
     );
     const y = drawOutput(used);
     const value = format(y[row * width + column], 3);
-    wave(words, `wavelengths that pass at half of the largest gain or more${strongest}`);
+    wave(words, `wavelengths${along} that pass at half of the largest gain or more${strongest}`);
     cost(`${size} = ${rows * columns}`, "taps, and multiply-adds per output");
     answer(value, `output at the ring, row ${row}, column ${column}`);
     ui.formula.textContent =

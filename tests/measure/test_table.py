@@ -8,7 +8,8 @@ def test_a_table_says_the_same_as_text_and_as_html():
     shown = designs.overview(designs.read()[:2], "Two <rows>")
     assert "plain 3×3" in repr(shown)
     markup = shown._repr_html_()
-    assert "<caption>Two &lt;rows&gt;</caption>" in markup
+    assert "<p class='cn-title'>Two &lt;rows&gt;</p>" in markup
+    assert "aria-label='Two &lt;rows&gt;'" in markup
     assert markup.count("<tr>") == 3
     assert "cn-words" not in markup
     assert "cn-words" in Table("in words", ["limit", "because"], [["time", "3 times"]])._repr_html_()
