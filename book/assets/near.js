@@ -1,7 +1,7 @@
 // What is out of sight when a page opens is made when its reader comes near it, and the rest after the reader's first
 // move. A classic script, so that it also runs from file://; it runs before those that use `reader`.
 (() => {
-  const MOVES = ["scroll", "keydown", "pointerdown", "pointermove"];
+  const MOVES = ["scroll", "keydown", "pointerdown", "pointermove", "beforeprint"];
   const whenIdle = window.requestIdleCallback ?? setTimeout;
 
   const moved = new Promise((done) => {

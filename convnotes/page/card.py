@@ -31,7 +31,8 @@ class Card:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th scope='row'>{name}</th><td>{shown}</td></tr>" for name, (_, shown) in self.facts.items()
+            f"<tr><th scope='row' class='cn-fact-name'>{name}</th><td class='cn-fact'>{shown}</td></tr>"
+            for name, (_, shown) in self.facts.items()
         )
         return (
             f"<div class='cn-card'><div>{self.drawing}</div>"
@@ -75,7 +76,7 @@ def card(
         What it is       A sum over channels.
         Formula          y = wx
         Parameters       4,096
-        Multiply-adds    12.8 M
+        Multiply-adds    12.8 M at 56×56
         Receptive field  1×1
         Use it           to mix channels
         Avoid it         to see more
@@ -98,7 +99,7 @@ def card(
         "What it is": what,
         "Formula": formula,
         "Parameters": f"{counted.params:,}{ratio(counted.params, base.params)}",
-        "Multiply-adds": f"{counted.macs / 1e6:.1f} M{ratio(counted.macs, base.macs)}{additions}",
+        "Multiply-adds": f"{counted.macs / 1e6:.1f} M at 56×56{ratio(counted.macs, base.macs)}{additions}",
         "Receptive field": field or _field(layer),
         "Use it": use,
         "Avoid it": avoid,

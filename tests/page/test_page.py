@@ -87,11 +87,11 @@ def card(code: str, **more):
 def test_a_card_counts_the_layer_that_its_line_of_code_makes():
     text = repr(card("nn.Conv2d(64, 32, 5, padding=2, bias=False)", beside={"a": nn.Conv2d(64, 64, 5, bias=False)}))
     assert "Parameters       51,200 (0.50 times a)\n" in text
-    assert f"Multiply-adds    {51_200 * 56 * 56 / 1e6:.1f} M (" in text
+    assert f"Multiply-adds    {51_200 * 56 * 56 / 1e6:.1f} M at 56×56 (" in text
     assert "Receptive field  5×5\n" in text
     assert "In code          nn.Conv2d(64, 32, 5, padding=2, bias=False)\n" in text
     assert "Receptive field  as the adder says" in repr(card("Adder2d(64, 4, 3)", field="as the adder says"))
-    assert f"Multiply-adds    0.0 M, and {2 * 4 * 576 * 54 * 54 / 1e6:.1f} M additions\n" in repr(
+    assert f"Multiply-adds    0.0 M at 56×56, and {2 * 4 * 576 * 54 * 54 / 1e6:.1f} M additions\n" in repr(
         card("Adder2d(64, 4, 3)")
     )
 
