@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.activation import ActLayer, in_place
+from convnotes.fundamentals.activation import ActLayer, activated, in_place, plain
 from convnotes.fundamentals.layer import Block, Composite
 from convnotes.geometry import Factory
 
@@ -79,21 +79,21 @@ class Bottleneck(Block):
         first, middle = (stride, 1) if stride_on == "1x1" else (1, stride)
         self.conv1 = nn.Conv2d(in_channels, width, 1, first, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(width, **kw)
-        self.act1 = act_layer()
+        self.act1 = plain(act_layer)
         self.conv2 = nn.Conv2d(width, width, 3, middle, dilation, dilation, groups, bias=False, **kw)
         self.bn2 = nn.BatchNorm2d(width, **kw)
-        self.act2 = act_layer()
+        self.act2 = plain(act_layer)
         self.conv3 = nn.Conv2d(width, self.out_channels, 1, bias=False, **kw)
         self.bn3 = nn.BatchNorm2d(self.out_channels, **kw)
-        self.act3 = act_layer()
+        self.act3 = plain(act_layer)
         self.downsample = shortcut(in_channels, self.out_channels, stride, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Bottleneck", input, self.conv1.weight, self.in_channels)
-        y = self.act1(self.bn1(self.conv1(input)))
-        y = self.act2(self.bn2(self.conv2(y)))
+        y = activated(self.act1, self.bn1(self.conv1(input)))
+        y = activated(self.act2, self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return self.act3(y + (input if self.downsample is None else self.downsample(input)))
+        return activated(self.act3, y + (input if self.downsample is None else self.downsample(input)))
 
     def extra_repr(self) -> str:
         return (

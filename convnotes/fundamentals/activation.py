@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 ActLayer = Callable[[], nn.Module]
+
+
+def plain(act_layer: ActLayer) -> nn.Module | None:
+    """None for a ReLU, which `activated` computes without a module: no further output is counted or shown."""
+    return None if act_layer is nn.ReLU else act_layer()
+
+
+def activated(activation: nn.Module | None, input: Tensor) -> Tensor:
+    """What an activation made by `plain` gives."""
+    return torch.relu(input) if activation is None else activation(input)
 
 
 def in_place(act_layer: ActLayer) -> nn.Module:

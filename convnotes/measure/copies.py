@@ -112,8 +112,12 @@ class OwnModes(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        with torch.inference_mode(False), torch.set_grad_enabled(self.gradients):
-            return self.call(func, args, kwargs or {})
+        if getattr(func, "__name__", "") == "_set_grad_enabled":  # a no_grad or enable_grad of the model
+            return func(self.gradients)
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False), torch.set_grad_enabled(self.gradients):
+                return self.call(func, args, kwargs or {})
+        return self.call(func, args, kwargs or {})  # inside an autograd function it stays without gradients
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return func(*args, **kwargs)

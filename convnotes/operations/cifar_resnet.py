@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.residual import Make, shortcut
-from convnotes.fundamentals.activation import ActLayer
+from convnotes.fundamentals.activation import ActLayer, activated, plain
 from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory
 
@@ -62,17 +62,17 @@ class BasicBlock(Block, shown="in_channels out_channels stride"):
         self.stride, kw = stride, Factory(device=device, dtype=dtype)
         self.conv1 = conv(in_channels, out_channels, 3, stride, padding=1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(out_channels, **kw)
-        self.act1 = act_layer()
+        self.act1 = plain(act_layer)
         self.conv2 = conv(out_channels, out_channels, 3, padding=1, bias=False, **kw)
         self.bn2 = nn.BatchNorm2d(out_channels, **kw)
-        self.act2 = act_layer()
+        self.act2 = plain(act_layer)
         self.downsample = shortcut(in_channels, out_channels, stride, conv, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("BasicBlock", input, self.conv1.weight, self.in_channels)
-        y = self.act1(self.bn1(self.conv1(input)))
+        y = activated(self.act1, self.bn1(self.conv1(input)))
         y = self.bn2(self.conv2(y))
-        return self.act2(y + (input if self.downsample is None else self.downsample(input)))
+        return activated(self.act2, y + (input if self.downsample is None else self.downsample(input)))
 
 
 class CifarResNet(Classifier, shown="depth num_classes"):

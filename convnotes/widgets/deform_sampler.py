@@ -35,9 +35,9 @@ class DeformSampler(PhotoWidget):
         alt: what the image shows, for readers who do not see it.
         **state: `bias` of the output; `stride`, `padding` and `dilation` in whole pixels; `digits`, two output
             positions (row, column), on a small and on a large object; `background`, two off the objects; `where`,
-            "digits" or "background"; `share`, from 0 (the plain grid) to 1, of the offsets; `source`, which offsets
-            these are: "learned", "outwards" (each tap one more `dilation` away from the middle) or "hand", the
-            nine (Δy, Δx) of both positions in `moves`, at most 12 pixels each; `spot`, 0 or 1, and `tap`, from 0 to
+            "digits" or "background"; `share`, from 0 (the plain grid) to 1, of the offsets; `source`, whose offsets
+            act, "learned", "outwards" (each tap one more `dilation` away from the middle) or "hand", the nine
+            (Δy, Δx) of both positions in `moves`, at most 12 pixels each; `spot`, 0 or 1, and `tap`, from 0 to
             8, the chosen one.
 
     Raises:

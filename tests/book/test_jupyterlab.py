@@ -104,7 +104,7 @@ def run(page, code) -> None:
 def test_a_trait_set_in_python_moves_the_figure(visit):
     run(visit.page, SET)
     size = 1 + 2 * 1 + 2 * 2 + 4 * 1  # 1 + Σ (kernel size − 1) · dilation
-    visit.page.locator('[data-shown="size"]', has_text=f"{size} × {size}").wait_for()
+    visit.page.locator('[data-shown="size"]', has_text=f"{size}×{size}").wait_for()
     visit.page.locator(f'[data-widget] svg[aria-label*="{size} by {size} pixels"]').wait_for()
     assert visit.page.locator('input[data-control="layers"]').input_value() == "3"
     assert not visit.wrong

@@ -130,7 +130,7 @@ def test_the_table_ends_in_the_total_and_leaves_empty_columns_out():
     assert lines[0].split() == ["layer", "type", "output", "parameters", "multiply-adds", "activation", "bytes"]
     assert lines[-1].split()[:3] == ["total", f"{found.params:,}", f"{found.macs:,}"]
     page = found._repr_html_()
-    assert f"<td>{found.params:,}</td>" in page
+    assert f"<td class='n'>{found.params:,}</td>" in page
     assert page.count("scope='row'") == 3
 
 

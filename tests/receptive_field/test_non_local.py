@@ -179,7 +179,7 @@ def test_a_place_behind_a_non_local_layer_sees_any_picture_whole():
     assert receptive_field(NonLocal2d(3)) == (math.inf, 1, math.inf)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), NonLocal2d(4), nn.Conv2d(4, 4, 3))
     assert receptive_field(net) == (math.inf, 2, math.inf)
-    with pytest.raises(ValueError, match="unless some layer sees any picture whole"):
+    with pytest.raises(ValueError, match="unless some layer sees any image whole"):
         measured_receptive_field(net, (1, 3, 33, 33))
 
 

@@ -5,8 +5,8 @@ import random
 
 import pytest
 import torch
+from support.example_widgets import ROW
 from support.javascript import call
-from widgets.test_kit import ROW
 
 from convnotes import designs
 from convnotes.widgets import DesignExplorer
@@ -103,8 +103,8 @@ def test_a_field_of_the_whole_picture_can_be_written_as_json():
         ([], {}, "needs rows, each with its times"),
         ([dataclasses.replace(ROW, inference_ms=None)], {}, "needs rows, each with its times"),
         ([ROW, dataclasses.replace(ROW, data="other")], {}, "one row per design and budget"),
-        ([ROW], {"budget": 3}, "no row of plain at a budget of 3"),
-        ([ROW], {"design": "cubic"}, "no row of cubic at a budget of 100"),
+        ([ROW], {"budget": 3}, "budget must be 100, got 3"),
+        ([ROW], {"design": "cubic"}, 'design must be "plain", got .cubic.'),
     ],
 )
 def test_rows_that_cannot_be_shown_are_refused(rows, state, says):
