@@ -32,7 +32,7 @@ export function axes(all, x, gain) {
 export function emptyChart() {
   return h("svg", {
     viewBox: `0 0 ${W} ${H}`,
-    class: "cn-trade",
+    class: "cn-drawing cn-trade",
     ...movable("points"),
   });
 }
@@ -94,9 +94,9 @@ export function points(all, rows, one, x, gain) {
     ...frameOf(all, x, lie),
     h("path", { d: path(best), class: "cn-trade-front" }),
     h("path", { d: path(trail), class: "cn-trade-trail" }),
-    ...trail.filter((row) => row !== one).map((row) => disc(row, 3.5, "cn-trade-point")),
+    ...trail.filter((row) => row !== one).map((row) => disc(row, 3.5, "cn-point")),
     h("path", { d: `M${fixed(at(one)[0])} ${low}V${high}`, class: "cn-trade-range" }),
-    ...rows.filter((row) => !best.includes(row)).map((row) => disc(row, 5.5, "cn-trade-point")),
+    ...rows.filter((row) => !best.includes(row)).map((row) => disc(row, 5.5, "cn-point")),
     ...best.map((row) => h("path", { d: diamond(row, 7), class: "cn-trade-best" })),
     disc(one, 11, "cn-trade-chosen"),
     label(one, at(one)),

@@ -12,7 +12,7 @@ import {
   torchCode,
 } from "./kernel_stack_viewer.compute.js";
 import { maps, tiles } from "./kernel_stack_viewer.draw.js";
-import { choice, matrix, options, presetChoice, slider } from "./kit/controls.js";
+import { choice, matrix, options, presetChoice, ranged, slider } from "./kit/controls.js";
 import { figure } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
 import { clamp, format, percent } from "./kit/numbers.js";
@@ -83,7 +83,7 @@ function render({ model, el }) {
       get: () => model.get("kernels").length,
       set: resize,
     }),
-    slider({ ...trait(model, "channels"), label: "Channels", min: 1, max: 512 }),
+    ranged(model, "channels", "Channels", [1, 512]),
     which,
     presetChoice({ options: NAMES, presets: PRESETS, now: shown, apply: put }),
     taps,

@@ -32,14 +32,14 @@ export function spectrum(kernel, label) {
     [1, "1"],
   ])
     drawing.append(
-      h("path", { d: `M${LEFT} ${y(share)}H${W - RIGHT}`, class: "cn-gain-rule" }),
+      h("path", { d: `M${LEFT} ${y(share)}H${W - RIGHT}`, class: "cn-ruled" }),
       text(words, LEFT - 6, y(share) + 5, "end"),
     );
   for (let v = low; v <= high; v *= 2) drawing.append(text(v, x(v), H - BOTTOM + 18));
   drawing.append(text("wavelength in pixels", (LEFT + W - RIGHT) / 2, H - 5));
   if (largest(across.map((v, n) => v - down[n])) > 1e-9 * most)
-    drawing.append(h("path", { d: line(down), class: "cn-gain-down" }));
-  drawing.append(h("path", { d: line(across), class: "cn-gain-across" }));
+    drawing.append(h("path", { d: line(down), class: "cn-curve-other" }));
+  drawing.append(h("path", { d: line(across), class: "cn-curve cn-gain-across" }));
   if (top)
     drawing.append(
       h("circle", { cx: x(Math.min(wave, high)), cy: y(1), r: 6, class: "cn-gain-best" }),

@@ -1,6 +1,6 @@
 // Enlarge a picture and see which kernel size answers.
 
-import { slider, toggle } from "./kit/controls.js";
+import { ranged, slider, toggle } from "./kit/controls.js";
 import { figure, h, rect } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, largest, several } from "./kit/numbers.js";
@@ -78,14 +78,7 @@ function render({ model, el }) {
       },
     });
   const controls = [
-    slider({
-      ...trait(model, "side"),
-      label: "Image side",
-      unit: "px",
-      min: WINDOW,
-      max: LARGEST,
-      step: 4,
-    }),
+    ranged(model, "side", "Image side", [WINDOW, LARGEST], { unit: "px", step: 4 }),
     ...SIZES.map(share),
     toggle({ ...trait(model, "depthwise"), label: "Depthwise: one kernel per channel" }),
   ];

@@ -1,7 +1,7 @@
 // A map of operators, what each one contains, and what it costs.
 
 import { arrowStep, h, movable } from "./kit/dom.js";
-import { change, follow, frame } from "./kit/frame.js";
+import { change, follow, frame, traits } from "./kit/frame.js";
 import { format, short } from "./kit/numbers.js";
 import {
   address,
@@ -14,8 +14,7 @@ import {
 import { drawing } from "./operator_map.draw.js";
 
 function render({ model, el }) {
-  const operators = model.get("operators");
-  const inclusions = model.get("inclusions");
+  const { operators, inclusions } = traits(model, ["operators", "inclusions"]);
   const plain = operatorCalled(operators, "convolution") ?? operators[0];
   const chosen = () => operatorCalled(operators, model.get("chosen"));
   const choose = (name) => change(model, { chosen: name });

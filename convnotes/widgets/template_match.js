@@ -1,6 +1,6 @@
 // Look for a template in a photograph by inner product and by L1 distance.
 
-import { slider, toggle } from "./kit/controls.js";
+import { ranged, slider, toggle } from "./kit/controls.js";
 import { figure } from "./kit/dom.js";
 import { follow, frame, trait, traits } from "./kit/frame.js";
 import { added, format } from "./kit/numbers.js";
@@ -57,14 +57,7 @@ function render({ model, el }) {
       step: 0.02,
       digits: 2,
     }),
-    slider({
-      ...trait(model, "size"),
-      label: "Template size",
-      unit: "pixels",
-      min: 5,
-      max: 15,
-      step: 2,
-    }),
+    ranged(model, "size", "Template size", [5, 15], { unit: "pixels", step: 2 }),
     toggle({ ...trait(model, "centred"), label: "Convolution: template less its mean" }),
   ];
   const [brightness, ...rest] = controls;

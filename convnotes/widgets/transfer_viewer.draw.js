@@ -29,7 +29,7 @@ export function plot(runs, sizes, start, freeze, examples) {
     },
     rect(x(examples) - 44, top, 88, height - top - bottom, "cn-transfer-here"),
     [0, 0.25, 0.5, 0.75, 1].flatMap((a) => [
-      h("line", { x1: left, x2: width - right, y1: y(a), y2: y(a) }),
+      h("line", { x1: left, x2: width - right, y1: y(a), y2: y(a), class: "cn-ruled" }),
       h("text", { x: left - 8, y: y(a) + 5, "text-anchor": "end" }, format(a)),
     ]),
     sizes.map((n) =>
@@ -41,14 +41,12 @@ export function plot(runs, sizes, start, freeze, examples) {
     ),
   );
   for (const [name, line, shift] of [
-    ["scratch", "cn-transfer-scratch", 12],
-    [start, "cn-transfer-shown", -12],
+    ["scratch", "cn-curve-other", 12],
+    [start, "cn-curve cn-transfer-shown", -12],
   ]) {
     const group = of(name);
     const mark = (cx, cy) =>
-      name === "scratch"
-        ? h("rect", { x: cx - 4, y: cy - 4, width: 8, height: 8 })
-        : h("circle", { cx, cy, r: 4.5 });
+      name === "scratch" ? rect(cx - 4, cy - 4, 8, 8, "cn-point") : h("circle", { cx, cy, r: 4.5 });
     drawing.append(
       h("path", {
         class: line,

@@ -24,3 +24,9 @@ process.stdout.write(JSON.stringify({expression}, plain));
     run = subprocess.run([node, "--input-type=module", "-"], input=script, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr[-2000:]
     return json.loads(run.stdout)
+
+
+def accepted(module: str, name: str, values: list[Any], **traits: Any) -> list[bool]:
+    """Which values of the trait `name` the page takes, beside the other `traits`."""
+    fits = "values.map((value) => accepts((name) => traits[name])[name](value))"
+    return call(module, fits, name=name, values=values, traits=traits)
