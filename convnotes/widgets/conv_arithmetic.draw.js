@@ -51,7 +51,7 @@ function drawGrid(drawing, layer, side, { marks = [], chosen, numbers, legible, 
   const parts = [
     h("path", { d: mesh(ys, xs), class: "cn-arith-outer" }),
     box([0, 0], size, "cn-arith-paper"),
-    box([0, 0], size, `cn-arith-${side}`),
+    box([0, 0], size, "cn-arith-area"),
   ];
   const each = lines ? lines[0].flatMap((a, i) => lines[1].map((b, j) => [[i, j], a * b])) : [];
   const joined = each.filter(([, n]) => n);
@@ -79,7 +79,7 @@ function drawGrid(drawing, layer, side, { marks = [], chosen, numbers, legible, 
         cellText(n, place, "cn-celltext cn-arith-text cn-arith-number"),
       ),
     );
-  parts.push(box([0, 0], size, `cn-arith-edge cn-arith-edge-${side}`));
+  parts.push(box([0, 0], size, "cn-arith-edge"));
   if (chosen) parts.push(box(chosen, [1, 1], "cn-arith-chosen", 3));
   drawing.replaceChildren(...parts);
 }
@@ -139,7 +139,7 @@ export function drawChannels({ channels: [C, O], groups }) {
 // One of the two grids with a chosen position: the pointer and the arrow keys move it. `at(side)` is the position from
 // which the arrow keys start, `put` moves it.
 export function gridView(side, { layer, at, put }) {
-  const drawing = h("svg", { class: "cn-drawing", "aria-hidden": "true" });
+  const drawing = h("svg", { class: `cn-drawing cn-of-${side}`, "aria-hidden": "true" });
   const text = h("figcaption");
   function keydown(event) {
     const step = arrowStep(event);

@@ -3,27 +3,25 @@
 import { AXES, compact, front, scale, ticks } from "./design_explorer.compute.js";
 import { h, lineThrough, movable, pointedAt } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
+import { chartArea } from "./kit/pictures.js";
 
 const W = 440;
 const H = 640;
-const LEFT = 46;
-const RIGHT = 12;
-const TOP = 12;
-const BOTTOM = 50;
+const AREA = chartArea(W, H, { left: 46, right: 12, top: 12, bottom: 50 });
 const fixed = (value) => value.toFixed(1);
 
 // Where rows and values lie on the chart. The axes hold all rows, so that budgets can be compared.
 export function axes(all, x, gain) {
   const across = scale(
     all.map((row) => row[x]),
-    LEFT,
-    W - RIGHT,
+    AREA.left,
+    AREA.right,
     true,
   );
   const up = scale(
     all.flatMap((row) => row.accuracies),
-    H - BOTTOM,
-    TOP,
+    AREA.bottom,
+    AREA.top,
     false,
   );
   return { across, up, at: (row) => [across(row[x]), up(row[gain])] };
@@ -59,20 +57,21 @@ export function label(row, [x, y]) {
 }
 
 function frameOf(all, x, { across, up }) {
+  const { left, right, top, bottom } = AREA;
   const tick = (place, text, anchor) =>
     h("text", { ...place, "text-anchor": anchor, class: "cn-tick" }, text);
   return [
-    h("path", { d: `M${LEFT} ${TOP}V${H - BOTTOM}H${W - RIGHT}`, class: "cn-trade-axis" }),
+    h("path", { d: `M${left} ${top}V${bottom}H${right}`, class: "cn-trade-axis" }),
     ...ticks(
       all.map((row) => row[x]),
       true,
-    ).map((v) => tick({ x: across(v), y: H - BOTTOM + 18 }, compact(v), "middle")),
+    ).map((v) => tick({ x: across(v), y: bottom + 18 }, compact(v), "middle")),
     ...ticks(
       all.flatMap((row) => row.accuracies),
       false,
-    ).map((v) => tick({ x: LEFT - 6, y: up(v) + 4 }, format(v), "end")),
-    h("text", { x: (LEFT + W) / 2, y: H - 8, "text-anchor": "middle" }, AXES[x]),
-    h("text", { x: LEFT + 8, y: TOP + 12 }, "test accuracy"),
+    ).map((v) => tick({ x: left - 6, y: up(v) + 4 }, format(v), "end")),
+    h("text", { x: (left + W) / 2, y: H - 8, "text-anchor": "middle" }, AXES[x]),
+    h("text", { x: left + 8, y: top + 12 }, "test accuracy"),
   ];
 }
 

@@ -14,7 +14,7 @@ import {
 import { drawing } from "./operator_map.draw.js";
 
 function render({ model, el }) {
-  const { operators, inclusions } = traits(model, ["operators", "inclusions"]);
+  const { operators, inclusions, first } = traits(model, ["operators", "inclusions", "first"]);
   const plain = operatorCalled(operators, "convolution") ?? operators[0];
   const chosen = () => operatorCalled(operators, model.get("chosen"));
   const choose = (name) => change(model, { chosen: name });
@@ -23,7 +23,7 @@ function render({ model, el }) {
     label: "The map of operators",
     prompt: "Choose an operator. What does it cost, and which others does it contain?",
     code: () => torchCode(chosen()),
-    initial: structuredClone(model.get("first")),
+    initial: structuredClone(first),
   });
 
   const map = h("svg", { class: "cn-map", ...movable("operators") });

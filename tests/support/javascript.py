@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,7 +27,15 @@ process.stdout.write(JSON.stringify({expression}, plain));
     return json.loads(run.stdout)
 
 
-def accepted(module: str, name: str, values: list[Any], **traits: Any) -> list[bool]:
-    """Which values of the trait `name` the page takes, beside the other `traits`."""
-    fits = "values.map((value) => accepts((name) => traits[name])[name](value))"
-    return call(module, fits, name=name, values=values, traits=traits)
+def refused_by_both(build: Callable[..., Any], state: dict[str, Any], says: str, **others: Any) -> None:
+    """Assert that Python and the page refuse the one trait in `state`, and that the page takes the one `build` gives.
+
+    `others` are the traits that the page compares it with.
+    """
+    with pytest.raises(Exception, match=says):
+        build(**state)
+    ((name, value),) = state.items()
+    widget = build()
+    values = [value, getattr(widget, name)]
+    fits = "values.map((value) => accepts((name) => others[name])[name](value))"
+    assert call(widget.module, fits, name=name, values=values, others=others) == [False, True]

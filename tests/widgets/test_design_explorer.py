@@ -5,8 +5,8 @@ import random
 
 import pytest
 import torch
+from support.example_widgets import ROW
 from support.javascript import call
-from widgets.test_kit import ROW
 
 from convnotes import designs
 from convnotes.widgets import DesignExplorer
