@@ -36,7 +36,6 @@ function render({ model, el }) {
     prompt:
       "Point at a position, or go there with the arrow keys: what does it attend to? Then set the scale to 0.",
     code: () => torchCode(...model.get("probe"), model.get("factor") * model.get("scale")),
-    accepts,
     initial: model.get("first"),
   });
 
@@ -138,7 +137,7 @@ function render({ model, el }) {
       `${format(top, 3)}`;
     ui.say(`Row ${row}, column ${column}: ${percent(1 - inside)} outside`);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

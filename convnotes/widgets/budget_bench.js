@@ -28,7 +28,6 @@ function render({ model, el }) {
     prompt:
       "Choose a design in the table, then change the kernel size: whose parameters grow most, and whose hardly at all?",
     code: () => torchCode(designs[model.get("highlight")], letters(now())),
-    accepts,
     initial: first,
   });
 
@@ -125,7 +124,7 @@ function render({ model, el }) {
         `multiply-adds, receptive field ${one.field.join("×")}`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -64,7 +64,6 @@ function render({ model, el }) {
       "become more alike?",
     code: () => torchCode(now(model.get("spot")), weight, bias, grid),
     initial: structuredClone(traits(model, names)),
-    accepts,
   });
 
   const views = [0, 1].map(spotView);
@@ -275,7 +274,7 @@ function render({ model, el }) {
         `grid; tap ${tap + 1} reads ${format(sample, 3)}`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

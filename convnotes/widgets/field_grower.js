@@ -32,7 +32,6 @@ function render({ model, el }) {
     prompt:
       "Three layers of rate 2 leave a grid of holes. Change one of them so that no hole is left.",
     code: () => torchCode(layers()),
-    accepts,
     initial: { layers: PRESETS.grid },
   });
   const plane = figure("cn-wide");
@@ -133,7 +132,7 @@ function render({ model, el }) {
       "S: the product of the strides of the layers below";
     ui.say(words);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

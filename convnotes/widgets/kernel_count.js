@@ -35,7 +35,6 @@ function render({ model, el }) {
     prompt:
       "Move the number of kernels: from which number on do you see no difference, and what do the last ones add?",
     code: () => torchCode(basisOf(size()), size(), count(), model.get("overlap")),
-    accepts,
     initial: { size: first[0], count: first[1], shown: 1, overlap: false },
   });
 
@@ -144,7 +143,7 @@ function render({ model, el }) {
       `weights = N·k² = ${n}·${k * k} = ${format(cost.weights)};  multiply-adds = N·k²·H·W = ${format(cost.macs)}`;
     ui.say(`${n} kernels: ${percent(share)} rebuilt, ${format(cost.weights)} weights`);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

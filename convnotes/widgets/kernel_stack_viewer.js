@@ -34,7 +34,6 @@ function render({ model, el }) {
       "Add layers: what happens to the reach, to the price of the one large kernel, and " +
       "to the middle of the composed one?",
     code: () => torchCode(model.get("kernels")),
-    accepts,
     initial: { kernels: Array(3).fill(PRESETS.box), channels: 64, edited: 0 },
   });
   const pyramid = figure("cn-wide");
@@ -149,7 +148,7 @@ function render({ model, el }) {
         `${percent(here.stack / here.large, 0)} of the large kernel's weights`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -35,7 +35,6 @@ function render({ model, el }) {
     prompt: "Make the kernel larger: what is left of the photograph, and which waves still pass?",
     code: () => torchCode(now(), height, width),
     initial: structuredClone({ ...now(), probe: model.get("probe") }),
-    accepts,
   });
 
   const input = picture(height, width, "cn-input cn-wide");
@@ -177,7 +176,7 @@ function render({ model, el }) {
           `${written(photo, height, width, used, [row, column]).join("\n+ ")}`;
     ui.say(`${size}: passes waves of ${words}${strongest}; output ${value} at the ring`);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -30,7 +30,6 @@ function render({ model, el }) {
     prompt:
       "Enlarge the image. Which kernel answers most strongly at the ring, and when does the next one take over?",
     code: () => torchCode(model.get("parts"), channels, model.get("depthwise")),
-    accepts,
     initial: model.get("first"),
   });
 
@@ -175,7 +174,7 @@ function render({ model, el }) {
     ].join("\n");
     ui.say(`${k} by ${k} answers most strongly, ${format(at[best], 3)}; ${format(params)} weights`);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -27,7 +27,6 @@ function render({ model, el }) {
       "In the twentieth layer the signal has nearly vanished. Find the σ that " +
       "keeps its size, then compare with He's.",
     code: () => torchCode(now()),
-    accepts,
     initial: FIRST,
   });
   const within = (name, label, more) => ranged(model, name, label, LIMITS[name], more);
@@ -112,7 +111,7 @@ function render({ model, el }) {
     ui.formula.textContent = written(now());
     ui.say(words);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -19,7 +19,6 @@ function render({ model, el }) {
       "Change the light, then drag the ring to choose another template: which of the two still " +
       "finds the position that it was taken from?",
     code: () => torchCode(height, width, now()),
-    accepts,
     initial: { place: [...model.get("start")], size: 9, light: 0, centred: false },
   });
 
@@ -118,7 +117,7 @@ function render({ model, el }) {
       `Inner product ${format(found.product.miss, 1)} pixels off, L1 distance ${format(found.distance.miss, 1)}`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };
