@@ -150,7 +150,8 @@ export function probe({ name, label, on, get, set, more = [], echo = [], ...rest
   return { refresh };
 }
 
-// Where a chart of width × height lies between its margins; `x` and `y` place a share of it, from the left and from below.
+// Where a chart of width × height lies between its margins; `x` and `y` place a share of it, from the left and from
+// below.
 export function chartArea(width, height, { left, right, top, bottom }) {
   const ends = { right: width - right, bottom: height - bottom };
   return {
