@@ -84,7 +84,6 @@ function render({ model, el }) {
     prompt:
       "Drag a synapse, or move it with the arrow keys: how many pixels does it touch, and when only one?",
     code: () => torchCode(...now()),
-    accepts,
     initial: load(PRESETS.relief),
   });
 
@@ -234,7 +233,7 @@ function render({ model, el }) {
     ].join("\n");
     ui.say(`Synapse ${k + 1} at y ${format(y)}, x ${format(x)}; ${size.pixels} pixels touched`);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.base import PhotoWidget, checking, panels
 
 REACH = 3  # pixels on every side, as the layer's default max_reach
 # The image and its relief: the weights add to 1, and nine pixels are touched, no more than by a 3×3 kernel.
@@ -57,17 +57,14 @@ class ActiveSynapses(PhotoWidget):
         start.setdefault("chosen", 1 if len(start["weights"]) > 1 else 0)
         super().__init__(pixels, alt, **start)
 
-    @traitlets.validate("weights", "positions")
-    def _check_numbers(self, proposal: Any) -> list[Any]:
-        name, rows = proposal["trait"].name, proposal["value"]
+    @checking("weights", "positions")
+    def _check_numbers(self, name: str, rows: Any) -> list[Any]:
         values = checks.numbers(name, rows, (range(1, 17), 2) if name == "positions" else (range(1, 17),))
         if name == "positions" and (values[0].any() or np.abs(values).max() > REACH):
             raise ValueError(f"positions must lie within {REACH} pixels, the first at (0, 0), got {rows!r}")
         return values.tolist()
 
-    @traitlets.validate("chosen")
-    def _check_chosen(self, proposal: Any) -> int:
-        return checks.whole("chosen", proposal["value"], 0, 15)
+    _check_chosen = checking("chosen")(lambda _, name, value: checks.whole(name, value, 0, 15))
 
     def kernel(self) -> torch.Tensor:
         """The ordinary kernel `[7, 7]` that the synapses make."""

@@ -8,8 +8,8 @@ import {
   share,
   torchCode,
 } from "./attention_viewer.compute.js";
-import { choice, options, slider } from "./kit/controls.js";
-import { follow, frame, trait } from "./kit/frame.js";
+import { choice, options, ranged } from "./kit/controls.js";
+import { follow, frame, trait, traits } from "./kit/frame.js";
 import { bracketed, format, percent } from "./kit/numbers.js";
 import {
   outline,
@@ -22,14 +22,8 @@ import {
 } from "./kit/pictures.js";
 
 function render({ model, el }) {
-  const [height, width, channels, depth, rows, columns] = [
-    "height",
-    "width",
-    "channels",
-    "depth",
-    "rows",
-    "columns",
-  ].map((name) => model.get(name));
+  const sizes = ["height", "width", "channels", "depth", "rows", "columns"];
+  const { height, width, channels, depth, rows, columns } = traits(model, sizes);
   const captions = model.get("captions");
   const places = rows * columns;
   const pixels = height * width;
@@ -42,7 +36,6 @@ function render({ model, el }) {
     prompt:
       "Point at a position, or go there with the arrow keys: what does it attend to? Then set the scale to 0.",
     code: () => torchCode(...model.get("probe"), model.get("factor") * model.get("scale")),
-    accepts,
     initial: model.get("first"),
   });
 
@@ -61,23 +54,12 @@ function render({ model, el }) {
       (n) => captions[n],
     ),
   });
-  const temperature = slider({
-    ...trait(model, "factor"),
-    label: "Scale of q·k",
+  const temperature = ranged(model, "factor", "Scale of q·k", [0, 4], {
     unit: "× trained",
-    min: 0,
-    max: 4,
     step: 0.25,
     digits: 2,
   });
-  const near = slider({
-    ...trait(model, "window"),
-    label: "Neighbourhood",
-    unit: "positions",
-    min: 1,
-    max: 9,
-    step: 2,
-  });
+  const near = ranged(model, "window", "Neighbourhood", [1, 9], { unit: "positions", step: 2 });
   const controls = [which, temperature, near];
   ui.lead(bar.el, temperature);
   ui.panel.append(which.el, near.el);
@@ -155,7 +137,7 @@ function render({ model, el }) {
       `${format(top, 3)}`;
     ui.say(`Row ${row}, column ${column}: ${percent(1 - inside)} outside`);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.base import Widget, checking, panels
 
 
 class AttentionViewer(Widget):
@@ -79,21 +79,13 @@ class AttentionViewer(Widget):
             depth=depth, rows=rows, columns=columns, captions=list(captions), first=start, scale=scale, **start,
         )  # fmt: skip
 
-    @traitlets.validate("picture")
-    def _check_picture(self, proposal: Any) -> int:
-        return checks.whole("picture", proposal["value"], 0, len(self.captions) - 1)
+    _check_picture = checking("picture")(lambda self, name, value: checks.whole(name, value, 0, len(self.captions) - 1))
 
-    @traitlets.validate("factor")
-    def _check_factor(self, proposal: Any) -> float:
-        return checks.number("factor", proposal["value"], "[0, 4]")
+    _check_factor = checking("factor")(lambda _, name, value: checks.number(name, value, "[0, 4]"))
 
-    @traitlets.validate("window")
-    def _check_window(self, proposal: Any) -> int:
-        return checks.whole("window", proposal["value"], odd=True)
+    _check_window = checking("window")(lambda _, name, value: checks.whole(name, value, odd=True))
 
-    @traitlets.validate("probe")
-    def _check_probe(self, proposal: Any) -> list[int]:
-        return checks.position("probe", proposal["value"], self.rows, self.columns)
+    _check_probe = checking("probe")(lambda self, name, value: checks.position(name, value, self.rows, self.columns))
 
     def weights(self) -> torch.Tensor:
         """What the marked place attends to: `[rows, columns]`, sum 1, in float64."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,17 @@ _HERE = Path(__file__).parent
 _SCRIPTS = ("kit/numbers", "kit/dom", "kit/frame", "kit/controls", "kit/pictures")
 _STYLES = ("kit/frame", "kit/controls", "kit/pictures")
 _IMPORT = re.compile(r'^import [^;]+ from "\.[^"]*";\n', re.MULTILINE)
+
+
+def checking(*names: str) -> Callable[[Callable[[Any, str, Any], Any]], Any]:
+    """Make a method of (widget, name, value) what checks the traits `names`; what it returns is stored."""
+
+    def checked(check: Callable[[Any, str, Any], Any]) -> Any:
+        return traitlets.validate(*names)(
+            lambda widget, proposal: check(widget, proposal["trait"].name, proposal["value"])
+        )
+
+    return checked
 
 
 class Widget(anywidget.AnyWidget):
@@ -45,20 +56,20 @@ class Widget(anywidget.AnyWidget):
         super().__init__(**state)
         self.links = links  # they are tried on the widget as it then is
 
-    @traitlets.validate("links")
-    def _check_links(self, proposal: Any) -> dict[str, dict[str, Any]]:
-        for words, state in proposal["value"].items():
+    @checking("links")
+    def _check_links(self, name: str, value: Any) -> dict[str, dict[str, Any]]:
+        for words, state in value.items():
             unknown = sorted(set(state) - set(self.traits(sync=True)))
             if unknown:
                 raise ValueError(
-                    f"links[{words!r}] must name traits of {type(self).__name__}, got {', '.join(unknown)}"
+                    f"{name}[{words!r}] must name traits of {type(self).__name__}, got {', '.join(unknown)}"
                 )
-            before = {name: getattr(self, name) for name in state}
+            before = {trait: getattr(self, trait) for trait in state}
             try:
                 self._put(state)
             finally:
                 self._put(before)
-        return {words: dict(state) for words, state in proposal["value"].items()}
+        return {words: dict(state) for words, state in value.items()}
 
     def _put(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
@@ -114,9 +125,9 @@ class PhotoWidget(Widget):
         height, width = pixels.shape[-2:]
         super().__init__(image=pixels.tobytes(), height=height, width=width, alt=alt, **state)
 
-    @traitlets.validate("probe", "place", "start")
-    def _check_place(self, proposal: Any) -> list[int]:
-        return checks.position(proposal["trait"].name, proposal["value"], self.height, self.width)
+    @checking("probe", "place", "start")
+    def _check_place(self, name: str, value: Any) -> list[int]:
+        return checks.position(name, value, self.height, self.width)
 
     def _pixels(self) -> torch.Tensor:
         """The pixels in [0, 1], `[3, H, W]` or `[H, W]`."""

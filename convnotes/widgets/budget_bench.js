@@ -1,7 +1,7 @@
 // Compare designs of one layer with the same input and output.
 
 import { accepts, formula, letters, measured, torchCode } from "./budget_bench.compute.js";
-import { choice, options, slider } from "./kit/controls.js";
+import { choice, options, ranged } from "./kit/controls.js";
 import { h, KEYS, placeAt, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, short } from "./kit/numbers.js";
@@ -28,7 +28,6 @@ function render({ model, el }) {
     prompt:
       "Choose a design in the table, then change the kernel size: whose parameters grow most, and whose hardly at all?",
     code: () => torchCode(designs[model.get("highlight")], letters(now())),
-    accepts,
     initial: first,
   });
 
@@ -41,17 +40,15 @@ function render({ model, el }) {
     lines.map((one) => one.el),
   );
   ui.stage.append(bench, shares);
-  const range = (name, label, min, max, step) =>
-    slider({ ...trait(model, name), label, min, max, step });
   const pick = (name, label, values) =>
     choice({ ...trait(model, name, Number), label, options: options(values) });
   const controls = [
-    range("in_channels", "In, C", 32, 512, 32),
-    range("out_channels", "Out, O", 32, 512, 32),
-    range("kernel_size", "Size, k", 1, 9, 2),
+    ranged(model, "in_channels", "In, C", [32, 512], { step: 32 }),
+    ranged(model, "out_channels", "Out, O", [32, 512], { step: 32 }),
+    ranged(model, "kernel_size", "Size, k", [1, 9], { step: 2 }),
     pick("groups", "Groups, g", [1, 2, 4, 8, 16, 32]),
     pick("squeeze", "Squeeze, O/m", [1, 2, 4, 8, 16]),
-    range("side", "Map side", 7, 56, 7),
+    ranged(model, "side", "Map side", [7, 56], { step: 7 }),
   ];
   const [inputs, outputs, size, ...rest] = controls;
   ui.lead(bench, size);
@@ -127,7 +124,7 @@ function render({ model, el }) {
         `multiply-adds, receptive field ${one.field.join("×")}`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -7,7 +7,7 @@ from typing import Any
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, checking
 
 # A design is a row of kernels, then branches side by side whose outputs are joined. A kernel is
 # [height, width, input channels, output channels, groups] in letters: C and O channels in and out, k the size,
@@ -99,15 +99,12 @@ class BudgetBench(Widget):
         controls = ("in_channels", "out_channels", "kernel_size", "groups", "squeeze", "side", "highlight")
         self.first = {name: getattr(self, name) for name in controls}
 
-    @traitlets.validate(*_STEPS)
-    def _check_step(self, proposal: Any) -> int:
-        name = proposal["trait"].name
-        return checks.one_of(name, proposal["value"], *_STEPS[name])
+    _check_step = checking(*_STEPS)(lambda _, name, value: checks.one_of(name, value, *_STEPS[name]))
 
-    @traitlets.validate("highlight")
-    def _check_highlight(self, proposal: Any) -> str:
+    @checking("highlight")
+    def _check_highlight(self, name: str, value: Any) -> str:
         names = [design["name"] for design in self.designs]
-        return checks.one_of(proposal["trait"].name, proposal["value"], names)
+        return checks.one_of(name, value, names)
 
     def parameters(self) -> dict[str, int]:
         """The weights of every design that is shown, by name."""

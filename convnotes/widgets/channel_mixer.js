@@ -36,7 +36,6 @@ function render({ model, el }) {
       "Change a weight (type it, use the arrow keys, or drag it up and down), then " +
       "scramble the pixels: what does the kernel notice?",
     code: () => torchCode(model.get("weight"), model.get("bias")),
-    accepts,
     initial: {
       ...load(PRESETS.opponent),
       scramble: false,
@@ -167,7 +166,7 @@ function render({ model, el }) {
       `${format(here.parameters)} parameters, ${short(here.macs)} multiply-adds; output mean ${format(all.mean, 3)}`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

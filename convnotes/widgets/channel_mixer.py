@@ -8,7 +8,7 @@ import torch
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.base import PhotoWidget, checking, panels
 
 # Lightness, red against green, yellow against blue; the bias puts the zero of the last two in the middle of the scale.
 OPPONENT = ([[1 / 3, 1 / 3, 1 / 3], [0.5, -0.5, 0], [0.25, 0.25, -0.5]], [0, 0.5, 0.5])
@@ -46,13 +46,9 @@ class ChannelMixer(PhotoWidget):
         start = {"weight": OPPONENT[0], "bias": OPPONENT[1], "probe": [height // 2, width // 2]} | state
         super().__init__(pixels, alt, **start)
 
-    @traitlets.validate("weight")
-    def _check_weight(self, proposal: Any) -> list[list[float]]:
-        return checks.numbers("weight", proposal["value"], (range(1, 5), 3)).tolist()
+    _check_weight = checking("weight")(lambda _, name, value: checks.numbers(name, value, (range(1, 5), 3)).tolist())
 
-    @traitlets.validate("bias")
-    def _check_bias(self, proposal: Any) -> list[float]:
-        return checks.numbers("bias", proposal["value"], (range(1, 5),)).tolist()
+    _check_bias = checking("bias")(lambda _, name, value: checks.numbers(name, value, (range(1, 5),)).tolist())
 
     def output(self) -> torch.Tensor:
         """What the kernel makes of the photograph: `[C_out, H, W]`, not scrambled."""

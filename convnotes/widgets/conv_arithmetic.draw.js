@@ -11,6 +11,10 @@ function cellText(text, [i, j], className) {
   return h("text", { x: (j + 0.5) * UNIT, y: (i + 0.5) * UNIT, class: className }, text);
 }
 
+function kernelText(filled) {
+  return `cn-celltext cn-arith-text${filled ? " cn-on-kernel" : ""}`;
+}
+
 function box([i, j], [rows, columns], className, inset = 0, more = {}) {
   const gap = 2 * inset;
   return rect(
@@ -47,7 +51,7 @@ function drawGrid(drawing, layer, side, { marks = [], chosen, numbers, legible, 
   const parts = [
     h("path", { d: mesh(ys, xs), class: "cn-arith-outer" }),
     box([0, 0], size, "cn-arith-paper"),
-    box([0, 0], size, `cn-arith-${side}`),
+    box([0, 0], size, "cn-arith-area"),
   ];
   const each = lines ? lines[0].flatMap((a, i) => lines[1].map((b, j) => [[i, j], a * b])) : [];
   const joined = each.filter(([, n]) => n);
@@ -58,7 +62,7 @@ function drawGrid(drawing, layer, side, { marks = [], chosen, numbers, legible, 
         box(place, [1, 1], "cn-arith-count", 0, { "fill-opacity": ((0.6 * n) / peak).toFixed(2) }),
       ),
     );
-  parts.push(h("path", { d: mesh([0, size[0]], [0, size[1]]), class: "cn-arith-rule" }));
+  parts.push(h("path", { d: mesh([0, size[0]], [0, size[1]]), class: "cn-ruled" }));
   const crosses = each
     .filter(([, n]) => !n)
     .map(([[i, j]]) => `M${j * UNIT + 11} ${i * UNIT + 11}l18 18m0 -18l-18 18`)
@@ -67,13 +71,15 @@ function drawGrid(drawing, layer, side, { marks = [], chosen, numbers, legible, 
   for (const { tap, place, inside } of marks) {
     parts.push(box(place, [1, 1], inside ? "cn-arith-tap" : "cn-arith-tap cn-arith-outside", 3));
     if (legible && !(lines && numbers && inside))
-      parts.push(
-        cellText(tap.join(","), place, inside ? "cn-arith-text cn-arith-strong" : "cn-arith-text"),
-      );
+      parts.push(cellText(tap.join(","), place, kernelText(inside)));
   }
   if (numbers && legible)
-    parts.push(...joined.map(([place, n]) => cellText(n, place, "cn-arith-text cn-arith-number")));
-  parts.push(box([0, 0], size, `cn-arith-edge cn-arith-edge-${side}`));
+    parts.push(
+      ...joined.map(([place, n]) =>
+        cellText(n, place, "cn-celltext cn-arith-text cn-arith-number"),
+      ),
+    );
+  parts.push(box([0, 0], size, "cn-arith-edge"));
   if (chosen) parts.push(box(chosen, [1, 1], "cn-arith-chosen", 3));
   drawing.replaceChildren(...parts);
 }
@@ -92,11 +98,11 @@ export function drawKernel({ kernel: [rows, columns] }, marks) {
       const used = live.has(`${u},${v}`);
       drawing.append(
         box([u, v], [1, 1], used ? "cn-arith-tap" : "cn-arith-none"),
-        cellText(`${u},${v}`, [u, v], used ? "cn-arith-text cn-arith-strong" : "cn-arith-text"),
+        cellText(`${u},${v}`, [u, v], kernelText(used)),
       );
     }
   if (rows % 2 && columns % 2)
-    drawing.append(box([(rows - 1) / 2, (columns - 1) / 2], [1, 1], "cn-arith-centre", 3));
+    drawing.append(box([(rows - 1) / 2, (columns - 1) / 2], [1, 1], "cn-centre", 3));
   return drawing;
 }
 
@@ -113,7 +119,7 @@ export function drawChannels({ channels: [C, O], groups }) {
     120,
     {
       margin: 2,
-      class: "cn-arith-plan",
+      class: "cn-drawing cn-arith-plan",
       label: `Each of ${O} output channels sees ${whole ? C / groups : "no whole number"} of ${C} input channels`,
     },
     rect(0, 0, 120, 120, "cn-arith-none"),
@@ -133,7 +139,7 @@ export function drawChannels({ channels: [C, O], groups }) {
 // One of the two grids with a chosen position: the pointer and the arrow keys move it. `at(side)` is the position from
 // which the arrow keys start, `put` moves it.
 export function gridView(side, { layer, at, put }) {
-  const drawing = h("svg", { class: "cn-arith-svg", "aria-hidden": "true" });
+  const drawing = h("svg", { class: `cn-drawing cn-of-${side}`, "aria-hidden": "true" });
   const text = h("figcaption");
   function keydown(event) {
     const step = arrowStep(event);

@@ -46,7 +46,6 @@ function render({ model, el }) {
     prompt:
       "The × are pixels that this layer never reads. Change one number so that every pixel counts.",
     code: () => torchCode(layer()),
-    accepts,
     initial: { ...preset("halve"), linked: true, numbers: false, side: "output", probe: [1, 1] },
   });
 
@@ -249,7 +248,7 @@ function render({ model, el }) {
     tell(now, out);
     ui.say(out ? `output ${out[0]} by ${out[1]}. ${sentence(now, side, place)}` : refusal(now));
   }
-  const leave = follow(model, draw);
+  const leave = follow(model, draw, accepts);
   return () => {
     stop();
     leave();

@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 
 from convnotes import checks, geometry, plots
-from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.base import Widget, checking, panels
 
 _LIMITS = {
     "size": (1, 16),
@@ -75,23 +75,16 @@ class ConvArithmetic(Widget):
         start |= {"output_padding": [0, 0], "channels": [3, 16], "groups": 1, "probe": [1, 1]} | state
         super().__init__(**{name: list(v) if isinstance(v, tuple) else v for name, v in start.items()})
 
-    @traitlets.validate(*_LIMITS)
-    def _check_pair(self, proposal: Any) -> list[int]:
-        name = proposal["trait"].name
+    @checking(*_LIMITS)
+    def _check_pair(self, name: str, value: Any) -> list[int]:
         least, most = _LIMITS[name]
-        return list(checks.wholes(name, proposal["value"], 2, least=least, most=most))
+        return list(checks.wholes(name, value, 2, least=least, most=most))
 
-    @traitlets.validate("side")
-    def _check_side(self, proposal: Any) -> str:
-        return checks.one_of("side", proposal["value"], ("input", "output"))
+    _check_side = checking("side")(lambda _, name, value: checks.one_of(name, value, ("input", "output")))
 
-    @traitlets.validate("groups")
-    def _check_groups(self, proposal: Any) -> int:
-        return checks.whole("groups", proposal["value"], *_LIMITS["channels"])
+    _check_groups = checking("groups")(lambda _, name, value: checks.whole(name, value, *_LIMITS["channels"]))
 
-    @traitlets.validate("probe")
-    def _check_probe(self, proposal: Any) -> list[int]:
-        return list(checks.wholes("probe", proposal["value"], 2, least=0))
+    _check_probe = checking("probe")(lambda _, name, value: list(checks.wholes(name, value, 2, least=0)))
 
     def output_size(self) -> tuple[int, int] | None:
         """Height and width of the output; None where torch refuses the layer."""

@@ -19,7 +19,7 @@ import {
   WHERE,
 } from "./deform_sampler.compute.js";
 import { closeUp, tapsOn, thumbnail } from "./deform_sampler.draw.js";
-import { choice, options, pixelSlider, slider } from "./kit/controls.js";
+import { choice, options, pixelSlider, ranged } from "./kit/controls.js";
 import { arrowStep, figure, h, movable, pointedAt } from "./kit/dom.js";
 import { change, fold, follow, frame, trait, traits } from "./kit/frame.js";
 import { added, format } from "./kit/numbers.js";
@@ -64,7 +64,6 @@ function render({ model, el }) {
       "become more alike?",
     code: () => torchCode(now(model.get("spot")), weight, bias, grid),
     initial: structuredClone(traits(model, names)),
-    accepts,
   });
 
   const views = [0, 1].map(spotView);
@@ -171,14 +170,7 @@ function render({ model, el }) {
     return { el: holder, refresh };
   }
 
-  const share = slider({
-    ...trait(model, "share"),
-    label: "Plain to learned",
-    min: 0,
-    max: 1,
-    step: 0.05,
-    digits: 2,
-  });
+  const share = ranged(model, "share", "Plain to learned", [0, 1], { step: 0.05, digits: 2 });
   const where = choice({
     ...trait(model, "where"),
     label: "Positions",
@@ -282,7 +274,7 @@ function render({ model, el }) {
         `grid; tap ${tap + 1} reads ${format(sample, 3)}`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

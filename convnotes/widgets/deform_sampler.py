@@ -10,7 +10,7 @@ import traitlets
 
 from convnotes import checks, plots
 from convnotes.geometry import output_size
-from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.base import PhotoWidget, checking, panels
 
 STEP = 1 / 256  # pixels; offsets are stored as whole numbers of it, in two bytes each
 REACH = 12  # pixels; how far a tap is moved by hand
@@ -92,30 +92,23 @@ class DeformSampler(PhotoWidget):
             **({"moves": [[[0.0, 0.0]] * 9] * 2, "digits": middles, "background": corners} | state),
         )
 
-    @traitlets.validate("weight", "moves")
-    def _check_numbers(self, proposal: Any) -> list[Any]:
-        name = proposal["trait"].name
+    @checking("weight", "moves")
+    def _check_numbers(self, name: str, value: Any) -> list[Any]:
         shape = {"weight": (3, 3), "moves": (2, 9, 2)}[name]
-        values = checks.numbers(name, proposal["value"], shape)
+        values = checks.numbers(name, value, shape)
         if name == "moves" and np.abs(values).max() > REACH:
             raise ValueError(f"moves must be at most {REACH} pixels, got up to {np.abs(values).max():g}")
         return values.tolist()
 
-    @traitlets.validate("digits", "background")
-    def _check_positions(self, proposal: Any) -> list[list[int]]:
-        name, positions = proposal["trait"].name, proposal["value"]
+    @checking("digits", "background")
+    def _check_positions(self, name: str, positions: Any) -> list[list[int]]:
         if len(positions) != 2:
             raise ValueError(f"{name} must hold 2 positions, got {positions!r}")
         return [checks.position(f"{name}[{n}]", at, self.rows, self.columns) for n, at in enumerate(positions)]
 
-    @traitlets.validate("share")
-    def _check_share(self, proposal: Any) -> float:
-        return checks.number("share", proposal["value"], "[0, 1]")
+    _check_share = checking("share")(lambda _, name, value: checks.number(name, value, "[0, 1]"))
 
-    @traitlets.validate(*CHOICES)
-    def _check_choice(self, proposal: Any) -> Any:
-        name = proposal["trait"].name
-        return checks.one_of(name, proposal["value"], CHOICES[name])
+    _check_choice = checking(*CHOICES)(lambda _, name, value: checks.one_of(name, value, CHOICES[name]))
 
     def spots(self) -> list[list[int]]:
         """The two output positions (row, column) that are shown."""

@@ -3,27 +3,25 @@
 import { AXES, compact, front, scale, ticks } from "./design_explorer.compute.js";
 import { h, lineThrough, movable, pointedAt } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
+import { chartArea } from "./kit/pictures.js";
 
 const W = 440;
 const H = 640;
-const LEFT = 46;
-const RIGHT = 12;
-const TOP = 12;
-const BOTTOM = 50;
+const AREA = chartArea(W, H, { left: 46, right: 12, top: 12, bottom: 50 });
 const fixed = (value) => value.toFixed(1);
 
 // Where rows and values lie on the chart. The axes hold all rows, so that budgets can be compared.
 export function axes(all, x, gain) {
   const across = scale(
     all.map((row) => row[x]),
-    LEFT,
-    W - RIGHT,
+    AREA.left,
+    AREA.right,
     true,
   );
   const up = scale(
     all.flatMap((row) => row.accuracies),
-    H - BOTTOM,
-    TOP,
+    AREA.bottom,
+    AREA.top,
     false,
   );
   return { across, up, at: (row) => [across(row[x]), up(row[gain])] };
@@ -32,7 +30,7 @@ export function axes(all, x, gain) {
 export function emptyChart() {
   return h("svg", {
     viewBox: `0 0 ${W} ${H}`,
-    class: "cn-trade",
+    class: "cn-drawing cn-trade",
     ...movable("points"),
   });
 }
@@ -59,20 +57,21 @@ export function label(row, [x, y]) {
 }
 
 function frameOf(all, x, { across, up }) {
+  const { left, right, top, bottom } = AREA;
   const tick = (place, text, anchor) =>
     h("text", { ...place, "text-anchor": anchor, class: "cn-tick" }, text);
   return [
-    h("path", { d: `M${LEFT} ${TOP}V${H - BOTTOM}H${W - RIGHT}`, class: "cn-trade-axis" }),
+    h("path", { d: `M${left} ${top}V${bottom}H${right}`, class: "cn-trade-axis" }),
     ...ticks(
       all.map((row) => row[x]),
       true,
-    ).map((v) => tick({ x: across(v), y: H - BOTTOM + 18 }, compact(v), "middle")),
+    ).map((v) => tick({ x: across(v), y: bottom + 18 }, compact(v), "middle")),
     ...ticks(
       all.flatMap((row) => row.accuracies),
       false,
-    ).map((v) => tick({ x: LEFT - 6, y: up(v) + 4 }, format(v), "end")),
-    h("text", { x: (LEFT + W) / 2, y: H - 8, "text-anchor": "middle" }, AXES[x]),
-    h("text", { x: LEFT + 8, y: TOP + 12 }, "test accuracy"),
+    ).map((v) => tick({ x: left - 6, y: up(v) + 4 }, format(v), "end")),
+    h("text", { x: (left + W) / 2, y: H - 8, "text-anchor": "middle" }, AXES[x]),
+    h("text", { x: left + 8, y: top + 12 }, "test accuracy"),
   ];
 }
 
@@ -94,9 +93,9 @@ export function points(all, rows, one, x, gain) {
     ...frameOf(all, x, lie),
     h("path", { d: path(best), class: "cn-trade-front" }),
     h("path", { d: path(trail), class: "cn-trade-trail" }),
-    ...trail.filter((row) => row !== one).map((row) => disc(row, 3.5, "cn-trade-point")),
+    ...trail.filter((row) => row !== one).map((row) => disc(row, 3.5, "cn-point")),
     h("path", { d: `M${fixed(at(one)[0])} ${low}V${high}`, class: "cn-trade-range" }),
-    ...rows.filter((row) => !best.includes(row)).map((row) => disc(row, 5.5, "cn-trade-point")),
+    ...rows.filter((row) => !best.includes(row)).map((row) => disc(row, 5.5, "cn-point")),
     ...best.map((row) => h("path", { d: diamond(row, 7), class: "cn-trade-best" })),
     disc(one, 11, "cn-trade-chosen"),
     label(one, at(one)),

@@ -29,7 +29,6 @@ function render({ model, el }) {
     label: "Cost and accuracy of the designs",
     prompt: "Change the cost to inference time. Which designs leave the front, and which enter it?",
     code: () => torchCode(chosen(), model.get("picture")),
-    accepts,
     initial,
   });
 
@@ -123,7 +122,7 @@ function render({ model, el }) {
       `inference ${format(one.inference_ms, 1)} ms, step ${format(one.step_ms, 1)} ms\n${judgement}`;
     ui.say(judgement);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -9,7 +9,7 @@ from typing import Any
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, checking
 
 AXES = {
     "macs": "multiply-adds",
@@ -65,18 +65,13 @@ class DesignExplorer(Widget):
             raise ValueError(f"there is no row of {self.design} at a budget of {self.budget}")
         self.first = {name: getattr(self, name) for name in ("x", "gain", "budget", "design")}
 
-    @traitlets.validate("x")
-    def _check_x(self, proposal: Any) -> str:
-        return checks.one_of("x", proposal["value"], AXES)
+    _check_x = checking("x")(lambda _, name, value: checks.one_of(name, value, AXES))
 
-    @traitlets.validate("budget", "design")
-    def _check_row(self, proposal: Any) -> Any:
-        name = proposal["trait"].name
-        return checks.one_of(name, proposal["value"], sorted({row[name] for row in self.rows}))
+    @checking("budget", "design")
+    def _check_row(self, name: str, value: Any) -> Any:
+        return checks.one_of(name, value, sorted({row[name] for row in self.rows}))
 
-    @traitlets.validate("gain")
-    def _check_gain(self, proposal: Any) -> str:
-        return checks.one_of("gain", proposal["value"], GAINS)
+    _check_gain = checking("gain")(lambda _, name, value: checks.one_of(name, value, GAINS))
 
     def front(self) -> list[str]:
         """The designs at the present budget that no other beats, in order of cost."""

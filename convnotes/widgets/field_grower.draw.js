@@ -75,7 +75,7 @@ function pathCounts(line, unit, at, strength) {
           {
             x: at(j + 0.5),
             y: at(i + 0.5),
-            class: strong ? "cn-field-paths cn-field-strong" : "cn-field-paths",
+            class: `cn-celltext cn-field-paths${strong ? " cn-on-kernel" : ""}`,
             "font-size": unit * (a * b > 99 ? 0.48 : 0.64),
           },
           format(a * b),

@@ -12,7 +12,7 @@ import {
 import { COUNTED, sideView, tapGrid } from "./field_grower.draw.js";
 import { cell, presetChoice, slider } from "./kit/controls.js";
 import { figure, h, table, tableRow } from "./kit/dom.js";
-import { change, follow, frame } from "./kit/frame.js";
+import { follow, frame, trait } from "./kit/frame.js";
 import { format, percent, several, sum } from "./kit/numbers.js";
 
 const FIELDS = ["kernel", "stride", "dilation"];
@@ -26,14 +26,12 @@ const NAMES = {
 };
 
 function render({ model, el }) {
-  const layers = () => model.get("layers");
-  const put = (now) => change(model, { layers: now });
+  const { get: layers, set: put } = trait(model, "layers");
   const ui = frame(model, el, "field-grower", {
     label: "Stack layers and watch the receptive field grow",
     prompt:
       "Three layers of rate 2 leave a grid of holes. Change one of them so that no hole is left.",
     code: () => torchCode(layers()),
-    accepts,
     initial: { layers: PRESETS.grid },
   });
   const plane = figure("cn-wide");
@@ -134,7 +132,7 @@ function render({ model, el }) {
       "S: the product of the strides of the layers below";
     ui.say(words);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

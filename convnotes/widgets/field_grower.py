@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, checking
 
 GRID = [[3, 1, 2], [3, 1, 2], [3, 1, 2]]  # rates 2, 2, 2: the receptive field is full of holes
 _LIMITS = (("kernel size", 7), ("stride", 2), ("dilation", 8))
@@ -45,9 +45,8 @@ class FieldGrower(Widget):
     def __init__(self, layers: Any = GRID, **state: Any) -> None:
         super().__init__(layers=[list(layer) for layer in layers], **state)
 
-    @traitlets.validate("layers")
-    def _check_layers(self, proposal: Any) -> list[list[int]]:
-        layers = proposal["value"]
+    @checking("layers")
+    def _check_layers(self, name: str, layers: Any) -> list[list[int]]:
         if not 1 <= len(layers) <= 4 or any(len(layer) != 3 for layer in layers):
             raise ValueError(f"layers must be 1 to 4 of [kernel size, stride, dilation], got {layers!r}")
         for number, layer in enumerate(layers, 1):

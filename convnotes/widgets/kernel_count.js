@@ -10,7 +10,7 @@ import {
   torchCode,
 } from "./kernel_count.compute.js";
 import { curve, sheet } from "./kernel_count.draw.js";
-import { choice, options, slider, toggle } from "./kit/controls.js";
+import { choice, options, ranged, toggle } from "./kit/controls.js";
 import { figure, h, pointedAt } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
 import { clamp, format, mean, percent, short, sum } from "./kit/numbers.js";
@@ -35,7 +35,6 @@ function render({ model, el }) {
     prompt:
       "Move the number of kernels: from which number on do you see no difference, and what do the last ones add?",
     code: () => torchCode(basisOf(size()), size(), count(), model.get("overlap")),
-    accepts,
     initial: { size: first[0], count: first[1], shown: 1, overlap: false },
   });
 
@@ -47,8 +46,7 @@ function render({ model, el }) {
   const lost = figure("cn-wide");
   const one = figure();
   ui.stage.append(all.el, lost.el);
-  const fromOne = (name, label, get) =>
-    slider({ ...trait(model, name), label, min: 1, max: 49, get });
+  const fromOne = (name, label, get) => ranged(model, name, label, [1, 49], { get });
   const number = fromOne("count", "Kernels N", count);
   const which = fromOne("shown", "Look at number", shown);
   const [area, overlap] = [
@@ -145,7 +143,7 @@ function render({ model, el }) {
       `weights = N·k² = ${n}·${k * k} = ${format(cost.weights)};  multiply-adds = N·k²·H·W = ${format(cost.macs)}`;
     ui.say(`${n} kernels: ${percent(share)} rebuilt, ${format(cost.weights)} weights`);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -10,7 +10,7 @@ import torch
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.base import PhotoWidget, checking, panels
 
 
 class KernelCount(PhotoWidget):
@@ -77,13 +77,11 @@ class KernelCount(PhotoWidget):
             **state,
         )
 
-    @traitlets.validate("size")
-    def _check_size(self, proposal: Any) -> int:
-        return checks.one_of("size", proposal["value"], self.sizes)
+    _check_size = checking("size")(lambda self, name, value: checks.one_of(name, value, self.sizes))
 
-    @traitlets.validate("count", "shown")
-    def _check_number(self, proposal: Any) -> int:
-        return checks.whole(proposal["trait"].name, proposal["value"], most=max(self.sizes) ** 2)
+    @checking("count", "shown")
+    def _check_number(self, name: str, value: Any) -> int:
+        return checks.whole(name, value, most=max(self.sizes) ** 2)
 
     def kernels(self) -> torch.Tensor:
         """The kernels that are used, `[N, 1, K, K]`."""

@@ -13,7 +13,7 @@ export function maps(layers, edited) {
   const deep = cells * cell * TILT;
   const step = Math.max(46, deep * 0.55 + 26 - 4 * layers);
   const drawing = svg(440, step * layers + deep + 8, {
-    class: "cn-stack",
+    class: "cn-drawing cn-stack",
     label:
       `${layers + 1} maps, from the output, where one position is marked, down to the input, ` +
       `where ${reach(layers)} by ${reach(layers)} pixels are outlined`,
@@ -80,7 +80,7 @@ export function tiles(layers) {
   const width = (size + 2 + columns * 4) * unit;
   const drawing = svg(width, Math.max(size, 3) * unit, {
     margin: 1,
-    class: "cn-count",
+    class: "cn-drawing cn-count",
     style: { "max-width": `${width / 14}rem` },
     label: `A grid of ${size} by ${size} weights beside ${layers} grids of 3 by 3`,
   });

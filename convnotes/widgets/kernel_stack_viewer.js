@@ -12,7 +12,7 @@ import {
   torchCode,
 } from "./kernel_stack_viewer.compute.js";
 import { maps, tiles } from "./kernel_stack_viewer.draw.js";
-import { choice, matrix, options, presetChoice, slider } from "./kit/controls.js";
+import { choice, matrix, options, presetChoice, ranged, slider } from "./kit/controls.js";
 import { figure } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
 import { clamp, format, percent } from "./kit/numbers.js";
@@ -34,7 +34,6 @@ function render({ model, el }) {
       "Add layers: what happens to the reach, to the price of the one large kernel, and " +
       "to the middle of the composed one?",
     code: () => torchCode(model.get("kernels")),
-    accepts,
     initial: { kernels: Array(3).fill(PRESETS.box), channels: 64, edited: 0 },
   });
   const pyramid = figure("cn-wide");
@@ -83,7 +82,7 @@ function render({ model, el }) {
       get: () => model.get("kernels").length,
       set: resize,
     }),
-    slider({ ...trait(model, "channels"), label: "Channels", min: 1, max: 512 }),
+    ranged(model, "channels", "Channels", [1, 512]),
     which,
     presetChoice({ options: NAMES, presets: PRESETS, now: shown, apply: put }),
     taps,
@@ -149,7 +148,7 @@ function render({ model, el }) {
         `${percent(here.stack / here.large, 0)} of the large kernel's weights`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.base import Widget, checking, panels
 
 BOX = [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
 MOST = 5
@@ -46,14 +46,11 @@ class KernelStackViewer(Widget):
         start = [BOX] * 3 if kernels is None else kernels
         super().__init__(kernels=start.tolist() if isinstance(start, (torch.Tensor, np.ndarray)) else start, **state)
 
-    @traitlets.validate("kernels")
-    def _check_kernels(self, proposal: Any) -> list[list[list[float]]]:
-        return checks.numbers("kernels", proposal["value"], (range(1, MOST + 1), 3, 3)).tolist()
+    @checking("kernels")
+    def _check_kernels(self, name: str, value: Any) -> list[list[list[float]]]:
+        return checks.numbers(name, value, (range(1, MOST + 1), 3, 3)).tolist()
 
-    @traitlets.validate("channels", "edited")
-    def _check_number(self, proposal: Any) -> int:
-        name = proposal["trait"].name
-        return checks.whole(name, proposal["value"], *_LIMITS[name])
+    _check_number = checking("channels", "edited")(lambda _, name, value: checks.whole(name, value, *_LIMITS[name]))
 
     def composed(self) -> torch.Tensor:
         """The one kernel `[2n+1, 2n+1]` that the n kernels make together, float64."""

@@ -1,6 +1,6 @@
 // Make a kernel larger and see what it makes of a photograph, and which waves it passes.
 
-import { choice, matrix, options, slider } from "./kit/controls.js";
+import { choice, matrix, options, ranged } from "./kit/controls.js";
 import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, largest, sum } from "./kit/numbers.js";
@@ -35,7 +35,6 @@ function render({ model, el }) {
     prompt: "Make the kernel larger: what is left of the photograph, and which waves still pass?",
     code: () => torchCode(now(), height, width),
     initial: structuredClone({ ...now(), probe: model.get("probe") }),
-    accepts,
   });
 
   const input = picture(height, width, "cn-input cn-wide");
@@ -45,13 +44,7 @@ function render({ model, el }) {
   const seen = outline(input);
   const pair = h("div", { className: "cn-pair" }, output.el, waves.el);
   ui.body.before(pair);
-  const side = slider({
-    ...trait(model, "size"),
-    label: "Size k",
-    min: SIZE[0],
-    max: SIZE[1],
-    step: 2,
-  });
+  const side = ranged(model, "size", "Size k", SIZE, { step: 2 });
   const kind = choice({
     ...trait(model, "kind"),
     label: "Kernel",
@@ -183,7 +176,7 @@ function render({ model, el }) {
           `${written(photo, height, width, used, [row, column]).join("\n+ ")}`;
     ui.say(`${size}: passes waves of ${words}${strongest}; output ${value} at the ring`);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.base import PhotoWidget, checking, panels
 
 KINDS = ("blur", "derivative", "centre-surround", "hand")
 SHAPES = ("square", "row", "column")
@@ -59,19 +59,16 @@ class LiveFilter(PhotoWidget):
         start = {"kernel": SOBEL_X, "probe": [height // 2, width // 2]} | state
         super().__init__(grey.view(height, width).numpy(), alt, **start)
 
-    @traitlets.validate("kind", "shape")
-    def _check_choice(self, proposal: Any) -> str:
-        name = proposal["trait"].name
-        return checks.one_of(name, proposal["value"], KINDS if name == "kind" else SHAPES)
+    @checking("kind", "shape")
+    def _check_choice(self, name: str, value: Any) -> str:
+        return checks.one_of(name, value, KINDS if name == "kind" else SHAPES)
 
-    @traitlets.validate("size")
-    def _check_size(self, proposal: Any) -> int:
-        return checks.whole("size", proposal["value"], _LEAST, _LARGEST, odd=True)
+    _check_size = checking("size")(lambda _, name, value: checks.whole(name, value, _LEAST, _LARGEST, odd=True))
 
-    @traitlets.validate("kernel")
-    def _check_kernel(self, proposal: Any) -> list[list[float]]:
-        rows, sides = proposal["value"], (1, 3, 5, 7)
-        if not np.abs(checks.numbers("kernel", rows, (sides, sides))).max() <= _MOST:
+    @checking("kernel")
+    def _check_kernel(self, name: str, rows: Any) -> list[list[float]]:
+        sides = (1, 3, 5, 7)
+        if not np.abs(checks.numbers(name, rows, (sides, sides))).max() <= _MOST:
             raise ValueError(f"the taps of kernel must lie in [−{_MOST}, {_MOST}], got {rows!r}")
         return [list(row) for row in rows]
 

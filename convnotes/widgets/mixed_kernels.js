@@ -1,6 +1,6 @@
 // Enlarge a picture and see which kernel size answers.
 
-import { slider, toggle } from "./kit/controls.js";
+import { ranged, slider, toggle } from "./kit/controls.js";
 import { figure, h, rect } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, largest, several } from "./kit/numbers.js";
@@ -30,7 +30,6 @@ function render({ model, el }) {
     prompt:
       "Enlarge the image. Which kernel answers most strongly at the ring, and when does the next one take over?",
     code: () => torchCode(model.get("parts"), channels, model.get("depthwise")),
-    accepts,
     initial: model.get("first"),
   });
 
@@ -78,14 +77,7 @@ function render({ model, el }) {
       },
     });
   const controls = [
-    slider({
-      ...trait(model, "side"),
-      label: "Image side",
-      unit: "px",
-      min: WINDOW,
-      max: LARGEST,
-      step: 4,
-    }),
+    ranged(model, "side", "Image side", [WINDOW, LARGEST], { unit: "px", step: 4 }),
     ...SIZES.map(share),
     toggle({ ...trait(model, "depthwise"), label: "Depthwise: one kernel per channel" }),
   ];
@@ -182,7 +174,7 @@ function render({ model, el }) {
     ].join("\n");
     ui.say(`${k} by ${k} answers most strongly, ${format(at[best], 3)}; ${format(params)} weights`);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -8,7 +8,7 @@ import torch
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.base import Widget, checking, panels
 
 SIZES = (3, 5, 7)
 WINDOW = 33  # side of the middle of the enlarged image, which is shown
@@ -67,17 +67,13 @@ class MixedKernels(Widget):
         start = {"side": WINDOW, "probe": [WINDOW // 2, WINDOW // 2], "parts": [1, 1, 1], "depthwise": True} | state
         super().__init__(image=pixels.tobytes(), size=len(pixels), alt=alt, channels=channels, first=start, **start)
 
-    @traitlets.validate("side")
-    def _check_side(self, proposal: Any) -> int:
-        return checks.whole("side", proposal["value"], WINDOW, LARGEST, odd=True)
+    _check_side = checking("side")(lambda _, name, value: checks.whole(name, value, WINDOW, LARGEST, odd=True))
 
-    @traitlets.validate("probe")
-    def _check_probe(self, proposal: Any) -> list[int]:
-        return checks.position("probe", proposal["value"], WINDOW, WINDOW)
+    _check_probe = checking("probe")(lambda _, name, value: checks.position(name, value, WINDOW, WINDOW))
 
-    @traitlets.validate("parts")
-    def _check_parts(self, proposal: Any) -> list[int]:
-        parts = list(checks.wholes("parts", proposal["value"], len(SIZES), least=0, most=MOST))
+    @checking("parts")
+    def _check_parts(self, name: str, value: Any) -> list[int]:
+        parts = list(checks.wholes(name, value, len(SIZES), least=0, most=MOST))
         if not any(parts):
             raise ValueError(f"parts must not all be 0, got {parts!r}")
         return parts

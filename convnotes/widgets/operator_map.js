@@ -1,7 +1,7 @@
 // A map of operators, what each one contains, and what it costs.
 
 import { arrowStep, h, movable } from "./kit/dom.js";
-import { change, follow, frame } from "./kit/frame.js";
+import { change, follow, frame, traits } from "./kit/frame.js";
 import { format, short } from "./kit/numbers.js";
 import {
   address,
@@ -14,8 +14,7 @@ import {
 import { drawing } from "./operator_map.draw.js";
 
 function render({ model, el }) {
-  const operators = model.get("operators");
-  const inclusions = model.get("inclusions");
+  const { operators, inclusions, first } = traits(model, ["operators", "inclusions", "first"]);
   const plain = operatorCalled(operators, "convolution") ?? operators[0];
   const chosen = () => operatorCalled(operators, model.get("chosen"));
   const choose = (name) => change(model, { chosen: name });
@@ -24,7 +23,7 @@ function render({ model, el }) {
     label: "The map of operators",
     prompt: "Choose an operator. What does it cost, and which others does it contain?",
     code: () => torchCode(chosen()),
-    initial: structuredClone(model.get("first")),
+    initial: structuredClone(first),
   });
 
   const map = h("svg", { class: "cn-map", ...movable("operators") });

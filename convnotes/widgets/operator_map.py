@@ -8,7 +8,7 @@ from typing import Any
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.base import Widget, checking, panels
 
 
 class OperatorMap(Widget):
@@ -53,9 +53,9 @@ class OperatorMap(Widget):
         )
         self.first = {"chosen": self.chosen}
 
-    @traitlets.validate("chosen")
-    def _check_chosen(self, proposal: Any) -> str:
-        return checks.one_of("chosen", proposal["value"], [one["name"] for one in self.operators])
+    @checking("chosen")
+    def _check_chosen(self, name: str, value: Any) -> str:
+        return checks.one_of(name, value, [one["name"] for one in self.operators])
 
     def _describe(self) -> str:
         return f"{len(self.operators)} operators, {len(self.inclusions)} inclusions, {self.chosen} chosen"

@@ -12,7 +12,6 @@ function render({ model, el }) {
   const ui = frame(model, el, "quiz", {
     label: "Quiz",
     prompt: "Choose an answer; the reason appears below it.",
-    accepts,
     initial: { chosen: questions.map(() => -1) },
   });
   const blocks = questions.map((question, n) => {
@@ -48,7 +47,7 @@ function render({ model, el }) {
   );
   ui.answer.append(total);
   ui.formula.remove();
-  return follow(model, () => {
+  function draw() {
     const chosen = model.get("chosen");
     blocks.forEach(({ inputs, why }, n) => {
       inputs.forEach((input, k) => {
@@ -59,7 +58,8 @@ function render({ model, el }) {
       why.classList.toggle("cn-right", right);
     });
     total.textContent = score(questions, chosen);
-  });
+  }
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -8,7 +8,7 @@ from typing import Any
 import traitlets
 
 from convnotes import checks
-from convnotes.widgets.base import Widget
+from convnotes.widgets.base import Widget, checking
 
 
 class Quiz(Widget):
@@ -38,9 +38,9 @@ class Quiz(Widget):
         checked = [_checked(number, question) for number, question in enumerate(questions, 1)]
         super().__init__(questions=checked, **({"chosen": [-1] * len(checked)} | state))
 
-    @traitlets.validate("chosen")
-    def _check_chosen(self, proposal: Any) -> list[int]:
-        chosen = list(proposal["value"])
+    @checking("chosen")
+    def _check_chosen(self, name: str, value: Any) -> list[int]:
+        chosen = list(value)
         if len(chosen) != len(self.questions) or any(
             not -1 <= c < len(q["options"]) for c, q in zip(chosen, self.questions, strict=True)
         ):

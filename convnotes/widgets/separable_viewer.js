@@ -34,7 +34,6 @@ function render({ model, el }) {
     prompt:
       "Change a tap or a weight: can you come nearer to the target than the best fit? Then load another target.",
     code: () => torchCode(model.get("depthwise"), model.get("pointwise"), model.get("bias")),
-    accepts,
     initial: { ...load(TARGETS.edges), channel: 0 },
   });
 
@@ -187,7 +186,7 @@ function render({ model, el }) {
       `${percent(now)} of the target; at most ${percent(shares[0])} with one kernel per channel`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.base import PhotoWidget, checking, panels
 
 # Three edge filters of the lightness. Of the pairs with one kernel per channel the diagonal one comes nearest, to 60 %.
 _ACROSS = np.array([[-0.5, 0, 0.5], [-1, 0, 1], [-0.5, 0, 0.5]])
@@ -51,18 +51,15 @@ class SeparableViewer(PhotoWidget):
         start = {"target": EDGES, "bias": [0.5] * 3, "depthwise": NEAREST[0], "pointwise": NEAREST[1]} | state
         super().__init__(checks.picture("image", image, (3, "H", "W")), alt, **start)
 
-    @traitlets.validate("target", "bias", "depthwise", "pointwise")
-    def _check_numbers(self, proposal: Any) -> list[Any]:
-        name = proposal["trait"].name
+    @checking("target", "bias", "depthwise", "pointwise")
+    def _check_numbers(self, name: str, value: Any) -> list[Any]:
         shape = {"target": (3, 3, 3, 3), "bias": (3,), "depthwise": (3, 3, 3), "pointwise": (3, 3)}[name]
-        values = checks.numbers(name, proposal["value"], shape)
+        values = checks.numbers(name, value, shape)
         if name == "target" and not values.any():
             raise ValueError("target must have a tap that is not 0: no share of nothing can be made")
         return values.tolist()
 
-    @traitlets.validate("channel")
-    def _check_channel(self, proposal: Any) -> int:
-        return checks.whole("channel", proposal["value"], 0, 2)
+    _check_channel = checking("channel")(lambda _, name, value: checks.whole(name, value, 0, 2))
 
     def output(self) -> torch.Tensor:
         """What the pair gives, `[3, H, W]`."""

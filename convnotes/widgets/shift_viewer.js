@@ -42,7 +42,6 @@ function render({ model, el }) {
       "Drag an arrow (or use the arrow keys): the channel reads that pixel. Put both " +
       "arrows on the centre: what is left of the edges?",
     code: () => torchCode(...Object.values(now())),
-    accepts,
     initial: { ...PRESETS.across, probe: [Math.floor(height / 2), Math.floor(width / 2)] },
   });
 
@@ -176,7 +175,7 @@ function render({ model, el }) {
         `${format(counted.bytes)} bytes`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -9,7 +9,7 @@ import traitlets
 
 from convnotes import checks, plots
 from convnotes.operations.shift import shift2d
-from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.base import PhotoWidget, checking, panels
 
 MAPS = ("red", "green", "blue", "lightness")
 LIGHTNESS = (0.299, 0.587, 0.114)
@@ -53,22 +53,21 @@ class ShiftViewer(PhotoWidget):
         start |= {"probe": [height // 2, width // 2]} | state
         super().__init__(pixels, alt, **start)
 
-    @traitlets.validate("sources")
-    def _check_sources(self, proposal: Any) -> list[int]:
-        return list(checks.wholes("sources", proposal["value"], 3, least=0, most=len(MAPS) - 1))
+    @checking("sources")
+    def _check_sources(self, name: str, value: Any) -> list[int]:
+        return list(checks.wholes(name, value, 3, least=0, most=len(MAPS) - 1))
 
-    @traitlets.validate("displacements")
-    def _check_displacements(self, proposal: Any) -> list[list[int]]:
-        pairs = proposal["value"]
+    @checking("displacements")
+    def _check_displacements(self, name: str, pairs: Any) -> list[list[int]]:
         if len(pairs) != 3:
             raise ValueError(f"displacements must hold 3 pairs, got {pairs!r}")
         named = ((f"displacements[{n}]", pair) for n, pair in enumerate(pairs))
         return [list(checks.wholes(name, pair, 2, least=-REACH, most=REACH)) for name, pair in named]
 
-    @traitlets.validate("weight")
-    def _check_weight(self, proposal: Any) -> list[float]:
-        checks.numbers("weight", proposal["value"], (3,))
-        return list(proposal["value"])
+    @checking("weight")
+    def _check_weight(self, name: str, value: Any) -> list[float]:
+        checks.numbers(name, value, (3,))
+        return list(value)
 
     def output(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The shifted channels `[3, H, W]` and their weighted sum `[H, W]`."""

@@ -5,6 +5,7 @@ import { among, between, clamp, format, whole } from "./kit/numbers.js";
 const BATCH = 32;
 
 export const SCHEMES = { normal: "normal", xavier: "Xavier", he: "He", orthogonal: "orthogonal" };
+export const NONLINEARITIES = { linear: "none", relu: "ReLU", tanh: "tanh" };
 export const LIMITS = { std: [0.01, 0.4], depth: [2, 30], width: [16, 96], draw: [1, 9] };
 
 export const FIRST = {
@@ -213,6 +214,6 @@ export const accepts = () => ({
   std: between(...LIMITS.std),
   depth: whole(...LIMITS.depth),
   width: whole(...LIMITS.width),
-  nonlinearity: among(Object.keys(ACT)),
+  nonlinearity: among(Object.keys(NONLINEARITIES)),
   draw: whole(...LIMITS.draw),
 });

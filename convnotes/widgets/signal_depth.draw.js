@@ -32,7 +32,7 @@ export function chart(deviations, gradients, predicted, words) {
         x2: right,
         y1: at,
         y2: at,
-        class: power ? "cn-signal-rule" : "cn-signal-one",
+        class: power ? "cn-ruled" : "cn-signal-one",
       }),
       label(text, left - 6, at, { style: { "text-anchor": "end" } }),
     );

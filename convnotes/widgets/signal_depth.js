@@ -1,6 +1,6 @@
 // A signal through a deep random network and its gradient back.
 
-import { choice, slider } from "./kit/controls.js";
+import { choice, ranged } from "./kit/controls.js";
 import { figure } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format } from "./kit/numbers.js";
@@ -10,6 +10,7 @@ import {
   expected,
   FIRST,
   LIMITS,
+  NONLINEARITIES,
   SCHEMES,
   scientific,
   signals,
@@ -17,8 +18,6 @@ import {
   torchCode,
 } from "./signal_depth.compute.js";
 import { chart, histograms } from "./signal_depth.draw.js";
-
-const NONLINEARITIES = { linear: "none", relu: "ReLU", tanh: "tanh" };
 
 function render({ model, el }) {
   const now = () => traits(model, Object.keys(FIRST));
@@ -28,23 +27,21 @@ function render({ model, el }) {
       "In the twentieth layer the signal has nearly vanished. Find the σ that " +
       "keeps its size, then compare with He's.",
     code: () => torchCode(now()),
-    accepts,
     initial: FIRST,
   });
-  const range = (name, label, more = {}) =>
-    slider({ ...trait(model, name), label, min: LIMITS[name][0], max: LIMITS[name][1], ...more });
+  const within = (name, label, more) => ranged(model, name, label, LIMITS[name], more);
   const controls = [
     choice({ ...trait(model, "scheme"), label: "Scheme", options: SCHEMES }),
-    range("std", "Deviation σ", {
+    within("std", "Deviation σ", {
       step: 0.001,
       digits: 3,
       get: () => deviation(now()),
       set: (value) => change(model, { scheme: "normal", std: value }),
     }),
     choice({ ...trait(model, "nonlinearity"), label: "Nonlinearity", options: NONLINEARITIES }),
-    range("depth", "Layers"),
-    range("width", "Width n", { step: 16 }),
-    range("draw", "Draw"),
+    within("depth", "Layers"),
+    within("width", "Width n", { step: 16 }),
+    within("draw", "Draw"),
   ];
   const curve = figure("cn-wide");
   const shapes = figure("cn-wide");
@@ -114,7 +111,7 @@ function render({ model, el }) {
     ui.formula.textContent = written(now());
     ui.say(words);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -10,7 +10,7 @@ import torch
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.base import Widget, checking, panels
 
 SCHEMES = ("normal", "xavier", "he", "orthogonal")
 NONLINEARITIES = ("linear", "relu", "tanh")
@@ -52,19 +52,13 @@ class SignalDepth(Widget):
     nonlinearity = traitlets.Unicode("relu").tag(sync=True)
     draw = traitlets.Int(3).tag(sync=True)
 
-    @traitlets.validate("scheme", "nonlinearity")
-    def _check_choice(self, proposal: Any) -> str:
-        name = proposal["trait"].name
-        return checks.one_of(name, proposal["value"], SCHEMES if name == "scheme" else NONLINEARITIES)
+    @checking("scheme", "nonlinearity")
+    def _check_choice(self, name: str, value: Any) -> str:
+        return checks.one_of(name, value, SCHEMES if name == "scheme" else NONLINEARITIES)
 
-    @traitlets.validate("std")
-    def _check_std(self, proposal: Any) -> float:
-        return checks.number("std", proposal["value"], "[0.01, 0.4]")
+    _check_std = checking("std")(lambda _, name, value: checks.number(name, value, "[0.01, 0.4]"))
 
-    @traitlets.validate(*_LIMITS)
-    def _check_number(self, proposal: Any) -> int:
-        name = proposal["trait"].name
-        return checks.whole(name, proposal["value"], *_LIMITS[name])
+    _check_number = checking(*_LIMITS)(lambda _, name, value: checks.whole(name, value, *_LIMITS[name]))
 
     def weights(self) -> list[torch.Tensor]:
         """The weight `[n, n]` of every layer, float64."""

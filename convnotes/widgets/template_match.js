@@ -1,6 +1,6 @@
 // Look for a template in a photograph by inner product and by L1 distance.
 
-import { slider, toggle } from "./kit/controls.js";
+import { ranged, slider, toggle } from "./kit/controls.js";
 import { figure } from "./kit/dom.js";
 import { follow, frame, trait, traits } from "./kit/frame.js";
 import { added, format } from "./kit/numbers.js";
@@ -19,7 +19,6 @@ function render({ model, el }) {
       "Change the light, then drag the ring to choose another template: which of the two still " +
       "finds the position that it was taken from?",
     code: () => torchCode(height, width, now()),
-    accepts,
     initial: { place: [...model.get("start")], size: 9, light: 0, centred: false },
   });
 
@@ -57,14 +56,7 @@ function render({ model, el }) {
       step: 0.02,
       digits: 2,
     }),
-    slider({
-      ...trait(model, "size"),
-      label: "Template size",
-      unit: "pixels",
-      min: 5,
-      max: 15,
-      step: 2,
-    }),
+    ranged(model, "size", "Template size", [5, 15], { unit: "pixels", step: 2 }),
     toggle({ ...trait(model, "centred"), label: "Convolution: template less its mean" }),
   ];
   const [brightness, ...rest] = controls;
@@ -125,7 +117,7 @@ function render({ model, el }) {
       `Inner product ${format(found.product.miss, 1)} pixels off, L1 distance ${format(found.distance.miss, 1)}`,
     );
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import PhotoWidget, panels
+from convnotes.widgets.base import PhotoWidget, checking, panels
 
 
 class TemplateMatch(PhotoWidget):
@@ -50,13 +50,9 @@ class TemplateMatch(PhotoWidget):
             raise ValueError(f"image must have at least 15×15 pixels, got shape {pixels.shape}")
         super().__init__(pixels, alt, start=list(place), place=list(place), **state)
 
-    @traitlets.validate("size")
-    def _check_size(self, proposal: Any) -> int:
-        return checks.whole("size", proposal["value"], 5, 15, odd=True)
+    _check_size = checking("size")(lambda _, name, value: checks.whole(name, value, 5, 15, odd=True))
 
-    @traitlets.validate("light")
-    def _check_light(self, proposal: Any) -> float:
-        return checks.number("light", proposal["value"], "[-0.4, 0.4]")
+    _check_light = checking("light")(lambda _, name, value: checks.number(name, value, "[-0.4, 0.4]"))
 
     def corner(self) -> tuple[int, int]:
         """The template's first row and column; near the border the template is moved inside."""

@@ -20,7 +20,6 @@ function render({ model, el }) {
     prompt:
       "Change the number of examples, then the first task: where is the gain large, and where is it below zero?",
     code: () => torchCode(model.get("freeze")),
-    accepts,
     initial: traits(model, ["start", "freeze", "examples", "kernel"]),
   });
 
@@ -104,7 +103,7 @@ function render({ model, el }) {
       `moved = ‖θ − θ₀‖ / ‖θ₀‖ = ${format(far, 2)}`;
     ui.say(`${gained} points over from scratch with ${examples} examples per class`);
   }
-  return follow(model, draw);
+  return follow(model, draw, accepts);
 }
 
 export default { render };

@@ -9,7 +9,7 @@ import numpy as np
 import traitlets
 
 from convnotes import checks, plots
-from convnotes.widgets.base import Widget, panels
+from convnotes.widgets.base import Widget, checking, panels
 
 FREEZE = ("none", "stem", "all")
 SCRATCH = "scratch"
@@ -62,21 +62,19 @@ class TransferViewer(Widget):
         state = {"start": names[0], "examples": min(run["examples"] for run in kept)} | state
         super().__init__(starts=plain, runs=kept, **state)
 
-    @traitlets.validate("start")
-    def _check_start(self, proposal: Any) -> str:
-        return checks.one_of("start", proposal["value"], [name for name in self.starts if name != SCRATCH])
+    @checking("start")
+    def _check_start(self, name: str, value: Any) -> str:
+        return checks.one_of(name, value, [start for start in self.starts if start != SCRATCH])
 
-    @traitlets.validate("examples")
-    def _check_examples(self, proposal: Any) -> int:
-        return checks.one_of("examples", proposal["value"], sorted({run["examples"] for run in self.runs}))
+    @checking("examples")
+    def _check_examples(self, name: str, value: Any) -> int:
+        return checks.one_of(name, value, sorted({run["examples"] for run in self.runs}))
 
-    @traitlets.validate("freeze")
-    def _check_freeze(self, proposal: Any) -> str:
-        return checks.one_of("freeze", proposal["value"], FREEZE)
+    _check_freeze = checking("freeze")(lambda _, name, value: checks.one_of(name, value, FREEZE))
 
-    @traitlets.validate("kernel")
-    def _check_kernel(self, proposal: Any) -> int:
-        return checks.whole("kernel", proposal["value"], 0, len(self.starts[SCRATCH]) - 1)
+    @checking("kernel")
+    def _check_kernel(self, name: str, value: Any) -> int:
+        return checks.whole(name, value, 0, len(self.starts[SCRATCH]) - 1)
 
     def run(self, start: str | None = None, freeze: str | None = None) -> dict[str, Any]:
         """The run that is shown, or the one from `start` ("scratch": whatever `freeze`) with as many examples."""

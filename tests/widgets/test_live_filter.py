@@ -1,13 +1,12 @@
 """The live filter: its kernels, answers and gains are torch's, its state refuses what is no photograph or kernel."""
 
 import itertools
-import json
 
 import numpy as np
 import pytest
 import torch
 from support.close import assert_close
-from support.javascript import call
+from support.javascript import call, refused_by_both
 from support.photographs import no_photographs
 
 from convnotes import definitions
@@ -148,21 +147,7 @@ BAD = [
 
 @pytest.mark.parametrize(("state", "says"), BAD, ids=str)
 def test_bad_state_is_refused_by_python_and_by_the_page(state, says):
-    with pytest.raises(Exception, match=says):
-        filtering(**state)
-    ((name, value),) = state.items()
-    assert (
-        call("live_filter", f"accepts((name) => ({{ height: 5, width: 7 }})[name]).{name}({json.dumps(value)})")
-        is False
-    )
-    assert (
-        call(
-            "live_filter",
-            f"accepts((name) => ({{ height: 5, width: 7 }})[name]).{name}(now)",
-            now=getattr(filtering(), name),
-        )
-        is True
-    )
+    refused_by_both(filtering, state, says, height=5, width=7)
 
 
 @pytest.mark.parametrize(

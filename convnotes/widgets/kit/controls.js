@@ -1,6 +1,7 @@
 // Controls: each is an element, and `refresh` shows the state that the model is in.
 
 import { h, KEYS, table, tableRow, tint } from "./dom.js";
+import { trait } from "./frame.js";
 import { clamp, format, largest, parse } from "./numbers.js";
 
 function labelled(label, ...parts) {
@@ -19,6 +20,11 @@ export function slider({ name, label, unit = "", min, max, step = 1, digits = 0,
     input.setAttribute("aria-valuetext", shown.textContent);
   }
   return { el: labelled(label, input, shown), input, refresh };
+}
+
+// A slider of one trait from `min` to `max`.
+export function ranged(model, name, label, [min, max], more = {}) {
+  return slider({ ...trait(model, name), label, min, max, ...more });
 }
 
 // A slider of a displacement in pixels, as far as `reach` on either side.

@@ -2,16 +2,9 @@
 
 import { h, KEYS } from "./dom.js";
 
-const taken = new WeakMap(); // the tests of a model's traits, by model
-
 // What to try, the stage with the pictures, the panel with the controls, the answer, the formula, the buttons.
-// `initial` is what Reset brings back, `accepts` gives a test per trait, for what `get`
-// gives: a value that fails its test is put back (see `follow`).
-export function frame(model, el, name, { label, prompt, code, initial, accepts = () => ({}) }) {
-  taken.set(
-    model,
-    accepts((name) => model.get(name)),
-  );
+// `initial` is what Reset brings back.
+export function frame(model, el, name, { label, prompt, code, initial }) {
   const stage = h("div", { className: "cn-stage" });
   const panel = h("div", { className: "cn-panel" });
   const body = h("div", { className: "cn-body" }, stage, panel);
@@ -96,14 +89,15 @@ export function fold(words, open, ...nodes) {
 }
 
 // Draw now and after each change of the model, whatever made it; returns a function that ends this. A link of the page
-// may set any value: one that the widget does not take is put back, and what is drawn stays.
-export function follow(model, draw) {
-  const accepts = taken.get(model) ?? {};
-  const kept = traits(model, Object.keys(accepts));
+// may set any value: one that fails the test of its trait is put back, and what is drawn stays. `accepts` gives the
+// tests by trait, from a function that reads a trait.
+export function follow(model, draw, accepts = () => ({})) {
+  const tests = accepts((name) => model.get(name));
+  const kept = traits(model, Object.keys(tests));
   function changed() {
-    const wrong = Object.keys(accepts).filter((name) => !accepts[name](model.get(name)));
+    const wrong = Object.keys(tests).filter((name) => !tests[name](model.get(name)));
     if (wrong.length) return change(model, picked(kept, wrong));
-    Object.assign(kept, traits(model, Object.keys(accepts)));
+    Object.assign(kept, traits(model, Object.keys(tests)));
     draw();
   }
   model.on("change", changed);

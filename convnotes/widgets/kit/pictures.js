@@ -150,6 +150,19 @@ export function probe({ name, label, on, get, set, more = [], echo = [], ...rest
   return { refresh };
 }
 
+// Where a chart of width × height lies between its margins; `x` and `y` place a share of it, from the left and from
+// below.
+export function chartArea(width, height, { left, right, top, bottom }) {
+  const ends = { right: width - right, bottom: height - bottom };
+  return {
+    left,
+    top,
+    ...ends,
+    x: (share) => left + share * (ends.right - left),
+    y: (share) => ends.bottom - share * (ends.bottom - top),
+  };
+}
+
 // A kernel as every chapter draws it: a grid, the value of every tap, the centre framed. Up to `most` in size the taps
 // share one scale with those of another kernel; without `numbers` the tiles are all.
 export function kernelGrid(
