@@ -110,8 +110,9 @@ def _grid(ax: Axes, top: float, left: float, rows: int, columns: int, kind: str)
     """Cells of a map in its colour: a faint fill and thin lines."""
     rectangle = optional("matplotlib.patches").Rectangle
     ax.add_patch(rectangle((left - 0.5, top - 0.5), columns, rows, fc=PALETTE[kind], alpha=0.16, lw=0))
-    ink = INK[theme()][kind]
+    ends: list[tuple[float, float]] = []  # of all lines, in one path
     for i in range(rows + 1):
-        ax.plot([left - 0.5, left + columns - 0.5], [top + i - 0.5] * 2, color=ink, lw=0.7, alpha=0.6)
+        ends += [(left - 0.5, top + i - 0.5), (left + columns - 0.5, top + i - 0.5), (np.nan, np.nan)]
     for j in range(columns + 1):
-        ax.plot([left + j - 0.5] * 2, [top - 0.5, top + rows - 0.5], color=ink, lw=0.7, alpha=0.6)
+        ends += [(left + j - 0.5, top - 0.5), (left + j - 0.5, top + rows - 0.5), (np.nan, np.nan)]
+    ax.plot(*zip(*ends, strict=True), color=INK[theme()][kind], lw=0.7, alpha=0.6)
