@@ -61,17 +61,21 @@ def one_image(*maps: str) -> Callable[[Callable[_P, Tensor]], Callable[_P, Tenso
 
     def taking(function: Callable[_P, Tensor]) -> Callable[_P, Tensor]:
         names = list(inspect.signature(function).parameters)
+        at = names.index(maps[0])
 
         @functools.wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> Tensor:
+            first = args[at] if len(args) > at else None
+            if isinstance(first, Tensor) and first.dim() != 3:  # a batch, as nearly always
+                return function(*args, **kwargs)
             given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
             images = {name: given[name] for name in maps if given.get(name) is not None}
             if not images or not all(isinstance(map, Tensor) and map.dim() == 3 for map in images.values()):
                 return function(*args, **kwargs)
             batches = {name: map.unsqueeze(0) for name, map in images.items()}
-            first = [batches.get(name, value) for name, value in zip(names, args, strict=False)]
+            begin = [batches.get(name, value) for name, value in zip(names, args, strict=False)]
             named = {name: batches.get(name, value) for name, value in kwargs.items()}
-            return function(*first, *args[len(names) :], **named).squeeze(0)  # type: ignore[arg-type]
+            return function(*begin, *args[len(names) :], **named).squeeze(0)  # type: ignore[arg-type]
 
         return call
 
