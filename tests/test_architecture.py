@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "pretrained": {"data"},
     "train": {"plots"},
     "plots": set(),
-    "page": {"measure", "plots"},
+    "page": {"lattice", "measure", "plots"},
     "widgets": {"plots", *LAYERS},
     "lattice": {"measure"},
     "bench": {"kernels", "measure", *LAYERS},

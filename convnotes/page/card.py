@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 import convnotes
+from convnotes.lattice import CHANNELS, SIZE
 from convnotes.measure import cost, receptive_field
 from convnotes.page.figure import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STANDARD = (1, 64, 56, 56)  # the input that every card counts for
+STANDARD = (1, CHANNELS, SIZE, SIZE)  # the input that every card counts for
 
 
 class Card:
@@ -99,7 +100,7 @@ def card(
         "What it is": what,
         "Formula": formula,
         "Parameters": f"{counted.params:,}{ratio(counted.params, base.params)}",
-        "Multiply-adds": f"{counted.macs / 1e6:.1f} M at 56×56{ratio(counted.macs, base.macs)}{additions}",
+        "Multiply-adds": f"{counted.macs / 1e6:.1f} M at {SIZE}×{SIZE}{ratio(counted.macs, base.macs)}{additions}",
         "Receptive field": field or _field(layer),
         "Use it": use,
         "Avoid it": avoid,

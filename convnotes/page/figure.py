@@ -30,7 +30,7 @@ class Figure:
         return f"{self.caption}\n{self.alt}"
 
     def svg(self) -> str:
-        """The panels as one drawing. Each is an `<svg>` of its own inside it, so that a page can arrange them anew."""
+        """The panels as one drawing. Each is an `<svg>` of its own inside it, so that a page can arrange them."""
         inner, x, tallest = [], 0.0, 0.0
         for ax in self.panels:
             drawing = _drawing(ax)
