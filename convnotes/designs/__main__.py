@@ -93,7 +93,7 @@ def _train(rows: Rows[Row], split: Split, budget: int, design: str, frame: Mappi
         return "there already"
     start, states, now = time.perf_counter(), _states(rows.file), {**frame, "seeds": seeds}
     if states:
-        what = "-".join(map(str, (frame["data"], budget, design, *same.values())))
+        what = "-".join(map(str, (budget, design, *same.values())))
         states /= re.sub(r"[^\w.-]+", "-", what.replace("×", "x"))
     if before:
         row = with_more_seeds(before, split, now, states)
