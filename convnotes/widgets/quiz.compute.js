@@ -5,10 +5,13 @@ import { listOf, whole } from "./kit/numbers.js";
 export function verdict(question, chosen) {
   if (chosen < 0) return { right: false, text: "" };
   const right = chosen === question.answer;
-  const first = right
-    ? "✓ Right."
-    : `✗ Not so: the answer is “${question.options[question.answer]}”.`;
-  return { right, text: `${first} ${question.why}` };
+  const why = (k) => (Array.isArray(question.why) ? question.why[k] : question.why);
+  if (right) return { right, text: `✓ Right. ${why(chosen)}` };
+  const first = Array.isArray(question.why) ? `✗ Not so. ${why(chosen)} The` : "✗ Not so: the";
+  return {
+    right,
+    text: `${first} answer is “${question.options[question.answer]}”. ${why(question.answer)}`,
+  };
 }
 
 export function score(questions, chosen) {

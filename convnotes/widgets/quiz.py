@@ -15,8 +15,9 @@ class Quiz(Widget):
     """Questions with options, which answer without a kernel.
 
     Args:
-        questions: dicts of `question`, `options` (two at least), `answer` (the index of the right one) and `why` (the
-            reason, shown after any choice). Text may hold `code` between backticks.
+        questions: dicts of `question`, `options` (two at least), `answer` (the index of the right one) and `why`: one
+            text per option, which says why it is right or wrong and is shown when it is chosen (the right one's after
+            any choice); or one text for all. Text may hold `code` between backticks.
         **state: `chosen`, the index that was chosen for each question, −1 for none.
 
     Raises:
@@ -24,7 +25,7 @@ class Quiz(Widget):
 
     Example:
         >>> from convnotes.widgets import Quiz
-        >>> Quiz([{"question": "2 + 2?", "options": ["3", "4"], "answer": 1, "why": "Count."}])
+        >>> Quiz([{"question": "2 + 2?", "options": ["3", "4"], "answer": 1, "why": ["That is 2 + 1.", "Count."]}])
         Quiz(1 questions)
     """
 
@@ -59,11 +60,18 @@ def _checked(number: int, question: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(question, Mapping) or set(question) != needed:
         got = sorted(question) if isinstance(question, Mapping) else type(question).__name__
         raise ValueError(f"question {number} needs {', '.join(sorted(needed))}, got {got}")
-    for key in ("question", "why"):
-        if not isinstance(question[key], str) or not question[key].strip():
-            raise ValueError(f"question {number} needs a text as its {key!r}, got {question[key]!r}")
-    options, answer = list(question["options"]), question["answer"]
+    if not _text(question["question"]):
+        raise ValueError(f"question {number} needs a text as its 'question', got {question['question']!r}")
+    options, answer, why = list(question["options"]), question["answer"], question["why"]
     if len(options) < 2 or len(set(options)) != len(options):
         raise ValueError(f"question {number} needs two different options at least, got {options!r}")
+    if not _text(why) and not (isinstance(why, (list, tuple)) and len(why) == len(options) and all(map(_text, why))):
+        raise ValueError(
+            f"question {number} needs a text as its 'why', or one per option ({len(options)}), got {why!r}"
+        )
     checks.whole(f"question {number} has {len(options)} options: its answer", answer, 0, len(options) - 1)
-    return {"question": question["question"], "options": options, "answer": answer, "why": question["why"]}
+    return {"question": question["question"], "options": options, "answer": answer, "why": why}
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

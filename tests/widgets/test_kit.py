@@ -78,6 +78,13 @@ def test_the_quiz_judges_and_counts():
     assert call("quiz", "score([q, q], [0, -1])", q=QUESTION) == "1 of 2 right, 1 answered"
 
 
+def test_the_quiz_says_why_a_wrong_option_is_wrong_and_then_why_the_right_one_is_right():
+    q = QUESTION | {"why": ["It leaves 1.", "0 and 2 are even, 1 lies between."]}
+    assert call("quiz", "verdict(q, 0)", q=q)["text"] == "✓ Right. It leaves 1."
+    text = "✗ Not so. 0 and 2 are even, 1 lies between. The answer is “yes”. It leaves 1."
+    assert call("quiz", "verdict(q, 1)", q=q) == {"right": False, "text": text}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -85,6 +92,8 @@ def test_the_quiz_judges_and_counts():
         ({"options": ["yes"]}, "two different options"),
         ({"options": ["yes", "yes"]}, "two different options"),
         ({"why": ""}, "needs a text as its 'why'"),
+        ({"why": ["only one"]}, "or one per option"),
+        ({"why": ["one", " "]}, "or one per option"),
         ({"more": 1}, "needs answer, options, question, why"),
     ],
 )
