@@ -4,23 +4,40 @@
     python -m convnotes.designs --csv designs.csv --retime
     python -m convnotes.designs --data cifar10 --budget 100000 --epochs 40 --device cuda --csv cifar10.csv
 
-Rows that the file holds already are not measured again, so a run that was broken off goes on where it stopped. Each row
-is written as soon as it is trained; then the designs of each budget are timed in turn. One thread, as for the book,
-takes sums in one order. CIFAR-10 and other larger sets are read from $CONVNOTES_DATA.
+Seed 0 of all designs is trained first, then seed 1, and so on. A row is written after each seed, in place of that of
+fewer seeds; at the end the designs of each budget are timed in turn. Rows that the file holds already are not measured
+again, and the training that runs keeps its state after each epoch in FILE.states: the same command goes on where a run
+was broken off. One thread, as for the book, takes sums in one order. CIFAR-10 and other larger sets are read from
+$CONVNOTES_DATA.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from convnotes.data import Split
 from convnotes.designs import table
 from convnotes.designs.blocks import DESIGNS
-from convnotes.designs.measured import BATCH, BUDGETS, BUNDLED, count, pictures, precision, time_all, train_all
+from convnotes.designs.measured import (
+    BATCH,
+    BUDGETS,
+    BUNDLED,
+    Trained,
+    count,
+    pictures,
+    precision,
+    time_all,
+    train_all,
+)
 from convnotes.designs.network import TOLERANCE, BudgetTooSmall
 from convnotes.designs.table import Row
 from convnotes.measure import provenance
@@ -28,39 +45,90 @@ from convnotes.measure.command import Options, positive, progress, say
 from convnotes.measure.rows import Rows
 
 
-def measure(split: Split, budget: int, design: str, frame: Mapping[str, Any]) -> Row:
+def measure(split: Split, budget: int, design: str, frame: Mapping[str, Any], checkpoint: Path | None = None) -> Row:
     """Count and train one design at one budget; the times are still missing.
 
-    `frame` holds what the rows of a run have in common. Raises `BudgetTooSmall` where the narrowest network of the
-    design has more parameters than the budget.
+    `frame` holds what the rows of a run have in common, `checkpoint` the states of the trainings. Raises
+    `BudgetTooSmall` where the narrowest network of the design has more parameters than the budget.
     """
-    counts, device = count(design, budget, split), frame["device"]
-    how = {name: frame[name] for name in ("seeds", "epochs", "device")}
-    trained = train_all(design, counts.widths, split.to(dtype=precision(frame["data"], device)), **how)
+    counts = count(design, budget, split)
+    trained = train_all(design, counts.widths, _images(split, frame), **_how(frame), checkpoint=checkpoint)
     return Row(
         budget=budget,
         design=design,
         picture="×".join(map(str, split.train_x.shape[1:])),
-        trained_on=provenance(device),
+        trained_on=provenance(frame["device"]),
         **frame,
         **dataclasses.asdict(counts),
         **dataclasses.asdict(trained),
     )
 
 
-def _train(rows: Rows[Row], split: Split, budget: int, design: str, frame: Mapping[str, Any]) -> str:
-    """Keep the row of one design, unless it is there; gives what to say of it."""
-    if rows.where(budget=budget, design=design, **frame):
+def with_more_seeds(row: Row, split: Split, frame: Mapping[str, Any], checkpoint: Path | None = None) -> Row:
+    """The row with trainings from the seeds that it lacks of those in `frame`."""
+    how = {**_how(frame), "begun": Trained(row.lr, row.accuracies), "checkpoint": checkpoint}
+    trained = train_all(row.design, row.widths, _images(split, frame), **how)
+    return dataclasses.replace(
+        row, seeds=frame["seeds"], accuracies=trained.accuracies, trained_on=provenance(frame["device"])
+    )
+
+
+def _images(split: Split, frame: Mapping[str, Any]) -> Split:
+    return split.to(dtype=getattr(torch, frame["dtype"]))
+
+
+def _how(frame: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: frame[name] for name in ("seeds", "epochs", "device")}
+
+
+def _train(rows: Rows[Row], split: Split, budget: int, design: str, frame: Mapping[str, Any], seeds: int) -> str:
+    """Bring the row of one design to `seeds` of the seeds that `frame` asks for; gives what to say of it.
+
+    Raises `BudgetTooSmall`, and `FloatingPointError` where the training diverges.
+    """
+    same = {name: value for name, value in frame.items() if name != "seeds"}
+    found = [row for row in rows.where(budget=budget, design=design, **same) if row.seeds <= frame["seeds"]]
+    before = max(found, key=lambda row: row.seeds, default=None)
+    if before and before.seeds >= seeds:
         return "there already"
-    start = time.perf_counter()
-    try:
-        row = measure(split, budget, design, frame)
-    except (BudgetTooSmall, FloatingPointError) as problem:
-        return f"left out, {problem}"
+    start, states, now = time.perf_counter(), _states(rows.file), {**frame, "seeds": seeds}
+    if states:
+        what = "-".join(map(str, (budget, design, *same.values())))
+        states /= re.sub(r"[^\w.-]+", "-", what.replace("×", "x"))
+    if before:
+        row = with_more_seeds(before, split, now, states)
+        rows.remove(before)
+    else:
+        row = measure(split, budget, design, now, states)
     rows.keep(row)
+    if states:
+        shutil.rmtree(states, ignore_errors=True)
     missed = "" if abs(row.off) <= TOLERANCE else f" (off by {row.off:+.1%})"
     accuracy = f"{row.accuracy:.3f} ({min(row.accuracies):.3f} to {max(row.accuracies):.3f})"
-    return f"{row.params:,} parameters{missed}, test accuracy {accuracy}, {time.perf_counter() - start:.0f} s"
+    of = f"{seeds} of {frame['seeds']} seeds"
+    return f"{row.params:,} parameters{missed}, {of}, test accuracy {accuracy}, {time.perf_counter() - start:.0f} s"
+
+
+def _states(file: Path | None) -> Path | None:
+    """Where the trainings of the rows in `file` keep their states."""
+    return file and file.with_name(f"{file.name}.states")
+
+
+def _train_all(rows: Rows[Row], split: Split, jobs: Sequence[tuple[int, str]], frame: Mapping[str, Any]) -> None:
+    """Bring the rows of all `jobs`, each a budget and a design, to the seeds that `frame` asks for, seed by seed."""
+    left_out = set()
+    for seeds in range(1, frame["seeds"] + 1):
+        for number, job in enumerate(progress(jobs, lambda job: f"{job[1]}, {job[0]:,}"), 1):
+            if job in left_out:
+                continue
+            try:
+                told = _train(rows, split, *job, frame, seeds)
+            except (BudgetTooSmall, FloatingPointError) as problem:
+                left_out.add(job)
+                told = f"left out, {problem}"
+            say(f"[{number}/{len(jobs)}] {frame['data']}, {job[0]:,} parameters, {job[1]}: {told}")
+    if states := _states(rows.file):
+        shutil.rmtree(states, ignore_errors=True)  # of what diverged
 
 
 def _options() -> Options:
@@ -89,9 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, split in splits.items():
             frame = {"data": name, "dtype": str(precision(name, chosen.device)).removeprefix("torch."), **how}
             if not chosen.retime:
-                for number, (budget, design) in enumerate(progress(jobs, lambda job: f"{job[1]}, {job[0]:,}"), 1):
-                    told = _train(rows, split, budget, design, frame)
-                    say(f"[{number}/{len(jobs)}] {name}, {budget:,} parameters, {design}: {told}")
+                _train_all(rows, split, jobs, frame)
             for budget in dict.fromkeys(chosen.budget):
                 group = {row.design: row for row in rows.where(budget=budget, **frame) if row.design in DESIGNS}
                 if not group:

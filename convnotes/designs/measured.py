@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -108,7 +110,15 @@ def stepper(model: nn.Module, design: str, lr: float, weight_decay: float = 0.0)
 
 
 def train_design(
-    design: str, widths: Sequence[int], split: Split, *, seed: int, lr: float, epochs: int, device: str = "cpu"
+    design: str,
+    widths: Sequence[int],
+    split: Split,
+    *,
+    seed: int,
+    lr: float,
+    epochs: int,
+    device: str = "cpu",
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> train.History:
     """Train one network, in the dtype of the images.
 
@@ -122,6 +132,7 @@ def train_design(
         lr: the learning rate at the start.
         epochs: how often all training images are seen.
         device: where it is trained.
+        checkpoint: a folder for the state after each epoch. A training whose state lies there goes on from it.
 
     Raises:
         FloatingPointError: where the loss leaves all bounds.
@@ -150,6 +161,7 @@ def train_design(
             device=device,
             progress=False,
             evaluate_each_epoch=False,
+            checkpoint=checkpoint,
         )
 
 
@@ -162,7 +174,15 @@ class Trained:
 
 
 def train_all(
-    design: str, widths: Sequence[int], split: Split, *, seeds: int = 3, epochs: int = 8, device: str = "cpu"
+    design: str,
+    widths: Sequence[int],
+    split: Split,
+    *,
+    seeds: int = 3,
+    epochs: int = 8,
+    device: str = "cpu",
+    begun: Trained | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Trained:
     """Train from several seeds, at the rate of `RATES` that gives seed 0 the least training loss.
 
@@ -175,6 +195,8 @@ def train_all(
         seeds: number of trainings; they start from the seeds 0 to `seeds` − 1.
         epochs: how often each training sees all training images.
         device: where it is trained.
+        begun: what the first seeds gave before, under the same settings; they are not trained again.
+        checkpoint: a folder for the states of the trainings, one folder each. Those that are there are gone on from.
 
     Raises:
         FloatingPointError: where no rate is left, and where a later seed diverges.
@@ -184,16 +206,23 @@ def train_all(
         >>> {row.lr for row in rows} <= {0.1, 0.3}  # the rates that were chosen
         True
     """
-    once = functools.partial(train_design, design, widths, split, epochs=epochs, device=device)
-    tried = {}
-    for lr in RATES:
-        with contextlib.suppress(FloatingPointError):
-            tried[lr] = once(seed=0, lr=lr)
-    if not tried:
-        raise FloatingPointError(f"{design} with widths {widths} diverges at each of the rates {RATES}")
-    best = min(tried, key=lambda lr: tried[lr].loss[-1])
-    others = [once(seed=n, lr=best) for n in range(1, seeds)]
-    return Trained(best, tuple(history.test_accuracy[-1] for history in (tried[best], *others)))
+
+    def once(seed: int, lr: float) -> train.History:
+        state = None if checkpoint is None else Path(checkpoint) / f"seed-{seed}-rate-{lr}"
+        how: dict[str, Any] = {"epochs": epochs, "device": device, "checkpoint": state}
+        return train_design(design, widths, split, seed=seed, lr=lr, **how)
+
+    if begun is None:
+        tried = {}
+        for lr in RATES:
+            with contextlib.suppress(FloatingPointError):
+                tried[lr] = once(0, lr)
+        if not tried:
+            raise FloatingPointError(f"{design} with widths {widths} diverges at each of the rates {RATES}")
+        best = min(tried, key=lambda lr: tried[lr].loss[-1])
+        begun = Trained(best, (tried[best].test_accuracy[-1],))
+    others = [once(seed, begun.lr).test_accuracy[-1] for seed in range(len(begun.accuracies), seeds)]
+    return Trained(begun.lr, (*begun.accuracies, *others))
 
 
 def training_step(model: Network, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:

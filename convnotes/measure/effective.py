@@ -9,7 +9,6 @@ NeurIPS 2016, arXiv:1701.04128.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -19,9 +18,10 @@ from torch.nn.utils import parametrize
 from convnotes import checks
 from convnotes.measure.copies import OwnModes, Script, copied, operation_by_operation
 from convnotes.measure.linear import Linear
+from convnotes.measure.periods import Period, Periods
 
 _SMALL = 1e-3  # pixels of the image that the linear twin sees: no layer saturates
-_MOST = 64  # positions that are asked at most
+_MOST = 512  # rows, and columns, that are asked at most
 
 
 def effective_receptive_field(
@@ -73,9 +73,10 @@ def measured_receptive_field(
     each kernel an average of positive weights, activations and norms the identity, maximum pooling an average, a
     product of maps a sum. A function for which no linear one can stand is refused by name.
 
-    The central position is asked. Where the model enlarges a map or cuts it into windows, receptive fields differ from
-    position to position with a period: then a whole period of rows and of columns in the middle is asked, and the
-    largest receptive field is given.
+    The central position is asked. Where the model resizes a map, receptive fields differ from position to position with
+    a period: then a whole period of rows and of columns in the middle is asked, and the largest receptive field is
+    given. Where the map holds less than two periods, or none is known, as behind windows and indices, every row and
+    column is asked, and the largest receptive field that lies within the image is given.
 
     Parameters that a module names in an attribute `positional` say where it looks, not how much, and stay as they are.
     The model and the caller's modes are left alone and make no difference.
@@ -88,7 +89,8 @@ def measured_receptive_field(
     Raises:
         TypeError: for what is no module.
         ValueError: for a bad shape, an unknown layer, a model on the meta device, an output that is no map, a function
-            without a linear stand-in, and a field that reaches the border of the image.
+            without a linear stand-in, a field that reaches the border of the image, and more than 512 rows or columns
+            to ask.
 
     Example:
         >>> from convnotes.measure import measured_receptive_field
@@ -100,14 +102,15 @@ def measured_receptive_field(
     with _alone(twin):
         shape = (1, *input_shape[1:])
         x = torch.full(shape, _SMALL, dtype=torch.float64, device=_device(twin))
-        linear = Linear(shape[2:])
+        periods = Periods(x)
+        linear = Linear(periods)
         for module in twin.modules():
             if _opaque(module):
                 module.register_forward_pre_hook(linear.rest)
-                module.register_forward_hook(linear.wake)
+                module.register_forward_hook(linear.wake, with_kwargs=True)
         with linear:
             y = _asked(twin, x, at)
-        size = _extents(y, x, _period(linear))
+        size = _extents(y, x, periods.of(y))
     if 0 in size:
         raise ValueError("the positions in the middle of the output depend on no pixel")
     return size[0] if size[0] == size[1] else size
@@ -183,40 +186,50 @@ def _gradient(part: Tensor, x: Tensor) -> Tensor:
     return torch.zeros_like(x) if gradient is None else gradient
 
 
-def _extents(y: Tensor, x: Tensor, period: int) -> tuple[int, int]:
-    """Rows that a row of a map sees, and columns that a column sees: of `period` in the middle, those that see most."""
-    spans = [range(max(0, n // 2 - period // 2), min(n, n // 2 + (period + 1) // 2)) for n in y.shape[2:]]
-    if period == 1:
-        seen = _gradient(y[:, :, spans[0][0], spans[1][0]], x)[0].ne(0).any(0)
-        return _extent(seen.any(1), seen), _extent(seen.any(0), seen)
-    rows = [_gradient(y[:, :, n, spans[1][0] : spans[1][-1] + 1], x)[0].ne(0).any(0) for n in spans[0]]
-    columns = [_gradient(y[:, :, spans[0][0] : spans[0][-1] + 1, n], x)[0].ne(0).any(0) for n in spans[1]]
-    return max(_extent(seen.any(1), seen) for seen in rows), max(_extent(seen.any(0), seen) for seen in columns)
+def _extents(y: Tensor, x: Tensor, period: Period) -> tuple[int, int]:
+    """Rows that a row of a map sees, and columns that a column sees: of those of one period the most."""
+    sides = tuple(y.shape[2:])
+    whole = [period is None or 2 * p > side for p, side in zip(period or sides, sides, strict=True)]
+    asked = [_asked_for(side, side if all_ else p) for side, all_, p in zip(sides, whole, period or sides, strict=True)]
+    if len(asked[0]) == len(asked[1]) == 1:
+        seen = _gradient(y[:, :, asked[0][0], asked[1][0]], x)[0].ne(0).any(0)
+        return _extent([seen.any(1)], seen, False), _extent([seen.any(0)], seen, False)
+    rows, columns = (slice(span[0], span[-1] + 1) for span in asked)
+    by_row = [_gradient(y[:, :, n, columns], x)[0].ne(0).any(0).any(1) for n in asked[0]]
+    by_column = [_gradient(y[:, :, rows, n], x)[0].ne(0).any(0).any(0) for n in asked[1]]
+    return _extent(by_row, x[0, 0], whole[0]), _extent(by_column, x[0, 0], whole[1])
 
 
-def _extent(seen: Tensor, image: Tensor) -> int:
-    """From the first to the last that is seen on one axis of an image."""
-    found = seen.nonzero()
-    if not len(found):
-        return 0
-    if found.min() == 0 or found.max() == len(seen) - 1:
-        height, width = image.shape
+def _asked_for(side: int, period: int) -> range:
+    """As many positions of a side as the period has, in its middle."""
+    if period > _MOST:
         raise ValueError(
-            f"the receptive field reaches the border of an image of {height}×{width}: ask with a larger one, unless "
-            f"some layer sees any image whole"
+            f"{period} rows or columns of the output may all see differently, and {_MOST} are asked at most: ask with "
+            f"a smaller image, or at= a layer before"
         )
-    return int(found.max() - found.min()) + 1
+    return range(side // 2 - period // 2, side // 2 + (period + 1) // 2)
 
 
-def _period(linear: Linear) -> int:
-    """How many positions in a row may differ: as many as a map has for each of a smaller one before it, or a window."""
-    smallest, period = [math.inf, math.inf], max([1, *linear.windows])
-    for size in linear.sizes:
-        for axis, side in enumerate(size):
-            if side > 1:
-                smallest[axis] = min(smallest[axis], side)
-                period = max(period, math.ceil(side / smallest[axis]))
-    return min(period, _MOST)
+def _extent(seen: list[Tensor], image: Tensor, whole: bool) -> int:
+    """Of what each position sees on one axis of an image, the longest from first to last.
+
+    Where the `whole` axis of the output was asked, those that reach the border of the image are left out, unless the
+    one in the middle does.
+    """
+    longest = 0
+    for n, one in enumerate(seen):
+        found = one.nonzero()
+        if one[0] or one[-1]:
+            if whole and n != len(seen) // 2:
+                continue
+            height, width = image.shape
+            raise ValueError(
+                f"the receptive field reaches the border of an image of {height}×{width}: ask with a larger one, "
+                f"unless some layer sees any image whole"
+            )
+        if len(found):
+            longest = max(longest, int(found.max() - found.min()) + 1)
+    return longest
 
 
 def _opaque(module: nn.Module) -> bool:

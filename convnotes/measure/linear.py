@@ -11,16 +11,16 @@ is refused by name.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from convnotes.geometry import pair
 from convnotes.measure.copies import OwnModes
+from convnotes.measure.periods import Periods
 from convnotes.measure.trees import found
 
 _IDENTITY = {
@@ -77,26 +77,22 @@ def dependent(tree: Any) -> list[Tensor]:
 
 
 class Linear(OwnModes):
-    """Inside: every function that is given what depends on the image is a linear one.
+    """Inside: every function that is given what depends on the image is a linear one; `periods` is told of all."""
 
-    `sizes` are those of the maps that came out, `windows` the sides of the windows that a map of one of `sides` was cut
-    into.
-    """
-
-    def __init__(self, sides: Iterable[int]) -> None:
+    def __init__(self, periods: Periods) -> None:
         super().__init__(gradients=True)
         self.resting = 0
-        self.sides = set(sides)
-        self.sizes: list[tuple[int, int]] = []
-        self.windows: list[int] = []
+        self.periods = periods
 
     def rest(self, *of_a_hook: Any) -> None:
         """Functions are what they are until `wake`."""
         self.resting += 1
 
-    def wake(self, *of_a_hook: Any) -> None:
-        """The end of `rest`."""
+    def wake(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """The end of `rest`: a layer that was called."""
         self.resting -= 1
+        if not self.resting and dependent((args, kwargs)):
+            self.periods.told("layer", args, kwargs, output)
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         maps = dependent((args, kwargs))
@@ -104,14 +100,7 @@ class Linear(OwnModes):
             return func(*args, **kwargs)
         name = _name(func)
         output = self._stand_in(func, name, maps, args, kwargs)
-        for t in dependent(output):
-            if t.dim() == 4:
-                self.sizes.append((t.shape[2], t.shape[3]))
-                self.sides.update(t.shape[2:])
-            elif t.dim() > 4 and name in ("view", "reshape", "unflatten"):
-                self.windows += [b for a, b in itertools.pairwise(t.shape) if a > 1 and a * b in self.sides]
-        if name == "fold":
-            self.windows += pair(kwargs.get("stride", args[5] if len(args) > 5 else 1))
+        self.periods.told(name, args, kwargs, output)
         return output
 
     def _stand_in(self, func: Any, name: str, maps: list[Tensor], args: tuple[Any, ...], kwargs: Any) -> Any:

@@ -50,7 +50,7 @@ def test_larger_sets_come_from_the_folder_of_the_user(tmp_path, monkeypatch):
 def test_the_rate_is_that_of_the_least_training_loss_and_the_test_takes_no_part(tiny, monkeypatch):
     asked = []
 
-    def trained(design, widths, split, *, seed, lr, epochs, device):
+    def trained(design, widths, split, *, seed, lr, epochs, device, checkpoint):
         asked.append((seed, lr))
         return SimpleNamespace(loss=[9.0, 0.2 if lr == 0.1 else 0.3], test_accuracy=[0.5, seed + lr])
 
@@ -63,7 +63,7 @@ def test_the_rate_is_that_of_the_least_training_loss_and_the_test_takes_no_part(
 def test_a_rate_that_diverges_is_not_chosen_and_a_design_that_diverges_is_said(
     tiny, run, monkeypatch, tmp_path, capsys
 ):
-    def trained(design, widths, split, *, seed, lr, epochs, device):
+    def trained(design, widths, split, *, seed, lr, epochs, device, checkpoint):
         if lr == 0.1 or design == "shift":
             raise FloatingPointError("the loss became nan")
         return SimpleNamespace(loss=[0.5], test_accuracy=[0.75])
