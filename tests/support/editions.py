@@ -17,6 +17,7 @@ STATE = "application/vnd.jupyter.widget-state+json"
 SECOND = [
     "fundamentals/size_and_shape",
     "receptive_field/deformable",
+    "receptive_field/non_local",
 ]
 
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")

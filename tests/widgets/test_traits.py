@@ -15,7 +15,12 @@ BAD = {
         "positions": [[[1, 0]], [[0, 0], [4, 0]], []],
         "chosen": [-1, 16],
     },
-    "AttentionViewer": {"picture": [2, -1, "noise"], "factor": [-1, 5, "2"], "window": [0, 4], "probe": [[4, 0], [0]]},
+    "AttentionViewer": {
+        "picture": [2, -1, "noise"],
+        "factor": [-1, 4097, "2"],
+        "window": [0, 4],
+        "probe": [[4, 0], [0]],
+    },
     "BudgetBench": {
         "in_channels": [33, 0],
         "kernel_size": [2, 11],
