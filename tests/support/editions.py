@@ -18,6 +18,7 @@ SECOND = [
     "fundamentals/size_and_shape",
     "receptive_field/deformable",
     "receptive_field/non_local",
+    "operations/adder",
 ]
 
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")
