@@ -60,6 +60,9 @@ def test_every_control_of_every_widget_moves_what_is_shown_by_keyboard_alone(chr
         assert widgets.count()
         for n in range(widgets.count()):
             widget = widgets.nth(n)
+            for summary in widget.locator("details:not([open]) > summary").all():
+                summary.focus()
+                page.keyboard.press("Enter")
             names = widget.locator("[data-control]").evaluate_all("all => all.map(e => e.dataset.control)")
             assert names
             first = seen(widget)
