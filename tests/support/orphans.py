@@ -17,8 +17,8 @@ DRAWN = re.compile(r"<figcaption.*?</figcaption>|<[^>]*>", flags=re.DOTALL)
 def orphans(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
     """(number, where it stands) for each number in prose, captions and alt texts that nothing gives.
 
-    What gives one: the code and the output of any cell, rounded to the digits of the text, a percentage of it too;
-    formulas and code in the text; a citation in the same paragraph.
+    What gives one: the code and the output of any cell, rounded to the digits of the text, a percentage of it too, and
+    within 5 % after "about"; formulas and code in the text; a citation in the same paragraph. Angles need nothing.
     """
     given = " ".join(_given(notebook))
     known = {_value(number) for number in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", given)}
@@ -28,9 +28,11 @@ def orphans(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
             digits = len(found[0].partition(".")[2])
             value, whole = _value(found[0]), digits == 0
             scales = (1, 100) if text[found.end() :].lstrip().startswith("%") else (1,)
-            if (whole and value <= SMALL) or "{cite" in paragraph:
+            if (whole and value <= SMALL) or "{cite" in paragraph or text[found.end() :].startswith("°"):
                 continue
-            if not any(abs(scale * number - value) <= 0.5001 * 10**-digits for number in known for scale in scales):
+            about = text[: found.start()].rstrip().endswith("about")
+            near = max(0.5001 * 10**-digits, 0.05 * value if about else 0)
+            if not any(abs(scale * number - value) <= near for number in known for scale in scales):
                 yield found[0], text[max(0, found.start() - 60) : found.end() + 30].replace("\n", " ")
 
 
