@@ -94,7 +94,7 @@ function render({ model, el }) {
       set: (count) => put(Array.from({ length: count }, (_, n) => [...(layers()[n] ?? [3, 1, 1])])),
     }),
   ];
-  const seen = h("div", { className: "cn-thirds cn-field-below cn-wide" }, together.el, outputs.el);
+  const seen = h("div", { className: "cn-field-below cn-wide" }, together.el, outputs.el);
   ui.stage.append(plane.el, seen);
   ui.lead(plane.el, { el: dials });
   ui.more(...controls, holder);
