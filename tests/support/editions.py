@@ -17,6 +17,7 @@ STATE = "application/vnd.jupyter.widget-state+json"
 SECOND = [
     "fundamentals/size_and_shape",
     "fundamentals/stride_and_padding",
+    "receptive_field/dilated",
     "receptive_field/deformable",
     "receptive_field/non_local",
     "operations/adder",

@@ -45,7 +45,10 @@ BAD = {
         "transposed": ["no"],
     },
     "DesignExplorer": {"x": ["cost"], "gain": ["best"], "budget": [101], "design": ["ours"]},
-    "FieldGrower": {"layers": [[], [[3, 1]], [[8, 1, 1]], [[3, 3, 1]], [[3, 1, 9]], [[3, 1, 1]] * 5]},
+    "FieldGrower": {
+        "layers": [[], [[3, 1]], [[8, 1, 1]], [[3, 3, 1]], [[3, 1, 9]], [[3, 1, 1]] * 5],
+        "position": [[0], [0, 3], [-3, 0], [0.5, 0]],
+    },
     "KernelCount": {"size": [4], "count": [0, 50], "shown": [0], "overlap": ["yes"]},
     "KernelStackViewer": {"kernels": [[], [[[1, 2], [3, 4]]]], "channels": [0, 513], "edited": [-1, 6]},
     "MixedKernels": {
