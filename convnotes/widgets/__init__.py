@@ -22,6 +22,7 @@ _HOME = {
     "AttentionViewer": "attention_viewer",
     "BudgetBench": "budget_bench",
     "ChannelMixer": "channel_mixer",
+    "ConvAlgorithms": "conv_algorithms",
     "ConvArithmetic": "conv_arithmetic",
     "DeformSampler": "deform_sampler",
     "DesignExplorer": "design_explorer",

@@ -5,6 +5,7 @@ from convnotes.widgets.active_synapses import ActiveSynapses as ActiveSynapses
 from convnotes.widgets.attention_viewer import AttentionViewer as AttentionViewer
 from convnotes.widgets.budget_bench import BudgetBench as BudgetBench
 from convnotes.widgets.channel_mixer import ChannelMixer as ChannelMixer
+from convnotes.widgets.conv_algorithms import ConvAlgorithms as ConvAlgorithms
 from convnotes.widgets.conv_arithmetic import ConvArithmetic as ConvArithmetic
 from convnotes.widgets.deform_sampler import DeformSampler as DeformSampler
 from convnotes.widgets.design_explorer import DesignExplorer as DesignExplorer
@@ -26,6 +27,7 @@ __all__ = [
     "AttentionViewer",
     "BudgetBench",
     "ChannelMixer",
+    "ConvAlgorithms",
     "ConvArithmetic",
     "DeformSampler",
     "DesignExplorer",

@@ -20,6 +20,7 @@ EXAMPLES = {
     ),
     "BudgetBench": lambda: widgets.BudgetBench(),
     "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "ConvAlgorithms": widgets.ConvAlgorithms,
     "ConvArithmetic": widgets.ConvArithmetic,
     "DeformSampler": lambda: widgets.DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
     "DesignExplorer": lambda: widgets.DesignExplorer([ROW]),

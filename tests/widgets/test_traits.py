@@ -35,6 +35,13 @@ BAD = {
         "scramble": ["yes"],
         "probe": [[5, 0]],
     },
+    "ConvAlgorithms": {
+        "kernel": [4, 17],
+        "size": [3, 225],
+        "channels": [3, 1024],
+        "images": [0, 128],
+        "prepared": ["yes"],
+    },
     "ConvArithmetic": {
         "size": [[0, 8], [8], 8, [8, 17]],
         "stride": [[0, 1]],
