@@ -54,7 +54,7 @@ def fft(values):
     if n == 1:
         return values, 0
     (even, a), (odd, b) = fft(values[::2]), fft(values[1::2])
-    turned = odd * torch.exp(-2j * math.pi * torch.arange(n // 2) / n)
+    turned = odd * torch.exp(-2j * math.pi * torch.arange(n // 2, dtype=torch.float64) / n)
     return torch.cat([even + turned, even - turned]), a + b + n // 2
 
 
