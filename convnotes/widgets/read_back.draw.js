@@ -4,7 +4,7 @@ import { h, lineThrough, svg } from "./kit/dom.js";
 import { chartArea } from "./kit/pictures.js";
 
 const [W, H] = [340, 230];
-const AREA = chartArea(W, H, { left: 52, right: 12, top: 14, bottom: 44 });
+const AREA = chartArea(W, H, { left: 58, right: 14, top: 14, bottom: 44 });
 
 function text(words, x, y, anchor, more = "") {
   return h(

@@ -26,9 +26,9 @@ function render({ model, el }) {
     ranged(model, "depth", "Blocks", [0, count]),
     toggle({ ...trait(model, "shortcut"), label: "Shortcut: each block adds its input" }),
   ];
-  ui.stage.append(input.el, output.el);
+  ui.stage.append(output.el);
   ui.lead(output.el, ...controls);
-  ui.panel.append(curve.el);
+  ui.panel.append(curve.el, input.el);
   const here = ui.fact("share");
   const other = ui.fact("other");
 
