@@ -19,6 +19,7 @@ SECOND = [
     "fundamentals/size_and_shape",
     "fundamentals/stride_and_padding",
     "receptive_field/dilated",
+    "compression/residual",
     "receptive_field/deformable",
     "receptive_field/non_local",
     "operations/adder",
