@@ -33,6 +33,7 @@ _HOME = {
     "MixedKernels": "mixed_kernels",
     "OperatorMap": "operator_map",
     "Quiz": "quiz",
+    "ReadBack": "read_back",
     "SeparableViewer": "separable_viewer",
     "ShiftViewer": "shift_viewer",
     "SignalDepth": "signal_depth",

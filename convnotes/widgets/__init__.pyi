@@ -16,6 +16,7 @@ from convnotes.widgets.live_filter import LiveFilter as LiveFilter
 from convnotes.widgets.mixed_kernels import MixedKernels as MixedKernels
 from convnotes.widgets.operator_map import OperatorMap as OperatorMap
 from convnotes.widgets.quiz import Quiz as Quiz
+from convnotes.widgets.read_back import ReadBack as ReadBack
 from convnotes.widgets.separable_viewer import SeparableViewer as SeparableViewer
 from convnotes.widgets.shift_viewer import ShiftViewer as ShiftViewer
 from convnotes.widgets.signal_depth import SignalDepth as SignalDepth
@@ -38,6 +39,7 @@ __all__ = [
     "MixedKernels",
     "OperatorMap",
     "Quiz",
+    "ReadBack",
     "SeparableViewer",
     "ShiftViewer",
     "SignalDepth",

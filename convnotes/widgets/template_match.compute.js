@@ -60,8 +60,8 @@ export function search(photo, width, { place: [row, column], light, centred }) {
     const home = all[column - REACH];
     // Both are concave in the light that is added: the least scores come with the least or the most light.
     const ends = [-HALF, HALF].map((more) => way(lit(more)));
-    const low = Math.min(...ends.map((one) => Math.min(...one)));
-    const high = name === "distance" ? 0 : Math.max(...ends.map((one) => Math.max(...one)));
+    const low = Math.min(0, ...ends.map((one) => Math.min(...one)));
+    const high = name === "distance" ? 0 : Math.max(0, ...ends.map((one) => Math.max(...one)));
     return [name, { scores: all, value, best, home, low, high, miss: Math.abs(best - column) }];
   });
   return { lit: lit(light), template, kernel, ...Object.fromEntries(found) };

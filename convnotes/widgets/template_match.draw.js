@@ -5,7 +5,7 @@ import { chartArea } from "./kit/pictures.js";
 import { HALF, REACH, TAPS } from "./template_match.compute.js";
 
 const [W, H] = [340, 150];
-const AREA = chartArea(W, H, { left: 30, right: 6, top: 8, bottom: 8 });
+const AREA = chartArea(W, H, { left: 38, right: 6, top: 8, bottom: 8 });
 const TALL = 100; // of a track, whose drawing is stretched to the page
 
 // A chart of nine steps, with a rule at each of `rules`; `y` gives the height of a value.
@@ -104,6 +104,7 @@ export function trace({ scores, value, low, high }, width, home, window, label) 
   const drawing = track(
     width,
     label,
+    h("path", { d: `M0 ${y(0)}H${width}`, class: "cn-ruled" }),
     h("path", { d: line, class: "cn-curve cn-match-scores" }),
     upright(home, "cn-match-home"),
     upright(window, "cn-match-frame"),

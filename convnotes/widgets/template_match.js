@@ -142,7 +142,11 @@ function render({ model, el }) {
       "aria-label",
       `The window, at pixel ${window}; the template is from pixel ${place[1]}. Arrow keys move it`,
     );
-    caption(line.text, "The row", `${much}, not clipped; thin lines at 0 and 1. Drag the window`);
+    caption(
+      line.text,
+      "The row",
+      `${much && `${much}, not clipped`}; thin lines at 0 and 1. Drag the window`,
+    );
     both.show(
       overlay(
         found.template,
@@ -174,9 +178,9 @@ function render({ model, el }) {
       caption(
         on.text,
         title,
-        ` at every pixel; best (dot) ${format(value)} at pixel ${best}, at the template's pixel ${format(home)}`,
+        `'s score at every pixel, thin line at 0: best (dot) ${format(value)}; at the template (dashed) ${format(home)}`,
       );
-      fact(miss ? `${format(miss)} px off` : "found", `${title}: best match at pixel ${best}`);
+      fact(`${title}: ${miss ? `${format(miss)} px off` : "found"}`, `best match at pixel ${best}`);
     }
     const list = (terms) => Array.from(terms, (v, k) => (k ? added(v) : format(v))).join(" ");
     ui.formula.textContent =

@@ -15,9 +15,11 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
 SECOND = [
+    "fundamentals/number_of_kernels",
     "fundamentals/size_and_shape",
     "fundamentals/stride_and_padding",
     "receptive_field/dilated",
+    "compression/residual",
     "receptive_field/deformable",
     "receptive_field/non_local",
     "operations/adder",

@@ -2,7 +2,7 @@
 
 import torch
 
-from convnotes import widgets
+from convnotes import Bottleneck, widgets
 from convnotes.designs import Row
 from convnotes.lattice import INCLUSIONS, OPERATORS
 
@@ -31,6 +31,9 @@ EXAMPLES = {
     "MixedKernels": lambda: widgets.MixedKernels(torch.rand(35, 35), alt="Noise"),
     "OperatorMap": lambda: widgets.OperatorMap(OPERATORS, INCLUSIONS),
     "Quiz": lambda: widgets.Quiz([QUESTION]),
+    "ReadBack": lambda: widgets.ReadBack(
+        torch.rand(3, 5, 7), torch.nn.Conv2d(3, 4, 3, padding=1), [Bottleneck(4, 1), Bottleneck(4, 1)]
+    ),
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "SignalDepth": widgets.SignalDepth,

@@ -65,6 +65,7 @@ BAD = {
         "depthwise": ["no"],
     },
     "Quiz": {"chosen": [[2], [0, 0], [-2]]},
+    "ReadBack": {"depth": [3, -1], "shortcut": ["yes"]},
     "SeparableViewer": {"bias": [[0, 0]], "depthwise": [[[0]]], "pointwise": [[[1]]], "channel": [3, -1]},
     "ShiftViewer": {
         "sources": [[0, 1, 4], [0]],
