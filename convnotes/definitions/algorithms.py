@@ -14,7 +14,7 @@ from convnotes.geometry import IntOrPair, pair
 def conv2d_by_matrix(
     input: Tensor, weight: Tensor, padding: IntOrPair = 0
 ) -> Tensor:
-    """All patches as columns (im2col), then one matrix product per image::
+    """One matrix product per image, with all patches as columns (im2col)::
 
         y[b,o,n] = Σ_m w[o,m] · columns[b,m,n]     m = (c,u,v), n = (i,j)
 
@@ -74,11 +74,12 @@ def winograd_matrices(m: int, k: int) -> tuple[Tensor, Tensor, Tensor]:
 def conv2d_by_winograd(
     input: Tensor, weight: Tensor, padding: IntOrPair = 0, m: int = 2
 ) -> Tensor:
-    """Tiles of m×m outputs by (m + k − 1)² products per pair of channels::
+    """Tiles of m×m outputs, each from few products::
 
         Y = A [ (G w Gᵀ) ⊙ (D X Dᵀ) ] Aᵀ,  summed over c between the brackets
 
-    `weight` `[O, C, k, k]`. The tiles of the input overlap by k − 1 pixels.
+    Per pair of channels a tile takes (m + k − 1)² products. `weight` `[O, C, k,
+    k]`. The tiles of the input overlap by k − 1 pixels.
     """
     k = weight.shape[2]
     t = m + k - 1

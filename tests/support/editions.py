@@ -15,6 +15,7 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
 SECOND = [
+    "fundamentals/algorithms",
     "fundamentals/number_of_kernels",
     "fundamentals/size_and_shape",
     "fundamentals/stride_and_padding",
