@@ -17,6 +17,7 @@ STATE = "application/vnd.jupyter.widget-state+json"
 SECOND = [
     "fundamentals/size_and_shape",
     "receptive_field/dilated",
+    "receptive_field/active",
     "receptive_field/deformable",
 ]
 
