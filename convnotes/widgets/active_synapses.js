@@ -47,6 +47,7 @@ function kernelBelow(positions, kernel, k, label) {
     if (held.has(`${u},${v}`)) text.setAttribute("y", middle(u) + beside(positions, u, v));
     else text.remove();
   });
+  const numbers = grid.querySelectorAll("text");
   const lit = sharing(positions[k]);
   const [y, x] = positions[k].map(middle);
   grid.append(
@@ -59,6 +60,7 @@ function kernelBelow(positions, kernel, k, label) {
         "stroke-width": 1 + 6 * share,
       }),
     ),
+    ...numbers, // on top
   );
   return grid;
 }
