@@ -20,6 +20,7 @@ SECOND = [
     "fundamentals/stride_and_padding",
     "receptive_field/dilated",
     "compression/residual",
+    "receptive_field/active",
     "receptive_field/deformable",
     "receptive_field/non_local",
     "operations/adder",
