@@ -16,6 +16,7 @@ STATE = "application/vnd.jupyter.widget-state+json"
 
 SECOND = [
     "fundamentals/size_and_shape",
+    "fundamentals/multi_scale",
     "receptive_field/deformable",
     "receptive_field/non_local",
 ]
