@@ -21,6 +21,7 @@ SECOND = [
     "receptive_field/dilated",
     "compression/residual",
     "receptive_field/active",
+    "fundamentals/multi_scale",
     "receptive_field/deformable",
     "receptive_field/non_local",
     "operations/adder",
