@@ -18,6 +18,7 @@ SECOND = [
     "fundamentals/size_and_shape",
     "receptive_field/deformable",
     "operations/adder",
+    "operations/shift",
 ]
 
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")
