@@ -25,6 +25,7 @@ SECOND = [
     "receptive_field/deformable",
     "receptive_field/non_local",
     "operations/adder",
+    "operations/shift",
 ]
 
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")
