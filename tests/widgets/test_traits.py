@@ -50,7 +50,13 @@ BAD = {
         "depthwise": ["no"],
     },
     "Quiz": {"chosen": [[2], [0, 0], [-2]]},
-    "SeparableViewer": {"bias": [[0, 0]], "depthwise": [[[0]]], "pointwise": [[[1]]], "channel": [3, -1]},
+    "SeparableViewer": {
+        "target": ["sharpen", 1],
+        "layers": [0, 4],
+        "stencil": ["worst"],
+        "taps": [[[0]], [[0, 0, 0], [0, 3, 0], [0, 0, 0]]],
+        "channel": [3, -1],
+    },
     "ShiftViewer": {
         "sources": [[0, 1, 4], [0]],
         "displacements": [[[0, 3]] * 3, [[0, 0]]],
