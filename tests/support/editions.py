@@ -16,6 +16,7 @@ STATE = "application/vnd.jupyter.widget-state+json"
 
 SECOND = [
     "fundamentals/size_and_shape",
+    "compression/pointwise",
     "compression/separable",
     "receptive_field/deformable",
 ]

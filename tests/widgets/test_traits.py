@@ -29,6 +29,7 @@ BAD = {
         "bias": [[], ["a"]],
         "scramble": ["yes"],
         "probe": [[5, 0]],
+        "row": [-1, 4],
     },
     "ConvArithmetic": {
         "size": [[0, 8], [8], 8, [8, 17]],
