@@ -22,6 +22,8 @@ SECOND = [
     "compression/residual",
     "receptive_field/active",
     "fundamentals/multi_scale",
+    "compression/pointwise",
+    "compression/separable",
     "receptive_field/deformable",
     "receptive_field/non_local",
     "operations/adder",

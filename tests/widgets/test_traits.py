@@ -34,6 +34,7 @@ BAD = {
         "bias": [[], ["a"]],
         "scramble": ["yes"],
         "probe": [[5, 0]],
+        "row": [-1, 4],
     },
     "ConvArithmetic": {
         "size": [[0, 8], [8], 8, [8, 17]],
@@ -59,7 +60,13 @@ BAD = {
     },
     "Quiz": {"chosen": [[2], [0, 0], [-2]]},
     "ReadBack": {"depth": [3, -1], "shortcut": ["yes"]},
-    "SeparableViewer": {"bias": [[0, 0]], "depthwise": [[[0]]], "pointwise": [[[1]]], "channel": [3, -1]},
+    "SeparableViewer": {
+        "target": ["sharpen", 1],
+        "layers": [0, 4],
+        "stencil": ["worst"],
+        "taps": [[[0]], [[0, 0, 0], [0, 3, 0], [0, 0, 0]]],
+        "channel": [3, -1],
+    },
     "ShiftViewer": {
         "sources": [[0, 1, 4], [0]],
         "displacements": [[[0, 3]] * 3, [[0, 0]]],
