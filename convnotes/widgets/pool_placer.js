@@ -16,6 +16,8 @@ import {
 } from "./pool_placer.compute.js";
 import { network } from "./pool_placer.draw.js";
 
+const KINDS = { macs: "multiply-adds", written: "values written" };
+
 function render({ model, el }) {
   const [layers, side] = [model.get("layers"), model.get("side")];
   const initial = traits(model, ["pools"]);
@@ -28,44 +30,37 @@ function render({ model, el }) {
   );
   const ui = frame(model, el, "pool-placer", {
     label: "Move the poolings of SqueezeNet",
-    prompt: "Move a pooling: which of the two bars grows, and what do the parameters do?",
+    prompt: "Move a pooling: what do the two bars do, and what the parameters?",
     code: () => torchCode(model.get("pools")),
     initial,
   });
-  const picture = figure("cn-wide");
-  const name = ["First pooling", "Second", "Third"];
+  const picture = figure();
+  const names = ["First after layer", "Second after layer", "Third after layer"];
   const controls = Array.from({ length: COUNT }, (_, n) =>
-    ranged(model, `pool-${n}`, name[n], limits(n, layers.length), {
+    ranged(model, `pool-${n}`, names[n], limits(n, layers.length), {
       get: () => model.get("pools")[n],
       set: (to) => change(model, { pools: moved(model.get("pools"), n, to, layers.length) }),
     }),
   );
-  const bars = Object.fromEntries(
-    [
-      ["written", "Values written"],
-      ["macs", "Multiply-adds"],
-    ].map(([key, words]) => {
-      const bar = h("div", { className: `cn-pool-total-${key}` });
-      const mark = h("div", { className: "cn-pool-first" });
-      const shown = h("span", { className: "cn-small", data: { shown: `${key} bar` } });
-      placeAt(mark, { left: published[key] / worst[key] });
-      return [key, { bar, shown, words, el: h("div", {}, shown, h("div", {}, bar, mark)) }];
-    }),
-  );
-  const totalled = h("div", { className: "cn-pool-totals" });
-  totalled.append(
-    ...Object.values(bars).map((one) => one.el),
+  const bars = ["macs", "written"].map((key) => {
+    const bar = h("div", { className: `cn-pool-total-${key}` });
+    const mark = h("div", { className: "cn-pool-first" });
+    const number = h("span", { className: "cn-big", data: { shown: key } });
+    const note = h("span", { className: "cn-small", data: { shown: `${key} share` } });
+    placeAt(mark, { left: published[key] / worst[key] });
+    return { key, bar, number, note, el: h("div", {}, number, note, h("div", {}, bar, mark)) };
+  });
+  const scale = "Mark: version 1.0. Full bar: all poolings at the end.";
+  ui.stage.append(picture.el);
+  ui.panel.append(
+    ...controls.map((control) => control.el),
     h(
-      "p",
-      { className: "cn-small" },
-      "Thick mark: version 1.0 as published. Full bar: all poolings at the end.",
+      "div",
+      { className: "cn-pool-totals" },
+      bars.map((one) => one.el),
+      h("p", { className: "cn-small" }, scale),
     ),
   );
-  ui.stage.append(picture.el);
-  ui.lead(picture.el, ...controls);
-  ui.panel.append(totalled);
-  const macs = ui.fact("macs");
-  const written = ui.fact("written");
   const parameters = ui.fact("parameters");
 
   function draw() {
@@ -80,16 +75,15 @@ function render({ model, el }) {
     picture.show(
       network(now, pools, most, `The layers of the network, ${words}`),
       "Areas",
-      " of the squares: positions, values and multiply-adds of each layer. Layer 1 and 10 are convolutions, " +
-        `the others fire blocks. Dashed: a pooling. Maps have ${now.map((row) => row.side).join(", ")} positions per side.`,
+      " of the squares: what each layer has. Triangles and dashed lines: poolings. Layers 1 and 10 are convolutions, " +
+        `the others Fire blocks. Sides of the maps: ${now.map((row) => row.side).join(", ")}.`,
     );
-    for (const [key, { bar, shown, words: label }] of Object.entries(bars)) {
+    for (const { key, bar, number, note } of bars) {
+      const share = percent(all[key] / published[key], 0);
       placeAt(bar, { width: all[key] / worst[key] });
-      shown.textContent = `${label}: ${short(all[key])}`;
+      number.textContent = short(all[key]);
+      note.textContent = ` ${KINDS[key]}, ${share} of version 1.0`;
     }
-    const against = (key) => percent(all[key] / published[key], 0);
-    macs(short(all.macs), `multiply-adds, ${against("macs")} of version 1.0`);
-    written(short(all.written), `values in the maps, ${against("written")} of version 1.0`);
     parameters(format(all.parameters), "parameters, wherever the poolings stand");
     ui.formula.textContent = "multiply-adds = Σ weights of a layer · side² of its map";
     ui.say(words);

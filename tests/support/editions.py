@@ -17,6 +17,7 @@ STATE = "application/vnd.jupyter.widget-state+json"
 SECOND = [
     "fundamentals/size_and_shape",
     "compression/residual",
+    "compression/squeezenet",
     "receptive_field/deformable",
 ]
 
