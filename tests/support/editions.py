@@ -24,6 +24,7 @@ SECOND = [
     "fundamentals/multi_scale",
     "compression/pointwise",
     "compression/separable",
+    "compression/squeezenet",
     "receptive_field/deformable",
     "receptive_field/non_local",
     "operations/adder",

@@ -58,6 +58,7 @@ BAD = {
         "parts": [[0, 0, 0], [5, 0, 0], [1, 1]],
         "depthwise": ["no"],
     },
+    "PoolPlacer": {"pools": [[1, 4], [0, 1, 2], [1, 1, 2], [4, 1, 8], [1, 4, 10], [1, 4, "8"]]},
     "Quiz": {"chosen": [[2], [0, 0], [-2]]},
     "ReadBack": {"depth": [3, -1], "shortcut": ["yes"]},
     "SeparableViewer": {
