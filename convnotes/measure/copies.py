@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from convnotes.kernels import private
+from convnotes.measure.hooks import Holding, bring, hooks_of
 from convnotes.measure.trees import found
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -47,9 +48,10 @@ class Script(nn.Module):
 
 
 def copied(model: nn.Module, device: str | None = None, dtype: torch.dtype | None = None) -> nn.Module:
-    """A copy in eval mode without wrappers, and without forward hooks; floats in `dtype`. On "meta" nothing is copied.
+    """A copy in eval mode without wrappers; floats in `dtype`. On "meta" nothing is copied.
 
-    Raises `ValueError` for a lazy module that has not run yet.
+    Its hooks are copies of those of the model (see `hooks`). Raises `ValueError` for a lazy module that has not run
+    yet, and for a wrapper that has hooks of its own.
     """
     with torch.inference_mode(False), torch.no_grad():
         memo: dict[int, Any] = {}
@@ -65,12 +67,14 @@ def copied(model: nn.Module, device: str | None = None, dtype: torch.dtype | Non
         for module in reversed(list(model.modules())):
             inner = unwrapped(module)
             if inner is not module:
+                if any(hooks_of(module)):
+                    raise ValueError(f"{type(module).__name__} has hooks of its own: put them on the module inside")
                 memo[id(module)] = copy.deepcopy(inner, memo)
         twin = copy.deepcopy(model, memo).eval()
-    for module in twin.modules():
-        hooks = module.register_forward_hook(print).hooks_dict_ref()  # a handle knows the others too
-        if hooks is not None:
-            hooks.clear()
+        holding = Holding(lambda tensor: _copy(tensor, device, dtype), memo)
+        for module in model.modules():
+            if id(module) not in inside and unwrapped(module) is module:
+                bring(module, memo[id(module)], holding)
     return twin
 
 

@@ -110,7 +110,8 @@ def cost(model: nn.Module, input_or_shape: Tensor | Sequence[int] | Sequence[Ten
     The model is not touched: neither its weights nor its mode, running statistics, gradients or the state of the random
     generator. A model that `torch.compile`, `DataParallel` or `DistributedDataParallel` wraps is counted without the
     wrapper, and a scripted one as a single layer. What makes a weight from other parameters before the forward
-    (pruning, weight norm, spectral norm, other parametrisations, hooks) is not counted: it hangs on no input.
+    (pruning, weight norm, spectral norm, other parametrisations, hooks) is not counted: it hangs on no input. What a
+    forward hook adds counts for its layer.
 
     A layer tells of what torch cannot count by a method `extra_cost(input, output) -> dict` with any of the keys
     "adds" and "moved_bytes". It is called with meta tensors: with all that its forward was given, in the order of the

@@ -29,8 +29,9 @@ def effective_receptive_field(
 ) -> Tensor:
     """Where the central output position looks: a map `[H, W]`, its largest value 1, float64, on the CPU.
 
-    A copy of the model in float64 and eval mode is asked, on the device of the model. The model, the caller's modes
-    (`torch.no_grad`, autocast, default dtype) and the random generator are left alone and make no difference.
+    A copy of the model in float64 and eval mode is asked, on the device of the model, hooks and all. The model, the
+    caller's modes (`torch.no_grad`, autocast, default dtype) and the random generator are left alone and make no
+    difference.
 
     Args:
         model: any module whose forward takes one image.

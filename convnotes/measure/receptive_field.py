@@ -60,8 +60,8 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) 
     The model runs on the meta device, where tensors have shapes and no values, and every operation is asked what it
     does to the positions of its input: slices, views and shuffles by the shapes that flow, convolutions and poolings by
     their arguments. What is not known is refused by name. The borders of the image count for nothing: a position is one
-    in the middle of a large image, also for interpolation with `align_corners=True`. Forward hooks are not run, forward
-    pre-hooks are.
+    in the middle of a large image, also for interpolation with `align_corners=True`. Hooks take part: what they change
+    is followed, and what they keep is kept in a copy.
 
     The last map is what comes out, or, where the model averages, pools to a fixed size or flattens, what goes in there.
     A mean over the image that comes back to a map, as in squeeze-and-excitation or in image pooling, makes its

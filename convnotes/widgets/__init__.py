@@ -32,6 +32,7 @@ _HOME = {
     "LiveFilter": "live_filter",
     "MixedKernels": "mixed_kernels",
     "OperatorMap": "operator_map",
+    "PoolPlacer": "pool_placer",
     "Quiz": "quiz",
     "ReadBack": "read_back",
     "SeparableViewer": "separable_viewer",

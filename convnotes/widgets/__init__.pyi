@@ -15,6 +15,7 @@ from convnotes.widgets.kernel_stack_viewer import KernelStackViewer as KernelSta
 from convnotes.widgets.live_filter import LiveFilter as LiveFilter
 from convnotes.widgets.mixed_kernels import MixedKernels as MixedKernels
 from convnotes.widgets.operator_map import OperatorMap as OperatorMap
+from convnotes.widgets.pool_placer import PoolPlacer as PoolPlacer
 from convnotes.widgets.quiz import Quiz as Quiz
 from convnotes.widgets.read_back import ReadBack as ReadBack
 from convnotes.widgets.separable_viewer import SeparableViewer as SeparableViewer
@@ -38,6 +39,7 @@ __all__ = [
     "LiveFilter",
     "MixedKernels",
     "OperatorMap",
+    "PoolPlacer",
     "Quiz",
     "ReadBack",
     "SeparableViewer",

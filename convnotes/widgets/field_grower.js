@@ -43,7 +43,8 @@ function render({ model, el }) {
   const ui = frame(model, el, "field-grower", {
     label: "Stack layers, move an output position, and see which pixels it reads",
     prompt:
-      "Move the ring one pixel to the right: what becomes of the line? Then change one dilation so that no hole is left.",
+      "Move the ring one pixel to the right: what becomes of the line? " +
+      "Then change one dilation so that no hole is left.",
     code: () => torchCode(layers()),
     initial: structuredClone(traits(model, ["layers", "position"])),
   });

@@ -21,9 +21,15 @@ SECOND = [
     "fundamentals/stride_and_padding",
     "receptive_field/dilated",
     "compression/residual",
+    "receptive_field/active",
+    "fundamentals/multi_scale",
+    "compression/pointwise",
+    "compression/separable",
+    "compression/squeezenet",
     "receptive_field/deformable",
     "receptive_field/non_local",
     "operations/adder",
+    "operations/shift",
 ]
 
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")

@@ -30,6 +30,7 @@ EXAMPLES = {
     "LiveFilter": lambda: widgets.LiveFilter(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "MixedKernels": lambda: widgets.MixedKernels(torch.rand(35, 35), alt="Noise"),
     "OperatorMap": lambda: widgets.OperatorMap(OPERATORS, INCLUSIONS),
+    "PoolPlacer": widgets.PoolPlacer,
     "Quiz": lambda: widgets.Quiz([QUESTION]),
     "ReadBack": lambda: widgets.ReadBack(
         torch.rand(3, 5, 7), torch.nn.Conv2d(3, 4, 3, padding=1), [Bottleneck(4, 1), Bottleneck(4, 1)]

@@ -83,6 +83,31 @@ def test_boxes_lie_apart_inside_the_drawing_and_lines_leave_no_box_they_do_not_j
                     assert not hit, f"the line from {one['special']} to {one['general']} crosses {name}"
 
 
+@pytest.mark.parametrize("width", [300, 520])
+def test_the_head_of_an_arrow_lies_on_the_border_of_the_restricted_operator_and_outside_of_both(shown, width):
+    places = call("operator_map", "boxes(operators, width).places", operators=shown.operators, width=width)
+    for one in [one for one in shown.inclusions if one["drawn"]]:
+        ends = {name: one[name] for name in ("special", "general")}
+        path = call(
+            "operator_map",
+            "head(operators, special, general, places)",
+            operators=shown.operators,
+            places=places,
+            **ends,
+        )
+        (tip_x, tip_y), *base = [tuple(map(float, corner.split())) for corner in path[1:-1].split("L")]
+        box = places[one["special"]]
+        right, bottom = box["x"] + box["width"], box["y"] + box["height"]
+        assert tip_x in (box["x"], right) or tip_y in (box["y"], bottom)
+        assert box["x"] <= tip_x <= right
+        assert box["y"] <= tip_y <= bottom
+        middle = [sum(values) / 2 for values in zip(*base, strict=True)]
+        for name in ends.values():
+            box = places[name]
+            inside = [0 < middle[0] - box["x"] < box["width"], 0 < middle[1] - box["y"] < box["height"]]
+            assert not all(inside)
+
+
 def test_arrow_keys_reach_every_operator_and_stay_at_the_border(shown):
     def step(name, down, right):
         values = {"operators": shown.operators, "name": name, "step": [down, right]}

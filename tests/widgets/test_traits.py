@@ -34,6 +34,7 @@ BAD = {
         "bias": [[], ["a"]],
         "scramble": ["yes"],
         "probe": [[5, 0]],
+        "row": [-1, 4],
     },
     "ConvAlgorithms": {
         "kernel": [4, 17],
@@ -64,9 +65,16 @@ BAD = {
         "parts": [[0, 0, 0], [5, 0, 0], [1, 1]],
         "depthwise": ["no"],
     },
+    "PoolPlacer": {"pools": [[1, 4], [0, 1, 2], [1, 1, 2], [4, 1, 8], [1, 4, 10], [1, 4, "8"]]},
     "Quiz": {"chosen": [[2], [0, 0], [-2]]},
     "ReadBack": {"depth": [3, -1], "shortcut": ["yes"]},
-    "SeparableViewer": {"bias": [[0, 0]], "depthwise": [[[0]]], "pointwise": [[[1]]], "channel": [3, -1]},
+    "SeparableViewer": {
+        "target": ["sharpen", 1],
+        "layers": [0, 4],
+        "stencil": ["worst"],
+        "taps": [[[0]], [[0, 0, 0], [0, 3, 0], [0, 0, 0]]],
+        "channel": [3, -1],
+    },
     "ShiftViewer": {
         "sources": [[0, 1, 4], [0]],
         "displacements": [[[0, 3]] * 3, [[0, 0]]],
