@@ -14,6 +14,7 @@ Araujo, Norris & Sim, "Computing receptive fields of convolutional neural networ
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -52,6 +53,14 @@ class ReceptiveField(NamedTuple):
     size: float | tuple[float, float]
     stride: float | tuple[float, float]
     padding: float | tuple[float, float]
+
+    @property
+    def words(self) -> str:
+        """The size as a page prints it: "3×3", "3×5", "the whole input", or "1×∞" where one axis is seen whole."""
+        sides = self.size if isinstance(self.size, tuple) else (self.size, self.size)
+        if all(map(math.isinf, sides)):
+            return "the whole input"
+        return "×".join("∞" if math.isinf(side) else f"{side:g}" for side in sides)
 
 
 def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) -> ReceptiveField:
