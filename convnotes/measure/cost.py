@@ -125,7 +125,7 @@ def cost(model: nn.Module, input_or_shape: Any = None, **keywords: Any) -> Cost:
         **keywords: what the model takes by name.
 
     Raises:
-        TypeError: for what is no module or no input.
+        TypeError: where `model` is not a module, and for an input of another kind.
         ValueError: for a bad shape, a lazy module that has not run, and a model that cannot take the input; it names
             the layer that failed.
 

@@ -88,7 +88,7 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) 
             a fixed size.
 
     Raises:
-        TypeError: for what is no module.
+        TypeError: where `model` is not a module.
         ValueError: where an operation cannot be told of, where branches of different strides meet, or where a
             convolution or pooling acts on what has lost its positions; it names the call. Also where the answer hangs
             on the size of the image and no `input_shape` is given. `measured_receptive_field` answers from gradients.
