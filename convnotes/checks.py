@@ -194,7 +194,7 @@ def numbers(name: str, value: Any, shape: Shape, floats: bool = False) -> np.nda
     """Finite numbers of a shape, as nested lists, an array or a tensor; with `floats` as they are, else in float64."""
     try:
         values = as_array(value) if floats else as_array(value).astype(float)
-    except (TypeError, ValueError):  # ragged lists, and what is no number
+    except (TypeError, ValueError):  # ragged lists, and values that are not numbers
         values = np.array(None)
     finite = np.issubdtype(values.dtype, np.floating) and np.isfinite(values).all()
     if not finite or not values.size or not _fits(values.shape, shape):

@@ -57,11 +57,10 @@ class Operator:
         return cost(self.build(), (1, CHANNELS, SIZE, SIZE))
 
     def field(self) -> str:
-        """Its receptive field in pixels per side: "3", "≤ 7", "all", or "learned"."""
+        """Its receptive field in pixels: "3×3", "≤ 7×7", "the whole input", or "learned"."""
         if self.reach == "learned":
             return "learned"
-        size = receptive_field(self.build()).size
-        return "all" if size == float("inf") else f"{'≤ ' if self.reach == 'bound' else ''}{size}"
+        return ("≤ " if self.reach == "bound" else "") + receptive_field(self.build()).words
 
 
 @dataclass(frozen=True)

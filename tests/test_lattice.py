@@ -36,17 +36,17 @@ def test_an_operator_has_a_chapter_and_a_sentence(name):
 @pytest.mark.parametrize(
     ("name", "params", "macs", "field"),
     [
-        ("convolution", 9 * 64 * 64, 9 * 64 * 64 * 56 * 56, "3"),
-        ("dilated", 9 * 64 * 64, 9 * 64 * 64 * 56 * 56, "5"),
-        ("depthwise", 9 * 64, 9 * 64 * 56 * 56, "3"),
-        ("grouped", 9 * 64 * 16, 9 * 64 * 16 * 56 * 56, "3"),
-        ("1×1", 64 * 64, 64 * 64 * 56 * 56, "1"),
-        ("thin kernels", 6 * 64 * 64, 6 * 64 * 64 * 56 * 56, "3"),
-        ("small kernels", 18 * 64 * 64, 18 * 64 * 64 * 56 * 56, "5"),
-        ("separable", 9 * 64 + 64 * 64, (9 * 64 + 64 * 64) * 56 * 56, "3"),
-        ("shift", 0, 0, "3"),
+        ("convolution", 9 * 64 * 64, 9 * 64 * 64 * 56 * 56, "3×3"),
+        ("dilated", 9 * 64 * 64, 9 * 64 * 64 * 56 * 56, "5×5"),
+        ("depthwise", 9 * 64, 9 * 64 * 56 * 56, "3×3"),
+        ("grouped", 9 * 64 * 16, 9 * 64 * 16 * 56 * 56, "3×3"),
+        ("1×1", 64 * 64, 64 * 64 * 56 * 56, "1×1"),
+        ("thin kernels", 6 * 64 * 64, 6 * 64 * 64 * 56 * 56, "3×3"),
+        ("small kernels", 18 * 64 * 64, 18 * 64 * 64 * 56 * 56, "5×5"),
+        ("separable", 9 * 64 + 64 * 64, (9 * 64 + 64 * 64) * 56 * 56, "3×3"),
+        ("shift", 0, 0, "3×3"),
         ("active shift", 2 * 64, 0, "learned"),
-        ("adder", 9 * 64 * 64, 0, "3"),
+        ("adder", 9 * 64 * 64, 0, "3×3"),
     ],
 )
 def test_costs_of_the_standard_case_worked_out_by_hand(name, params, macs, field):
@@ -55,8 +55,8 @@ def test_costs_of_the_standard_case_worked_out_by_hand(name, params, macs, field
 
 
 def test_fields_that_learning_bounds_or_that_hold_the_whole_image():
-    assert OPERATORS["active"].field() == "≤ 7"
-    assert OPERATORS["embedded non-local"].field() == "all"
+    assert OPERATORS["active"].field() == "≤ 7×7"
+    assert OPERATORS["embedded non-local"].field() == "the whole input"
     assert OPERATORS["deformable v1"].field() == "learned"
 
 

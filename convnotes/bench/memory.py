@@ -1,7 +1,7 @@
 """The allocator that a time belongs to, and how much memory a call may ask for.
 
 The same 1×1 convolution takes a fraction of a millisecond or several, by whether glibc gives freed memory back to the
-system and has to fetch it anew, page by page. So every row names its allocator. "steady" is glibc told to keep what it
+system and has to fetch it again, page by page. So every row names its allocator. "steady" is glibc told to keep what it
 has; the variables count only when a process starts.
 """
 

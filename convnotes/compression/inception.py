@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.factorised import FactorisedConv2d as FactorisedConv2d
+from convnotes.fundamentals.activation import ActLayer, activated, plain
 from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory
 from convnotes.kernels.transforms import watched
@@ -29,24 +30,34 @@ _Size = int | tuple[int, int]
 _LEAST_SIZE = 15  # pixels: below, the stem's last pooling has nothing to pool
 
 
+class _Options(Factory, total=False):
+    act_layer: ActLayer
+
+
 class _ConvOptions(Factory, total=False):
     stride: _Size
     padding: _Size
 
 
 class ConvNormReLU(nn.Module):
-    """A convolution without bias, batch norm (ε = 0.001) and ReLU: `[B, C, H, W]` → `[B, O, H_out, W_out]`."""
+    """A convolution without bias, batch norm (ε = 0.001), activation: `[B, C, H, W]` → `[B, O, H_out, W_out]`."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: _Size, **options: Unpack[_ConvOptions]
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: _Size,
+        act_layer: ActLayer = nn.ReLU,
+        **options: Unpack[_ConvOptions],
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, bias=False, **options)
         weight = self.conv.weight
         self.bn = nn.BatchNorm2d(out_channels, eps=0.001, device=weight.device, dtype=weight.dtype)
+        self.act = plain(act_layer)
 
     def forward(self, input: Tensor) -> Tensor:
-        return torch.relu(self.bn(self.conv(input)))
+        return activated(self.act, self.bn(self.conv(input)))
 
 
 @torch.fx.wrap  # it branches on properties of the tensor, which tracing cannot follow
@@ -91,6 +102,7 @@ class Inception(Block, shown="in_channels out_channels true_5x5"):
         true_5x5: True has the paper's 5×5 kernel, False the 3×3 kernel that torchvision uses instead, so that its
             published weights load.
         device, dtype: of the parameters.
+        act_layer: makes each activation.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -112,11 +124,13 @@ class Inception(Block, shown="in_channels out_channels true_5x5"):
         true_5x5: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         checks.positive(ch1x1=ch1x1, ch3x3red=ch3x3red, ch3x3=ch3x3)
         checks.positive(ch5x5red=ch5x5red, ch5x5=ch5x5, pool_proj=pool_proj)
         super().__init__(in_channels, ch1x1 + ch3x3 + ch5x5 + pool_proj)
-        self.true_5x5, large, kw = true_5x5, (5 if true_5x5 else 3), Factory(device=device, dtype=dtype)
+        self.true_5x5, large = true_5x5, (5 if true_5x5 else 3)
+        kw = _Options(device=device, dtype=dtype, act_layer=act_layer)
         self.branch1 = ConvNormReLU(in_channels, ch1x1, 1, **kw)
         self.branch2 = nn.Sequential(
             ConvNormReLU(in_channels, ch3x3red, 1, **kw), ConvNormReLU(ch3x3red, ch3x3, 3, padding=1, **kw)
@@ -138,16 +152,17 @@ class Inception(Block, shown="in_channels out_channels true_5x5"):
 class _Auxiliary(nn.Module):
     """The side classifier with which the paper trains: `[B, C, H, W]` → `[B, num_classes]`."""
 
-    def __init__(self, in_channels: int, num_classes: int, **kw: Unpack[Factory]) -> None:
+    def __init__(self, in_channels: int, num_classes: int, act_layer: ActLayer, **kw: Unpack[Factory]) -> None:
         super().__init__()
-        self.conv = ConvNormReLU(in_channels, 128, 1, **kw)
+        self.conv = ConvNormReLU(in_channels, 128, 1, act_layer, **kw)
         self.fc1 = nn.Linear(2048, 1024, **kw)
+        self.act = plain(act_layer)
         self.fc2 = nn.Linear(1024, num_classes, **kw)
         self.dropout = nn.Dropout(0.7)
 
     def forward(self, input: Tensor) -> Tensor:
         y = self.conv(nn.functional.adaptive_avg_pool2d(input, (4, 4)))
-        return self.fc2(self.dropout(torch.relu(self.fc1(y.flatten(1)))))
+        return self.fc2(self.dropout(activated(self.act, self.fc1(y.flatten(1)))))
 
 
 # Table 1 of the paper: ch1x1, ch3x3red, ch3x3, ch5x5red, ch5x5, pool_proj.
@@ -179,6 +194,7 @@ class GoogLeNet(Classifier, shown="num_classes true_5x5"):
             torchvision's published weights were trained.
         dropout: probability before the classifier.
         device, dtype: of the parameters.
+        act_layer: makes each activation.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -210,24 +226,26 @@ class GoogLeNet(Classifier, shown="num_classes true_5x5"):
         dropout: float = 0.2,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         super().__init__(num_classes, least=_LEAST_SIZE)
         self.true_5x5, self.transform_input = true_5x5, transform_input
         kw = Factory(device=device, dtype=dtype)
-        self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3, **kw)
+        options = _Options(**kw, act_layer=act_layer)
+        self.conv1 = ConvNormReLU(3, 64, 7, stride=2, padding=3, **options)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-        self.conv2 = ConvNormReLU(64, 64, 1, **kw)
-        self.conv3 = ConvNormReLU(64, 192, 3, padding=1, **kw)
+        self.conv2 = ConvNormReLU(64, 64, 1, **options)
+        self.conv3 = ConvNormReLU(64, 192, 3, padding=1, **options)
         self.maxpool2 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         channels = 192
         for name, widths in _BLOCKS.items():
-            block = Inception(channels, *widths, true_5x5=true_5x5, **kw)
+            block = Inception(channels, *widths, true_5x5=true_5x5, **options)
             self.add_module(f"inception{name}", block)
             channels = block.out_channels
         self.maxpool3 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.maxpool4 = nn.MaxPool2d(2, stride=2, ceil_mode=True)
-        self.aux1 = _Auxiliary(512, num_classes, **kw) if aux_logits else None
-        self.aux2 = _Auxiliary(528, num_classes, **kw) if aux_logits else None
+        self.aux1 = _Auxiliary(512, num_classes, **options) if aux_logits else None
+        self.aux2 = _Auxiliary(528, num_classes, **options) if aux_logits else None
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes, **kw)

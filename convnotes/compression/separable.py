@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+class _Options(Factory, total=False):
+    act_layer: ActLayer
+
+
 def _norm_relu(channels: int, act_layer: ActLayer = nn.ReLU, **kw: Unpack[Factory]) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm2d(channels, **kw), in_place(act_layer))
 
@@ -98,19 +102,24 @@ class MobileNetV1(Classifier, shown="num_classes width_multiplier"):
 class _XceptionBlock(nn.Module):
     """Separable convolutions beside a shortcut: `[B, C, H, W]` → `[B, O, H/stride, W/stride]`.
 
-    Every separable convolution is preceded by ReLU (except the very first of the network) and followed by batch norm.
+    Every separable convolution is preceded by the activation (except the very first of the network) and followed by
+    batch norm.
     """
 
-    def __init__(self, widths: tuple[int, ...], stride: int, first_relu: bool, **kw: Unpack[Factory]) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], stride: int, first_act: bool, act_layer: ActLayer, **kw: Unpack[Factory]
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for n in range(len(widths) - 1):
-            if n or first_relu:
-                layers.append(nn.ReLU())
+            if n or first_act:
+                layers.append(act_layer())
             layers.append(SeparableConv2d(widths[n], widths[n + 1], 3, padding=1, bias=False, **kw))
             layers.append(nn.BatchNorm2d(widths[n + 1], **kw))
         if stride > 1:
             layers.append(nn.MaxPool2d(3, stride, padding=1))
+        if first_act and getattr(layers[0], "inplace", False):
+            layers[0].inplace = False  # type: ignore[assignment]  # the shortcut reads what it would overwrite
         self.body = nn.Sequential(*layers)
         if stride == 1 and widths[0] == widths[-1]:
             self.shortcut: nn.Module = nn.Identity()
@@ -130,6 +139,7 @@ class Xception(Classifier):
     Args:
         num_classes, dropout: as in `MobileNetV1`.
         device, dtype: of the parameters.
+        act_layer: makes each activation.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -145,23 +155,25 @@ class Xception(Classifier):
         dropout: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         super().__init__(num_classes, least=7)
         kw = Factory(device=device, dtype=dtype)
+        options = _Options(**kw, act_layer=act_layer)
         self.stem = nn.Sequential(
-            nn.Conv2d(3, 32, 3, stride=2, bias=False, **kw), _norm_relu(32, **kw),
-            nn.Conv2d(32, 64, 3, bias=False, **kw), _norm_relu(64, **kw),
+            nn.Conv2d(3, 32, 3, stride=2, bias=False, **kw), _norm_relu(32, **options),
+            nn.Conv2d(32, 64, 3, bias=False, **kw), _norm_relu(64, **options),
         )  # fmt: skip
         self.blocks = nn.Sequential(
-            _XceptionBlock((64, 128, 128), 2, first_relu=False, **kw),
-            _XceptionBlock((128, 256, 256), 2, first_relu=True, **kw),
-            _XceptionBlock((256, 728, 728), 2, first_relu=True, **kw),
-            *[_XceptionBlock((728,) * 4, 1, first_relu=True, **kw) for _ in range(8)],
-            _XceptionBlock((728, 728, 1024), 2, first_relu=True, **kw),
+            _XceptionBlock((64, 128, 128), 2, first_act=False, **options),
+            _XceptionBlock((128, 256, 256), 2, first_act=True, **options),
+            _XceptionBlock((256, 728, 728), 2, first_act=True, **options),
+            *[_XceptionBlock((728,) * 4, 1, first_act=True, **options) for _ in range(8)],
+            _XceptionBlock((728, 728, 1024), 2, first_act=True, **options),
         )
         self.tail = nn.Sequential(
-            SeparableConv2d(1024, 1536, 3, padding=1, bias=False, **kw), _norm_relu(1536, **kw),
-            SeparableConv2d(1536, 2048, 3, padding=1, bias=False, **kw), _norm_relu(2048, **kw),
+            SeparableConv2d(1024, 1536, 3, padding=1, bias=False, **kw), _norm_relu(1536, **options),
+            SeparableConv2d(1536, 2048, 3, padding=1, bias=False, **kw), _norm_relu(2048, **options),
         )  # fmt: skip
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)

@@ -9,12 +9,14 @@ chapter compression/squeezenet.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.fundamentals.activation import ActLayer, activated, plain
 from convnotes.fundamentals.layer import Block, Classifier, DropoutOptions
 from convnotes.geometry import Factory
 
@@ -33,6 +35,7 @@ class Fire(Block):
         expand1x1_channels: output channels of the second 1×1 kernel.
         expand3x3_channels: output channels of the 3×3 kernel.
         device, dtype: of the parameters.
+        act_layer: makes both activations.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -50,19 +53,22 @@ class Fire(Block):
         expand3x3_channels: int,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         checks.positive(squeeze_channels=squeeze_channels)
         checks.positive(expand1x1_channels=expand1x1_channels, expand3x3_channels=expand3x3_channels)
         super().__init__(in_channels, expand1x1_channels + expand3x3_channels)
         kw = Factory(device=device, dtype=dtype)
         self.squeeze = nn.Conv2d(in_channels, squeeze_channels, 1, **kw)
+        self.act1 = plain(act_layer)
         self.expand1x1 = nn.Conv2d(squeeze_channels, expand1x1_channels, 1, **kw)
         self.expand3x3 = nn.Conv2d(squeeze_channels, expand3x3_channels, 3, padding=1, **kw)
+        self.act2 = plain(act_layer)
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("Fire", input, self.squeeze.weight, self.in_channels)
-        s = torch.relu(self.squeeze(input))  # [B, squeeze, H, W]
-        return torch.relu(torch.cat([self.expand1x1(s), self.expand3x3(s)], dim=1))
+        s = activated(self.act1, self.squeeze(input))  # [B, squeeze, H, W]
+        return activated(self.act2, torch.cat([self.expand1x1(s), self.expand3x3(s)], dim=1))
 
     def extra_repr(self) -> str:
         return f"{self.in_channels} → {self.squeeze.out_channels} → {self.out_channels}"
@@ -83,6 +89,7 @@ class SqueezeNet(Classifier, shown="version num_classes"):
         num_classes: number of logits.
         dropout: probability before the classifier.
         device, dtype: of the parameters.
+        act_layer: makes each activation.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -99,29 +106,31 @@ class SqueezeNet(Classifier, shown="version num_classes"):
         dropout: float = 0.5,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         checks.one_of("version", version, ("1_0", "1_1"))
         super().__init__(num_classes, least=21 if version == "1_0" else 17)
         self.version, kw = version, Factory(device=device, dtype=dtype)
+        fire = functools.partial(Fire, act_layer=act_layer, **kw)
         if version == "1_0":
             layers = [
-                nn.Conv2d(3, 96, 7, stride=2, **kw), nn.ReLU(), _pool(),
-                Fire(96, 16, 64, 64, **kw), Fire(128, 16, 64, 64, **kw), Fire(128, 32, 128, 128, **kw), _pool(),
-                Fire(256, 32, 128, 128, **kw), Fire(256, 48, 192, 192, **kw), Fire(384, 48, 192, 192, **kw),
-                Fire(384, 64, 256, 256, **kw), _pool(),
-                Fire(512, 64, 256, 256, **kw),
+                nn.Conv2d(3, 96, 7, stride=2, **kw), act_layer(), _pool(),
+                fire(96, 16, 64, 64), fire(128, 16, 64, 64), fire(128, 32, 128, 128), _pool(),
+                fire(256, 32, 128, 128), fire(256, 48, 192, 192), fire(384, 48, 192, 192),
+                fire(384, 64, 256, 256), _pool(),
+                fire(512, 64, 256, 256),
             ]  # fmt: skip
         else:
             layers = [
-                nn.Conv2d(3, 64, 3, stride=2, **kw), nn.ReLU(), _pool(),
-                Fire(64, 16, 64, 64, **kw), Fire(128, 16, 64, 64, **kw), _pool(),
-                Fire(128, 32, 128, 128, **kw), Fire(256, 32, 128, 128, **kw), _pool(),
-                Fire(256, 48, 192, 192, **kw), Fire(384, 48, 192, 192, **kw),
-                Fire(384, 64, 256, 256, **kw), Fire(512, 64, 256, 256, **kw),
+                nn.Conv2d(3, 64, 3, stride=2, **kw), act_layer(), _pool(),
+                fire(64, 16, 64, 64), fire(128, 16, 64, 64), _pool(),
+                fire(128, 32, 128, 128), fire(256, 32, 128, 128), _pool(),
+                fire(256, 48, 192, 192), fire(384, 48, 192, 192),
+                fire(384, 64, 256, 256), fire(512, 64, 256, 256),
             ]  # fmt: skip
         self.features = nn.Sequential(*layers)
         last = nn.Conv2d(512, num_classes, 1, **kw)
-        self.classifier = nn.Sequential(nn.Dropout(dropout), last, nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self.classifier = nn.Sequential(nn.Dropout(dropout), last, act_layer(), nn.AdaptiveAvgPool2d(1))
         self._start()
 
     def _start(self) -> None:
@@ -140,7 +149,13 @@ class SqueezeNet(Classifier, shown="version num_classes"):
         return self.classifier(self.features(input)).flatten(1)
 
 
-def squeezenet1_0(num_classes: int = 1000, **options: Unpack[DropoutOptions]) -> SqueezeNet:
+class SqueezeNetOptions(DropoutOptions, total=False):
+    """The other arguments of `SqueezeNet`."""
+
+    act_layer: ActLayer
+
+
+def squeezenet1_0(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
     """`SqueezeNet` as in the paper: 1,248,424 parameters.
 
     Args:
@@ -154,7 +169,7 @@ def squeezenet1_0(num_classes: int = 1000, **options: Unpack[DropoutOptions]) ->
     return SqueezeNet("1_0", num_classes, **options)
 
 
-def squeezenet1_1(num_classes: int = 1000, **options: Unpack[DropoutOptions]) -> SqueezeNet:
+def squeezenet1_1(num_classes: int = 1000, **options: Unpack[SqueezeNetOptions]) -> SqueezeNet:
     """`SqueezeNet` of the authors' later release: 1,235,496 parameters, 2.4 times fewer multiply-adds than the first.
 
     Args:

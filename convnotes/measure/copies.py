@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import torch
@@ -148,6 +148,11 @@ def mapped(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The same with each of its tensors changed."""
     if isinstance(tree, Tensor):
         return change(tree)
-    if isinstance(tree, dict):
-        return {name: mapped(part, change) for name, part in tree.items()}
-    return type(tree)(mapped(part, change) for part in tree) if isinstance(tree, (tuple, list)) else tree
+    if isinstance(tree, MutableMapping):
+        new = copy.copy(tree)
+        new.update({name: mapped(part, change) for name, part in tree.items()})
+        return new
+    if not isinstance(tree, tuple | list):
+        return tree
+    parts = [mapped(part, change) for part in tree]
+    return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)

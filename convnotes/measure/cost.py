@@ -1,9 +1,10 @@
 """Parameters, multiply-adds, additions and bytes of a network, layer by layer, counted without computing anything.
 
 The model is copied to the meta device, where tensors have shapes and no values, and run there once in eval mode.
-Multiply-adds (MACs) are half of the FLOPs that torch's own `FlopCounterMode` counts, and of those of the matrix
-products that it leaves out (`products`): convolutions, matrix products, attention. Norms, activations and pooling count
-none.
+Multiply-adds (MACs) are half of the FLOPs that torch's own `FlopCounterMode` counts, and of those of the products that
+it leaves out (`products`): convolutions, matrix products, attention. What is called as a product of vectors, matrices
+or tensors (`outer`, `kron`, `einsum`, …) counts however torch computes it; a product element by element (`*`), norms,
+activations and pooling count none.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import checks
-from convnotes.measure.copies import OnMeta, Script, copied, operation_by_operation
-from convnotes.measure.products import formulas
+from convnotes.measure.copies import OnMeta, Script, copied, mapped, operation_by_operation
+from convnotes.measure.products import Products
 from convnotes.measure.table import Table
 from convnotes.measure.trees import found, storage
 
@@ -104,7 +105,7 @@ class Cost:
         return self._table()._repr_html_()
 
 
-def cost(model: nn.Module, input_or_shape: Tensor | Sequence[int] | Sequence[Tensor]) -> Cost:
+def cost(model: nn.Module, input_or_shape: Any = None, **keywords: Any) -> Cost:
     """Count what one forward pass of `model` takes, for the whole batch.
 
     The model is not touched: neither its weights nor its mode, running statistics, gradients or the state of the random
@@ -119,11 +120,12 @@ def cost(model: nn.Module, input_or_shape: Tensor | Sequence[int] | Sequence[Ten
 
     Args:
         model: any module.
-        input_or_shape: an input, or its shape with the batch, such as (1, 3, 224, 224), or a sequence of inputs for a
-            model that takes several.
+        input_or_shape: an input, a tensor or a dict of tensors; or its shape with the batch, such as (1, 3, 224, 224);
+            or a sequence of inputs for a model that takes several.
+        **keywords: what the model takes by name.
 
     Raises:
-        TypeError: for what is no module or no input.
+        TypeError: where `model` is not a module, and for an input of another kind.
         ValueError: for a bad shape, a lazy module that has not run, and a model that cannot take the input; it names
             the layer that failed.
 
@@ -132,30 +134,40 @@ def cost(model: nn.Module, input_or_shape: Tensor | Sequence[int] | Sequence[Ten
         >>> found = cost(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 1)), (1, 3, 10, 10))
         >>> found.params, found.macs
         (242, 14848)
+        >>> attention = nn.MultiheadAttention(8, 2)
+        >>> x = torch.rand(5, 1, 8)
+        >>> cost(attention, query=x, key=x, value=x).macs
+        1680
     """
     checks.module("model", model)
     twin = copied(model, "meta")
-    inputs = _inputs(twin, input_or_shape)
+    inputs, keywords = _inputs(twin, input_or_shape, keywords)
     rows: dict[str, dict[str, Any]] = {
         name: {"type": type(module).__name__, "output": None} for name, module in twin.named_modules()
     }
     _count_parameters(twin, rows)
-    _run(twin, inputs, rows)
+    _run(twin, inputs, keywords, rows)
     layers = tuple(
         LayerCost(name or "(itself)", **row) for name, row in rows.items() if any(row.get(count) for count in _COUNTS)
     )
     return Cost(**{count: sum(getattr(layer, count) for layer in layers) for count in _COUNTS}, layers=layers)
 
 
-def _inputs(model: nn.Module, given: Any) -> tuple[Tensor, ...]:
-    if isinstance(given, Tensor):
-        return (torch.empty_like(given, device="meta"),)
-    if not isinstance(given, Sequence) or isinstance(given, str) or not len(given):
-        raise TypeError(f"the input must be a tensor, a shape such as (1, 3, 224, 224) or tensors, got {given!r}")
-    if all(isinstance(part, Tensor) for part in given):
-        return tuple(torch.empty_like(part, device="meta") for part in given)
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    return (torch.empty(checks.wholes("shape", given), dtype=dtype, device="meta"),)
+def _inputs(model: nn.Module, given: Any, keywords: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What the model is called with, on the meta device."""
+    several = isinstance(given, Sequence) and not isinstance(given, str)
+    if several and len(given) and not any(True for _ in found(given, Tensor)):
+        dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        inputs: tuple[Any, ...] = (torch.empty(checks.wholes("shape", given), dtype=dtype, device="meta"),)
+    else:
+        inputs = tuple(given) if several else () if given is None else (given,)
+        if not any(True for _ in found((inputs, keywords), Tensor)):
+            raise TypeError(
+                f"the input must be a tensor, a shape such as (1, 3, 224, 224) or tensors, got {given!r}"
+                + (f" and {keywords!r}" if keywords else "")
+            )
+    inputs, keywords = mapped((inputs, keywords), lambda t: torch.empty_like(t, device="meta"))
+    return inputs, keywords
 
 
 def _count_parameters(model: nn.Module, rows: dict[str, dict[str, Any]]) -> None:
@@ -166,8 +178,9 @@ def _count_parameters(model: nn.Module, rows: dict[str, dict[str, Any]]) -> None
         rows[name]["params"] = sum(p.numel() for p in own)
 
 
-def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str, Any]]) -> None:
-    counter = FlopCounterMode(display=False, custom_mapping=formulas())
+def _run(model: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], rows: dict[str, dict[str, Any]]) -> None:
+    products = Products()
+    counter = FlopCounterMode(display=False, custom_mapping=products.formulas())
     running: list[_Call] = []  # outermost first
 
     def came(name: str) -> Callable[..., None]:
@@ -208,13 +221,14 @@ def _run(model: nn.Module, inputs: tuple[Tensor, ...], rows: dict[str, dict[str,
         module.register_forward_pre_hook(enter)
         module.register_forward_hook(leave(name), with_kwargs=True)
     try:
-        with torch.inference_mode(False), torch.no_grad(), operation_by_operation(), counter, OnMeta():
-            model(*inputs)
+        with torch.inference_mode(False), torch.no_grad(), operation_by_operation(), counter, OnMeta(), products:
+            model(*inputs, **keywords)
     except Exception as problem:
         name = running[-1].name if running else ""
         layer = model.get_submodule(name)
         what = f"layer {name}, {layer}," if name and not any(True for _ in layer.children()) else type(layer).__name__
-        got = f"cannot take {running[-1].given if running else _shapes(inputs)} (the model was given {_shapes(inputs)})"
+        given = _shapes((inputs, keywords))
+        got = f"cannot take {running[-1].given if running else given} (the model was given {given})"
         raise ValueError(f"{what} {got}: {problem}") from problem
 
 

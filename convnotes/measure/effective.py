@@ -41,8 +41,8 @@ def effective_receptive_field(
         seed: of these images.
 
     Raises:
-        TypeError: for what is no module.
-        ValueError: for a bad shape, an unknown layer, a model on the meta device, an output that is no map and a
+        TypeError: where `model` is not a module.
+        ValueError: for a bad shape, an unknown layer, a model on the meta device, an output that is not a map and a
             gradient that is 0 everywhere.
 
     Example:
@@ -88,10 +88,10 @@ def measured_receptive_field(
         at: the layer whose output is meant, as in `model.named_modules()`; by default the model's own.
 
     Raises:
-        TypeError: for what is no module.
-        ValueError: for a bad shape, an unknown layer, a model on the meta device, an output that is no map, a function
-            without a linear stand-in, a field that reaches the border of the image, and more than 512 rows or columns
-            to ask.
+        TypeError: where `model` is not a module.
+        ValueError: for a bad shape, an unknown layer, a model on the meta device, an output that is not a map, a
+            function without a linear stand-in, a field that reaches the border of the image, and more than 512 rows or
+            columns to ask.
 
     Example:
         >>> from convnotes.measure import measured_receptive_field

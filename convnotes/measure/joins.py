@@ -25,7 +25,7 @@ def together(parts: Sequence[Positions], shape: Sequence[int], but: int = -1) ->
         if dim == but or (size == 1 and not positioned):
             continue
         if len(positioned) > 1 or any({f.kind for f in dims} - {"u"} for dims in layouts - positioned if positioned):
-            raise Apart("maps meet in different layouts, or positions meet what is no position")
+            raise Apart("maps meet in different layouts, or positions meet a tensor without positions")
         if not positioned and len(layouts) > 1:
             padded = [p.one(dim) if p.dims[dim] else p for p in padded]
         target = next(iter(positioned), None) or next(

@@ -107,7 +107,7 @@ class Positions:
         return frozenset({self.whole()}) if self.is_map else self.ended
 
     def told_by(self, *before: Positions) -> Positions:
-        """The same; where it is no map, it tells of the last maps of those that it was made of."""
+        """The same; where it is not a map, it tells of the last maps of those that it was made of."""
         return self if self.is_map else replace(self, ended=frozenset().union(*(part.last() for part in before)))
 
     def at(self, dim: int, factor: int = 0) -> int:

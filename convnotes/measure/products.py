@@ -1,4 +1,4 @@
-"""FLOPs of the matrix products that torch's own counter does not know; two a multiply-add."""
+"""FLOPs of the products of vectors, matrices and tensors that torch's own counter does not know; two a multiply-add."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 Shape = Sequence[int]
 
@@ -62,7 +63,30 @@ _FORMULAS: dict[str, Callable[..., int]] = {
 }  # fmt: skip
 
 
-def formulas() -> dict[Any, Callable[..., int]]:
-    """For `FlopCounterMode(custom_mapping=…)`; what a version of torch has not is left out."""
-    aten = torch.ops.aten
-    return {getattr(aten, name): count for name, count in _FORMULAS.items() if hasattr(aten, name)}
+_CALLED = {"outer", "ger", "kron", "einsum", "vecdot", "linalg_vecdot"}  # torch multiplies element by element for them
+
+
+class Products(TorchFunctionMode):
+    """Inside: it is known whether torch multiplies element by element for a product of vectors, matrices or tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.within = False
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        before, self.within = self.within, self.within or getattr(func, "__name__", "") in _CALLED
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            self.within = before
+
+    def _elements(self, *shapes: Any, out_shape: Shape, **options: Any) -> int:
+        return 2 * math.prod(out_shape) if self.within else 0
+
+    def formulas(self) -> dict[Any, Callable[..., int]]:
+        """For `FlopCounterMode(custom_mapping=…)`; what a version of torch has not is left out."""
+        aten = torch.ops.aten
+        known = {getattr(aten, name): count for name, count in _FORMULAS.items() if hasattr(aten, name)}
+        return {**known, aten.mul: self._elements}

@@ -14,6 +14,7 @@ Araujo, Norris & Sim, "Computing receptive fields of convolutional neural networ
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -53,6 +54,14 @@ class ReceptiveField(NamedTuple):
     stride: float | tuple[float, float]
     padding: float | tuple[float, float]
 
+    @property
+    def words(self) -> str:
+        """The size as a page prints it: "3×3", "3×5", "the whole input", or "1×∞" where one axis is seen whole."""
+        sides = self.size if isinstance(self.size, tuple) else (self.size, self.size)
+        if all(map(math.isinf, sides)):
+            return "the whole input"
+        return "×".join("∞" if math.isinf(side) else f"{side:g}" for side in sides)
+
 
 def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) -> ReceptiveField:
     """The receptive field of the last feature map of `model`, from its layers' geometry, without weights.
@@ -79,7 +88,7 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) 
             a fixed size.
 
     Raises:
-        TypeError: for what is no module.
+        TypeError: where `model` is not a module.
         ValueError: where an operation cannot be told of, where branches of different strides meet, or where a
             convolution or pooling acts on what has lost its positions; it names the call. Also where the answer hangs
             on the size of the image and no `input_shape` is given. `measured_receptive_field` answers from gradients.

@@ -83,7 +83,7 @@ def follow(func: Any, given: dict[str, Any], known: Callable[[Tensor], Positions
 def _everywhere(parts: Sequence[Positions], shape: Sequence[int]) -> Positions:
     """Where the weight itself is made of the whole image."""
     if not parts[0].is_map:
-        raise Apart("a weight that is made of the image acts on what is no map")
+        raise Apart("a weight that is made of the image acts on a tensor that is not a map")
     whole = parts[0].whole()
     return Positions.of(shape, "ccvh", Cell(whole.v.everything(), whole.h.everything()))
 

@@ -36,7 +36,7 @@ def is_all(tensor: Tensor) -> bool:
 
 
 def box(part: Tensor, whole: Tensor) -> list[Side]:
-    """What `part` takes of each dimension of `whole`; `Apart` where it is no box."""
+    """What `part` takes of each dimension of `whole`; `Apart` where it is not a box."""
     left = int(part.storage_offset()) - int(whole.storage_offset())
     own = {n: part.stride(n) for n in range(part.dim()) if part.shape[n] > 1}
     strides, dense = whole.stride(), 1
@@ -50,13 +50,13 @@ def box(part: Tensor, whole: Tensor) -> list[Side]:
         start, left = divmod(left, stride) if size > 1 else (0, left)
         mine = [n for n, step in own.items() if size > 1 and stride <= step < stride * size]
         if len(mine) > 1 or any(own[n] % stride for n in mine):
-            raise Apart("a part of a tensor is written that is no box of it")
+            raise Apart("a part of a tensor is written that is not a box of it")
         step, taken = (own.pop(mine[0]) // stride, part.shape[mine[0]]) if mine else (1, 1)
         sides[dim] = Side(mine[0] if mine else None, start, step, taken)
         if not 0 <= start + step * (taken - 1) < size:
-            raise Apart("a part of a tensor is written that is no box of it")
+            raise Apart("a part of a tensor is written that is not a box of it")
     if own or left:
-        raise Apart("a part of a tensor is written that is no box of it")
+        raise Apart("a part of a tensor is written that is not a box of it")
     return [sides[dim] for dim in range(whole.dim())]
 
 
@@ -120,7 +120,7 @@ def written(old: Positions | None, new: Positions | None, whole: Tensor, part: T
         else:
             runs[kind] = side
     if not set("vh") <= set(runs):
-        raise Apart("a part of what is no map is written")
+        raise Apart("a part of a tensor is written that is not a map")
     cells = old.cells.copy()
     at = tuple(region)
     before, after = cells[at], new.cells

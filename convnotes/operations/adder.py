@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
+from convnotes.fundamentals.activation import ActLayer
 from convnotes.fundamentals.layer import ConvBlock
 from convnotes.geometry import Factory, IntOrPair, Padding, Reach, kernel_reach, pair, resolve_padding
 from convnotes.kernels.adder.operator import Contraction, contract
 from convnotes.kernels.transforms import one_image, one_node
-from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet
+from convnotes.operations.cifar_resnet import BasicBlock, CifarResNet, CifarResNetOptions
 from convnotes.parameters import Handle, named, scale_steps, scale_to
 
 if TYPE_CHECKING:
@@ -216,6 +217,7 @@ class AdderResNet(CifarResNet):
         num_classes: number of logits.
         gradient: as in `adder2d`.
         device, dtype: of the parameters.
+        act_layer: makes each activation.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -232,12 +234,13 @@ class AdderResNet(CifarResNet):
         gradient: Gradient = "paper",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         block = functools.partial(BasicBlock, conv=functools.partial(Adder2d, gradient=gradient))
-        super().__init__(depth, num_classes, block, device, dtype)
+        super().__init__(depth, num_classes, block, device, dtype, act_layer)
 
 
-class AdderResNetOptions(Factory, total=False):
+class AdderResNetOptions(CifarResNetOptions, total=False):
     """The other arguments of `AdderResNet`."""
 
     gradient: Gradient

@@ -86,6 +86,7 @@ class CifarResNet(Classifier, shown="depth num_classes"):
         num_classes: number of logits.
         block: `block(in_channels, out_channels, stride, device=, dtype=)` makes each of the 3n blocks.
         device, dtype: of the parameters.
+        act_layer: makes each activation; `block` is given it too, unless it is `torch.nn.ReLU`.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -107,6 +108,7 @@ class CifarResNet(Classifier, shown="depth num_classes"):
         block: Make = BasicBlock,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         super().__init__(num_classes)
         checks.positive(depth=depth)
@@ -115,11 +117,13 @@ class CifarResNet(Classifier, shown="depth num_classes"):
         self.depth, kw = depth, Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(16, **kw)
+        self.act1 = plain(act_layer)
+        options = {} if act_layer is nn.ReLU else {"act_layer": act_layer}
         channels = 16
         for stage in range(3):
             blocks = []
             for n in range(depth // 6):
-                blocks.append(block(channels, 16 * 2**stage, 2 if stage and not n else 1, **kw))
+                blocks.append(block(channels, 16 * 2**stage, 2 if stage and not n else 1, **kw, **options))
                 channels = 16 * 2**stage
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -127,17 +131,23 @@ class CifarResNet(Classifier, shown="depth num_classes"):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input, self.conv1)
-        x = torch.relu(self.bn1(self.conv1(input)))
+        x = activated(self.act1, self.bn1(self.conv1(input)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(self.avgpool(x).flatten(1))
 
 
-def resnet20(num_classes: int = 10, **options: Unpack[Factory]) -> CifarResNet:
+class CifarResNetOptions(Factory, total=False):
+    """What networks made of `CifarResNet` take of its arguments."""
+
+    act_layer: ActLayer
+
+
+def resnet20(num_classes: int = 10, **options: Unpack[CifarResNetOptions]) -> CifarResNet:
     """The plain residual network of 20 layers, with which shifts and adders are compared: 272,474 parameters.
 
     Args:
         num_classes: number of logits.
-        **options: `device` and `dtype` of the parameters.
+        **options: `device`, `dtype` and `act_layer` of `CifarResNet`.
 
     Example:
         >>> from convnotes.operations.cifar_resnet import resnet20

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.residual import shortcut
+from convnotes.fundamentals.activation import ActLayer, activated, plain
 from convnotes.fundamentals.layer import Block, Composite
 from convnotes.geometry import Factory, Reach
 from convnotes.kernels.shift.moves import Moves, moves_of
 from convnotes.kernels.shift.operator import by_gather, by_slices
 from convnotes.kernels.shift_pointwise.operator import fuses, shift_pointwise
 from convnotes.kernels.transforms import one_image, one_node
-from convnotes.operations.cifar_resnet import CifarResNet
+from convnotes.operations.cifar_resnet import CifarResNet, CifarResNetOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -190,6 +191,7 @@ class ShiftBlock(Block, shown="in_channels out_channels stride expansion"):
         expansion: the shift works on expansion · out_channels channels.
         kernel_size, dilation, order: as in `Shift2d`.
         device, dtype: of the parameters.
+        act_layer: makes both activations.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -211,6 +213,7 @@ class ShiftBlock(Block, shown="in_channels out_channels stride expansion"):
         order: Order = "contiguous",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         super().__init__(in_channels, out_channels)
         checks.positive(stride=stride, expansion=expansion)
@@ -218,20 +221,22 @@ class ShiftBlock(Block, shown="in_channels out_channels stride expansion"):
         middle, kw = expansion * out_channels, Factory(device=device, dtype=dtype)
         self.conv1 = nn.Conv2d(in_channels, middle, 1, bias=False, **kw)
         self.bn1 = nn.BatchNorm2d(middle, **kw)
+        self.act1 = plain(act_layer)
         self.shift: nn.Module = Shift2d(middle, kernel_size, dilation, order, **kw)
         self.conv2 = nn.Conv2d(middle, out_channels, 1, stride, bias=False, **kw)
         self.bn2 = nn.BatchNorm2d(out_channels, **kw)
+        self.act2 = plain(act_layer)
         self.downsample = shortcut(in_channels, out_channels, stride, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("ShiftBlock", input, self.conv1.weight, self.in_channels)
-        y = torch.relu(self.bn1(self.conv1(input)))  # [B, expansion·O, H, W]
+        y = activated(self.act1, self.bn1(self.conv1(input)))  # [B, expansion·O, H, W]
         shift = self.shift
         if isinstance(shift, Shift2d) and fuses(y, shift, self.conv2):
             y = shift_pointwise(y, self.conv2.weight, shift.displacements, self.stride)
         else:
             y = self.conv2(shift(y))
-        y = torch.relu(self.bn2(y))
+        y = activated(self.act2, self.bn2(y))
         return y + (input if self.downsample is None else self.downsample(input))
 
 
@@ -246,6 +251,7 @@ class ShiftResNet(CifarResNet, shown="depth expansion num_classes"):
         expansion: as in `ShiftBlock`.
         num_classes: number of logits.
         device, dtype: of the parameters.
+        act_layer: makes each activation.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -262,18 +268,19 @@ class ShiftResNet(CifarResNet, shown="depth expansion num_classes"):
         num_classes: int = 10,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         block = functools.partial(ShiftBlock, expansion=expansion)
-        super().__init__(depth, num_classes, block, device, dtype)
+        super().__init__(depth, num_classes, block, device, dtype, act_layer)
         self.expansion = expansion
 
 
-def shiftresnet20(expansion: int = 1, num_classes: int = 10, **options: Unpack[Factory]) -> ShiftResNet:
+def shiftresnet20(expansion: int = 1, num_classes: int = 10, **options: Unpack[CifarResNetOptions]) -> ShiftResNet:
     """`ShiftResNet` of 20 layers.
 
     Args:
         expansion, num_classes: as in `ShiftResNet`.
-        **options: `device` and `dtype` of the parameters.
+        **options: `device`, `dtype` and `act_layer` of `ShiftResNet`.
 
     Example:
         >>> sum(p.numel() for p in shiftresnet20().parameters())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -101,7 +100,7 @@ def card(
         "Formula": formula,
         "Parameters": f"{counted.params:,}{ratio(counted.params, base.params)}",
         "Multiply-adds": f"{counted.macs / 1e6:.1f} M at {SIZE}×{SIZE}{ratio(counted.macs, base.macs)}{additions}",
-        "Receptive field": field or _field(layer),
+        "Receptive field": field or receptive_field(layer, input_shape=STANDARD).words,
         "Use it": use,
         "Avoid it": avoid,
         "In code": code,
@@ -111,9 +110,3 @@ def card(
     facts["Formula"] = (formula, f"<span class='math notranslate nohighlight'>\\({html.escape(formula)}\\)</span>")
     facts["In code"] = (code, f"<code>{html.escape(code)}</code>")
     return Card(Figure([drawing], what, alt).svg(), facts)
-
-
-def _field(layer: nn.Module) -> str:
-    size: Any = receptive_field(layer, input_shape=STANDARD).size
-    height, width = size if isinstance(size, tuple) else (size, size)
-    return "the whole input" if math.isinf(height) else f"{height:g}×{width:g}"

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.residual import Bottleneck, ResNet
+from convnotes.fundamentals.activation import ActLayer, in_place
 from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory
 from convnotes.receptive_field.gridding import coverage as coverage
@@ -35,12 +36,21 @@ _DILATE = {8: (False, True, True), 16: (False, False, True)}  # output stride â†
 _RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
 
 
+class _Options(Factory, total=False):
+    act_layer: ActLayer
+
+
 def _conv_norm_relu(
-    in_channels: int, out_channels: int, kernel_size: int = 1, rate: int = 1, **kw: Unpack[Factory]
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 1,
+    rate: int = 1,
+    act_layer: ActLayer = nn.ReLU,
+    **kw: Unpack[Factory],
 ) -> list[nn.Module]:
     padding = rate * (kernel_size // 2)
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=rate, bias=False, **kw)
-    return [conv, nn.BatchNorm2d(out_channels, **kw), nn.ReLU(inplace=True)]
+    return [conv, nn.BatchNorm2d(out_channels, **kw), in_place(act_layer)]
 
 
 class _ImagePooling(nn.Sequential):
@@ -73,6 +83,7 @@ class ASPP(Block, shown="in_channels out_channels rates image_pooling"):
             channel and image, so in training the batch must hold at least two images.
         dropout: probability, in [0, 1).
         device, dtype: of the parameters.
+        act_layer: makes each activation.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -91,11 +102,12 @@ class ASPP(Block, shown="in_channels out_channels rates image_pooling"):
         dropout: float = 0.5,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         super().__init__(in_channels, out_channels)
         checks.number("dropout", dropout, "[0, 1)")
         self.rates = checks.wholes("rates", rates)
-        self.image_pooling, kw = image_pooling, Factory(device=device, dtype=dtype)
+        self.image_pooling, kw = image_pooling, _Options(device=device, dtype=dtype, act_layer=act_layer)
         branches = [nn.Sequential(*_conv_norm_relu(in_channels, out_channels, **kw))]
         branches += [nn.Sequential(*_conv_norm_relu(in_channels, out_channels, 3, rate, **kw)) for rate in self.rates]
         if image_pooling:
@@ -135,6 +147,7 @@ class AtrousCascade(Block, shown="in_channels out_channels rates"):
         multi_grid: relative rates inside a block, one per bottleneck.
         output_stride: 16 or 8, how many pixels of the image lie between two neighbouring pixels of the input.
         device, dtype: of the parameters.
+        act_layer: as in `Bottleneck`.
 
     Raises:
         TypeError, ValueError: for a bad argument, and for an input whose shape, dtype or device does not fit.
@@ -154,17 +167,18 @@ class AtrousCascade(Block, shown="in_channels out_channels rates"):
         output_stride: OutputStride = 16,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         checks.positive(channels=channels, blocks=blocks)
         super().__init__(in_channels, channels * Bottleneck.expansion)
         grid = checks.wholes("multi_grid", multi_grid)
         checks.one_of("output_stride", output_stride, _DILATE)
         self.rates = tuple(tuple(32 // output_stride * 2**n * unit for unit in grid) for n in range(blocks))
-        stack = []
+        stack, kw = [], _Options(device=device, dtype=dtype, act_layer=act_layer)
         for rates in self.rates:
             block = []
             for rate in rates:
-                block.append(Bottleneck(in_channels, channels, dilation=rate, device=device, dtype=dtype))
+                block.append(Bottleneck(in_channels, channels, dilation=rate, **kw))
                 in_channels = self.out_channels
             stack.append(nn.Sequential(*block))
         self.blocks = nn.Sequential(*stack)
@@ -202,6 +216,7 @@ class DeepLabV3(Classifier, shown="num_classes output_stride"):
         aux_loss: add a classifier on the third stage; in training the output is then (logits, side logits).
         dropout: of `ASPP`.
         device, dtype: of the parameters.
+        act_layer: makes each activation.
 
     Raises:
         TypeError, ValueError: for a bad argument, for an input that does not fit, and in training for a batch of one
@@ -224,21 +239,23 @@ class DeepLabV3(Classifier, shown="num_classes output_stride"):
         dropout: float = 0.5,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        act_layer: ActLayer = nn.ReLU,
     ) -> None:
         super().__init__(num_classes)
         checks.one_of("output_stride", output_stride, _DILATE)
         self.output_stride, kw = output_stride, Factory(device=device, dtype=dtype)
+        options = _Options(**kw, act_layer=act_layer)
         rates, n = _RATES[output_stride] if rates is None else rates, aspp_channels
         dilate = _DILATE[output_stride]
-        self.backbone = _Backbone(layers, num_classes=None, replace_stride_with_dilation=dilate, **kw)
+        self.backbone = _Backbone(layers, num_classes=None, replace_stride_with_dilation=dilate, **options)
         self.classifier = nn.Sequential(
-            ASPP(2048, n, rates, dropout=dropout, **kw),
-            *_conv_norm_relu(n, n, 3, **kw),
+            ASPP(2048, n, rates, dropout=dropout, **options),
+            *_conv_norm_relu(n, n, 3, **options),
             nn.Conv2d(n, num_classes, 1, **kw),
         )
         self.aux_classifier = None
         if aux_loss:
-            side = _conv_norm_relu(1024, 256, 3, **kw)
+            side = _conv_norm_relu(1024, 256, 3, **options)
             self.aux_classifier = nn.Sequential(*side, nn.Dropout(0.1), nn.Conv2d(256, num_classes, 1, **kw))
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -263,6 +280,7 @@ class DeepLabV3Options(Factory, total=False):
     aspp_channels: int
     aux_loss: bool
     dropout: float
+    act_layer: ActLayer
 
 
 def deeplabv3_resnet50(num_classes: int = 21, **options: Unpack[DeepLabV3Options]) -> DeepLabV3:

@@ -60,8 +60,8 @@ def fit(
     of processes; where the last one does not, some of its samples are trained on twice in that epoch.
 
     The generators of Python, numpy and torch, and those that a data set holds, are left as they were found. What a
-    DataLoader draws comes from generators that begin anew with each epoch, from `seed`, apart from what the model
-    draws; workers start anew too.
+    DataLoader draws comes from generators that are seeded again for each epoch, from `seed`, apart from what the model
+    draws; workers start again too.
 
     Args:
         model: images → logits [N, classes] or [N, classes, H, W]; or a function that makes it, called after seeding,

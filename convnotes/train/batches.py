@@ -40,7 +40,7 @@ class Tensors:
         return self.parts
 
     def states(self, begun: bool) -> list[Any]:
-        return []  # the order is drawn anew, epoch by epoch
+        return []  # the orders are drawn from the seed again
 
     def set_states(self, states: list[Any]) -> None:
         pass
@@ -75,7 +75,7 @@ class Tensors:
 class Loader:
     """A DataLoader, prepared by accelerate, with the face of `Tensors`. Its batch size is that of all processes.
 
-    All that it draws is drawn apart (see `generators`), with workers that start anew in each epoch. So an epoch can be
+    All that it draws is drawn apart (see `generators`), with workers that start again in each epoch. So an epoch can be
     read again up to any of its steps, and an evaluation in between changes nothing.
     """
 
@@ -132,7 +132,9 @@ class Loader:
             empty = False
             yield batch[0], answers.labels(batch[1])
         if empty:
-            raise ValueError(f"the {self.name} DataLoader is empty (a stream must begin anew with each pass)")
+            raise ValueError(
+                f"the {self.name} DataLoader is empty (a stream must start from its beginning in each pass)"
+            )
 
     def gather(self, hits: Tensor) -> Tensor:
         """Of all processes, without the samples that were dealt twice to make the last batch even."""

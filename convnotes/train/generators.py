@@ -1,9 +1,9 @@
 """Random numbers of the data apart from those of the model, so that each can be taken up again where it stopped.
 
 What a DataLoader draws (its order, its workers' seeds, augmentation by torch, numpy or random) comes from generators
-that begin anew with each epoch, and not from those that dropout draws from. So the batches of an epoch are the same
-however often they are read, and whatever the model draws between them. Generators that the data set itself holds go
-on from epoch to epoch: their states are kept.
+that are seeded again for each epoch, and not from those that dropout draws from. So the batches of an epoch are the
+same however often they are read, and whatever the model draws between them. Generators that the data set itself holds
+go on from epoch to epoch: their states are kept.
 """
 
 from __future__ import annotations

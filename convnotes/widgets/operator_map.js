@@ -87,13 +87,13 @@ function render({ model, el }) {
     map.replaceChildren(...marks);
     title.textContent = one.name;
     sentence.textContent = one.words;
-    const field = /\d/.test(one.field) ? `${one.field} pixels per side` : one.field;
+    const field = /\d/.test(one.field) ? `${one.field} pixels` : one.field;
     counts.replaceChildren(
       ...count("Parameters", format(one.params), note(one, "params")),
       ...count("Multiply-adds", short(one.macs), note(one, "macs")),
       ...(one.adds ? count("Additions", short(one.adds)) : []),
       ...(one.moved_bytes ? count("Bytes moved", short(one.moved_bytes)) : []),
-      ...count("Receptive field", field === "all" ? "the whole map" : field),
+      ...count("Receptive field", field),
     );
     more.replaceChildren(
       h("a", { href: address(one.chapter, inBook) }, `Read about ${one.name} →`),

@@ -54,7 +54,7 @@ def test_a_budget_is_met_for_colour_pictures_and_for_large_networks():
         assert cost(made, (1, 3, 32, 32)).params == fit.params
 
 
-def test_a_design_that_is_exchanged_under_its_name_is_counted_anew(monkeypatch):
+def test_a_design_that_is_exchanged_under_its_name_is_counted_again(monkeypatch):
     monkeypatch.setitem(designs.DESIGNS, "own", designs.DESIGNS["plain 3×3"])
     assert parameters("own", (8, 16, 16)) == parameters("plain 3×3", (8, 16, 16))
     monkeypatch.setitem(designs.DESIGNS, "own", designs.DESIGNS["plain 5×5"])

@@ -162,7 +162,7 @@ def test_dtype_layout_and_frozen_weights_stay_and_do_not_change_the_numbers(sche
         assert not d.requires_grad
 
 
-def test_biases_and_norms_start_anew_and_nothing_else_changes():
+def test_biases_and_norms_are_drawn_again_and_nothing_else_changes():
     net = nn.ModuleDict(
         {
             "conv": nn.Conv2d(3, 4, 3),

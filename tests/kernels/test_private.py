@@ -244,7 +244,7 @@ KEYLESS = (
 
 
 @pytest.mark.parametrize("missing", NUMBA)
-def test_what_numba_cannot_keep_is_compiled_anew(missing):
+def test_what_numba_cannot_keep_is_compiled_again(missing):
     pytest.importorskip("numba", reason="the loops need numba")
     program = NOT_KEPT.format(missing=KEYLESS + NUMBA[missing])
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -61,6 +61,19 @@ def test_axes_that_differ_are_given_apart():
     assert receptive_field(net) == ((5, 21), (1, 2), (1, 0))
 
 
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        (nn.Conv2d(1, 1, 3), "3×3"),
+        (nn.Conv2d(1, 1, (3, 5)), "3×5"),
+        (convnotes.NonLocal2d(4), "the whole input"),
+        (nn.Softmax(3), "1×∞"),
+    ],
+)
+def test_a_page_prints_it_in_one_way(net, words):
+    assert receptive_field(net).words == words
+
+
 def test_branches_see_the_hull():
     class Branches(nn.Module):
         def __init__(self):

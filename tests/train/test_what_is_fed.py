@@ -213,7 +213,7 @@ def test_a_stream_of_ready_batches_trains():
     assert fit(small, (loader, loader), **OPTIONS).train_samples == 37
 
 
-def test_a_stream_that_does_not_begin_anew_is_named():
+def test_a_stream_that_does_not_start_again_is_named():
     class Once(IterableDataset):
         def __init__(self):
             data = two_classes()
@@ -222,7 +222,7 @@ def test_a_stream_that_does_not_begin_anew_is_named():
         def __iter__(self):
             return self.left
 
-    with pytest.raises(ValueError, match=r"the train DataLoader is empty .a stream must begin anew"):
+    with pytest.raises(ValueError, match=r"the train DataLoader is empty .a stream must start from its beginning"):
         fit(small, (DataLoader(Once(), batch_size=8), DataLoader(Once(), batch_size=8)), **OPTIONS)
 
 

@@ -1,4 +1,4 @@
-"""The channel mixer: its module computes what torch computes, its state refuses what is no photograph or kernel."""
+"""The channel mixer: its module computes what torch computes, its state refuses all but photographs and kernels."""
 
 import numpy as np
 import pytest

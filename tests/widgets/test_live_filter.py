@@ -1,4 +1,4 @@
-"""The live filter: its kernels, answers and gains are torch's, its state refuses what is no photograph or kernel."""
+"""The live filter: its kernels, answers and gains are torch's, its state refuses all but photographs and kernels."""
 
 import itertools
 

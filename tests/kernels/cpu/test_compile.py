@@ -38,7 +38,7 @@ def run(folder, program=SHIFT):
     [(".nbi", lambda data: b""), (".nbi", lambda data: data[:-20]), (".nbc", lambda data: data[: len(data) // 2])],
     ids=["an empty index", "a cut index", "a cut object"],
 )
-def test_a_damaged_file_is_compiled_anew_and_then_kept(suffix, damage, tmp_path):
+def test_a_damaged_file_is_compiled_again_and_then_kept(suffix, damage, tmp_path):
     run(tmp_path)
     files = list(tmp_path.rglob(f"*{suffix}"))
     assert files
