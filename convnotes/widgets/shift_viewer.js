@@ -137,7 +137,7 @@ function render({ model, el }) {
       one.describe(
         `Channel ${c + 1}: ${name}, displacement ${dy}, ${dx}. ${model.get("alt")}`,
         `Channel ${c + 1}`,
-        `: ${name}, (${dy}, ${dx})`,
+        `: ${name}, (${dy},\u00a0${dx})`,
       );
     });
     output.paint(
