@@ -3,7 +3,7 @@
 import { choice, matrix, options, ranged } from "./kit/controls.js";
 import { h, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
-import { added, bracketed, format, largest, percent } from "./kit/numbers.js";
+import { added, format, largest, percent } from "./kit/numbers.js";
 import { COLOURS, kernelGrid, photoOf, picture } from "./kit/pictures.js";
 import {
   accepts,
@@ -178,7 +178,7 @@ function multiplication(kernels, layers, colour) {
     return tableRow(
       [title, grid(stencil, `Stencil ${n + 1} of ${colour}`, 1)],
       kernels.map((_, o) => [
-        h("span", { className: "cn-separable-text" }, `× ${bracketed(numbers[o])} =`),
+        h("span", { className: "cn-separable-text" }, `× ${format(numbers[o])} =`),
         grid(shown[n][o], `Number times stencil ${n + 1}, for output ${o + 1}`),
       ]),
     );
