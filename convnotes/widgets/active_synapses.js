@@ -5,7 +5,6 @@ import {
   convolve,
   PRESETS,
   REACH,
-  shares,
   sharing,
   splat,
   torchCode,
@@ -244,11 +243,12 @@ function render({ model, el }) {
       `window that holds them: ${size.height * size.width} multiply-adds per position and channel (a 3×3 kernel: 9)`,
     );
     const [y, x] = positions[k];
+    const holders = sharing([y, x]);
     const part = (pixel, coordinate) => `(1 − |${format(pixel)} − ${bracketed(coordinate)}|)`;
     ui.formula.textContent = [
-      `synapse ${k + 1} at (${format(y)}, ${format(x)}), weight ${format(weights[k])}, is ` +
-        "shared among four pixels [u, v]:",
-      ...shares([y, x]).map(
+      `synapse ${k + 1} at (${format(y)}, ${format(x)}) gives its weight ${format(weights[k])} to ` +
+        `${several(holders.length, "pixel")} [u, v]:`,
+      ...holders.map(
         ([u, v, share]) =>
           `[${format(u)}, ${format(v)}]  ${bracketed(weights[k])} · ${part(u, y)} · ` +
           `${part(v, x)} = ${format(weights[k] * share, 3)}`,
