@@ -3,7 +3,7 @@
 import { format, percent } from "./kit/numbers.js";
 
 export const COLUMNS = 3;
-const BOX = { height: 38, gap: 14, apart: 10, top: 4, margin: 16 }; // a line may pass on the right, in the margin
+const BOX = { height: 38, gap: 22, apart: 10, top: 4, margin: 16 }; // a line may pass on the right, in the margin
 const HEAD = 8; // pixels, the length of the head of an arrow
 
 export function operatorCalled(operators, name) {
@@ -73,8 +73,8 @@ function route(operators, special, general, places) {
   if (!between) {
     const tip = [centre(from), from.y];
     const end = [centre(to), to.y + to.height];
-    const way = end.map((v, axis) => v - tip[axis]);
-    return { tip, back: way.map((v) => v / Math.hypot(...way)), rest: `L${end.join(" ")}` };
+    const turn = tip[0] === end[0] ? "" : `V${(tip[1] + end[1]) / 2}H${end[0]}`;
+    return { tip, back: [0, -1], rest: `${turn}V${end[1]}` };
   }
   const out = BOX.margin - 5;
   const aside = `q${out - HEAD} 0 ${out - HEAD} -12V${middle(to) + 12}q0 -12 ${-out} -12`;
