@@ -178,8 +178,8 @@ function render({ model, el }) {
       caption(
         on.text,
         title,
-        "'s score at every pixel, thin line at 0: " +
-          `best (dot) ${format(value)}; at the template (dashed) ${format(home)}`,
+        `'s score at every pixel, thin line at 0: best (dot) ${format(value)}; ` +
+          `at the template (dashed) ${format(home)}`,
       );
       fact(`${title}: ${miss ? `${format(miss)} px off` : "found"}`, `best match at pixel ${best}`);
     }
