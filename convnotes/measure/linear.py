@@ -108,6 +108,12 @@ class Linear(OwnModes):
             pooled = _POOLS[name](*args, **kwargs)
             wants = kwargs.get("return_indices") or getattr(func, "__name__", "").endswith("_with_indices")
             return (pooled, torch.zeros_like(pooled, dtype=torch.int64)) if wants else pooled
+        if name == "setitem" and dependent(args[1]):  # by a mask that is made of the image
+            if not dependent(args[0]) or dependent(args[2]):
+                raise ValueError(
+                    "measured_receptive_field has no linear stand-in for writing by a mask: use torch.where"
+                )
+            return None
         if name in ("where", "masked_fill") or (name in ("max", "min") and len(maps) == 2):
             return self._met(func, name, maps, args, kwargs)
         if name in _MEANS:

@@ -59,7 +59,7 @@ _FORMULAS: dict[str, Callable[..., int]] = {
     "mv": _vector, "dot": _vector, "vdot": _vector, "addmv": _added_vector, "addmv_": _added_vector,
     "addbmm": _added_sum, "addbmm_": _added_sum, "addmm_": _added_product, "baddbmm_": _added_product,
     "addr": _added_outer, "addr_": _added_outer, "_int_mm": _product, "conv_tbc": _over_time,
-    "_trilinear": _trilinear,
+    "_trilinear": _trilinear, "_sparse_addmm": _added_product,
 }  # fmt: skip
 
 

@@ -109,10 +109,8 @@ def receptive_field(model: nn.Module, input_shape: Sequence[int] | None = None) 
     for size, channels in itertools.product(_SIZES, _channels(twin)):
         read = _tried(twin, (1, channels, size, size))
         if not isinstance(read, ValueError):
-            field, targets = read
-            if targets:
-                _same_at_twice_the_size(twin, (1, channels, 2 * size, 2 * size), field, targets)
-            return field
+            _same_at_twice_the_size(twin, (1, channels, 2 * size, 2 * size), *read)
+            return read[0]
         first = first or read
     assert first is not None
     raise first
@@ -140,8 +138,8 @@ def _same_at_twice_the_size(
     if field != other or grows:
         what = "an adaptive pooling grows" if grows else "the receptive field changes"
         raise Refused(
-            f"{what} with the size of the image, as by area interpolation or by an interpolation to a fixed size: give "
-            f"input_shape"
+            f"{what} with the size of the image, as by area interpolation, an interpolation to a fixed size or a cut "
+            f"into halves: give input_shape"
         )
 
 
@@ -157,7 +155,8 @@ def _channels(model: nn.Module) -> list[int]:
 def _read(model: nn.Module, shape: Sequence[int], known: bool) -> tuple[ReceptiveField, list[Any]]:
     """The receptive field with an image of a shape, and the sizes that the model asked for on the way."""
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    image = torch.empty(tuple(shape), device="meta", dtype=dtype)
+    with torch.inference_mode(False):
+        image = torch.empty(tuple(shape), device="meta", dtype=dtype)
     reader = Reader(image, known)
     kept = [module for module in model.modules() if callable(getattr(module, "reach", None))]
     try:

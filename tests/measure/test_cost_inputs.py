@@ -25,6 +25,7 @@ PRODUCTS = {
     "einsum, contracted": (lambda net, x: torch.einsum("ij,kj->ik", x, x), 9 * 4),
     "einsum, of one": (lambda net, x: torch.einsum("ij->ji", x), 0),
     "einsum, of three": (lambda net, x: torch.einsum("ij,ij,ij->ij", x, x, x), 24),
+    "sparse.mm": (lambda net, x: torch.sparse.mm(x, x.t()), 9 * 4),
     "matrix power": (lambda net, x: torch.linalg.matrix_power(x[:3, :3], 3), 54),
     "by element": (lambda net, x: x * x + x.mul(2), 0),
     "broadcast": (lambda net, x: x[0, :, None] * x[1, None], 0),
