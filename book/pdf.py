@@ -67,19 +67,20 @@ def printed(tab, address: str) -> bytes:
     return tab.pdf(**PAPER, scale=SMALLER, tagged=True)
 
 
-def front(title: str, rows: list[tuple[str, str, int]]) -> str:
-    """The title page with the contents: part, chapter, page number."""
+def front(title: str, rows: list[tuple[str, str, str, int]]) -> str:
+    """The title page with the contents: part, chapter, address, page number."""
     lines, before = [], ""
-    for part, name, number in rows:
+    for part, name, address, number in rows:
         if part != before:
             lines.append(f"<h2>{html.escape(part)}</h2>")
         before = part
-        lines.append(f"<p>{html.escape(name)}<span>{number}</span></p>")
+        link = f"<a href='{address}'>{html.escape(name)}</a>"
+        lines.append(f"<p>{link}<span>{number}</span></p>")
     style = (
         "body{font:10pt/1.3 system-ui,sans-serif;margin:0}h1{font-size:26pt}"
         "h2{font-size:11pt;margin:7pt 0 1pt;break-after:avoid}"
         "p{display:flex;justify-content:space-between;margin:0;"
-        "border-bottom:1px dotted #888}"
+        "border-bottom:1px dotted #888}a{color:inherit;text-decoration:none}"
     )
     head = f"<meta charset='utf-8'><style>{style}</style>"
     return f"{head}<h1>{html.escape(title)}</h1>{''.join(lines)}"
@@ -105,34 +106,38 @@ def book(browser, built: Path, pages: list[tuple[str, str, str]]) -> bytes:
     title = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["title"]
     context = browser.new_context(color_scheme="light")
     tab = context.new_page()
-    chapters = []
-    for _, file, _ in pages:
-        address = (built / f"{file}.html").as_uri()
-        chapters.append(PdfReader(io.BytesIO(printed(tab, address))))
+    addresses = [(built / f"{file}.html").as_uri() for _, file, _ in pages]
+    chapters = [
+        PdfReader(io.BytesIO(printed(tab, address))) for address in addresses
+    ]
 
     def on_paper(text, **paper):
         tab.set_content(text)
         return PdfReader(io.BytesIO(tab.pdf(**(PAPER | paper))))
 
-    rows = [(part, name, 0) for part, _, name in pages]
-    ahead = len(on_paper(front(title, rows)).pages)
+    def first(starts):
+        rows = [
+            (part, name, address, start + 1)
+            for (part, _, name), address, start in zip(
+                pages, addresses, starts, strict=True
+            )
+        ]
+        return on_paper(front(title, rows))
+
+    ahead = len(first([0] * len(pages)).pages)
     starts, at = [], ahead
     for chapter in chapters:
         starts.append(at)
         at += len(chapter.pages)
-    rows = [
-        (part, name, start + 1)
-        for (part, _, name), start in zip(pages, starts, strict=True)
-    ]
     writer = PdfWriter()
-    writer.append(on_paper(front(title, rows)), import_outline=False)
+    writer.append(first(starts), import_outline=False)
     above = {}
     for (part, _, name), chapter, start in zip(
         pages, chapters, starts, strict=True
     ):
+        writer.append(chapter, import_outline=False)
         if part and part not in above:
             above[part] = writer.add_outline_item(title=part, page_number=start)
-        writer.append(chapter, import_outline=False)
         writer.add_outline_item(
             title=name, page_number=start, parent=above.get(part)
         )

@@ -75,7 +75,7 @@
     if (links.some(({ page }) => page === here))
       document
         .querySelector("article.bd-article")
-        .after(
+        .append(
           node(
             "p",
             { className: "cn-read" },

@@ -64,8 +64,16 @@ def test_folded_answers_and_quizzes_are_printed_and_folded_code_is_not(paper):
 
 @browser_test
 def test_links_lead_to_pages_of_the_pdf_or_to_the_web(paper):
-    targets = [
-        action for page in paper.pages for one in page.get("/Annots", []) if (action := one.get_object().get("/A", {}))
+    actions = [
+        (n, action)
+        for n, page in enumerate(paper.pages)
+        for one in page.get("/Annots", [])
+        if (action := one.get_object().get("/A", {}))
     ]
-    assert any(action.get("/S") == "/GoTo" for action in targets)
-    assert not [a["/URI"] for a in targets if "/URI" in a and not a["/URI"].startswith(("http:", "https:"))]
+    addresses = [action["/URI"] for _, action in actions if "/URI" in action]
+    assert all(address.startswith(("http:", "https:")) for address in addresses)
+    inner = [(n, action["/D"][0]) for n, action in actions if action.get("/S") == "/GoTo"]
+    starts = [paper.pages[paper.get_destination_page_number(item)] for item in flat(paper.outline)]
+    contents = [target for n, target in inner if n == 0]
+    assert [starts.index(target.get_object()) for target in contents] == [0, 2]  # each part begins with its chapter
+    assert any(n > 0 for n, _ in inner), "the map leads to the chapter"
