@@ -136,6 +136,8 @@ def fit(
                 f"optimizer is called as optimizer(parameters, lr=…, weight_decay=…): {problem}"
             ) from problem
         checks.instance("what optimizer makes", stepper, torch.optim.Optimizer, "a torch.optim.Optimizer")
+        if isinstance(stepper, torch.optim.LBFGS):
+            raise ValueError("optimizer must step without a closure, which LBFGS needs: take another one")
         steps = None if train.length is None else epochs * train.length
         if steps is None and schedule == "cosine":  # where it ends must be known
             steps = epochs * sum(1 for _ in train.in_order())

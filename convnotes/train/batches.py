@@ -130,6 +130,7 @@ class Loader:
                 got = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else type(batch).__name__
                 raise TypeError(f"the {self.name} DataLoader must give batches (images, labels), got {got}")
             empty = False
+            check_images(batch[0], f"the images of the {self.name} DataLoader")
             yield batch[0], answers.labels(batch[1])
         if empty:
             raise ValueError(
@@ -168,6 +169,12 @@ def batches(data: Any, batch_size: int, seed: int, accelerator: Any) -> tuple[So
     )
 
 
+def check_images(x: Any, name: str) -> None:
+    """Refuse images of bytes. Other inputs than images, such as tokens, may be whole numbers."""
+    if isinstance(x, Tensor) and x.dim() == 4 and x.dtype == torch.uint8:
+        raise ValueError(f"{name} must be fractions, got {x.dtype}: divide them by 255 (torchvision's ToTensor does)")
+
+
 def check_tensors(x: Tensor, y: Tensor, x_name: str, y_name: str) -> None:
     for name, tensor in ((x_name, x), (y_name, y)):
         checks.instance(name, tensor, Tensor, "a tensor")
@@ -175,5 +182,6 @@ def check_tensors(x: Tensor, y: Tensor, x_name: str, y_name: str) -> None:
         raise ValueError(f"{y_name} must hold integer labels [N] or [N, H, W], got {y.dtype} of shape {tuple(y.shape)}")
     if len(x) != len(y):
         raise ValueError(f"{x_name} has {len(x)} samples, but {y_name} has {len(y)} labels")
+    check_images(x, x_name)
     if not len(x):
         raise ValueError(f"{x_name} is empty: there is nothing to work on")

@@ -39,7 +39,7 @@ def test_windows_of_attention_are_followed_place_by_place():
 
 def test_what_hangs_on_the_size_of_the_image_asks_for_it():
     halves = Net(lambda net, x: sum(x.chunk(2, 2)))
-    with pytest.raises(ValueError, match="the receptive field changes with the size of the image.*: give input_shape"):
+    with pytest.raises(ValueError, match=r"the receptive field changes with the size of the image.*: give input_shape"):
         receptive_field(halves)
     assert receptive_field(halves, (1, 1, 48, 48)).size == (25, 1)
 

@@ -28,7 +28,7 @@ def test_what_is_written_where_a_mask_says_is_position_by_position():
 
 def test_a_mask_whose_gradient_is_lost_is_refused():
     net = Net(marked, a=conv(1, 4, 3), b=conv(4, 1, 3))
-    with pytest.raises(ValueError, match="no linear stand-in for writing by a mask: use torch.where"):
+    with pytest.raises(ValueError, match=r"no linear stand-in for writing by a mask: use torch\.where"):
         measured_receptive_field(net, (1, 1, 20, 20))
 
 

@@ -235,6 +235,11 @@ def test_a_stream_that_does_not_start_again_is_named():
         ({"optimizer": torch.optim.SGD(small().parameters())}, TypeError, "optimizer must be a function that makes"),
         ({"optimizer": torch.optim.LBFGS}, TypeError, r"called as optimizer\(parameters, lr=…, weight_decay=…\)"),
         ({"optimizer": lambda p, lr, weight_decay: 3}, TypeError, "what optimizer makes must be a torch.optim.Opt"),
+        (
+            {"optimizer": lambda p, lr, weight_decay: torch.optim.LBFGS(p, lr=lr)},
+            ValueError,
+            "optimizer must step without a closure, which LBFGS needs",
+        ),
         ({"auxiliary_weight": -1}, ValueError, r"auxiliary_weight must lie in \[0, inf\), got -1"),
         ({"ignore_index": "void"}, TypeError, "ignore_index must be an int, got 'void'"),
     ],
@@ -247,3 +252,20 @@ def test_what_cannot_be_had_is_refused(options, error, message):
 def test_a_model_without_anything_to_train_is_refused():
     with pytest.raises(ValueError, match="the model has no parameter that trains"):
         fit(small().requires_grad_(False), two_classes(), **OPTIONS)
+
+
+@pytest.mark.parametrize("through", [lambda split: split, lambda split: loaders_of(split)], ids=["Split", "DataLoader"])
+def test_images_of_bytes_are_named_and_tokens_are_taken(through):
+    data = two_classes()
+    images = Split(*((255 * data.train_x).to(torch.uint8), data.train_y) * 2, data.classes)
+    assert images.train_x.dim() == 4
+    with pytest.raises(ValueError, match=r"train.* must be fractions, got torch\.uint8: divide them by 255"):
+        fit(small, through(images), **OPTIONS)
+    tokens = Split(*(images.train_x.flatten(1).long() % 7, data.train_y) * 2, data.classes)
+    model = nn.Sequential(nn.Embedding(7, 3), nn.Flatten(), nn.Linear(60, 2))
+    assert len(fit(model, through(tokens), **OPTIONS).loss) == 1
+
+
+def loaders_of(split):
+    parts = TensorDataset(split.train_x, split.train_y), TensorDataset(split.test_x, split.test_y)
+    return tuple(DataLoader(part, batch_size=8) for part in parts)
