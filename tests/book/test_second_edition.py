@@ -57,6 +57,7 @@ def test_the_chapter_has_its_parts(chapter):
     assert len(re.findall(r"```\{exercise\}", text)) == len(re.findall(r"```\{solution-start\}", text)) == 3
     quizzes = [cell for cell in notebook.cells if "quiz" in editions.tags(cell)]
     assert [cell.source.count('"question"') for cell in quizzes] == [5]
+    assert all(isinstance(question["why"], list) for question in editions.quiz(notebook)), "a reason per option"
     assert len(re.findall(r"^- ", last.source, flags=re.M)) == 3
     for needed in ("Code: `convnotes/", "tests: `tests/", "{cite"):
         assert needed in last.source

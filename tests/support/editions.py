@@ -15,21 +15,21 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
 SECOND = [
-    "fundamentals/algorithms",
-    "fundamentals/number_of_kernels",
     "fundamentals/size_and_shape",
+    "fundamentals/number_of_kernels",
     "fundamentals/stride_and_padding",
-    "receptive_field/dilated",
-    "compression/residual",
-    "receptive_field/active",
     "fundamentals/multi_scale",
+    "fundamentals/algorithms",
     "compression/pointwise",
     "compression/separable",
     "compression/squeezenet",
+    "compression/residual",
+    "receptive_field/dilated",
+    "receptive_field/active",
     "receptive_field/deformable",
     "receptive_field/non_local",
-    "operations/adder",
     "operations/shift",
+    "operations/adder",
 ]
 
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")
@@ -112,6 +112,13 @@ def links(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, dict[str, obje
             able = [(at, widget) for at, widget in widgets if next(iter(state)) in widget]
             above = [widget for at, widget in able if at < n]
             yield item[1], state, above[-1] if above else able[0][1] if able else {}
+
+
+def quiz(notebook: nbformat.NotebookNode) -> list[dict[str, object]]:
+    """The questions of the quiz, as its stored state has them."""
+    states = notebook.metadata["widgets"][STATE]["state"].values()
+    (questions,) = [state["state"]["questions"] for state in states if "questions" in state["state"]]
+    return questions
 
 
 def _assigned(part: str) -> tuple[str, object]:
