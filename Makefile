@@ -5,10 +5,11 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 NOX    := $(VENV)/bin/nox
 HTML   := _build/html
+ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test serve notebooks bench matrix lint clean
+.PHONY: help book test serve zip pdf exercises notebooks bench matrix lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -35,6 +36,18 @@ serve: book  ## build the book, serve it on 127.0.0.1 and open it
 	@echo "Serving on http://127.0.0.1:$(PORT)/ (Ctrl-C stops)."
 	@$(PY) -m webbrowser -t "http://127.0.0.1:$(PORT)/" >/dev/null 2>&1 || true
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory $(HTML)
+
+zip: book  ## pack the built book into one file, to read it without a network
+	@rm -f $(ZIP) && $(PY) -m zipfile -c $(ZIP) $(HTML)/
+	@echo "Packed the book: unpack $(abspath $(ZIP)) anywhere and open html/index.html."
+
+pdf: book  ## print the book into one PDF (needs Chromium)
+	@$(PY) book/pdf.py _build/convnotes.pdf
+	@echo "Printed the book: $(CURDIR)/_build/convnotes.pdf."
+
+exercises: $(READY)  ## make a notebook of each chapter's exercises, to be solved
+	@$(PY) book/exercises.py
+	@echo "The exercises are in $(CURDIR)/_build/exercises: open them with '$(VENV)/bin/jupyter lab _build/exercises'."
 
 notebooks: $(READY)  ## run every notebook again and store what it prints
 	@$(PY) book/execute.py

@@ -38,7 +38,7 @@ def execute(path: Path) -> None:
     say_how_to_install(notebook)
     client = NotebookClient(
         notebook,
-        timeout=300,
+        timeout=1800,
         kernel_name="python3",
         resources={"metadata": {"path": path.parent}},
         record_timing=False,

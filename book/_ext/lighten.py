@@ -59,9 +59,6 @@ def lighten(out):
             text = SCRIPT.sub("<script defer", text)
         text = _last(text, STATE)
         text = without_plain_spans(text, plain)
-        text = SIZE.sub(
-            r'width="\1" height="\2" fetchpriority="high"', text, count=1
-        )
         text = SIZE.sub(r'width="\1" height="\2" loading="lazy"', text)
         text = text.replace(
             '<div role="list" class="citation-list">',

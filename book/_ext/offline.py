@@ -3,6 +3,7 @@
 - MathJax and its fonts are copied out of the pip package sphinx-mathjax-offline (only what TeX to HTML needs).
 - Each page says in its head what it is about, in the words of its first paragraph.
 - Figures stand in the page itself (figures.py).
+- It works where a browser allows no storage.
 - A widget's picture of its first state, or its words, stand in a <noscript>, for readers without JavaScript.
 - Styles, scripts and icons are made light (lighten.py).
 """
@@ -41,6 +42,19 @@ def copy_mathjax(app):
         if inside.startswith(MATHJAX):
             (target / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file.locate(), target / inside)
+
+
+# The theme reads what it has stored, and stops where a browser allows no storage: such a reader gets one that is empty.
+STORAGE = """
+<script>
+try { localStorage } catch {
+  Object.defineProperty(window, "localStorage", { value: { getItem: () => null, setItem() {}, removeItem() {} } });
+}
+</script>"""
+
+
+def without_storage(app, pagename, templatename, context, doctree):
+    context["metatags"] = context.get("metatags", "") + STORAGE
 
 
 def describe(app, pagename, templatename, context, doctree):
@@ -113,6 +127,7 @@ def with_pictures(text, notebook, images, page):
 def setup(app):
     app.connect("doctree-resolved", figures.put_in)
     app.connect("html-page-context", describe)
+    app.connect("html-page-context", without_storage)
     app.connect(
         "build-finished", finish, priority=900
     )  # after the theme, which writes its style sheets there

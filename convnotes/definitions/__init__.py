@@ -9,6 +9,12 @@ and column · u, v kernel row and column · s stride · p padding · d dilation 
 group.
 """
 
+from convnotes.definitions.algorithms import (
+    conv2d_by_fft,
+    conv2d_by_matrix,
+    conv2d_by_winograd,
+    winograd_matrices,
+)
 from convnotes.definitions.compression import (
     bottleneck,
     factorised,
@@ -42,6 +48,9 @@ __all__ = [
     "batch_norm",
     "bottleneck",
     "conv2d",
+    "conv2d_by_fft",
+    "conv2d_by_matrix",
+    "conv2d_by_winograd",
     "conv_norm_relu",
     "conv_transpose2d",
     "deform_conv2d",
@@ -57,4 +66,5 @@ __all__ = [
     "pointwise",
     "separable",
     "shift2d",
+    "winograd_matrices",
 ]

@@ -115,7 +115,8 @@ def define(
         return computed(*inputs)
 
     def keep(ctx, given, chosen) -> None:
-        ctx.save_for_backward(*(given[n] for n in kept))
+        if kept:
+            ctx.save_for_backward(*(given[n] for n in kept))
         ctx.options = chosen
         backend.remember(ctx)
 

@@ -40,7 +40,7 @@ CLAIMS = {
             ("Transfer trains faster and better", CONDITION),
             ("1×1 compresses and mixes channels", CONDITION),
             ("Small kernels are favourable", CONDITION),
-            ("Dilation enlarges the field at no more computation", CONDITION),
+            ("Dilation enlarges the receptive field at no more computation", CONDITION),
             ("Deformable sampling fits objects' shapes", MISLEADING),
             ("Non-local sees everything", CONDITION),
             ("Shift replaces spatial convolution at far less computation", CONDITION),

@@ -5,6 +5,7 @@ from convnotes.widgets.active_synapses import ActiveSynapses as ActiveSynapses
 from convnotes.widgets.attention_viewer import AttentionViewer as AttentionViewer
 from convnotes.widgets.budget_bench import BudgetBench as BudgetBench
 from convnotes.widgets.channel_mixer import ChannelMixer as ChannelMixer
+from convnotes.widgets.conv_algorithms import ConvAlgorithms as ConvAlgorithms
 from convnotes.widgets.conv_arithmetic import ConvArithmetic as ConvArithmetic
 from convnotes.widgets.deform_sampler import DeformSampler as DeformSampler
 from convnotes.widgets.design_explorer import DesignExplorer as DesignExplorer
@@ -14,7 +15,9 @@ from convnotes.widgets.kernel_stack_viewer import KernelStackViewer as KernelSta
 from convnotes.widgets.live_filter import LiveFilter as LiveFilter
 from convnotes.widgets.mixed_kernels import MixedKernels as MixedKernels
 from convnotes.widgets.operator_map import OperatorMap as OperatorMap
+from convnotes.widgets.pool_placer import PoolPlacer as PoolPlacer
 from convnotes.widgets.quiz import Quiz as Quiz
+from convnotes.widgets.read_back import ReadBack as ReadBack
 from convnotes.widgets.separable_viewer import SeparableViewer as SeparableViewer
 from convnotes.widgets.shift_viewer import ShiftViewer as ShiftViewer
 from convnotes.widgets.signal_depth import SignalDepth as SignalDepth
@@ -26,6 +29,7 @@ __all__ = [
     "AttentionViewer",
     "BudgetBench",
     "ChannelMixer",
+    "ConvAlgorithms",
     "ConvArithmetic",
     "DeformSampler",
     "DesignExplorer",
@@ -35,7 +39,9 @@ __all__ = [
     "LiveFilter",
     "MixedKernels",
     "OperatorMap",
+    "PoolPlacer",
     "Quiz",
+    "ReadBack",
     "SeparableViewer",
     "ShiftViewer",
     "SignalDepth",

@@ -70,6 +70,11 @@ export function shares([y, x]) {
   ];
 }
 
+// The pixels that really share its weight: four, two on a line between pixels, one on a pixel.
+export function sharing(position) {
+  return shares(position).filter(([, , share]) => share > 0);
+}
+
 // ŵ[u, v] = Σ_k weights[k] · h(u − y_k) · h(v − x_k), h(t) = max(0, 1 − |t|); row 0 is u = −REACH.
 export function splat(weights, positions) {
   const side = 2 * REACH + 1;
@@ -84,12 +89,7 @@ export function splat(weights, positions) {
 
 // How many pixels some synapse has a share of, and the sides of the smallest window that holds them.
 export function touched(positions) {
-  const pixels = new Map(
-    positions
-      .flatMap(shares)
-      .filter(([, , share]) => share > 0)
-      .map(([u, v]) => [`${u},${v}`, [u, v]]),
-  );
+  const pixels = new Map(positions.flatMap(sharing).map(([u, v]) => [`${u},${v}`, [u, v]]));
   const span = (axis) => {
     const all = [...pixels.values()].map((pixel) => pixel[axis]);
     return Math.max(...all) - Math.min(...all) + 1;

@@ -5,15 +5,15 @@ import {
   convolve,
   PRESETS,
   REACH,
-  shares,
+  sharing,
   splat,
   torchCode,
   touched,
 } from "./active_synapses.compute.js";
 import { choice, options, pixelSlider, presetChoice, slider } from "./kit/controls.js";
-import { arrowStep, figure, h, movable, pointedAt, svg } from "./kit/dom.js";
-import { change, follow, frame, trait } from "./kit/frame.js";
-import { bracketed, clamp, format } from "./kit/numbers.js";
+import { arrowStep, figure, h, movable, pointedAt, rect, svg } from "./kit/dom.js";
+import { change, follow, frame, trait, traits } from "./kit/frame.js";
+import { bracketed, clamp, format, several } from "./kit/numbers.js";
 import { kernelGrid, photoOf, picture } from "./kit/pictures.js";
 
 const UNIT = 44; // the side of a pixel in the drawing
@@ -35,15 +35,38 @@ function beside(positions, u, v) {
   return [15, -15].find(free) ?? 15;
 }
 
-// The kernel below the discs; each number stands where no disc hides it, below the middle if it can.
-function kernelBelow(positions, kernel, label) {
+// The kernel below the discs. A pixel that no synapse touches has no number; each number stands where no disc hides it,
+// below the middle if it can. The pixels that share the weight of synapse k are lit up, each tied to its disc by a line
+// as thick as its share.
+function kernelBelow(positions, kernel, k, label) {
   const grid = kernelGrid(kernel, label, { unit: UNIT });
+  const held = new Set(positions.flatMap(sharing).map(([u, v]) => `${u},${v}`));
   grid.querySelectorAll("text").forEach((text, n) => {
-    const i = Math.floor(n / SIDE);
-    const j = n % SIDE;
-    text.setAttribute("y", (i + 0.5) * UNIT + beside(positions, i - REACH, j - REACH));
+    const [u, v] = [Math.floor(n / SIDE) - REACH, (n % SIDE) - REACH];
+    if (held.has(`${u},${v}`)) text.setAttribute("y", middle(u) + beside(positions, u, v));
+    else text.remove();
   });
+  const numbers = grid.querySelectorAll("text");
+  const lit = sharing(positions[k]);
+  const [y, x] = positions[k].map(middle);
+  grid.append(
+    ...lit.map(([u, v]) =>
+      rect(middle(v) - UNIT / 2 + 2, middle(u) - UNIT / 2 + 2, UNIT - 4, UNIT - 4, "cn-lit"),
+    ),
+    ...lit.map(([u, v, share]) =>
+      h("line", {
+        ...{ x1: x, y1: y, x2: middle(v), y2: middle(u), class: "cn-lit" },
+        "stroke-width": 1 + 6 * share,
+      }),
+    ),
+    ...numbers, // on top
+  );
   return grid;
+}
+
+// The middle of a row or a column of the drawing, counted from the middle one.
+function middle(offset) {
+  return (offset + REACH + 0.5) * UNIT;
 }
 
 // A disc that is dragged or moved by the arrow keys; the first one stays where it is.
@@ -84,7 +107,7 @@ function render({ model, el }) {
     prompt:
       "Drag a synapse, or move it with the arrow keys: how many pixels does it touch, and when only one?",
     code: () => torchCode(...now()),
-    initial: load(PRESETS.relief),
+    initial: structuredClone(traits(model, ["weights", "positions", "bias", "chosen"])),
   });
 
   const under = h("div");
@@ -95,12 +118,7 @@ function render({ model, el }) {
     class: "cn-synapses",
   });
   const board = figure("cn-wide");
-  board.show(
-    h("div", { className: "cn-board" }, under, over),
-    "Kernel",
-    ": discs are synapses (dashed: a negative weight), numbers what they make on the " +
-      "pixels; synapse 1 stays in the middle",
-  );
+  const stack = h("div", { className: "cn-board" }, under, over);
   const input = picture(height, width, "cn-input");
   const output = picture(height, width, "cn-output");
   ui.body.before(h("div", { className: "cn-synapse-pair" }, input.el, output.el));
@@ -184,16 +202,20 @@ function render({ model, el }) {
       kernelBelow(
         positions,
         kernel,
+        k,
         `The 7×7 kernel that the synapses make, ${size.pixels} of its pixels touched`,
       ),
+    );
+    board.show(
+      stack,
+      "Kernel",
+      ": discs are synapses (dashed: a negative weight), numbers what they make on the pixels. Lit up: the pixels " +
+        `that share the weight of synapse ${k + 1}. Synapse 1 stays in the middle`,
     );
     discs.forEach((disc, n) => {
       const [y, x] = positions[n];
       const circle = disc.children[1];
-      disc.setAttribute(
-        "transform",
-        `translate(${(x + REACH + 0.5) * UNIT} ${(y + REACH + 0.5) * UNIT})`,
-      );
+      disc.setAttribute("transform", `translate(${middle(x)} ${middle(y)})`);
       disc.setAttribute(
         "aria-label",
         `Synapse ${n + 1} at y ${format(y)}, x ${format(x)}, weight ${format(weights[n])}`,
@@ -212,7 +234,7 @@ function render({ model, el }) {
     for (const control of [preset, which, ...sides, weight]) control.refresh();
     for (const side of sides) side.input.disabled = k === 0;
     pixels(
-      `${size.pixels} pixels`,
+      several(size.pixels, "pixel"),
       `touched by ${weights.length} synapses: ${weights.length} weights and ` +
         `${2 * weights.length - 2} coordinates to learn`,
     );
@@ -221,11 +243,12 @@ function render({ model, el }) {
       `window that holds them: ${size.height * size.width} multiply-adds per position and channel (a 3×3 kernel: 9)`,
     );
     const [y, x] = positions[k];
+    const holders = sharing([y, x]);
     const part = (pixel, coordinate) => `(1 − |${format(pixel)} − ${bracketed(coordinate)}|)`;
     ui.formula.textContent = [
-      `synapse ${k + 1} at (${format(y)}, ${format(x)}), weight ${format(weights[k])}, is ` +
-        "shared among four pixels [u, v]:",
-      ...shares([y, x]).map(
+      `synapse ${k + 1} at (${format(y)}, ${format(x)}) gives its weight ${format(weights[k])} to ` +
+        `${several(holders.length, "pixel")} [u, v]:`,
+      ...holders.map(
         ([u, v, share]) =>
           `[${format(u)}, ${format(v)}]  ${bracketed(weights[k])} · ${part(u, y)} · ` +
           `${part(v, x)} = ${format(weights[k] * share, 3)}`,

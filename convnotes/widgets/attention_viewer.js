@@ -3,29 +3,30 @@
 import {
   accepts,
   attend,
+  bands,
+  DEEPEST,
+  factorOf,
   halfway,
   neighbourhood,
+  onScale,
+  SHARPNESS,
   share,
+  stepOf,
+  strongest,
   torchCode,
 } from "./attention_viewer.compute.js";
-import { choice, options, ranged } from "./kit/controls.js";
-import { follow, frame, trait, traits } from "./kit/frame.js";
-import { bracketed, format, percent } from "./kit/numbers.js";
-import {
-  outline,
-  ownBuffer,
-  photograph,
-  picture,
-  probe,
-  scaleBar,
-  viridis,
-} from "./kit/pictures.js";
+import { arcs, strip } from "./attention_viewer.draw.js";
+import { choice, options, ranged, slider } from "./kit/controls.js";
+import { figure, h } from "./kit/dom.js";
+import { change, follow, frame, trait, traits } from "./kit/frame.js";
+import { bracketed, format, percent, several, sum } from "./kit/numbers.js";
+import { outline, ownBuffer, photograph, picture, probe } from "./kit/pictures.js";
 
 function render({ model, el }) {
   const sizes = ["height", "width", "channels", "depth", "rows", "columns"];
   const { height, width, channels, depth, rows, columns } = traits(model, sizes);
   const captions = model.get("captions");
-  const places = rows * columns;
+  const N = rows * columns;
   const pixels = height * width;
   const pictures = photograph(model.get("image"));
   const [queries, keys] = ["query", "key"].map(
@@ -34,18 +35,48 @@ function render({ model, el }) {
   const ui = frame(model, el, "attention-viewer", {
     label: "See what a position of an image attends to",
     prompt:
-      "Point at a position, or go there with the arrow keys: what does it attend to? Then set the scale to 0.",
+      "Point at a position, or go there with the arrow keys: which positions does it read most from? Then make the " +
+      "weights flatter or sharper.",
     code: () => torchCode(...model.get("probe"), model.get("factor") * model.get("scale")),
-    initial: model.get("first"),
+    initial: structuredClone(model.get("first")),
   });
 
-  const input = picture(height, width, "cn-wide");
-  const heat = picture(height, width, "cn-wide");
-  const bar = scaleBar("cn-wide");
-  const frames = [input, heat].map((one) => outline(one));
-  bar.surface.setAttribute("aria-hidden", "true");
-  outline(bar, "cn-window cn-equal")(0, Math.sqrt(1 / places) - 0.01, 1, 0.02);
-  ui.stage.append(input.el, heat.el, bar.el);
+  const input = picture(height, width);
+  const map = picture(rows, columns);
+  map.surface.classList.add("cn-attention-map");
+  const frames = [input, map].map((one) => outline(one));
+  const drawn = h("svg", {
+    class: "cn-attention-arcs",
+    viewBox: `0 0 ${columns} ${rows}`,
+    "aria-hidden": "true",
+  });
+  input.holder.append(drawn);
+  const pair = h(
+    "div",
+    { className: columns > 2 * rows ? "cn-attention-wide" : "cn-pair" },
+    input.el,
+    map.el,
+  );
+  ui.body.before(pair);
+  const distances = figure("cn-wide");
+  ui.stage.append(distances.el);
+
+  const sharpness = slider({
+    name: "factor",
+    label: "Scale of q·k",
+    min: SHARPNESS[0],
+    max: SHARPNESS[1],
+    get: () => stepOf(model.get("factor")),
+    set: (step) => change(model, { factor: factorOf(step) }),
+  });
+  sharpness.el.append(
+    h(
+      "span",
+      { className: "cn-attention-ends", "aria-hidden": "true" },
+      h("span", {}, "everyone alike"),
+      h("span", {}, "one position"),
+    ),
+  );
   const which = choice({
     ...trait(model, "picture", Number),
     label: "Image",
@@ -54,88 +85,97 @@ function render({ model, el }) {
       (n) => captions[n],
     ),
   });
-  const temperature = ranged(model, "factor", "Scale of q·k", [0, 4], {
-    unit: "× trained",
-    step: 0.25,
-    digits: 2,
-  });
-  const near = ranged(model, "window", "Neighbourhood", [1, 9], { unit: "positions", step: 2 });
-  const controls = [which, temperature, near];
-  ui.lead(bar.el, temperature);
-  ui.panel.append(which.el, near.el);
+  const near = ranged(model, "window", "Neighbourhood", [1, 15], { unit: "positions", step: 2 });
+  const controls = [sharpness, near];
+  if (captions.length > 1) controls.push(which);
+  ui.lead(pair, ...controls.filter((control) => control !== near));
+  ui.more(near.el);
   const point = probe({
     ...trait(model, "probe"),
     label: "Marked position",
-    on: heat,
-    more: [input],
-    echo: [input],
+    on: input,
+    more: [map],
+    echo: [map],
     hover: true,
     height: rows,
     width: columns,
   });
+  const few = ui.fact("strongest");
   const outside = ui.fact("outside");
   const half = ui.fact("half");
 
-  // The weights in colours, laid over the image. The scale is the same for all: the root of the weight, from 0 to 1.
-  function laidOver(x, weights) {
-    const mixed = new Float32Array(3 * pixels);
-    for (let p = 0; p < pixels; p++) {
-      const i = Math.floor((Math.floor(p / width) * rows) / height);
-      const j = Math.floor(((p % width) * columns) / width);
-      viridis(Math.sqrt(weights[i * columns + j])).forEach((v, c) => {
-        mixed[c * pixels + p] = 0.75 * v + 0.25 * x[(channels === 3 ? c : 0) * pixels + p];
-      });
-    }
-    return mixed;
-  }
-
   function draw() {
     const n = model.get("picture");
-    const [row, column] = model.get("probe");
+    const position = model.get("probe");
+    const [row, column] = position;
     const scale = model.get("factor") * model.get("scale");
     const window = model.get("window");
     const place = row * columns + column;
     const x = pictures.subarray(n * channels * pixels, (n + 1) * channels * pixels);
-    const [q, k] = [queries, keys].map((all) =>
-      all.subarray(n * depth * places, (n + 1) * depth * places),
-    );
-    const weights = attend(q, k, depth, places, place, scale);
-    const top = Math.max(...weights);
-    const strongest = weights.indexOf(top);
-    const where = `row ${Math.floor(strongest / columns)}, column ${strongest % columns}`;
-    const box = neighbourhood(rows, columns, [row, column], window);
-    const inside = share(weights, columns, box);
+    const [q, k] = [queries, keys].map((all) => all.subarray(n * depth * N, (n + 1) * depth * N));
+    const weights = attend(q, k, depth, N, place, scale);
+    const chosen = strongest(weights);
+    const most = weights.indexOf(Math.max(...weights));
+    const where = (m) => `row ${Math.floor(m / columns)}, column ${m % columns}`;
+    const box = neighbourhood(rows, columns, position, window);
     const [above, left, tall, wide] = [box[0], box[1], box[2] - box[0], box[3] - box[1]];
 
     input.paint(x, channels);
-    input.describe(captions[n], "Input", `: ${captions[n]}; the blue outline is the neighbourhood`);
-    heat.paint(laidOver(x, weights), 3);
-    heat.describe(
-      `The weights of the marked position over the image; the largest, ${percent(top)}, in ${where}`,
-      "Attention",
-      ` of the marked position, laid over the image (${rows}×${columns} positions)`,
+    input.describe(
+      captions[n],
+      "Input",
+      `: ${captions[n]}. Arcs lead to the strongest positions; the blue frame is the neighbourhood`,
     );
-    bar.text.textContent =
-      `weight: ${percent(0)} (dark) to ${percent(1)} (bright), on a square-root scale; mark: all ` +
-      `equal, ${percent(1 / places)}; largest here: ${percent(top)}`;
+    drawn.replaceChildren(...arcs(weights, rows, columns, position, chosen));
+    map.paintSigned(
+      weights.map((w) => onScale(w, N)),
+      1,
+    );
+    map.describe(
+      `The weight of each of ${rows}×${columns} positions; the largest, ${percent(weights[most])}, in ${where(most)}`,
+      "Weights",
+      ` of all ${rows}×${columns} positions: orange above the equal weight 1/${N}, blue below; deepest at ` +
+        `${DEEPEST} times and 1/${DEEPEST} of it`,
+    );
     for (const put of frames) put(above / rows, left / columns, tall / rows, wide / columns);
-    for (const control of [...controls, point]) control.refresh();
-    outside(
-      percent(1 - inside),
-      `of the attention outside ${window}×${window} positions (equal weights: ${percent(1 - (tall * wide) / places)})`,
+    distances.show(
+      strip(bands(weights, rows, columns, position), N),
+      "Near to far",
+      `: mean weight of a position at each distance, in multiples of the equal weight 1/${N}`,
     );
-    const distance = halfway(weights, columns, [row, column]);
+    for (const control of [...controls, point]) control.refresh();
+    const factor = model.get("factor");
+    const times = factor === 0 ? "0" : `× ${format(factor, 4)}`;
+    sharpness.el.querySelector("output").textContent = times;
+    sharpness.input.setAttribute("aria-valuetext", times);
+
+    const together = sum(chosen, (m) => weights[m]);
+    if (chosen.length)
+      few(
+        percent(together),
+        `of the weight on the ${several(chosen.length, "strongest position")} ` +
+          `(equal weights: ${percent(chosen.length / N)})`,
+      );
+    else few("none", `stands out: all weigh 1/${N}`);
+    const within = share(weights, columns, box);
+    outside(
+      percent(1 - within),
+      `of the weight outside ${window}×${window} positions (equal weights: ${percent(1 - (tall * wide) / N)})`,
+    );
+    const distance = halfway(weights, rows, columns, position);
     half(
       `${format(distance, 1)} positions`,
-      `away, or nearer, lies half of it (${format((distance * height) / rows, 1)} pixels)`,
+      `away or nearer lies half of the weight (${format((distance * height) / rows, 1)} pixels)`,
     );
     let product = 0;
-    for (let d = 0; d < depth; d++) product += q[d * places + place] * k[d * places + strongest];
+    for (let d = 0; d < depth; d++) product += q[d * N + place] * k[d * N + most];
     ui.formula.textContent =
-      "f(i, j) = exp(scale·qᵢ·kⱼ) / Σ exp(scale·qᵢ·kⱼ)\n" +
-      `largest: ${where}: scale·q·k = ${format(scale, 3)}·${bracketed(product)}, f = ` +
-      `${format(top, 3)}`;
-    ui.say(`Row ${row}, column ${column}: ${percent(1 - inside)} outside`);
+      "f(i, j) = exp(s·qᵢ·kⱼ) / Σ exp(s·qᵢ·kⱼ)\n" +
+      `largest: ${where(most)}: s·q·k = ${format(scale, 3)}·${bracketed(product)}, f = ${format(weights[most], 3)}`;
+    ui.say(
+      `Row ${row}, column ${column}: ${percent(together)} of the weight on the strongest positions, ` +
+        `${percent(1 - within)} outside the neighbourhood`,
+    );
   }
   return follow(model, draw, accepts);
 }

@@ -1,12 +1,12 @@
 // The channels of a photograph mixed by a 1×1 kernel.
 
-import { finite, inside, listOf, randomNumbers, tensor, yesOrNo } from "./kit/numbers.js";
+import { finite, inside, listOf, randomNumbers, tensor, whole, yesOrNo } from "./kit/numbers.js";
 
 // name → [weights of each output, bias of each output]
 export const PRESETS = {
   opponent: [
     [
-      [1 / 3, 1 / 3, 1 / 3],
+      [0.3, 0.6, 0.1],
       [0.5, -0.5, 0],
       [0.25, 0.25, -0.5],
     ],
@@ -64,6 +64,15 @@ export function permutation(n, seed = 1) {
   return order;
 }
 
+// Where each position goes: inverse(order)[order[n]] = n.
+export function inverse(order) {
+  const back = new Uint32Array(order.length);
+  order.forEach((from, to) => {
+    back[from] = to;
+  });
+  return back;
+}
+
 export function permute(x, places, order) {
   const y = new Float32Array(x.length);
   for (let c = 0; c * places < x.length; c++)
@@ -106,5 +115,6 @@ export const accepts = (get) => ({
   weight: listOf(listOf(finite, 3), 1, 4),
   bias: listOf(finite, 1, 4),
   scramble: yesOrNo,
+  row: whole(0, 3),
   probe: inside(get("height"), get("width")),
 });

@@ -3,6 +3,7 @@
 import {
   accepts,
   counts,
+  inverse,
   mix,
   PRESETS,
   permutation,
@@ -10,9 +11,9 @@ import {
   summary,
   torchCode,
 } from "./channel_mixer.compute.js";
-import { matrix, presetChoice, slider, toggle } from "./kit/controls.js";
+import { choice, matrix, options, presetChoice, slider, toggle } from "./kit/controls.js";
 import { h } from "./kit/dom.js";
-import { change, follow, frame, trait } from "./kit/frame.js";
+import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { bracketed, format, percent, short } from "./kit/numbers.js";
 import { COLOURS, photoOf, picture, probe } from "./kit/pictures.js";
 
@@ -29,30 +30,48 @@ const load = ([weight, bias]) => ({ weight, bias });
 
 function render({ model, el }) {
   const { height, width, places, photo } = photoOf(model, Float32Array);
-  const scrambled = permute(photo, places, permutation(places));
+  const order = permutation(places);
+  const scrambled = permute(photo, places, order);
+  const back = inverse(order);
+  const names = ["weight", "bias", "scramble", "probe", "row"];
   const ui = frame(model, el, "channel-mixer", {
     label: "Mix the channels of a photograph by a 1×1 kernel",
-    prompt:
-      "Change a weight (type it, use the arrow keys, or drag it up and down), then " +
-      "scramble the pixels: what does the kernel notice?",
+    prompt: "Scramble the pixels: does the kernel notice? The ring stays on its pixel.",
     code: () => torchCode(model.get("weight"), model.get("bias")),
-    initial: {
-      ...load(PRESETS.opponent),
-      scramble: false,
-      probe: [Math.floor(height / 2), Math.floor(width / 2)],
-    },
+    initial: structuredClone(traits(model, names)),
   });
+  // The chosen row of the kernel; there may be fewer rows than before.
+  const chosen = () => Math.min(model.get("row"), model.get("weight").length - 1);
+  // Where a pixel of the photograph is shown, and which pixel is shown at a position.
+  const moved = ([row, column], by) => {
+    if (!model.get("scramble")) return [row, column];
+    const at = by[row * width + column];
+    return [Math.floor(at / width), at % width];
+  };
 
   const input = picture(height, width, "cn-input");
-  const colour = picture(height, width, "cn-output");
+  const output = picture(height, width, "cn-output");
+  const pair = h("div", { className: "cn-mixer-pair" }, input.el, output.el);
+  ui.body.before(pair);
+  const colour = picture(height, width);
   const maps = [0, 1, 2, 3].map(() => picture(height, width));
-  ui.stage.append(...[input, colour, ...maps].map((one) => one.el));
+  ui.stage.append(...[...maps, colour].map((one) => one.el));
+  maps.forEach((map, o) => {
+    map.holder.addEventListener("click", () => change(model, { row: o }));
+  });
   const controls = [
+    toggle({ ...trait(model, "scramble"), label: "Scramble the pixels" }),
+    choice({
+      ...trait(model, "row", Number),
+      label: "Row of the kernel",
+      options: {},
+      get: chosen,
+    }),
     presetChoice({
       options: NAMES,
       presets: PRESETS,
       now: () => [model.get("weight"), model.get("bias")],
-      apply: (chosen) => change(model, load(chosen)),
+      apply: (preset) => change(model, load(preset)),
     }),
     slider({
       name: "outputs",
@@ -62,22 +81,35 @@ function render({ model, el }) {
       get: () => model.get("weight").length,
       set: resize,
     }),
-    toggle({ ...trait(model, "scramble"), label: "Scramble the pixels" }),
   ];
+  const [scrambling, line, preset, count] = controls;
   const holder = h("div");
-  const [preset, count, scrambling] = controls;
-  ui.lead(colour.el, scrambling);
-  ui.panel.append(preset.el, holder);
+  ui.lead(pair, scrambling, line);
+  ui.panel.append(holder, preset.el);
   ui.more(count);
-  const point = probe({ ...trait(model, "probe"), label: "Marked pixel", on: input });
-  const parameters = ui.fact("parameters");
-  const macs = ui.fact("macs");
+  const point = probe({
+    name: "probe",
+    label: "Marked pixel",
+    on: input,
+    more: [output],
+    echo: [output],
+    get: () => moved(model.get("probe"), back),
+    set: (position) => change(model, { probe: moved(position, order) }),
+  });
+  const answer = ui.fact("answer", "pixel");
   const spread = ui.fact("spread");
+  const parameters = ui.fact("parameters");
 
   let weights = null;
   let rows = 0;
   function build(outputs) {
     rows = outputs;
+    line.offer(
+      options(
+        Array.from({ length: outputs }, (_, o) => o),
+        (o) => `output ${o + 1}`,
+      ),
+    );
     weights = matrix({
       name: "weight",
       caption: "1×1 kernel: each row gives one output channel",
@@ -94,6 +126,9 @@ function render({ model, el }) {
         );
       },
     });
+    [...weights.el.tBodies[0].rows].forEach((tr, o) => {
+      tr.addEventListener("focusin", () => chosen() !== o && change(model, { row: o }));
+    });
     holder.replaceChildren(weights.el);
   }
   function resize(outputs) {
@@ -107,64 +142,75 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const weight = model.get("weight");
-    const bias = model.get("bias");
-    const scramble = model.get("scramble");
+    const { weight, bias, scramble, probe: pixel } = traits(model, names);
     const outputs = weight.length;
     if (bias.length !== outputs) return; // between two traits of one change
     if (rows !== outputs) build(outputs);
     const x = scramble ? scrambled : photo;
     const y = mix(x, places, weight, bias);
-    const all = summary(y);
+    const o = chosen();
     input.paint(x, 3);
     input.describe(
       scramble ? "The photograph with its pixels scrambled" : model.get("alt"),
       "Input",
-      " with a marked pixel",
+      ": the ring marks a pixel",
     );
+    const map = (n) => y.subarray(n * places, (n + 1) * places);
+    output.paint(map(o), 1);
+    output.describe(
+      `Output channel ${o + 1} in grey, 0 black and 1 white`,
+      `Output ${o + 1}`,
+      ", made by the framed row (0 black, 1 white)",
+    );
+    const all = summary(y);
     colour.el.hidden = outputs !== 3;
     if (outputs === 3) {
       colour.paint(y, 3);
       colour.describe(
         "The three output channels shown as red, green and blue",
-        "Output",
+        "All three",
         " as colour",
         all.outside > 0.0005 ? `, ${percent(all.outside)} clipped` : "",
       );
     }
-    maps.forEach((map, o) => {
-      map.el.hidden = o >= outputs;
-      if (o >= outputs) return;
-      map.paint(y.subarray(o * places, (o + 1) * places), 1);
-      map.describe(
-        `Output channel ${o + 1} in grey`,
-        `Output ${o + 1}`,
-        o ? "" : " (0 black, 1 white)",
-      );
+    maps.forEach((one, n) => {
+      one.el.hidden = n >= outputs || outputs === 1;
+      one.el.classList.toggle("cn-mixer-chosen", n === o);
+      if (n >= outputs) return;
+      one.paint(map(n), 1);
+      one.describe(`Output channel ${n + 1} in grey`, `Output ${n + 1}`);
+    });
+    [...weights.el.tBodies[0].rows].forEach((tr, n) => {
+      tr.classList.toggle("cn-mixer-chosen", n === o);
     });
     for (const control of [...controls, weights, point]) control.refresh();
-    const here = counts(places, 3, outputs);
-    const large = counts(places, 3, outputs, 3);
-    parameters(format(here.parameters), `parameters (a 3×3 kernel: ${format(large.parameters)})`);
-    macs(
-      short(here.macs),
-      `multiply-adds on ${height}×${width} pixels (3×3: ${short(large.macs)})`,
+    const at = pixel[0] * width + pixel[1];
+    const here = weight.map((w, n) => {
+      const values = w.map((v, c) => v * photo[c * places + at]);
+      return values.reduce((total, v) => total + v, bias[n]);
+    });
+    const value = format(here[o], 3);
+    const [row, column] = moved(pixel, back);
+    const where = `row ${row}, column ${column}`;
+    answer(value, `output ${o + 1} at the ring, ${where}`);
+    const [small, large] = [1, 3].map((size) => counts(places, 3, outputs, size));
+    parameters(
+      format(small.parameters),
+      `parameters and ${short(small.macs)} multiply-adds (a 3×3 kernel: ${format(large.parameters)} and ` +
+        `${short(large.macs)})`,
     );
     spread(
       `${format(all.mean, 3)} ± ${format(all.deviation, 3)}`,
-      "mean ± deviation of the output: scrambling leaves it as it is",
+      "mean ± standard deviation of all outputs",
     );
-    const [row, column] = model.get("probe");
-    const n = row * width + column;
     ui.formula.textContent = weight
-      .map((w, o) => {
-        const terms = w.map((v, c) => `${bracketed(v)}·${format(x[c * places + n])}`);
-        return `y${"₁₂₃₄"[o]} = ${[...terms, bracketed(bias[o])].join(" + ")} = ${format(y[o * places + n], 3)}`;
+      .map((w, n) => {
+        const terms = w.map((v, c) => `${bracketed(v)}·${format(photo[c * places + at])}`);
+        const sum = [...terms, bracketed(bias[n])].join(" + ");
+        return `${n === o ? "→" : " "} y${"₁₂₃₄"[n]} = ${sum} = ${format(here[n], 3)}`;
       })
       .join("\n");
-    ui.say(
-      `${format(here.parameters)} parameters, ${short(here.macs)} multiply-adds; output mean ${format(all.mean, 3)}`,
-    );
+    ui.say(`Output ${o + 1} is ${value} at the ring, ${where}`);
   }
   return follow(model, draw, accepts);
 }

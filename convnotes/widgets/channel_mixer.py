@@ -11,7 +11,7 @@ from convnotes import checks, plots
 from convnotes.widgets.base import PhotoWidget, checking, panels
 
 # Lightness, red against green, yellow against blue; the bias puts the zero of the last two in the middle of the scale.
-OPPONENT = ([[1 / 3, 1 / 3, 1 / 3], [0.5, -0.5, 0], [0.25, 0.25, -0.5]], [0, 0.5, 0.5])
+OPPONENT = ([[0.3, 0.6, 0.1], [0.5, -0.5, 0], [0.25, 0.25, -0.5]], [0, 0.5, 0.5])
 
 
 class ChannelMixer(PhotoWidget):
@@ -21,7 +21,8 @@ class ChannelMixer(PhotoWidget):
         image: a photograph `[3, H, W]` with values in [0, 1].
         alt: what the photograph shows, for readers who do not see it.
         **state: `weight`, three numbers for each output; `bias`, one number for each output; `scramble`, whether the
-            pixels are permuted; `probe`, the marked pixel (row, column).
+            pixels are permuted; `probe`, the marked pixel (row, column) of the photograph, wherever it is shown; `row`,
+            from 0 to 3, the row of the kernel whose output is shown large.
 
     Raises:
         ValueError: for anything else than a photograph, and for numbers that do not fit.
@@ -39,6 +40,7 @@ class ChannelMixer(PhotoWidget):
     bias: traitlets.List[float] = traitlets.List().tag(sync=True)
     scramble = traitlets.Bool(False).tag(sync=True)
     probe: traitlets.List[int] = traitlets.List().tag(sync=True)
+    row = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, image: Any, alt: str = "A photograph", **state: Any) -> None:
         pixels = checks.picture("image", image, (3, "H", "W"))
@@ -49,6 +51,8 @@ class ChannelMixer(PhotoWidget):
     _check_weight = checking("weight")(lambda _, name, value: checks.numbers(name, value, (range(1, 5), 3)).tolist())
 
     _check_bias = checking("bias")(lambda _, name, value: checks.numbers(name, value, (range(1, 5),)).tolist())
+
+    _check_row = checking("row")(lambda _, name, value: checks.whole(name, value, 0, 3))
 
     def output(self) -> torch.Tensor:
         """What the kernel makes of the photograph: `[C_out, H, W]`, not scrambled."""

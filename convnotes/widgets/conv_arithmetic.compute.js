@@ -110,7 +110,7 @@ export const weightShape = ({ channels: [C, O], groups, kernel, transposed }) =>
 // The size of the grid "input" or "output"; null where torch refuses the layer and there is no output.
 export const sizeOf = (layer, side) => (side === "input" ? layer.size : outputSize(layer));
 
-// Parameters with one bias per output channel; multiply-adds for one picture: each weight works once at every coarse
+// Parameters with one bias per output channel; multiply-adds for one image: each weight works once at every coarse
 // position.
 export function counts(layer) {
   const weights = weightShape(layer).reduce((a, b) => a * b);

@@ -23,7 +23,7 @@ import {
 import { drawChannels, drawGrids, drawKernel, gridView } from "./conv_arithmetic.draw.js";
 import { cell, options, presetChoice, slider, toggle } from "./kit/controls.js";
 import { figure, h, table, tableRow } from "./kit/dom.js";
-import { button, change, follow, frame, trait, traits } from "./kit/frame.js";
+import { button, change, fold, follow, frame, trait, traits } from "./kit/frame.js";
 import { clamp, format, several, short } from "./kit/numbers.js";
 
 const NAMES = {
@@ -35,6 +35,7 @@ const NAMES = {
   output_padding: "Output pad",
 };
 const FIELDS = Object.keys(NAMES);
+const LEADS = ["stride", "padding"];
 
 function render({ model, el }) {
   const layer = () => traits(model, Object.keys(PLAIN));
@@ -70,12 +71,12 @@ function render({ model, el }) {
   const said = h("p", { className: "cn-small cn-wide cn-arith-said", data: { shown: "place" } });
   const kernelView = figure();
   const channelView = figure();
-  const main = h("div"); // the stride
-  ui.stage.append(
-    h("div", { className: "cn-arith-grids cn-wide" }, grids.input.el, grids.output.el, wrong),
-    said,
-    h("div", { className: "cn-arith-parts cn-wide" }, kernelView.el, channelView.el),
-  );
+  const main = h("div", { className: "cn-arith-main" }); // the sliders of stride and padding
+  const [rows, rare] = [h("div"), h("div")]; // those of the rest, and of a transposed layer alone
+  const shown = [grids.input.el, grids.output.el, wrong];
+  const pair = h("div", { className: "cn-arith-grids cn-wide" }, shown);
+  ui.stage.append(pair, said);
+  ui.lead(pair, { el: main });
 
   const [presets, transposed, linked, numbers] = [
     presetChoice({
@@ -116,23 +117,29 @@ function render({ model, el }) {
     ),
     cell({ ...trait(model, "groups"), name: "channels-groups", label: "groups", ...count }),
   ];
-  const rows = h("div");
   ui.panel.classList.add("cn-arith-panel");
-  ui.lead(said, { el: main });
-  ui.panel.append(presets.el, rows);
-  ui.more(
-    transposed,
-    linked,
-    table(
-      "cn-matrix cn-arith-table",
-      "",
-      ["channels in", "out", "groups"],
-      tableRow(
-        null,
-        channels.map((one) => one.el),
+  ui.panel.append(
+    presets.el,
+    rows,
+    kernelView.el,
+    fold(
+      "More: transposed, channels, groups",
+      false,
+      transposed,
+      rare,
+      numbers,
+      linked,
+      table(
+        "cn-matrix cn-arith-table",
+        "",
+        ["channels in", "out", "groups"],
+        tableRow(
+          null,
+          channels.map((one) => one.el),
+        ),
       ),
+      channelView.el,
     ),
-    numbers,
   );
   const facts = options(["output", "untouched", "params", "macs"], (name) => ui.fact(name));
 
@@ -144,18 +151,21 @@ function render({ model, el }) {
     built = kind;
     const fields = FIELDS.filter((f) => f !== "output_padding" || now.transposed);
     const [min, max] = [0, 1].map((n) => (f) => LIMITS[f][n]);
-    const one = (f) =>
-      slider({
+    const one = (f) => ({
+      field: f,
+      ...slider({
         name: f,
         label: NAMES[f],
         min: min(f),
         max: max(f),
         get: () => model.get(f)[0],
         set: (value) => change(model, { [f]: both(value) }),
-      });
+      }),
+    });
     const two = (f) =>
-      AXES.map((axis, a) =>
-        slider({
+      AXES.map((axis, a) => ({
+        field: f,
+        ...slider({
           name: `${f}-${axis}`,
           label: `${NAMES[f]} ${"HW"[a]}`,
           min: min(f),
@@ -163,11 +173,14 @@ function render({ model, el }) {
           get: () => model.get(f)[a],
           set: (value) => change(model, { [f]: model.get(f).with(a, value) }),
         }),
-      );
+      }));
     sliders = fields.flatMap(model.get("linked") ? one : two);
-    const leads = ({ input }) => input.dataset.control.startsWith("stride");
-    main.replaceChildren(...sliders.filter(leads).map((control) => control.el));
-    rows.replaceChildren(...sliders.filter((one) => !leads(one)).map((control) => control.el));
+    const holder = (field) =>
+      LEADS.includes(field) ? main : field === "output_padding" ? rare : rows;
+    for (const each of [main, rows, rare])
+      each.replaceChildren(
+        ...sliders.filter(({ field }) => holder(field) === each).map(({ el }) => el),
+      );
   }
 
   // Play: the chosen position goes over the coarse grid, from one to the next.

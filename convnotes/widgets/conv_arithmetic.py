@@ -129,7 +129,7 @@ class ConvArithmetic(Widget):
         out = self.output_size()
         result = "no output, since torch refuses it" if out is None else f"an output of {out[0]}×{out[1]}"
         return (
-            f"the input and the output of the layer as grids, {result}; the taps of one place are marked, and the "
+            f"the input and the output of the layer as grids, {result}; the taps of one position are marked, and the "
             "pixels that are never read."
         )
 

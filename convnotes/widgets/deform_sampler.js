@@ -167,7 +167,7 @@ function render({ model, el }) {
         ", in order",
       );
     }
-    return { el: holder, refresh };
+    return { el: holder, refresh, isHeld: () => held !== null };
   }
 
   const share = ranged(model, "share", "Plain to learned", [0, 1], { step: 0.05, digits: 2 });
@@ -219,18 +219,24 @@ function render({ model, el }) {
   const kernel = figure();
   kernel.show(kernelGrid(weight, "The 3×3 kernel", { unit: 52 }), "Kernel", ", one weight per tap");
   const reading = h("div", { className: "cn-deform-reading" }, close.el, kernel.el);
-  ui.stage.append(
-    h(
-      "div",
-      { className: "cn-wide" },
-      fold("How the chosen tap is read", false, reading, ui.formula),
-    ),
-  );
+  const explained = fold("How the chosen tap is read", false, reading, ui.formula);
+  ui.stage.append(h("div", { className: "cn-wide" }, explained));
+  // A tap that a link or a menu chooses is explained at once; one that a pointer moves, or Reset, opens nothing.
+  const picked = () => `${model.get("spot")}, ${model.get("tap")}`;
+  const first = picked();
+  let last = first;
+  function explain() {
+    const now = picked();
+    const chosen = now !== last && now !== first;
+    if (chosen && !views.some((view) => view.isHeld())) explained.open = true;
+    last = now;
+  }
   const alike = ui.fact("apart");
   const away = ui.fact("distance");
 
   function draw() {
     const { tap, spot } = traits(model, ["tap", "spot"]);
+    queueMicrotask(explain); // once all that is set together has been set
     const w = weight.flat();
     const at = [0, 1].map((n) => places(spots()[n], now(n), grid));
     const reads = at.map((taps) => read(photo, height, width, taps, weight, bias));

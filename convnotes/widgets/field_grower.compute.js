@@ -1,9 +1,11 @@
-// The receptive field of stacked layers: its size, its taps, its holes.
+// The receptive field of stacked layers: its size, its taps, its holes, and the pixels that no path brings together.
 
-import { listOf, numberRows, whole } from "./kit/numbers.js";
+import { listOf, numberRows, sum, whole } from "./kit/numbers.js";
 
 // name → the layers from the input up, each [kernel size, stride, dilation]
 export const LIMITS = { kernel: [1, 7], stride: [1, 2], dilation: [1, 8], layers: [1, 4] };
+
+export const REACH = 2; // how many output positions the marked one moves from the middle, either way
 
 export const PRESETS = {
   grid: numberRows("3 1 2 / 3 1 2 / 3 1 2"),
@@ -11,6 +13,7 @@ export const PRESETS = {
   doubling: numberRows("3 1 1 / 3 1 2 / 3 1 4"),
   plain: numberRows("3 1 1 / 3 1 1 / 3 1 1"),
   strided: numberRows("3 2 1 / 3 2 1 / 3 1 1"),
+  threes: numberRows("3 1 3 / 3 1 3 / 3 1 3"),
   single: [[7, 1, 1]],
 };
 
@@ -93,13 +96,67 @@ export function torchCode(layers) {
   return ["net = torch.nn.Sequential(", ...lines, ")"].join("\n");
 }
 
-// The side of the input that is drawn: a few fixed sizes, so that the field is seen to grow inside it.
+// The side of the input that is drawn: a few fixed sizes, so that the field is seen to grow inside it. The fields of
+// all positions of the output lie on it.
 export function canvasSide(layers) {
   const { size, stride } = grow(layers).at(-1);
-  return (
-    [17, 21, 25, 33, 49, 81, 129, 257, 513].find((side) => side >= size + 2 * stride) ??
-    size + 2 * stride
+  const least = size + 2 * REACH * stride;
+  return [17, 21, 25, 33, 49, 81, 129, 257, 513].find((side) => side >= least) ?? least;
+}
+
+// The first row and column of the field of an output position, which is counted from the middle one.
+export function cornerOf(layers, position) {
+  const { size, stride } = grow(layers).at(-1);
+  const start = Math.floor((canvasSide(layers) - size) / 2);
+  return position.map((p) => start + p * stride);
+}
+
+// The column of the input that a line of one pixel stands in: the middle of the field of the middle position.
+export function lineColumn(layers) {
+  return cornerOf(layers, [0, 0])[1] + Math.floor((grow(layers).at(-1).size - 1) / 2);
+}
+
+// For each column of output positions, −REACH to REACH: the share of its paths that end on the line. It is what kernels
+// of equal weights, which add to 1, answer on an image that is 1 on the line and 0 beside it.
+export function onLine(layers) {
+  const line = pathsAlong(layers);
+  const all = sum(line);
+  return positions().map((j) => {
+    const at = lineColumn(layers) - cornerOf(layers, [0, j])[1];
+    return (line[at] ?? 0) / all;
+  });
+}
+
+export function positions() {
+  return Array.from({ length: 2 * REACH + 1 }, (_, n) => n - REACH);
+}
+
+const divisor = (a, b) => (b ? divisor(b, a % b) : a);
+
+// Pixels are coloured by row mod m and column mod m. m is the greatest common divisor of the steps between taps, which
+// keeps m² networks apart. Where it is 1, the one that all layers but one would have; where that is 1 as well, 2.
+export function modulus(layers) {
+  const fields = grow(layers);
+  const steps = layers
+    .map(([k, , d], n) => (k > 1 ? d * (n ? fields[n - 1].stride : 1) : 0))
+    .filter((step) => step);
+  const common = (all) => all.reduce(divisor, 0);
+  const without = steps.map((_, n) => common(steps.filter((_, other) => other !== n)));
+  return [common(steps), Math.max(0, ...without)].find((m) => m > 1) ?? 2;
+}
+
+// The rows (or columns) of the input that an output position reads, from the first one of its field.
+export function readFrom(layers, first) {
+  return pathsAlong(layers).flatMap((paths, n) => (paths ? [first + n] : []));
+}
+
+// How many of the m² colours an output position reads.
+export function coloursRead(layers, position) {
+  const m = modulus(layers);
+  const [rows, columns] = cornerOf(layers, position).map(
+    (first) => new Set(readFrom(layers, first).map((n) => n % m)).size,
   );
+  return { read: rows * columns, of: m * m, m };
 }
 
 // The test of each trait that a reader sets.
@@ -112,4 +169,5 @@ export const accepts = () => ({
       ),
     ...LIMITS.layers,
   ),
+  position: listOf(whole(-REACH, REACH), 2),
 });

@@ -57,6 +57,20 @@ export function rebuild(x, height, width, basis, k, count, stride) {
   });
 }
 
+// What kernel `number` (from 1) adds to the rebuilt photograph: the parts of all kernels in use add up to it.
+export function part(x, height, width, basis, k, number, stride) {
+  const taps = k * k;
+  const own = basis.slice((number - 1) * taps, number * taps);
+  return rebuild(x, height, width, own, k, 1, stride);
+}
+
+// The kernel that an arrow key reaches on the sheet of k kernels per row; past the last of the `count` in use it starts
+// again.
+export function stepped(number, [down, right], k, count) {
+  const at = number - 1 + down * k + right;
+  return (((at % count) + count) % count) + 1;
+}
+
 // The share of the variance that is rebuilt, and the peak signal-to-noise ratio in decibels.
 export function quality(x, y) {
   const middle = mean(x);

@@ -5,7 +5,9 @@ import { clamp, largest, percent } from "./kit/numbers.js";
 
 const DECADES = 4; // of what is lost, from 100 % down
 
-// All kernels of a size on a square sheet, each in shares of its largest tap, with a rule (NaN) between them; 0 from
+const PALE = 0.25; // how much ink a kernel has that is not used
+
+// All kernels of a size on a square sheet, each in shares of its largest tap, with a rule (NaN) between them; pale from
 // `count` on.
 export function sheet(basis, k, count) {
   const side = k * (k + 1) - 1;
@@ -16,10 +18,11 @@ export function sheet(basis, k, count) {
     const kernel = basis.subarray(n * k * k, (n + 1) * k * k);
     const most = largest(kernel);
     kernel.forEach((v, t) => {
-      values[(top + Math.floor(t / k)) * side + left + (t % k)] = n < count ? v / most : 0;
+      values[(top + Math.floor(t / k)) * side + left + (t % k)] =
+        ((n < count ? 1 : PALE) * v) / most;
     });
   }
-  return { values, side };
+  return values;
 }
 
 // The share that 1, 2, … kernels lose as a curve; each line is a tenth of the one above. The present number is marked.

@@ -5,16 +5,18 @@ import {
   counts,
   keeps,
   offsets,
+  part,
   quality,
   rebuild,
+  stepped,
   torchCode,
 } from "./kernel_count.compute.js";
 import { curve, sheet } from "./kernel_count.draw.js";
 import { choice, options, ranged, toggle } from "./kit/controls.js";
-import { figure, h, pointedAt } from "./kit/dom.js";
+import { arrowStep, figure, h, movable, pointedAt } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
-import { clamp, format, mean, percent, short, sum } from "./kit/numbers.js";
-import { kernelGrid, ownBuffer, photoOf, picture } from "./kit/pictures.js";
+import { clamp, format, largest, mean, percent, short, sum } from "./kit/numbers.js";
+import { kernelGrid, outline, ownBuffer, photoOf, picture } from "./kit/pictures.js";
 
 function render({ model, el }) {
   const { height, width, places, photo } = photoOf(model);
@@ -33,7 +35,7 @@ function render({ model, el }) {
   const ui = frame(model, el, "kernel-count", {
     label: "Rebuild a photograph from a few kernels",
     prompt:
-      "Move the number of kernels: from which number on do you see no difference, and what do the last ones add?",
+      "Move the number of kernels: from which number on do you see no difference? Click a kernel: what does it add?",
     code: () => torchCode(basisOf(size()), size(), count(), model.get("overlap")),
     initial: { size: first[0], count: first[1], shown: 1, overlap: false },
   });
@@ -42,13 +44,14 @@ function render({ model, el }) {
   const output = picture(height, width, "cn-output");
   const pair = h("div", { className: "cn-pair" }, input.el, output.el);
   ui.body.before(pair);
-  const all = figure("cn-wide cn-sheet");
-  const lost = figure("cn-wide");
+  const sheets = Object.fromEntries(sizes.map((k) => [k, sheetOf(k)]));
+  const bank = h("div", { className: "cn-wide" });
+  const lost = figure();
   const one = figure();
-  ui.stage.append(all.el, lost.el);
+  const adds = picture(height, width, "cn-wide");
+  ui.stage.append(bank, adds.el);
   const fromOne = (name, label, get) => ranged(model, name, label, [1, 49], { get });
   const number = fromOne("count", "Kernels N", count);
-  const which = fromOne("shown", "Look at number", shown);
   const [area, overlap] = [
     choice({
       ...trait(model, "size"),
@@ -59,33 +62,53 @@ function render({ model, el }) {
     }),
     toggle({ ...trait(model, "overlap"), label: "A patch at every position, overlaps averaged" }),
   ];
-  const controls = [area, number, which, overlap];
+  const controls = [area, number, overlap];
   ui.lead(pair, number);
-  ui.panel.append(area.el, which.el, one.el);
+  ui.panel.append(area.el, one.el, lost.el);
   ui.more(overlap);
   const kept = ui.fact("kept");
   const weights = ui.fact("weights");
   const macs = ui.fact("macs");
 
-  // The sheet of all kernels, the one that is looked at, and what the first ones lose.
-  function drawKernels(k, n, at, basis) {
-    const { values, side } = sheet(basis, k, n);
-    const canvas = picture(side, side);
-    canvas.paintSigned(values, 1);
-    canvas.surface.setAttribute(
-      "aria-label",
-      `The ${k * k} components in order of strength, the first ${n} drawn, the others left empty`,
-    );
-    canvas.holder.addEventListener("pointerdown", (event) => {
-      const [down, right] = pointedAt(event, canvas.surface).map((share) => Math.floor(share * k));
-      change(model, { shown: clamp(down * k + right + 1, 1, n) });
+  // The sheet of all kernels of a size: a click or the arrow keys choose one; a click on a pale one takes it into use.
+  function sheetOf(k) {
+    const side = k * (k + 1) - 1;
+    const view = picture(side, side, "cn-sheet");
+    const place = outline(view, "cn-chosen");
+    const keydown = (event) => {
+      const step = arrowStep(event);
+      if (step) change(model, { shown: stepped(shown(), step, k, count()) });
+    };
+    const pointerdown = (event) => {
+      const [down, right] = pointedAt(event, view.surface).map((share) => Math.floor(share * k));
+      const at = clamp(down, 0, k - 1) * k + clamp(right, 0, k - 1) + 1;
+      change(model, { shown: at, count: Math.max(at, count()) });
+    };
+    const touch = h("div", {
+      className: "cn-touch",
+      ...movable("shown"),
+      on: { keydown, pointerdown },
     });
-    all.show(
-      canvas.holder,
-      "The kernels",
-      ", strongest first: orange positive, blue negative. Click one to see its taps. " +
-        `${n < k * k ? `Empty: the ${k * k - n} that are not used.` : "All are used."}`,
-    );
+    view.holder.append(touch);
+    function draw(n, at, basis) {
+      view.paintSigned(sheet(basis, k, n), 1);
+      view.describe(
+        `The ${k * k} kernels in order of strength, the first ${n} in use, the others pale`,
+        `The ${k * k} kernels`,
+        `, strongest first: orange positive, blue negative${n < k * k ? `, pale: not used` : ""}. Click one.`,
+      );
+      const cell = (k + 1) / side;
+      place(Math.floor((at - 1) / k) * cell, ((at - 1) % k) * cell, k / side, k / side);
+      touch.setAttribute("aria-label", `Kernel ${at} of ${n} in use is chosen`);
+    }
+    return { el: view.el, draw };
+  }
+
+  // The sheet, the kernel that is looked at and what it adds, and what the first ones lose.
+  function drawKernels(k, n, at, basis) {
+    const { el, draw } = sheets[k];
+    if (bank.firstChild !== el) bank.replaceChildren(el);
+    draw(n, at, basis);
     const shares = keeps(
       powers.subarray(start[k].values, start[k].values + k * k),
       variance * k * k,
@@ -109,6 +132,15 @@ function render({ model, el }) {
       `Kernel ${at}`,
       ` of ${n}, its ${k * k} taps`,
     );
+    const stride = model.get("overlap") ? 1 : k;
+    const added = part(photo, height, width, basis, k, at, stride);
+    const most = largest(added);
+    adds.paintSigned(added, most);
+    adds.describe(
+      `What kernel ${at} adds to the rebuilt photograph, at most ${format(most)}`,
+      `What kernel ${at} adds`,
+      ` to the rebuilt photograph: orange brighter, blue darker, at most ${format(most)}`,
+    );
   }
 
   function draw() {
@@ -117,7 +149,6 @@ function render({ model, el }) {
     const basis = basisOf(k);
     const dense = model.get("overlap");
     number.input.max = k * k;
-    which.input.max = n;
     for (const control of controls) control.refresh();
     const y = rebuild(photo, height, width, basis, k, n, dense ? 1 : k);
     const { error, whole, share, decibels } = quality(photo, y);

@@ -122,7 +122,7 @@ class KernelCount(PhotoWidget):
         plots.image(self.rebuilt().clamp(0, 1), axes[1], f"{len(kernels)} kernels: {self.share():.1%}")
         for n, (ax, kernel) in enumerate(zip(axes[2:], kernels, strict=False), 1):
             reach = kernel.abs().max()
-            ax.imshow(kernel[0].numpy(), cmap="gray", vmin=-reach, vmax=reach)
+            ax.imshow(kernel[0].numpy(), cmap=plots.signed_scale(), vmin=-reach, vmax=reach)
             ax.set(title=f"kernel {n}", xticks=[], yticks=[])
         return plots.save(axes[0])
 

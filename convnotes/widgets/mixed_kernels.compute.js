@@ -1,14 +1,23 @@
-// Which kernel size answers in an enlarged picture. Maps are flat arrays of square pictures, a kernel is a nested list.
+// Which kernel size answers in an enlarged image. Maps are flat arrays of square images, a kernel is a nested list.
 
 import { inside, listOf, whole, yesOrNo } from "./kit/numbers.js";
 
 export const SIZES = [3, 5, 7];
 
-export const WINDOW = 33; // pixels of the picture that are shown, its middle
+export const WINDOW = 33; // pixels of the image that are shown, its middle
 
 export const LARGEST = 129;
 
 export const MOST = 4; // parts of one size
+
+export const STEP = 4; // from one side to the next
+
+export const DEEPEST = 0.3; // the response of the deepest colour; a white square on black gives 1
+
+export const SIDES = Array.from(
+  { length: (LARGEST - WINDOW) / STEP + 1 },
+  (_, n) => WINDOW + STEP * n,
+);
 
 // The mean of the inner (k − 2)² taps minus the mean of the ring around them.
 export function centreSurround(size) {
@@ -36,7 +45,7 @@ export function shares(from, to) {
   });
 }
 
-// A picture of from×from pixels as one of to×to, without aliasing.
+// An image of from×from pixels as one of to×to, without aliasing.
 export function resize(x, from, to) {
   const table = shares(from, to);
   const rows = new Float64Array(from * to);
@@ -53,7 +62,7 @@ export function resize(x, from, to) {
   return y;
 }
 
-// Where the window begins in a picture of side×side pixels.
+// Where the window begins in an image of side×side pixels.
 export const edge = (side) => (side - WINDOW) / 2;
 
 export function middle(x, side) {
@@ -64,7 +73,7 @@ export function middle(x, side) {
   return y;
 }
 
-// What a kernel gives at the positions of the window; the picture is 0 outside itself, not outside the window.
+// What a kernel gives at the positions of the window; the image is 0 outside itself, not outside the window.
 export function respond(x, side, kernel) {
   const y = new Float64Array(WINDOW * WINDOW);
   const reach = (kernel.length - 1) / 2;
@@ -80,6 +89,21 @@ export function respond(x, side, kernel) {
       }
     }),
   );
+  return y;
+}
+
+// What a kernel gives at one position of the window.
+export function respondAt(x, side, kernel, [i, j]) {
+  const start = edge(side) - (kernel.length - 1) / 2;
+  let y = 0;
+  kernel.forEach((row, u) => {
+    const m = start + i + u;
+    if (m < 0 || m >= side) return;
+    row.forEach((w, v) => {
+      const n = start + j + v;
+      if (n >= 0 && n < side) y += w * x[m * side + n];
+    });
+  });
   return y;
 }
 
@@ -127,7 +151,7 @@ export function torchCode(parts, channels, depthwise) {
   ].join("\n");
 }
 
-// The mean of the inner (k − 2)² pixels around a position of the window, 0 outside the picture.
+// The mean of the inner (k − 2)² pixels around a position of the window, 0 outside the image.
 export function innerMean(x, side, i, j, k) {
   const reach = (k - 3) / 2;
   const [row, column] = [i + edge(side), j + edge(side)];

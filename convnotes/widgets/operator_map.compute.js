@@ -3,7 +3,8 @@
 import { format, percent } from "./kit/numbers.js";
 
 export const COLUMNS = 3;
-const BOX = { height: 38, gap: 14, apart: 10, top: 4, margin: 16 }; // a line may pass on the right, in the margin
+const BOX = { height: 38, gap: 22, apart: 10, top: 4, margin: 16 }; // a line may pass on the right, in the margin
+const HEAD = 8; // pixels, the length of the head of an arrow
 
 export function operatorCalled(operators, name) {
   return operators.find((one) => one.name === name);
@@ -50,24 +51,48 @@ export function boxes(operators, width) {
   return { places, height: BOX.top + rows * (BOX.height + BOX.gap) };
 }
 
-// The path from a special operator to a general one. It goes round by the margin where boxes stand between the two.
-export function line(operators, special, general, places) {
+// Where the arrow from a general operator to a special one ends, the direction back from there, and the rest of its
+// path. It goes round by the margin where boxes stand between the two.
+function route(operators, special, general, places) {
   const [low, high] = [special, general].map((name) => operatorCalled(operators, name).at);
   const [from, to] = [places[special], places[general]];
   const centre = (box) => box.x + box.width / 2;
+  const middle = (box) => box.y + box.height / 2;
+  const side = from.x + from.width;
   if (low[1] === high[1]) {
     const right = low[0] < high[0];
-    const start = right ? from.x + from.width : from.x;
-    const end = right ? to.x : to.x + to.width;
-    return `M${start} ${from.y + from.height / 2}H${end}`;
+    return {
+      tip: [right ? side : from.x, middle(from)],
+      back: [right ? 1 : -1, 0],
+      rest: `H${right ? to.x : to.x + to.width}`,
+    };
   }
   const between = operators.some(
     ({ at }) => at[0] === low[0] && low[0] === high[0] && at[1] > high[1] && at[1] < low[1],
   );
-  if (!between) return `M${centre(from)} ${from.y}L${centre(to)} ${to.y + to.height}`;
-  const side = from.x + from.width;
-  const [start, end] = [from.y + from.height / 2, to.y + to.height / 2];
-  return `M${side} ${start}q${BOX.margin - 5} 0 ${BOX.margin - 5} -12V${end + 12}q0 -12 ${5 - BOX.margin} -12`;
+  if (!between) {
+    const tip = [centre(from), from.y];
+    const end = [centre(to), to.y + to.height];
+    const turn = tip[0] === end[0] ? "" : `V${(tip[1] + end[1]) / 2}H${end[0]}`;
+    return { tip, back: [0, -1], rest: `${turn}V${end[1]}` };
+  }
+  const out = BOX.margin - 5;
+  const aside = `q${out - HEAD} 0 ${out - HEAD} -12V${middle(to) + 12}q0 -12 ${-out} -12`;
+  return { tip: [side, middle(from)], back: [1, 0], rest: aside };
+}
+
+// The path of an arrow from a general operator to a special one, without its head.
+export function line(operators, special, general, places) {
+  const { tip, back, rest } = route(operators, special, general, places);
+  return `M${tip.map((v, axis) => v + HEAD * back[axis]).join(" ")}${rest}`;
+}
+
+// The head of that arrow, a triangle.
+export function head(operators, special, general, places) {
+  const { tip, back } = route(operators, special, general, places);
+  const [base, half] = [back.map((v) => v * HEAD), back.map((v) => v * HEAD * 0.6)];
+  const corner = (sign) => [tip[0] + base[0] - sign * half[1], tip[1] + base[1] + sign * half[0]];
+  return `M${tip.join(" ")}L${corner(1).join(" ")}L${corner(-1).join(" ")}Z`;
 }
 
 // The operator that an arrow key leads to: the nearest one in that direction, or the same one.

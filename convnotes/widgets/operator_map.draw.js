@@ -1,7 +1,7 @@
-// The map: operators in boxes that are links, and lines to what they contain.
+// The map: operators in boxes that are links, and arrows to what they contain.
 
 import { h, rect } from "./kit/dom.js";
-import { address, boxes, line, lines, reached } from "./operator_map.compute.js";
+import { address, boxes, head, line, lines, reached } from "./operator_map.compute.js";
 
 const SVG_NAMES = "http://www.w3.org/2000/svg";
 
@@ -23,14 +23,19 @@ export function drawing(operators, inclusions, chosen, width, choose) {
   const linked = ({ special, general }) =>
     (within(above, special) && above.has(general)) ||
     (below.has(special) && within(below, general));
-  const edges = inclusions
-    .filter((one) => one.drawn)
-    .map((one) =>
-      h("path", {
-        d: line(operators, one.special, one.general, places),
-        class: `cn-map-line${linked(one) ? " cn-map-linked" : ""}`,
+  const drawn = inclusions.filter((one) => one.drawn);
+  const edges = [false, true].flatMap((thick) =>
+    drawn
+      .filter((one) => linked(one) === thick)
+      .flatMap((one) => {
+        const ends = [operators, one.special, one.general, places];
+        const classes = (name) => `${name}${thick ? " cn-map-linked" : ""}`;
+        return [
+          h("path", { d: line(...ends), class: classes("cn-map-line") }),
+          h("path", { d: head(...ends), class: classes("cn-map-head") }),
+        ];
       }),
-    );
+  );
   const nodes = operators.map((one) => {
     const { name } = one;
     const box = places[name];

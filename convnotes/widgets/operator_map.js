@@ -34,7 +34,8 @@ function render({ model, el }) {
     if (step) choose(neighbour(operators, model.get("chosen"), step));
   });
   const words =
-    "A line joins an operator with one that it contains, below or beside it. Blocks have a dotted frame.";
+    "An arrow leads from an operator to one that it contains. Thick arrows join the chosen operator with all that it " +
+    "contains and all that contain it. A dotted frame marks a block, which is made of several operators.";
   ui.stage.append(map, h("p", { className: "cn-small" }, words));
 
   const title = h("h3", { className: "cn-map-title", data: { shown: "title" } });

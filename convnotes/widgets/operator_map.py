@@ -63,7 +63,7 @@ class OperatorMap(Widget):
     def _alt(self) -> str:
         lines = [f"{one['general']} above {one['special']}" for one in self.inclusions if one["drawn"]]
         return (
-            f"A diagram of operators in boxes. A line joins each one with those that it contains: {', '.join(lines)}."
+            f"A diagram of operators in boxes. An arrow leads from each one to those it contains: {', '.join(lines)}."
         )
 
     def _picture(self) -> bytes:
@@ -73,21 +73,30 @@ class OperatorMap(Widget):
         ax.set(xlim=(-0.5, 2.75), ylim=(rows - 0.5, -0.5))
         ax.axis("off")
         ink = plots.INK["light"]
-        for one in self.inclusions:
-            (x, y), (a, b) = at[one["special"]], at[one["general"]]
-            if one["drawn"] and x == a and any(name == (x, row) for name in at.values() for row in range(b + 1, y)):
-                ax.plot([x + 0.45, x + 0.6, x + 0.6, x + 0.45], [y, y - 0.3, b + 0.3, b], color=ink["grey"], lw=1)
-            elif one["drawn"]:
-                ax.plot([x, a], [y, b], color=ink["grey"], lw=1, zorder=1)
+        boxes = {}
         for one in self.operators:
-            x, y = one["at"]
             frame = {
                 "fc": "white",
                 "ec": ink["grey"],
                 "ls": ":" if one["made_of"] else "-",
                 "boxstyle": "round,pad=0.45",
             }
-            ax.text(x, y, one["name"], ha="center", va="center", fontsize=11, color=ink["text"], bbox=frame)
+            text = ax.text(
+                *one["at"], one["name"], ha="center", va="center", fontsize=11, color=ink["text"], bbox=frame
+            )
+            boxes[one["name"]] = text.get_bbox_patch()
+        for one in self.inclusions:
+            if one["drawn"]:
+                (x, y), (a, b) = at[one["special"]], at[one["general"]]
+                aside = x == a and any([x, row] in at.values() for row in range(b + 1, y))
+                ends = {"patchA": boxes[one["general"]], "patchB": boxes[one["special"]]}
+                style = {"arrowstyle": "-|>", "color": ink["grey"], "shrinkA": 0, "shrinkB": 0, "zorder": 3}
+                start = (a, b)
+                if aside:  # round by the right
+                    ax.plot([a, a + 0.6, a + 0.6], [b, b, y], color=ink["grey"], lw=1, zorder=0)
+                    start = (a + 0.6, y)
+                    del ends["patchA"]
+                ax.annotate("", (x, y), start, arrowprops=style | ends)
         return plots.save(ax)
 
 

@@ -1,66 +1,69 @@
-// A full kernel made of a depthwise and a pointwise one, and what is missing. Kernels are nested lists: a full one
-// [output][input][row][column], a depthwise one [input][row][column], a pointwise one [output][input].
+// Full kernels, the separable pair that comes nearest to one, layer by layer, and what is left over. A full kernel is
+// [output][input][row][column]. A layer of an input channel is a stencil of 3×3 taps and a mixing number per output.
 
-import { finite, listOf, randomNumbers, sum, tensor, whole } from "./kit/numbers.js";
-import { addFiltered, COLOURS, LIGHTNESS } from "./kit/pictures.js";
+import { among, between, listOf, sum, tensor, whole } from "./kit/numbers.js";
+import { addFiltered, COLOURS } from "./kit/pictures.js";
 
-const NOTHING = [
-  [0, 0, 0],
-  [0, 0, 0],
-  [0, 0, 0],
-];
-
-const BLUR = [
-  [1, 2, 1],
-  [2, 4, 2],
-  [1, 2, 1],
-].map((row) => row.map((v) => v / 16));
-
-const ACROSS = [
-  [-0.5, 0, 0.5],
-  [-1, 0, 1],
-  [-0.5, 0, 0.5],
-];
-const DOWN = ACROSS[0].map((_, j) => ACROSS.map((row) => row[j]));
-
-const BETWEEN = ACROSS.map((row, i) => row.map((v, j) => (v + DOWN[i][j]) / 2));
-
-const tap = (row, column) =>
-  NOTHING.map((_, i) => [0, 1, 2].map((j) => (i === row && j === column ? 1 : 0)));
+export const LAYERS = [1, 3];
+export const MOST = 2; // a tap by hand
 
 const scaled = (kernel, factor) => kernel.map((row) => row.map((v) => v * factor));
 
-const ofLightness = (kernels) =>
-  kernels.map((kernel) => LIGHTNESS.map((share) => scaled(kernel, share)));
+const tap = (row, column) =>
+  [0, 1, 2].map((i) => [0, 1, 2].map((j) => (i === row && j === column ? 1 : 0)));
+
+const NOTHING = scaled(tap(0, 0), 0);
+
+const BLUR = scaled(
+  [
+    [1, 2, 1],
+    [2, 4, 2],
+    [1, 2, 1],
+  ],
+  1 / 16,
+);
+const ACROSS = [
+  [-1, 0, 1],
+  [-2, 0, 2],
+  [-1, 0, 1],
+].map((row) => row.map((v) => v / 5));
+const DOWN = ACROSS.map((_, i) => ACROSS.map((row) => row[i]));
+const BETWEEN = ACROSS.map((row, i) => row.map((v, j) => (v + DOWN[i][j]) / 2));
+
+const ofBrightness = (kernels) => kernels.map((kernel) => COLOURS.map(() => kernel));
 
 const eachItsOwn = (kernels) =>
   kernels.map((kernel, o) => COLOURS.map((_, c) => (c === o ? kernel : NOTHING)));
 
-// n numbers in [-0.5, 0.5), always the same ones.
-function drawn(n) {
-  const random = randomNumbers(5);
-  return Array.from({ length: n }, () => random() - 0.5);
-}
-
-const numbers = drawn(81);
+const SHIFTS = [tap(1, 0), tap(1, 1), tap(1, 2)];
 
 // name → [full kernel, bias of each output]
 export const TARGETS = {
-  edges: [ofLightness([ACROSS, DOWN, BETWEEN]), [0.5, 0.5, 0.5]],
+  edges: [ofBrightness([ACROSS, DOWN, BETWEEN]), [0.5, 0.5, 0.5]],
+  shifts: [ofBrightness(SHIFTS.map((kernel) => scaled(kernel, 1 / 3))), [0, 0, 0]],
+  fringes: [eachItsOwn(SHIFTS), [0, 0, 0]],
   blur: [eachItsOwn([BLUR, BLUR, BLUR]), [0, 0, 0]],
-  fringes: [eachItsOwn([tap(1, 0), tap(1, 1), tap(1, 2)]), [0, 0, 0]],
-  shifts: [ofLightness([tap(1, 0), tap(1, 1), tap(1, 2)]), [0, 0, 0]],
-  random: [
-    [0, 1, 2].map((o) =>
-      [0, 1, 2].map((c) =>
-        [0, 1, 2].map((u) => numbers.slice(27 * o + 9 * c + 3 * u, 27 * o + 9 * c + 3 * u + 3)),
-      ),
-    ),
-    [0.5, 0.5, 0.5],
-  ],
 };
 
-// y[o, i, j] = bias[o] + Σ_{c,u,v} weight[o][c][u][v] · x[c, i + u − 1, j + v − 1], 0 outside the picture.
+// A kernel whose largest tap has size 1, and that size.
+function peaked(kernel) {
+  const peak = Math.max(...kernel.flat().map(Math.abs));
+  return peak > 0 ? { stencil: scaled(kernel, 1 / peak), peak } : { stencil: NOTHING, peak };
+}
+
+// What the first stencil can be besides the best one and one by hand.
+export const STENCILS = Object.fromEntries(
+  Object.entries({ across: ACROSS, down: DOWN, between: BETWEEN, blur: BLUR }).map(
+    ([name, kernel]) => [name, peaked(kernel).stencil],
+  ),
+);
+
+// The first stencil of every channel; null where it is the best one.
+export function firstStencil(name, taps) {
+  return name === "hand" ? taps : (STENCILS[name] ?? null);
+}
+
+// y[o, i, j] = bias[o] + Σ_{c,u,v} weight[o][c][u][v] · x[c, i + u − 1, j + v − 1], 0 outside the image.
 export function convolve(x, height, width, weight, bias) {
   const size = height * width;
   const y = new Float64Array(weight.length * size);
@@ -73,18 +76,15 @@ export function convolve(x, height, width, weight, bias) {
   return y;
 }
 
-// The full kernel that a pair equals: W[o][c] = pointwise[o][c] · depthwise[c].
-export function full(depthwise, pointwise) {
-  return pointwise.map((row) => row.map((w, c) => scaled(depthwise[c], w)));
+const dot = (one, other) => sum(one.flat().map((v, n) => v * other.flat()[n]));
+
+export function minus(kernel, other) {
+  return kernel.map((row, u) => row.map((v, w) => v - other[u][w]));
 }
 
-const squares = (values) => sum(values, (v) => v * v);
-
-// ‖W − T‖² and ‖T‖² over all taps.
-export function distance(weight, target) {
-  const w = weight.flat(3);
-  const t = target.flat(3);
-  return { error: squares(t.map((v, n) => v - w[n])), whole: squares(t) };
+// number × stencil of one layer and output
+export function product({ stencil, numbers }, output) {
+  return scaled(stencil, numbers[output]);
 }
 
 // Eigenvalues of a symmetric matrix, the largest first, each with its vector (Jacobi's rotations).
@@ -112,56 +112,85 @@ export function eigen(matrix) {
     .sort((one, other) => other.value - one.value);
 }
 
-// The kernels of one input channel as the rows of a matrix, one row per output, and what its singular vectors give.
-function spectrum(target, channel) {
-  const rows = target.map((kernels) => kernels[channel].flat());
-  return {
-    rows,
-    parts: eigen(rows.map((r) => rows.map((s) => r.reduce((sum, v, n) => sum + v * s[n], 0)))),
-  };
+const spectrum = (kernels) => eigen(kernels.map((one) => kernels.map((other) => dot(one, other))));
+
+// The layer that a pair of singular vectors gives; its largest number is positive.
+function layer(kernels, { vector }) {
+  const most = Math.max(...vector.map(Math.abs));
+  const sign = Math.sign(vector.find((v) => Math.abs(v) > most - 1e-9));
+  const combined = NOTHING.map((row, u) =>
+    row.map((_, v) => sign * sum(kernels.map((kernel, o) => vector[o] * kernel[u][v]))),
+  );
+  const { stencil, peak } = peaked(combined);
+  return { stencil, numbers: vector.map((v) => sign * v * peak) };
 }
 
-// The rank of each input channel's kernels, and the largest share of the target that m kernels per channel can make.
+// The m layers whose sum comes nearest to the kernels of one input channel, one kernel per output. Where `first` is
+// given it is the first stencil, with the numbers that leave least; beyond the rank a layer is 0.
+export function layersOf(kernels, m, first = null) {
+  const given = [];
+  let rest = kernels;
+  if (first) {
+    const square = dot(first, first);
+    const numbers = kernels.map((kernel) => (square ? dot(kernel, first) / square : 0));
+    given.push({ stencil: first, numbers });
+    rest = kernels.map((kernel, o) => minus(kernel, product(given[0], o)));
+  }
+  const least = 1e-12 * sum(kernels.map((kernel) => dot(kernel, kernel)));
+  const best = spectrum(rest).map((part) =>
+    part.value > least ? layer(rest, part) : { stencil: NOTHING, numbers: kernels.map(() => 0) },
+  );
+  return [...given, ...best].slice(0, m);
+}
+
+// The layers of every input channel.
+export function pairOf(target, m, first = null) {
+  return COLOURS.map((_, c) =>
+    layersOf(
+      target.map((kernels) => kernels[c]),
+      m,
+      first,
+    ),
+  );
+}
+
+// What the layers of one channel leave over of the kernel of an output.
+export function leftOver(kernel, layers, output) {
+  return layers.reduce((rest, one) => minus(rest, product(one, output)), kernel);
+}
+
+// The full kernel that a pair equals: W[o][c] = Σ_n number · stencil.
+export function full(pair) {
+  return [0, 1, 2].map((o) => pair.map((layers) => scaled(leftOver(NOTHING, layers, o), -1)));
+}
+
+// ‖W − T‖² and ‖T‖² over all taps.
+export function distance(weight, target) {
+  const [w, t] = [weight.flat(3), target.flat(3)];
+  const squares = (values) => sum(values, (v) => v * v);
+  return { error: squares(t.map((v, n) => v - w[n])), whole: squares(t) };
+}
+
+// The rank of each input channel's kernels, and the largest share of the target that m stencils per channel can make.
 export function attainable(target) {
-  const all = COLOURS.map((_, c) => spectrum(target, c).parts.map((part) => part.value));
-  const whole = squares(target.flat(3));
+  const all = COLOURS.map((_, c) =>
+    spectrum(target.map((kernels) => kernels[c])).map((part) => part.value),
+  );
+  const { whole } = distance(target, target);
   return {
     ranks: all.map((values) => values.filter((v) => v > 1e-12 * values[0]).length),
-    shares: target.map(
-      (_, m) =>
-        all.flatMap((values) => values.slice(0, m + 1)).reduce((sum, v) => sum + v, 0) / whole,
-    ),
+    shares: target.map((_, m) => sum(all.flatMap((values) => values.slice(0, m + 1))) / whole),
   };
 }
 
-// The pair with one kernel per channel that comes nearest to the target; the depthwise kernel's largest tap has size 1.
-export function fit(target) {
-  const depthwise = [];
-  const pointwise = target.map(() => []);
-  const round = (v) => Number(v.toFixed(6)) + 0;
-  COLOURS.forEach((_, c) => {
-    const {
-      rows,
-      parts: [{ value, vector }],
-    } = spectrum(target, c);
-    const sign = Math.sign(vector.find((v) => Math.abs(v) === Math.max(...vector.map(Math.abs))));
-    const kernel = rows[0].map(
-      (_, n) => sign * rows.reduce((sum, row, o) => sum + vector[o] * row[n], 0),
-    );
-    const peak = value > 0 ? Math.max(...kernel.map(Math.abs)) : 1;
-    const taps = value > 0 ? kernel.map((v) => round(v / peak)) : tap(1, 1).flat();
-    depthwise.push([taps.slice(0, 3), taps.slice(3, 6), taps.slice(6)]);
-    pointwise.forEach((row, o) => row.push(value > 0 ? round(sign * vector[o] * peak) : 0));
-  });
-  return { depthwise, pointwise };
-}
-
-export function torchCode(depthwise, pointwise, bias) {
+export function torchCode(pair, bias) {
+  const channels = pair.flat().length;
+  const pointwise = bias.map((_, o) => pair.flat().map(({ numbers }) => numbers[o]));
   return [
     "layer = torch.nn.Sequential(",
-    "    torch.nn.Conv2d(3, 3, 3, padding=1, groups=3, bias=False), torch.nn.Conv2d(3, 3, 1)",
+    `    torch.nn.Conv2d(3, ${channels}, 3, padding=1, groups=3, bias=False), torch.nn.Conv2d(${channels}, 3, 1)`,
     ")",
-    `layer[0].weight.data = ${tensor(depthwise)}.float()[:, None]`,
+    `layer[0].weight.data = ${tensor(pair.flat().map(({ stencil }) => stencil))}.float()[:, None]`,
     `layer[1].weight.data = ${tensor(pointwise)}.float()[:, :, None, None]`,
     `layer[1].bias.data = ${tensor(bias)}.float()`,
   ].join("\n");
@@ -169,10 +198,9 @@ export function torchCode(depthwise, pointwise, bias) {
 
 // The test of each trait that a reader sets.
 export const accepts = () => ({
-  target: (rows) =>
-    listOf(listOf(listOf(listOf(finite, 3), 3), 3), 3)(rows) && rows.flat(3).some((w) => w),
-  bias: listOf(finite, 3),
-  depthwise: listOf(listOf(listOf(finite, 3), 3), 3),
-  pointwise: listOf(listOf(finite, 3), 3),
+  target: among(Object.keys(TARGETS)),
+  layers: whole(...LAYERS),
+  stencil: among(["best", ...Object.keys(STENCILS), "hand"]),
+  taps: listOf(listOf(between(-MOST, MOST), 3), 3),
   channel: whole(0, 2),
 });

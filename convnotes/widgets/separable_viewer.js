@@ -1,192 +1,198 @@
-// Make a full kernel of a depthwise and a pointwise one, and see what is missing.
+// The kernels of one input channel as a multiplication table: a stencil times a number per output, and what is left.
 
-import { choice, matrix, options, presetChoice } from "./kit/controls.js";
-import { figure, h } from "./kit/dom.js";
-import { button, change, follow, frame, trait } from "./kit/frame.js";
-import { format, largest, percent } from "./kit/numbers.js";
-import { COLOURS, grey, kernelGrid, photoOf, picture } from "./kit/pictures.js";
+import { choice, matrix, options, ranged } from "./kit/controls.js";
+import { h, table, tableRow } from "./kit/dom.js";
+import { change, follow, frame, trait, traits } from "./kit/frame.js";
+import { added, format, largest, percent } from "./kit/numbers.js";
+import { COLOURS, kernelGrid, photoOf, picture } from "./kit/pictures.js";
 import {
   accepts,
   attainable,
   convolve,
   distance,
-  fit,
+  firstStencil,
   full,
+  LAYERS,
+  leftOver,
+  MOST,
+  pairOf,
+  product,
   TARGETS,
   torchCode,
 } from "./separable_viewer.compute.js";
 
-const NAMES = {
-  edges: "edge filters",
-  blur: "blur",
+const WANTED = {
+  edges: "three edges",
+  shifts: "brightness shifted",
   fringes: "colours shifted",
-  shifts: "lightness shifted",
-  random: "random",
-  own: "another",
+  blur: "blur",
+};
+const FIRST = {
+  best: "best fit",
+  across: "edge across",
+  down: "edge down",
+  between: "edge between",
+  blur: "blur",
+  hand: "by hand",
 };
 
-const load = ([target, bias]) => ({ target, bias, ...fit(target) });
-
 function render({ model, el }) {
-  const { height, width, places, photo } = photoOf(model, Float32Array);
+  const { height, width, photo } = photoOf(model, Float32Array);
+  const names = ["target", "layers", "stencil", "taps", "channel"];
+  const now = () => traits(model, names);
+  const pair = () => {
+    const { target, layers, stencil, taps } = now();
+    return pairOf(TARGETS[target][0], layers, firstStencil(stencil, taps));
+  };
   const ui = frame(model, el, "separable-viewer", {
-    label: "Make a full kernel of a depthwise and a pointwise one",
+    label: "Make the kernels of an input channel from stencils",
     prompt:
-      "Change a tap or a weight: can you come nearer to the target than the best fit? Then load another target.",
-    code: () => torchCode(model.get("depthwise"), model.get("pointwise"), model.get("bias")),
-    initial: { ...load(TARGETS.edges), channel: 0 },
+      "Three outputs share one stencil per input channel. How many stencils does it take until nothing is left over?",
+    code: () => torchCode(pair(), TARGETS[model.get("target")][1]),
+    initial: structuredClone(now()),
   });
 
-  const thirds = (...columns) =>
-    h(
-      "div",
-      { className: "cn-separable-thirds cn-wide" },
-      columns.map((one) => one.el),
-    );
-  const [input, made, wanted] = ["cn-input", "cn-output", "cn-output"].map((className) =>
-    picture(height, width, className),
-  );
-  const maps = COLOURS.map(() => picture(height, width));
-  const kernels = ["Pair", "Target"].map((whose) => COLOURS.map(() => ({ whose, ...figure() })));
-  const photos = thirds(input, made, wanted);
-  ui.body.before(photos);
-  ui.stage.append(thirds(...maps, ...kernels.flat()));
+  const products = h("div", { className: "cn-separable" });
+  ui.body.before(products);
   const controls = [
-    presetChoice({
-      name: "target",
-      label: "Target kernel",
-      options: NAMES,
-      presets: TARGETS,
-      now: () => [model.get("target"), model.get("bias")],
-      apply: (chosen) => change(model, load(chosen)),
-    }),
+    ranged(model, "layers", "Stencils m", LAYERS),
+    choice({ ...trait(model, "target"), label: "Target", options: WANTED }),
     choice({
       ...trait(model, "channel", Number),
-      label: "Input channel",
+      label: "Channel",
       options: options([0, 1, 2], (c) => COLOURS[c]),
     }),
+    choice({
+      ...trait(model, "stencil"),
+      label: "Stencil 1",
+      options: FIRST,
+      set: (name) =>
+        change(model, name === "hand" ? { taps: rounded(), stencil: name } : { stencil: name }),
+    }),
   ];
+  const [layers, target, ...others] = controls;
+  ui.lead(products, layers, target);
+  const [made, wanted] = [0, 1].map(() => picture(height, width, "cn-output"));
+  ui.stage.append(made.el, wanted.el);
   const holder = h("div");
-  const best = h(
-    "div",
-    { className: "cn-actions" },
-    button("fit", "Best fit", () => change(model, fit(model.get("target")))),
-  );
-  const mixer = matrix({
-    name: "pointwise",
-    caption: "Pointwise kernel",
-    columns: COLOURS,
-    rows: [1, 2, 3].map((o) => `output ${o}`),
-    get: (o, c) => model.get("pointwise")[o][c],
-    set(o, c, value) {
-      const pointwise = model.get("pointwise");
-      change(model, { pointwise: pointwise.with(o, pointwise[o].with(c, value)) });
+  const taps = matrix({
+    name: "taps",
+    caption: "Change a tap of stencil 1: type, arrow keys, or drag it up and down",
+    columns: ["left", "middle", "right"],
+    rows: ["above", "middle", "below"],
+    centre: true,
+    min: -MOST,
+    max: MOST,
+    get: (u, v) => model.get("taps")[u][v],
+    set: (u, v, value) => {
+      const old = model.get("taps");
+      change(model, { taps: old.with(u, old[u].with(v, value)) });
     },
   });
-  const [goal, from] = controls;
-  ui.lead(photos, goal);
-  ui.panel.append(from.el, holder, best);
-  ui.more(mixer);
-
-  let taps = null;
-  let edited = -1;
-  function edit(channel) {
-    edited = channel;
-    taps = matrix({
-      name: "depthwise",
-      caption: `Depthwise kernel, ${COLOURS[channel]}`,
-      columns: ["left", "middle", "right"],
-      rows: ["above", "middle", "below"],
-      centre: true,
-      get: (u, v) => model.get("depthwise")[channel][u][v],
-      set(u, v, value) {
-        const depthwise = model.get("depthwise");
-        const kernel = depthwise[channel];
-        change(model, {
-          depthwise: depthwise.with(channel, kernel.with(u, kernel[u].with(v, value))),
-        });
-      },
-    });
-    holder.replaceChildren(taps.el);
-  }
+  ui.panel.append(...others.map((control) => control.el), holder);
   const share = ui.fact("share", "best");
   const rank = ui.fact("rank", "shares");
 
+  // The first stencil that is shown, with taps that can be typed.
+  function rounded() {
+    const [{ stencil }] = pair()[model.get("channel")];
+    return stencil.map((row) => row.map((v) => Math.round(v * 100) / 100));
+  }
+
   function draw() {
-    const target = model.get("target");
-    const bias = model.get("bias");
-    const depthwise = model.get("depthwise");
-    const pointwise = model.get("pointwise");
-    const channel = model.get("channel");
-    const name = COLOURS[channel];
-    const weight = full(depthwise, pointwise);
-    if (edited !== channel) edit(channel);
-    input.paint(photo, 3);
-    input.describe(model.get("alt"), "Input");
+    const { channel, stencil, target: name } = now();
+    const [kernels, bias] = TARGETS[name];
+    const stack = pair();
+    const weight = full(stack);
+    for (const control of [...controls, taps]) control.refresh();
+    const byHand = stencil === "hand";
+    if (byHand !== holder.hasChildNodes()) holder.replaceChildren(...(byHand ? [taps.el] : []));
+    products.replaceChildren(
+      multiplication(
+        kernels.map((one) => one[channel]),
+        stack[channel],
+        COLOURS[channel],
+      ),
+    );
     for (const [one, kernel, from, title] of [
-      [made, weight, "the pair of kernels", "Output of the pair"],
-      [wanted, target, "the target kernel", "Output of the target"],
+      [made, weight, "the pair", "Output of the pair"],
+      [wanted, kernels, "the target", "Output of the target"],
     ]) {
       one.paint(convolve(photo, height, width, kernel, bias), 3);
-      one.describe(`What ${from} gives, its three outputs as red, green and blue`, title);
+      one.describe(
+        `${model.get("alt")}, filtered by ${from}; its three outputs as red, green and blue`,
+        title,
+      );
     }
-    maps.forEach((map, c) => {
-      const z = convolve(
-        photo.subarray(c * places, (c + 1) * places),
-        height,
-        width,
-        [[depthwise[c]]],
-        [0],
-      );
-      const most = largest(z);
-      map.paint(
-        z.map((v) => grey(v, most)),
-        1,
-      );
-      map.describe(
-        `The ${COLOURS[c]} channel through its depthwise kernel, 0 in the middle of the greys`,
-        `Depthwise, ${COLOURS[c]}`,
-        ` ±${format(most)}`,
-      );
-    });
-    const most = largest([weight, target].flat(4)); // of both, so that equal numbers look alike
-    [weight, target].forEach((values, row) =>
-      kernels[row].forEach(({ whose, show }, o) =>
-        show(
-          kernelGrid(
-            values[o][channel],
-            `${whose}: the 3×3 kernel from ${name} to output ${o + 1}`,
-            { most },
-          ),
-          whose,
-          `, ${name} → ${o + 1}`,
-        ),
-      ),
-    );
-    for (const control of [...controls, taps, mixer]) control.refresh();
-    const { error, whole } = distance(weight, target);
-    const { ranks, shares } = attainable(target);
-    const now = 1 - error / whole;
+    const { error, whole } = distance(weight, kernels);
+    const { ranks, shares } = attainable(kernels);
+    const used = model.get("layers");
+    const reached = percent(1 - error / whole);
     share(
-      percent(now),
-      `of the target is in the pair; the best that any pair holds: ${percent(shares[0])}`,
+      reached,
+      `of the target's squared size is made; at most ${percent(shares[used - 1])} with m = ${used}`,
     );
     rank(
-      `rank ${Math.max(...ranks)}`,
-      "of the target's kernels from one channel; the pair's is 1. With 1, 2, 3 kernels per " +
-        `channel: ${shares.map((part) => percent(part)).join(", ")}`,
+      `rank ${ranks[channel]}`,
+      `of the kernels of ${COLOURS[channel]}; best of all channels with m = 1, 2, 3: ` +
+        shares.map((part) => percent(part)).join(", "),
     );
     ui.formula.textContent = [
-      ...weight.map(
-        (_, o) => `W[${o + 1}, ${name}] = ${format(pointwise[o][channel])} · d[${name}]`,
-      ),
-      `share = 1 − ‖W − T‖² / ‖T‖² = 1 − ${format(error, 3)} / ${format(whole, 3)} = ${format(now, 3)}`,
+      ...kernels.map((_, o) => `W[${o + 1}, ${COLOURS[channel]}] = ${written(stack[channel], o)}`),
+      `share = 1 − ‖W − T‖² / ‖T‖² = 1 − ${format(error, 3)} / ${format(whole, 3)}`,
     ].join("\n");
-    ui.say(
-      `${percent(now)} of the target; at most ${percent(shares[0])} with one kernel per channel`,
-    );
+    ui.say(`${reached} of the target is made with ${used} per channel`);
   }
   return follow(model, draw, accepts);
+}
+
+function written(layers, output) {
+  return layers
+    .map(({ numbers }, n) => {
+      const number = n ? added(numbers[output]) : format(numbers[output]);
+      return `${number} · stencil ${n + 1}`;
+    })
+    .join(" ");
+}
+
+// Rows that are subtracted: the target, number × stencil of each layer, what is left over. A column per output.
+function multiplication(kernels, layers, colour) {
+  const rest = kernels.map((kernel, o) => leftOver(kernel, layers, o));
+  const shown = layers.map((layer) => kernels.map((_, o) => product(layer, o)));
+  const most = largest([kernels, rest, shown].flat(4)); // one scale, so that equal numbers look alike
+  const grid = (values, label, scale = most) => kernelGrid(values, label, { most: scale });
+  const row = (name, values, words) =>
+    tableRow(
+      name,
+      values.map((kernel, o) => grid(kernel, `${words} ${o + 1}`)),
+    );
+  const slots = Array.from({ length: LAYERS[1] }, (_, n) => {
+    const title = h("span", { className: "cn-separable-text" }, `− stencil ${n + 1}`);
+    if (!layers[n])
+      return tableRow(
+        title,
+        kernels.map(() => null),
+        { className: "cn-separable-unused" },
+      );
+    const { stencil, numbers } = layers[n];
+    return tableRow(
+      [title, grid(stencil, `Stencil ${n + 1} of ${colour}`, 1)],
+      kernels.map((_, o) => [
+        h("span", { className: "cn-separable-text" }, `× ${format(numbers[o])} =`),
+        grid(shown[n][o], `Number times stencil ${n + 1}, for output ${o + 1}`),
+      ]),
+    );
+  });
+  return table(
+    "cn-separable-table",
+    `Kernels from ${colour}; orange positive, blue negative`,
+    ["", "output 1", "output 2", "output 3"],
+    [
+      row("target", kernels, `Target kernel from ${colour} to output`),
+      ...slots,
+      row("= left over", rest, `What is left over of the target of output`),
+    ],
+  );
 }
 
 export default { render };

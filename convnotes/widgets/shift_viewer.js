@@ -42,12 +42,13 @@ function render({ model, el }) {
       "Drag an arrow (or use the arrow keys): the channel reads that pixel. Put both " +
       "arrows on the centre: what is left of the edges?",
     code: () => torchCode(...Object.values(now())),
-    initial: { ...PRESETS.across, probe: [Math.floor(height / 2), Math.floor(width / 2)] },
+    initial: structuredClone({ ...now(), probe: model.get("probe") }),
   });
 
   const shifted = THREE.map(() => picture(height, width));
-  const output = picture(height, width, "cn-output cn-wide");
-  const kernels = h("div", { className: "cn-kernels cn-wide" });
+  const output = picture(height, width, "cn-output");
+  const kernels = h("div", { className: "cn-kernels" });
+  const result = h("div", { className: "cn-shift-result" }, output.el, kernels);
   const pads = THREE.map((c) =>
     pad({
       name: `shift-${c}`,
@@ -62,8 +63,9 @@ function render({ model, el }) {
       { className: "cn-thirds" },
       [...shifted, ...pads].map((one) => one.el),
     ),
+    result,
   );
-  ui.stage.append(output.el, kernels);
+  ui.stage.remove();
   const controls = [
     presetChoice({
       options: NAMES,
@@ -91,8 +93,7 @@ function render({ model, el }) {
   ];
   const [preset, ...rest] = controls;
   const mixer = rest.pop();
-  ui.lead(kernels, preset);
-  ui.panel.append(mixer.el);
+  ui.lead(result, mixer, preset);
   ui.more(...rest);
   const point = probe({
     ...trait(model, "probe"),
@@ -136,7 +137,7 @@ function render({ model, el }) {
       one.describe(
         `Channel ${c + 1}: ${name}, displacement ${dy}, ${dx}. ${model.get("alt")}`,
         `Channel ${c + 1}`,
-        `: ${name}, (${dy}, ${dx})`,
+        `: ${name}, (${dy},\u00a0${dx})`,
       );
     });
     output.paint(

@@ -1,94 +1,79 @@
-// A template looked for in a photograph by inner product and by L1 distance.
-// A photograph is a flat array of height·width values; a map of scores has (height − size + 1)·(width − size + 1).
+// A template of nine pixels looked for along a row of a photograph, by inner product and by L1 distance. A photograph
+// is a flat array of height·width values. Scores are given for each window, from the one at the left border on.
 
-import { between, clamp, inside, mean, whole, yesOrNo } from "./kit/numbers.js";
+import { between, inside, mean, sum, whole, yesOrNo } from "./kit/numbers.js";
 
-export const HALF = 0.4;
+export const HALF = 0.4; // the most light that is added or taken away
+export const TAPS = 9;
+export const REACH = (TAPS - 1) / 2; // pixels on either side of a centre
 
-// The first row and column of a template of this size around a position, moved inside where it is too near to the
-// border.
-export function corner([row, column], size, height, width) {
-  const half = (size - 1) / 2;
-  return [clamp(row - half, 0, height - size), clamp(column - half, 0, width - size)];
+// The columns that a window or the template can have at its centre.
+export const centres = (width) => [REACH, width - 1 - REACH];
+
+export function rowOf(x, width, row) {
+  return Float64Array.from(x.slice(row * width, (row + 1) * width));
 }
 
-export function cut(x, width, [row, column], size) {
-  return Float64Array.from(
-    { length: size * size },
-    (_, n) => x[(row + Math.floor(n / size)) * width + column + (n % size)],
-  );
+// The nine values around a centre.
+export function cut(line, centre) {
+  return line.slice(centre - REACH, centre + REACH + 1);
 }
 
 export function lessMean(template) {
   const middle = mean(template);
-  return Float64Array.from(template, (v) => v - middle);
+  return template.map((v) => v - middle);
 }
 
-function score(x, height, width, template, size, term) {
-  const rows = height - size + 1;
-  const columns = width - size + 1;
-  const y = new Float64Array(rows * columns);
-  for (let u = 0; u < size; u++)
-    for (let v = 0; v < size; v++) {
-      const w = template[u * size + v];
-      for (let i = 0; i < rows; i++)
-        for (let j = 0, from = (i + u) * width + v, to = i * columns; j < columns; j++)
-          y[to + j] += term(x[from + j], w);
-    }
-  return y;
-}
+export const products = (window, template) => template.map((w, k) => w * window[k]);
 
-// y[i, j] = Σ_{u,v} x[i + u, j + v] · w[u, v]
-export function product(x, height, width, template, size) {
-  return score(x, height, width, template, size, (a, w) => a * w);
-}
+export const gaps = (window, template) => template.map((w, k) => Math.abs(window[k] - w));
 
-// y[i, j] = −Σ_{u,v} | x[i + u, j + v] − w[u, v] |
-export function distance(x, height, width, template, size) {
-  return score(x, height, width, template, size, (a, w) => -Math.abs(a - w));
-}
-
-// The row and column of the largest score, and the score.
-export function best(scores, columns) {
-  let at = 0;
-  scores.forEach((v, n) => {
-    if (v > scores[at]) at = n;
-  });
-  return { row: Math.floor(at / columns), column: at % columns, value: scores[at] };
-}
-
-export function miss({ row, column }, [top, left]) {
-  return Math.hypot(row - top, column - left);
-}
-
-// Both searches for the template that is cut out around `place`, in the photograph plus `light`.
-export function search(x, height, width, { place, size, light, centred }) {
-  const at = corner(place, size, height, width);
-  const template = cut(x, width, at, size);
-  const columns = width - size + 1;
-  const lit = Float64Array.from(x, (v) => v + light);
-  const kernel = centred ? lessMean(template) : template;
-  const maps = {
-    product: product(lit, height, width, kernel, size),
-    distance: distance(lit, height, width, template, size),
-  };
-  const found = Object.fromEntries(
-    Object.entries(maps).map(([name, scores]) => {
-      const top = best(scores, columns);
-      return [name, { ...top, scores, home: scores[at[0] * columns + at[1]], miss: miss(top, at) }];
-    }),
+function scores(line, template, terms, sign) {
+  const taps = template.length;
+  return Float64Array.from(
+    { length: line.length - taps + 1 },
+    (_, j) => sign * sum(terms(line.slice(j, j + taps), template)),
   );
-  return { at, template, lit, ...found };
 }
 
-export function torchCode(height, width, { place, size, light, centred }) {
-  const [row, column] = corner(place, size, height, width);
+// y[j] = Σ_k x[j + k] · w[k]
+export function product(line, template) {
+  return scores(line, template, products, 1);
+}
+
+// y[j] = −Σ_k | x[j + k] − w[k] |
+export function distance(line, template) {
+  return scores(line, template, gaps, -1);
+}
+
+// Both searches for the template around `place` in its row, to which `light` is added.
+export function search(photo, width, { place: [row, column], light, centred }) {
+  const line = rowOf(photo, width, row);
+  const template = cut(line, column);
+  const kernel = centred ? lessMean(template) : template;
+  const lit = (more) => line.map((v) => v + more);
+  const ways = { product: (x) => product(x, kernel), distance: (x) => distance(x, template) };
+  const found = Object.entries(ways).map(([name, way]) => {
+    const all = way(lit(light));
+    const value = Math.max(...all);
+    const best = all.indexOf(value) + REACH;
+    const home = all[column - REACH];
+    // Both are concave in the light that is added: the least scores come with the least or the most light.
+    const ends = [-HALF, HALF].map((more) => way(lit(more)));
+    const low = Math.min(0, ...ends.map((one) => Math.min(...one)));
+    const high = name === "distance" ? 0 : Math.max(0, ...ends.map((one) => Math.max(...one)));
+    return [name, { scores: all, value, best, home, low, high, miss: Math.abs(best - column) }];
+  });
+  return { lit: lit(light), template, kernel, ...Object.fromEntries(found) };
+}
+
+export function torchCode(width, { place: [, column], light, centred }) {
   return [
     "import torch",
     "from convnotes import adder2d",
-    `picture = torch.rand(1, 1, ${height}, ${width})  # your own, values in [0, 1]`,
-    `template = picture[:, :, ${row}:${row + size}, ${column}:${column + size}]`,
-    `lit = picture + ${light}`,
+    `row = torch.rand(1, 1, 1, ${width})  # a row of your own photograph, values in [0, 1]`,
+    `template = row[..., ${column - REACH}:${column + REACH + 1}]`,
+    `lit = row + ${light}`,
     `product = torch.nn.functional.conv2d(lit, template${centred ? " - template.mean()" : ""})`,
     "distance = adder2d(lit, template)",
   ].join("\n");
@@ -96,8 +81,9 @@ export function torchCode(height, width, { place, size, light, centred }) {
 
 // The test of each trait that a reader sets; `get` gives the value of a trait.
 export const accepts = (get) => ({
-  place: inside(get("height"), get("width")),
-  size: whole(5, 15, 2),
+  place: (value) =>
+    inside(get("height"), get("width"))(value) && whole(...centres(get("width")))(value[1]),
+  window: whole(...centres(get("width"))),
   light: between(-HALF, HALF),
   centred: yesOrNo,
 });

@@ -1,52 +1,78 @@
-// Look for a template in a photograph by inner product and by L1 distance.
+// Look for nine pixels of a row along that row, by inner product and by L1 distance.
 
 import { ranged, slider, toggle } from "./kit/controls.js";
-import { figure } from "./kit/dom.js";
-import { follow, frame, trait, traits } from "./kit/frame.js";
-import { added, format } from "./kit/numbers.js";
-import { outline, photoOf, picture, probe } from "./kit/pictures.js";
-import { accepts, corner, HALF, search, torchCode } from "./template_match.compute.js";
-import { templateGrid } from "./template_match.draw.js";
+import { arrowStep, caption, figure, h, movable, placeAt, pointedAt } from "./kit/dom.js";
+import { change, follow, frame, trait, traits } from "./kit/frame.js";
+import { added, clamp, format, several, sum } from "./kit/numbers.js";
+import { outline, photoOf, picture } from "./kit/pictures.js";
+import {
+  accepts,
+  centres,
+  cut,
+  gaps,
+  HALF,
+  products,
+  REACH,
+  search,
+  TAPS,
+  torchCode,
+} from "./template_match.compute.js";
+import { bars, overlay, profile, trace } from "./template_match.draw.js";
 
-const NAMES = { product: "Inner product (convolution)", distance: "−L1 distance (adder)" };
+const NAMES = { distance: "Adder", product: "Convolution" };
+const BAND = 21; // rows of the photograph that are shown
+const MARK = 5; // rows that a mark on them covers
 
 function render({ model, el }) {
   const { height, width, photo } = photoOf(model);
-  const now = () => traits(model, ["place", "size", "light", "centred"]);
+  const names = ["place", "window", "light", "centred"];
+  const now = () => traits(model, names);
   const ui = frame(model, el, "template-match", {
-    label: "Look for a template by inner product and by L1 distance",
+    label: "Look for nine pixels of a row by inner product and by L1 distance",
     prompt:
-      "Change the light, then drag the ring to choose another template: which of the two still " +
-      "finds the position that it was taken from?",
-    code: () => torchCode(height, width, now()),
-    initial: { place: [...model.get("start")], size: 9, light: 0, centred: false },
+      "Drag the window along the row, then add light: which of the two still scores highest " +
+      "where the template was cut out?",
+    code: () => torchCode(width, now()),
+    initial: structuredClone(now()),
   });
 
-  const input = picture(height, width, "cn-wide");
-  const kernel = figure();
-  const own = outline(input, "cn-template-home");
-  const maps = Object.entries(NAMES).map(([name, title]) => {
-    const map = picture(height, width);
-    return {
-      name,
-      title,
-      map,
-      home: outline(map, "cn-template-home"),
-      found: outline(map, "cn-template-found"),
-      fact: ui.fact(name),
-    };
-  });
-  ui.stage.append(input.el, ...maps.map(({ map }) => map.el));
-  const ring = probe({
-    ...trait(model, "place"),
-    label: "The template's centre",
-    on: input,
-    get: centre,
-  });
-  function centre() {
-    const { place, size } = now();
-    return corner(place, size, height, width).map((first) => first + (size - 1) / 2);
+  const [first, last] = centres(width);
+  const rows = Math.min(BAND, height);
+  const band = picture(rows, width, "cn-input");
+  const row = outline(band, "cn-match-line");
+  const home = outline(band, "cn-template-home");
+  const seen = outline(band);
+  const [both, each] = [figure(), figure()];
+  const pair = h("div", { className: "cn-pair" }, both.el, each.el);
+  const line = along(movable("along"));
+  const traces = Object.keys(NAMES).map((name) => ({ name, on: along(), fact: ui.fact(name) }));
+  const head = h("div", { className: "cn-match-head" }, band.el, line.el, pair);
+
+  // A drawing along the row with a caption, on which a pointer moves the window.
+  function along(more = {}) {
+    const holder = h("div", { className: "cn-match-along", ...more });
+    const text = h("figcaption");
+    draggable(holder);
+    return { el: h("figure", { className: "cn-picture" }, holder, text), holder, text };
   }
+  function put(column) {
+    const window = clamp(column, first, last);
+    if (window !== model.get("window")) change(model, { window });
+  }
+  function draggable(holder) {
+    const pick = (event) => {
+      if (event.type === "pointerdown" || event.buttons)
+        put(Math.floor(pointedAt(event, holder)[1] * width));
+    };
+    holder.addEventListener("pointerdown", pick);
+    holder.addEventListener("pointermove", pick);
+  }
+  draggable(band.holder);
+  line.holder.addEventListener("keydown", (event) => {
+    const step = arrowStep(event, event.shiftKey ? 10 : 1);
+    if (step) put(model.get("window") + step[1]);
+  });
+
   const controls = [
     slider({
       ...trait(model, "light", (light) => Number(light.toFixed(2))),
@@ -56,65 +82,114 @@ function render({ model, el }) {
       step: 0.02,
       digits: 2,
     }),
-    ranged(model, "size", "Template size", [5, 15], { unit: "pixels", step: 2 }),
+    ranged(model, "window", "Window at pixel", [first, last]),
     toggle({ ...trait(model, "centred"), label: "Convolution: template less its mean" }),
   ];
-  const [brightness, ...rest] = controls;
-  ui.lead(input.el, brightness);
-  ui.panel.append(...rest.map((c) => c.el), kernel.el);
-  const put = (mark, row, column, size) =>
-    mark(row / height, column / width, size / height, size / width);
-
-  // One map of scores and its best match; returns both scores as text.
-  function show(
-    { map, title, home, found, fact },
-    { scores, row, column, value, home: own, miss: off },
-    at,
-    size,
-  ) {
-    const columns = width - size + 1;
-    const half = (size - 1) / 2;
-    const whole = new Float64Array(height * width);
-    const low = scores.reduce((a, b) => Math.min(a, b), Infinity);
-    const span = Math.max(1e-12, value - low);
-    scores.forEach((v, n) => {
-      whole[(Math.floor(n / columns) + half) * width + (n % columns) + half] = (v - low) / span;
+  const coordinate = (axis, name, label, [min, max]) =>
+    slider({
+      ...{ name, label, min, max },
+      get: () => model.get("place")[axis],
+      set: (v) => change(model, { place: model.get("place").with(axis, v) }),
     });
-    map.paint(whole, 1);
-    put(home, ...at, size);
-    put(found, row, column, size);
-    map.describe(
-      `${title}: the best match lies ${format(off, 1)} pixels from the template's position`,
-      title,
-      `: black ${format(low, 1)}, white ${format(value, 1)}. Solid: its best match; dashed: the template's position`,
+  const others = [
+    coordinate(1, "column", "Template at pixel", [first, last]),
+    coordinate(0, "row", "Row", [0, height - 1]),
+  ];
+  ui.stage.remove();
+  ui.body.before(head);
+  ui.lead(head, ...controls);
+  ui.answer.after(
+    h(
+      "div",
+      { className: "cn-match-head" },
+      traces.map(({ on }) => on.el),
+    ),
+  );
+  ui.more(...others);
+
+  function drawBand({ place, window }) {
+    const top = clamp(place[0] - (rows - 1) / 2, 0, height - rows);
+    const at = (place[0] - top) / rows;
+    band.paint(photo.slice(top * width, (top + rows) * width), 1);
+    band.describe(
+      `Rows ${top} to ${top + rows - 1} of: ${model.get("alt")}`,
+      "Photograph",
+      `, the rows around row ${place[0]} (thin line); dashed: the template; blue: the window`,
     );
-    fact(`${format(off, 1)} px`, `${off ? "off" : "found"}: ${title}`);
-    return `best ${format(value, 2)}, at the template's position ${format(own, 2)}`;
+    row(at, 0, 1 / rows, 1);
+    for (const [mark, column] of [
+      [home, place[1]],
+      [seen, window],
+    ])
+      mark(at - (MARK - 1) / 2 / rows, (column - REACH) / width, MARK / rows, TAPS / width);
   }
 
   function draw() {
-    const { size, light, centred } = now();
-    const found = search(photo, height, width, now());
-    for (const control of [...controls, ring]) control.refresh();
-    input.paint(found.lit, 1);
-    input.describe(
-      model.get("alt"),
-      "Photograph",
-      light ? ` ${added(light)} of light` : "",
-      "; dashed: the template, as it was before",
+    const { place, window, light, centred } = now();
+    const found = search(photo, width, now());
+    const values = cut(found.lit, window);
+    const apart = gaps(values, found.template);
+    const parts = products(values, found.kernel);
+    const [score, total] = [-sum(apart), sum(parts)];
+    const weight = centred ? "(w − w̄)" : "w";
+    for (const control of [...controls, ...others]) control.refresh();
+    drawBand(now());
+    const much = light ? ` ${added(light)} of light` : "";
+    line.holder.replaceChildren(
+      profile(found.lit, place[1], window, `Brightness along row ${place[0]}${much}`),
     );
-    put(own, ...found.at, size);
-    kernel.show(
-      templateGrid(found.template, size),
-      "Template",
-      ` of ${size}×${size}; deeper: brighter`,
+    line.holder.setAttribute(
+      "aria-label",
+      `The window, at pixel ${window}; the template is from pixel ${place[1]}. Arrow keys move it`,
     );
-    const lines = maps.map((one) => show(one, found[one.name], found.at, size));
+    caption(
+      line.text,
+      "The row",
+      `${much && `${much}, not clipped`}; thin lines at 0 and 1. Drag the window`,
+    );
+    both.show(
+      overlay(
+        found.template,
+        values,
+        `The template and the window at pixel ${window}; the gaps between them add up to ${format(-score)}`,
+      ),
+      "Window on template",
+      `: orange the template w, blue dashed the window x. Adder: minus the shaded gap, ${format(score)}`,
+    );
+    each.show(
+      bars(parts, found.kernel, `The nine products, which add up to ${format(total)}`),
+      `Products ${weight}·x`,
+      `. Convolution: the sum of the bars, ${format(total)}`,
+    );
+    for (const { name, on, fact } of traces) {
+      const { value, best, miss, home } = found[name];
+      const title = NAMES[name];
+      const far = several(miss, "pixel");
+      const { drawing, top } = trace(
+        found[name],
+        width,
+        place[1],
+        window,
+        `${title}: its scores along the row; the best lies ${far} from the template's position`,
+      );
+      const dot = h("div", { className: "cn-match-best" });
+      placeAt(dot, { top, left: (best + 0.5) / width });
+      on.holder.replaceChildren(drawing, dot);
+      caption(
+        on.text,
+        title,
+        `'s score at every pixel, thin line at 0: best (dot) ${format(value)}; ` +
+          `at the template (dashed) ${format(home)}`,
+      );
+      fact(`${title}: ${miss ? `${format(miss)} px off` : "found"}`, `best match at pixel ${best}`);
+    }
+    const list = (terms) => Array.from(terms, (v, k) => (k ? added(v) : format(v))).join(" ");
     ui.formula.textContent =
-      `Σ ${centred ? "(w − w̄)" : "w"}·x    ${lines[0]}\n` +
-      `−Σ |x − w|  ${lines[1]} = −${size}²·|${format(light)}|`;
+      `−Σ |x − w| = −(${list(apart)}) = ${format(score)}\n` +
+      `Σ ${weight}·x = ${list(parts)} = ${format(total)}`;
     ui.say(
-      `Inner product ${format(found.product.miss, 1)} pixels off, L1 distance ${format(found.distance.miss, 1)}`,
+      `At pixel ${window} the adder scores ${format(score)}, the convolution ${format(total)}. Best matches: adder ` +
+        `${several(found.distance.miss, "pixel")} off, convolution ${several(found.product.miss, "pixel")} off`,
     );
   }
   return follow(model, draw, accepts);

@@ -1,4 +1,4 @@
-"""Take a template out of a photograph and look for it, by inner product and by L1 distance, under another light."""
+"""A template of nine pixels, looked for along a row of a photograph, by inner product and by L1 distance."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ import traitlets
 from convnotes import checks, plots
 from convnotes.widgets.base import PhotoWidget, checking, panels
 
+TAPS = 9
+_REACH = TAPS // 2  # pixels on either side of the centre
+
 
 class TemplateMatch(PhotoWidget):
-    """A template cut out of a grey photograph, and looked for in it under another light, by two operators.
+    """Nine pixels cut out of a row of a grey photograph, and looked for along that row under another light.
 
-    The convolution scores by the inner product, the adder by the negative L1 distance.
+    The convolution scores a window by its inner product with the template, the adder by the negative L1 distance. Light
+    is added to the row after the template was cut out, and the values are not clipped.
 
     Args:
         image: a photograph `[H, W]` with values in [0, 1], 15×15 pixels at least.
-        place: the pixel (row, column) around which the template is cut out.
+        place: the pixel (row, column) at the template's centre, four columns or more from the left and right border.
         alt: what the photograph shows, for readers who do not see it.
-        **state: `size`, the side of the template, odd, 5 to 15; `light`, which is added to the photograph, in [−0.4,
-            0.4]; `centred`, whether the convolution's template loses its mean.
+        **state: `window`, the column at the centre of the window that is compared, at first that of the template;
+            `light`, which is added to the row, in [−0.4, 0.4]; `centred`, whether the convolution's template loses its
+            mean.
 
     Raises:
         ValueError: for anything else than a photograph, and for numbers out of range.
@@ -30,17 +35,16 @@ class TemplateMatch(PhotoWidget):
 
     Example:
         >>> from convnotes.widgets import TemplateMatch
-        >>> TemplateMatch(torch.rand(20, 20), (9, 9)).misses()[1]  # the distance finds the place
-        0.0
+        >>> TemplateMatch(torch.rand(20, 20), (9, 9)).misses()[1]  # the distance finds the position
+        0
     """
 
     module = "template_match"
-    by_hand = "template and light can be changed"
+    by_hand = "template, window and light can be changed"
     precision = torch.float64
 
-    start: traitlets.List[int] = traitlets.List().tag(sync=True)
     place: traitlets.List[int] = traitlets.List().tag(sync=True)
-    size = traitlets.Int(9).tag(sync=True)
+    window = traitlets.Int().tag(sync=True)
     light = traitlets.Float(0.0).tag(sync=True)
     centred = traitlets.Bool(False).tag(sync=True)
 
@@ -48,59 +52,65 @@ class TemplateMatch(PhotoWidget):
         pixels = checks.picture("image", image, "HW")
         if min(pixels.shape) < 15:
             raise ValueError(f"image must have at least 15×15 pixels, got shape {pixels.shape}")
-        super().__init__(pixels, alt, start=list(place), place=list(place), **state)
+        at = list(place)
+        super().__init__(pixels, alt, place=at, **{"window": at[-1], **state})
 
-    _check_size = checking("size")(lambda _, name, value: checks.whole(name, value, 5, 15, odd=True))
+    @checking("place")
+    def _check_place(self, name: str, value: Any) -> list[int]:
+        row, column = checks.position(name, value, self.height, self.width)
+        return [row, self._centre(f"the column of {name}", column)]
+
+    _check_window = checking("window")(lambda widget, name, value: widget._centre(name, value))
+
+    def _centre(self, name: str, column: Any) -> int:
+        """A column around which there are nine pixels."""
+        return checks.whole(name, column, _REACH, self.width - 1 - _REACH)
 
     _check_light = checking("light")(lambda _, name, value: checks.number(name, value, "[-0.4, 0.4]"))
 
-    def corner(self) -> tuple[int, int]:
-        """The template's first row and column; near the border the template is moved inside."""
+    def template(self) -> torch.Tensor:
+        """The nine values that were cut out, `[9]`."""
         row, column = self.place
-        last = self.height - self.size, self.width - self.size
-        return min(max(row - self.size // 2, 0), last[0]), min(max(column - self.size // 2, 0), last[1])
+        return self._pixels()[row, column - _REACH : column + _REACH + 1]
 
     def responses(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(inner product, negative L1 distance) of the template with every patch: `[H−size+1, W−size+1]` each."""
-        pixels = self._pixels()
-        row, column = self.corner()
-        template = pixels[row : row + self.size, column : column + self.size].reshape(-1, 1)
-        patches = torch.nn.functional.unfold((pixels + self.light)[None, None], self.size)[0]
+        """(inner product, negative L1 distance) of the template with every window of the row: `[W−8]` each."""
+        template = self.template()
+        windows = (self._pixels()[self.place[0]] + self.light).unfold(0, TAPS, 1)  # [W−8, 9]
         kernel = template - template.mean() if self.centred else template
-        shape = self.height - self.size + 1, self.width - self.size + 1
-        return (kernel * patches).sum(0).view(shape), -(patches - template).abs().sum(0).view(shape)
+        return windows @ kernel, -(windows - template).abs().sum(1)
 
-    def misses(self) -> tuple[float, float]:
+    def misses(self) -> tuple[int, int]:
         """How many pixels the best match of each operator lies from where the template was cut out."""
-        corner, found = np.array(self.corner()), []
-        for scores in self.responses():
-            best = np.unravel_index(int(scores.argmax()), scores.shape)
-            found.append(float(np.hypot(*(best - corner))))
-        return found[0], found[1]
+        home = self.place[1] - _REACH
+        product, distance = (abs(int(scores.argmax()) - home) for scores in self.responses())
+        return product, distance
 
     def _describe(self) -> str:
-        return f"photograph {self.height}×{self.width}, template {self.size}×{self.size} at {self.place}"
+        return f"photograph {self.height}×{self.width}, template at {self.place}"
 
     def _alt(self) -> str:
         product, distance = self.misses()
         return (
-            f"{self.alt}, with a template of {self.size}×{self.size} pixels marked, and maps of how well it matches "
-            f"each place. The best match by inner product lies {product:.0f} pixels from where the template was cut, "
-            f"by L1 distance {distance:.0f} pixels."
+            f"{self.alt}. A template of nine pixels from one of its rows lies over a window of that row; the gaps "
+            "between them, the products of both, and the scores of all windows are drawn. The best match by inner "
+            f"product lies {product} pixels from where the template was cut out, by L1 distance {distance} pixels."
         )
 
     def _picture(self) -> bytes:
-        from matplotlib.patches import Rectangle
-
-        pixels = self._pixels().numpy()
-        row, column = self.corner()
-        axes = panels(1, 3, (9.6, 2.5))
-        plots.image(np.clip(pixels + self.light, 0, 1), axes[0], "the template's place")
-        marks = [(row, column)]
+        axes = panels(1, 3, (11, 2.9))
+        ink = plots.INK["light"]
+        line = self._pixels()[self.place[0]].numpy() + self.light
+        template, taps = self.template().numpy(), np.arange(TAPS)
+        window = line[self.window - _REACH : self.window + _REACH + 1]
+        axes[0].fill_between(taps, template, window, step="mid", color=plots.PALETTE["accent"], alpha=0.35, lw=0)
+        axes[0].step(taps, template, where="mid", color=ink["kernel"], label="template")
+        axes[0].step(taps, window, where="mid", color=ink["input"], ls="--", label="window")
+        axes[0].set(title="window on template", xlabel="pixel")
+        axes[0].legend()
         for ax, scores, name in zip(axes[1:], self.responses(), ("inner product", "−L1 distance"), strict=True):
-            ax.imshow(scores.numpy(), cmap="gray")
-            ax.set(title=f"{name}: its best match", xticks=[], yticks=[])
-            marks.append(divmod(int(scores.argmax()), scores.shape[1]))
-        for ax, (top, left), shift in zip(axes, marks, (0, self.size // 2, self.size // 2), strict=True):
-            ax.add_patch(Rectangle((left - shift, top - shift), self.size, self.size, fill=False, ec="#D55E00", lw=2.5))
+            ax.plot(np.arange(len(scores)) + _REACH, scores.numpy(), color=ink["output"])
+            ax.axvline(self.place[1], color=ink["kernel"], ls="--", lw=1)
+            ax.plot(int(scores.argmax()) + _REACH, scores.max().item(), "o", color=ink["accent"])
+            ax.set(title=f"{name}: its best match", xlabel="pixel of the row")
         return plots.save(axes[0])

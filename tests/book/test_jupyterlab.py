@@ -1,4 +1,4 @@
-"""A widget in JupyterLab with a kernel: Python moves the figure, and the page moves the trait."""
+"""A widget in JupyterLab with a kernel: Python moves the figure, and the page and its buttons move the traits."""
 
 import collections
 import json
@@ -13,10 +13,14 @@ import pytest
 from support.visits import Visit, browser_test
 
 MAKE, SET, PRINT = CELLS = (
-    "from convnotes.widgets import FieldGrower\ngrower = FieldGrower([[3, 1, 1]] * 2)\ngrower",
+    """from convnotes.widgets import FieldGrower
+grower = FieldGrower([[3, 1, 1]] * 2, links={"four dilated layers": {"layers": [[3, 1, 2]] * 4}})
+grower""",
     "grower.layers = [[3, 1, 1], [3, 1, 2], [5, 1, 1]]",
     "print(len(grower.layers))",
 )
+# As in a chapter: JupyterLab takes the address away, so that only the words are left.
+WORDS = "Four layers [see further](set:layers=[[3,1,2],[3,1,2],[3,1,2],[3,1,2]]) than two"
 ASKING_OUTSIDE = (
     "@jupyterlab/apputils-extension:announcements",
     "@jupyterlab/extensionmanager-extension:plugin",
@@ -31,7 +35,7 @@ def lab(tmp_path_factory):
     root = folder / "root"
     root.mkdir()
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS],
+        cells=[*map(nbformat.v4.new_code_cell, CELLS), nbformat.v4.new_markdown_cell(WORDS)],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     nbformat.write(notebook, root / "grower.ipynb")
@@ -100,6 +104,11 @@ def run(page, code) -> None:
     )
 
 
+def printed(page) -> int:
+    run(page, PRINT)
+    return int(cell_of(page, PRINT).locator(".jp-OutputArea-output").text_content())
+
+
 @browser_test
 def test_a_trait_set_in_python_moves_the_figure(visit):
     run(visit.page, SET)
@@ -118,7 +127,36 @@ def test_a_slider_moved_by_keyboard_reaches_python_and_jupyterlab_leaves_it_the_
     visit.page.keyboard.press("ArrowDown")  # JupyterLab's own key for the next cell
     assert int(slider.input_value()) == before - 1
     assert "jp-mod-active" in cell_of(visit.page, MAKE).get_attribute("class").split()
-    run(visit.page, PRINT)
-    printed = cell_of(visit.page, PRINT).locator(".jp-OutputArea-output").text_content()
-    assert int(printed) == before - 1
+    assert printed(visit.page) == before - 1
     assert not visit.wrong
+
+
+@browser_test
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_the_button_of_a_link_is_reached_by_tab_and_sets_the_traits_of_the_widget(visit, key):
+    page = visit.page
+    run(page, SET)
+    size = page.locator('[data-shown="size"]')
+    size.filter(has_text="11×11").wait_for()
+    button = page.locator('[data-control="link-0"]')
+    assert button.text_content() == "four dilated layers"
+    page.locator('input[data-control="layers"]').focus()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if button.evaluate("b => b === document.activeElement"):
+            break
+    else:
+        pytest.fail("sixty steps of the Tab key do not reach the button")
+    page.keyboard.press(key)
+    size.filter(has_text="17×17").wait_for()  # 1 + 4 · 2 · 2
+    assert page.locator('input[data-control="layers"]').input_value() == "4"
+    assert "jp-mod-editMode" not in page.locator(".jp-Notebook").get_attribute("class").split()
+    assert printed(page) == 4
+    assert not visit.wrong
+
+
+@browser_test
+def test_words_that_set_a_figure_in_the_page_are_plain_words_in_jupyterlab(visit):
+    said = visit.page.locator(".jp-MarkdownCell .jp-RenderedMarkdown")
+    assert said.text_content().rstrip("¶\n ") == "Four layers see further than two"
+    assert not said.locator("a[href]").count()

@@ -60,6 +60,9 @@ def test_every_control_of_every_widget_moves_what_is_shown_by_keyboard_alone(chr
         assert widgets.count()
         for n in range(widgets.count()):
             widget = widgets.nth(n)
+            for summary in widget.locator("details:not([open]) > summary").all():
+                summary.focus()
+                page.keyboard.press("Enter")
             names = widget.locator("[data-control]").evaluate_all("all => all.map(e => e.dataset.control)")
             assert names
             first = seen(widget)
@@ -83,3 +86,19 @@ def test_a_reader_without_scripts_sees_each_widget_s_first_picture_or_its_words(
             assert stills.nth(n).is_visible()
             words = stills.nth(n).get_attribute("alt") or stills.nth(n).text_content()
             assert len(words) > 40
+
+
+@browser_test
+def test_a_link_that_chooses_a_tap_opens_how_it_is_read_and_reset_opens_nothing(chromium, address):
+    with Visit(chromium, address, "book/receptive_field/deformable.html") as visit:
+        visit.settle()
+        fold = visit.page.locator("details", has_text="How the chosen tap is read")
+        shown = "d => d.open"
+        visit.page.locator("a.cn-set", has_text="the learned offsets").click()
+        assert not fold.evaluate(shown)
+        visit.page.locator("a.cn-set", has_text="one tap of the large digit").click()
+        assert fold.evaluate(shown)
+        fold.evaluate("d => { d.open = false; }")
+        visit.page.locator('[data-widget="deform-sampler"] [data-control="reset"]').click()
+        assert not fold.evaluate(shown)
+        assert not visit.wrong

@@ -15,8 +15,21 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
 SECOND = [
+    "fundamentals/algorithms",
+    "fundamentals/number_of_kernels",
     "fundamentals/size_and_shape",
+    "fundamentals/stride_and_padding",
+    "receptive_field/dilated",
+    "compression/residual",
+    "receptive_field/active",
+    "fundamentals/multi_scale",
+    "compression/pointwise",
+    "compression/separable",
+    "compression/squeezenet",
     "receptive_field/deformable",
+    "receptive_field/non_local",
+    "operations/adder",
+    "operations/shift",
 ]
 
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")

@@ -2,7 +2,7 @@
 
 import torch
 
-from convnotes import widgets
+from convnotes import Bottleneck, widgets
 from convnotes.designs import Row
 from convnotes.lattice import INCLUSIONS, OPERATORS
 
@@ -20,6 +20,7 @@ EXAMPLES = {
     ),
     "BudgetBench": lambda: widgets.BudgetBench(),
     "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "ConvAlgorithms": widgets.ConvAlgorithms,
     "ConvArithmetic": widgets.ConvArithmetic,
     "DeformSampler": lambda: widgets.DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
     "DesignExplorer": lambda: widgets.DesignExplorer([ROW]),
@@ -29,7 +30,11 @@ EXAMPLES = {
     "LiveFilter": lambda: widgets.LiveFilter(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "MixedKernels": lambda: widgets.MixedKernels(torch.rand(35, 35), alt="Noise"),
     "OperatorMap": lambda: widgets.OperatorMap(OPERATORS, INCLUSIONS),
+    "PoolPlacer": widgets.PoolPlacer,
     "Quiz": lambda: widgets.Quiz([QUESTION]),
+    "ReadBack": lambda: widgets.ReadBack(
+        torch.rand(3, 5, 7), torch.nn.Conv2d(3, 4, 3, padding=1), [Bottleneck(4, 1), Bottleneck(4, 1)]
+    ),
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "SignalDepth": widgets.SignalDepth,

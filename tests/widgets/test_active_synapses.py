@@ -62,6 +62,18 @@ def test_the_four_shares_of_a_synapse_add_up_to_one(place):
     assert sum(column * share for _, column, share in shares) == place[1]
 
 
+@pytest.mark.parametrize(("place", "count"), [((0.25, -1.75), 4), ((1, 0.5), 2), ((-2, 3), 1), ((3, -0.5), 2)])
+def test_the_pixels_that_are_lit_up_are_those_of_the_layer_s_kernel_for_that_synapse_alone(place, count):
+    layer = ActiveConv2d(1, 1, [(0, 0), place], dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([0.0, 1.0]))
+    full = layer.full_weight()[0, 0]
+    found = call("active_synapses", "sharing(place)", place=place)
+    assert len(found) == count == full.count_nonzero()
+    for row, column, share in found:
+        assert full[row + 3, column + 3] == share
+
+
 def test_the_copied_code_is_the_layer_that_is_shown():
     weights, places, bias = call("active_synapses", "PRESETS.edges")
     scope = {}

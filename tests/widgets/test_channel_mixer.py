@@ -40,6 +40,14 @@ def test_scrambling_is_a_permutation_and_commutes_with_the_kernel():
     assert first == second
 
 
+def test_the_ring_stays_on_its_pixel_when_the_pixels_are_scrambled():
+    order, back = call("channel_mixer", "[permutation(35), inverse(permutation(35))]")
+    x = torch.rand(1, 35).tolist()[0]
+    shown = call("channel_mixer", "permute(x, 35, permutation(35))", x=x)
+    assert [order[at] for at in back] == list(range(35))
+    assert [shown[at] for at in back] == pytest.approx(x)
+
+
 @pytest.mark.parametrize(("outputs", "size"), [(3, 1), (2, 3)])
 def test_its_counts_are_those_of_cost(outputs, size):
     counted = cost(torch.nn.Conv2d(3, outputs, size, padding=size // 2), (1, 3, 5, 7))
@@ -84,6 +92,7 @@ def test_python_s_output_is_the_convolution_of_what_is_shown():
         (lambda: mixer(weight=[[1, 2, float("nan")]]), "finite"),
         (lambda: mixer(bias=[]), r"bias must hold finite numbers of shape \[1 to 4\], got shape \(0,\)"),
         (lambda: mixer(probe=[5, 0]), "inside 5×7"),
+        (lambda: mixer(row=4), "row must be from 0 to 3, got 4"),
     ],
 )
 def test_bad_state_is_refused(build, says):

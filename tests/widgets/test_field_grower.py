@@ -83,12 +83,66 @@ def test_the_levels_end_at_the_touched_pixels_and_their_lines_at_the_places_of_t
 
 
 @every_stack
-def test_the_drawn_input_holds_the_field_and_the_next_one(layers):
+def test_the_drawn_input_holds_the_fields_of_all_output_positions(layers):
     side = call("field_grower", "canvasSide(layers)", layers=layers)
+    corners = call("field_grower", "positions().map((n) => cornerOf(layers, [n, -n]))", layers=layers)
     field = receptive_field(network(layers))
-    start = (side - field.size) // 2
-    assert start >= 0
-    assert start + field.stride + field.size <= side
+    assert len(corners) == 5
+    for n, (row, column) in enumerate(corners, -2):
+        assert 0 <= row <= side - field.size
+        assert 0 <= column <= side - field.size
+        assert [row, column] == [corners[2][0] + n * field.stride, corners[2][1] - n * field.stride]
+
+
+@every_stack
+def test_the_shares_on_the_line_are_what_kernels_of_equal_weights_answer(layers):
+    """On an image that is 1 on the line and 0 beside it, in the page and in Python."""
+    side = call("field_grower", "canvasSide(layers)", layers=layers)
+    first = call("field_grower", "cornerOf(layers, [-2, -2])", layers=layers)
+    column = call("field_grower", "lineColumn(layers)", layers=layers)
+    net = network(layers).double()
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, 1 / parameter[0, 0].numel())
+    image = torch.zeros(1, 1, side, side, dtype=torch.float64)
+    image[..., column] = 1
+    with torch.no_grad():
+        answers = net(image[..., first[0] :, first[1] :])[0, 0, :5, :5]
+    for shares in (call("field_grower", "onLine(layers)", layers=layers), FieldGrower(layers).on_line()):
+        assert answers.numpy() == pytest.approx(np.tile(shares, (5, 1)), abs=1e-12)
+
+
+def test_a_line_of_one_pixel_is_lost_to_every_second_output_of_dilations_2_2_2():
+    assert [share > 0 for share in FieldGrower().on_line()] == [True, False, True, False, True]
+    assert min(FieldGrower([[3, 1, 1], [3, 1, 2], [3, 1, 2]]).on_line()) > 0
+
+
+@pytest.mark.parametrize(
+    ("layers", "m", "read"),
+    [
+        ([[3, 1, 2]] * 3, 2, 1),
+        ([[3, 1, 1], [3, 1, 2], [3, 1, 2]], 2, 4),
+        ([[3, 1, 1]] * 3, 2, 4),
+        ([[3, 1, 3]] * 3, 3, 1),
+        ([[3, 1, 3], [3, 1, 3], [3, 1, 1]], 3, 9),
+        ([[3, 1, 2], [3, 1, 5], [1, 1, 3]], 5, 9),
+        ([[3, 1, 4], [3, 1, 6]], 2, 1),
+        ([[3, 2, 2], [3, 1, 1]], 2, 1),
+        ([[1, 1, 4]], 2, 1),
+    ],
+)
+def test_an_output_reads_one_colour_where_all_steps_share_a_divisor(layers, m, read):
+    found = call("field_grower", "coloursRead(layers, [1, -2])", layers=layers)
+    assert found == {"read": read, "of": m * m, "m": m}
+
+
+@every_stack
+def test_the_colours_are_those_of_the_pixels_with_a_gradient(layers):
+    paths = counted(layers)
+    found = call(
+        "field_grower", "({ ...coloursRead(layers, [0, 1]), corner: cornerOf(layers, [0, 1]) })", layers=layers
+    )
+    pixels = (paths.nonzero() + torch.tensor(found["corner"])) % found["m"]
+    assert len({tuple(pixel) for pixel in pixels.tolist()}) == found["read"]
 
 
 def test_runs_put_together_give_the_line_again():
@@ -125,3 +179,12 @@ def test_the_first_preset_is_the_state_that_the_widget_starts_in():
 def test_bad_layers_are_refused(layers, says):
     with pytest.raises(Exception, match=says):
         FieldGrower(layers)
+
+
+@pytest.mark.parametrize(
+    ("position", "says"),
+    [([0], "must hold 2 ints"), ([0, 3], r"position\[1\] must be from -2 to 2, got 3"), ([0.5, 0], r"got 0\.5")],
+)
+def test_bad_positions_are_refused(position, says):
+    with pytest.raises(Exception, match=says):
+        FieldGrower(position=position)

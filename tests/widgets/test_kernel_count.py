@@ -31,6 +31,21 @@ def test_all_components_together_rebuild_the_photograph_itself():
     assert shown.share() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("overlap", [False, True], ids=["side by side", "overlapping"])
+def test_what_the_kernels_add_one_by_one_is_what_they_rebuild_together(overlap):
+    shown = counting(size=3, count=4, overlap=overlap)
+    values = {"x": shown._pixels().flatten().tolist(), "basis": shown.kernels().flatten().tolist()}
+    stride = 1 if overlap else 3
+    parts = call("kernel_count", f"[1, 2, 3, 4].map((n) => part(x, 11, 17, basis, 3, n, {stride}))", **values)
+    assert_close(torch.tensor(parts, dtype=torch.float64).sum(0).view(11, 17), shown.rebuilt())
+
+
+def test_arrow_keys_go_along_the_rows_of_the_sheet_and_around_among_the_kernels_in_use():
+    ask = "steps.map(([from, step]) => stepped(from, step, 3, 7))"
+    steps = [[1, [0, 1]], [1, [1, 0]], [7, [0, 1]], [1, [0, -1]], [2, [-1, 0]], [6, [1, 0]]]
+    assert call("kernel_count", ask, steps=steps) == [2, 4, 1, 7, 6, 2]
+
+
 def test_no_other_kernels_leave_a_smaller_error_in_the_patches():
     image = torch.rand(20, 30, dtype=torch.float64).cumsum(1).cumsum(0) / 300
     kernels, powers = patch_components(image, 3)

@@ -12,7 +12,7 @@ from support.javascript import call
 from convnotes import MixedConv2d, data, definitions
 from convnotes.measure import cost, receptive_field
 from convnotes.widgets import MixedKernels
-from convnotes.widgets.mixed_kernels import LARGEST, MOST, SIZES, WINDOW, centre_surround
+from convnotes.widgets.mixed_kernels import DEEPEST, LARGEST, MOST, SIDES, SIZES, STEP, WINDOW, centre_surround
 
 
 def noise(side: int = 35) -> torch.Tensor:
@@ -24,8 +24,8 @@ def js(expression: str, **values):
 
 
 def test_python_and_javascript_have_the_same_limits():
-    found = call("mixed_kernels", "[SIZES, WINDOW, LARGEST, MOST]")
-    assert found == [list(SIZES), WINDOW, LARGEST, MOST]
+    found = call("mixed_kernels", "[SIZES, WINDOW, LARGEST, MOST, STEP, DEEPEST, SIDES]")
+    assert found == [list(SIZES), WINDOW, LARGEST, MOST, STEP, DEEPEST, list(SIDES)]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -86,6 +86,19 @@ def test_python_and_javascript_name_the_same_size_as_the_strongest(side, parts, 
     best = call("mixed_kernels", "SIZES[strongest(values, parts)]", values=values, parts=parts)
     assert best == state.strongest()
     assert best in state.kernel_sizes()
+
+
+@pytest.mark.parametrize("place", [(16, 16), (0, 0), (32, 5)])
+def test_the_curves_are_the_responses_at_the_ring_for_each_side(place):
+    shown = MixedKernels(noise(), probe=list(place))
+    curves = shown.curves()
+    for n, side in enumerate(SIDES):
+        one = MixedKernels(noise(), side=side, probe=list(place))
+        assert_close(curves[:, n], one.responses()[:, place[0], place[1]])
+    pixels = (np.frombuffer(shown.image, np.uint8) / 255).tolist()
+    expression = "SIZES.map((k) => SIDES.map((s) => respondAt(resize(x, 35, s), s, centreSurround(k), place)))"
+    found = js(expression, x=pixels, place=place)
+    torch.testing.assert_close(found, curves, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(8))

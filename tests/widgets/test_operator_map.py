@@ -48,6 +48,16 @@ def test_what_an_operator_contains_over_any_number_of_steps(shown):
             assert set(call("operator_map", "[...reached(inclusions, name, towards)]", **values)) == expected
 
 
+def corners(path: str) -> list[tuple[float, float]]:
+    """The points of a path of horizontal and vertical lines."""
+    start, *turns = re.findall(r"([MHV])([\d. ]+)", path)
+    points = [tuple(map(float, start[1].split()))]
+    for way, to in turns:
+        x, y = points[-1]
+        points.append((float(to), y) if way == "H" else (x, float(to)))
+    return points
+
+
 @pytest.mark.parametrize("width", [300, 340, 520])
 def test_boxes_lie_apart_inside_the_drawing_and_lines_leave_no_box_they_do_not_join(shown, width):
     found = call("operator_map", "boxes(operators, width)", operators=shown.operators, width=width)
@@ -71,16 +81,42 @@ def test_boxes_lie_apart_inside_the_drawing_and_lines_leave_no_box_they_do_not_j
                 "general": one["general"],
             }
             path = call("operator_map", "line(operators, special, general, places)", **values)
-            straight = re.fullmatch(r"M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)", path)
-            if straight:
-                x0, y0, x1, y1 = map(float, straight.groups())
-                points = [(x0 + t * (x1 - x0) / 50, y0 + t * (y1 - y0) / 50) for t in range(1, 50)]
+            if "q" not in path:  # it does not go round by the margin
+                points = [corners(path)[0]]
+                for corner in corners(path)[1:]:
+                    (x0, y0), (x1, y1) = points[-1], corner
+                    points += [(x0 + t * (x1 - x0) / 50, y0 + t * (y1 - y0) / 50) for t in range(1, 51)]
                 for name in set(boxes) - {one["special"], one["general"]}:
                     box = boxes[name]
                     hit = [
                         p for p in points if 0 < p[0] - box["x"] < box["width"] and 0 < p[1] - box["y"] < box["height"]
                     ]
                     assert not hit, f"the line from {one['special']} to {one['general']} crosses {name}"
+
+
+@pytest.mark.parametrize("width", [300, 520])
+def test_the_head_of_an_arrow_lies_on_the_border_of_the_restricted_operator_and_outside_of_both(shown, width):
+    places = call("operator_map", "boxes(operators, width).places", operators=shown.operators, width=width)
+    for one in [one for one in shown.inclusions if one["drawn"]]:
+        ends = {name: one[name] for name in ("special", "general")}
+        path = call(
+            "operator_map",
+            "head(operators, special, general, places)",
+            operators=shown.operators,
+            places=places,
+            **ends,
+        )
+        (tip_x, tip_y), *base = [tuple(map(float, corner.split())) for corner in path[1:-1].split("L")]
+        box = places[one["special"]]
+        right, bottom = box["x"] + box["width"], box["y"] + box["height"]
+        assert tip_x in (box["x"], right) or tip_y in (box["y"], bottom)
+        assert box["x"] <= tip_x <= right
+        assert box["y"] <= tip_y <= bottom
+        middle = [sum(values) / 2 for values in zip(*base, strict=True)]
+        for name in ends.values():
+            box = places[name]
+            inside = [0 < middle[0] - box["x"] < box["width"], 0 < middle[1] - box["y"] < box["height"]]
+            assert not all(inside)
 
 
 def test_arrow_keys_reach_every_operator_and_stay_at_the_border(shown):

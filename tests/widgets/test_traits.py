@@ -15,7 +15,12 @@ BAD = {
         "positions": [[[1, 0]], [[0, 0], [4, 0]], []],
         "chosen": [-1, 16],
     },
-    "AttentionViewer": {"picture": [2, -1, "noise"], "factor": [-1, 5, "2"], "window": [0, 4], "probe": [[4, 0], [0]]},
+    "AttentionViewer": {
+        "picture": [2, -1, "noise"],
+        "factor": [-1, 4097, "2"],
+        "window": [0, 4],
+        "probe": [[4, 0], [0]],
+    },
     "BudgetBench": {
         "in_channels": [33, 0],
         "kernel_size": [2, 11],
@@ -29,6 +34,14 @@ BAD = {
         "bias": [[], ["a"]],
         "scramble": ["yes"],
         "probe": [[5, 0]],
+        "row": [-1, 4],
+    },
+    "ConvAlgorithms": {
+        "kernel": [4, 17],
+        "size": [3, 225],
+        "channels": [3, 1024],
+        "images": [0, 128],
+        "prepared": ["yes"],
     },
     "ConvArithmetic": {
         "size": [[0, 8], [8], 8, [8, 17]],
@@ -40,7 +53,10 @@ BAD = {
         "transposed": ["no"],
     },
     "DesignExplorer": {"x": ["cost"], "gain": ["best"], "budget": [101], "design": ["ours"]},
-    "FieldGrower": {"layers": [[], [[3, 1]], [[8, 1, 1]], [[3, 3, 1]], [[3, 1, 9]], [[3, 1, 1]] * 5]},
+    "FieldGrower": {
+        "layers": [[], [[3, 1]], [[8, 1, 1]], [[3, 3, 1]], [[3, 1, 9]], [[3, 1, 1]] * 5],
+        "position": [[0], [0, 3], [-3, 0], [0.5, 0]],
+    },
     "KernelCount": {"size": [4], "count": [0, 50], "shown": [0], "overlap": ["yes"]},
     "KernelStackViewer": {"kernels": [[], [[[1, 2], [3, 4]]]], "channels": [0, 513], "edited": [-1, 6]},
     "MixedKernels": {
@@ -49,8 +65,16 @@ BAD = {
         "parts": [[0, 0, 0], [5, 0, 0], [1, 1]],
         "depthwise": ["no"],
     },
+    "PoolPlacer": {"pools": [[1, 4], [0, 1, 2], [1, 1, 2], [4, 1, 8], [1, 4, 10], [1, 4, "8"]]},
     "Quiz": {"chosen": [[2], [0, 0], [-2]]},
-    "SeparableViewer": {"bias": [[0, 0]], "depthwise": [[[0]]], "pointwise": [[[1]]], "channel": [3, -1]},
+    "ReadBack": {"depth": [3, -1], "shortcut": ["yes"]},
+    "SeparableViewer": {
+        "target": ["sharpen", 1],
+        "layers": [0, 4],
+        "stencil": ["worst"],
+        "taps": [[[0]], [[0, 0, 0], [0, 3, 0], [0, 0, 0]]],
+        "channel": [3, -1],
+    },
     "ShiftViewer": {
         "sources": [[0, 1, 4], [0]],
         "displacements": [[[0, 3]] * 3, [[0, 0]]],
@@ -65,7 +89,7 @@ BAD = {
         "nonlinearity": ["gelu"],
         "draw": [0, 10],
     },
-    "TemplateMatch": {"place": [[17, 0]], "size": [4, 8, 17], "light": [0.5], "centred": ["yes"]},
+    "TemplateMatch": {"place": [[17, 9], [8, 3]], "window": [3, 19, 8.5], "light": [0.5], "centred": ["yes"]},
     "TransferViewer": {"start": ["scratch", "ours"], "freeze": ["head"], "examples": [6], "kernel": [2, -1]},
 }
 

@@ -58,25 +58,31 @@ def _forward(input: Tensor, weight: Tensor, contraction: Contraction) -> Tensor:
     if result.numel() == 0:
         return result
     O, _, KH, KW = weight.shape
-    _, _, (sy, sx), (top, _, left, _), (dy, dx), groups, negative = contraction
-    places = [(u * dy - top, v * dx - left) for u in range(KH) for v in range(KW)]
-    source, parts = _parted(input, (sy, sx), {(y % sy, x % sx) for y, x in places})
-    taps = tuple((parts.index((y % sy, x % sx)), y // sy, x // sx) for y, x in places)
+    _, _, stride, (top, _, left, _), dilation, groups, negative = contraction
+    parts, taps = _taps((KH, KW), stride, dilation, (top, left))
     kernel = weight.reshape(groups, O // groups, -1)
-    return _summed("distance", source, taps, kernel, None, result, negative)
+    return _summed("distance", _parted(input, stride, parts), taps, kernel, None, result, negative)
 
 
-def _parted(input: Tensor, stride: Pair, remainders: set[Pair]) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Images `[B, C, parts, rows, columns]` of every stride-th row and column, and by which remainders."""
-    (sy, sx), parts = stride, sorted(remainders)
-    if (sy, sx) == (1, 1):
-        return input.contiguous().unsqueeze(2), parts
-    B, C, H, W = input.shape
+@functools.lru_cache(1024)
+def _taps(kernel: Pair, stride: Pair, dilation: Pair, before: Pair) -> tuple[list[Pair], Taps]:
+    """The remainders by the stride at which taps read, and for each tap (which of them, rows below, columns right)."""
+    (KH, KW), (sy, sx), (dy, dx), (top, left) = kernel, stride, dilation, before
+    places = [(u * dy - top, v * dx - left) for u in range(KH) for v in range(KW)]
+    parts = sorted({(y % sy, x % sx) for y, x in places})
+    return parts, tuple((parts.index((y % sy, x % sx)), y // sy, x // sx) for y, x in places)
+
+
+def _parted(input: Tensor, stride: Pair, parts: list[Pair]) -> Tensor:
+    """Images `[B, C, parts, rows, columns]` of every stride-th row and column, by the remainders `parts`."""
+    if stride == (1, 1):
+        return input.contiguous().unsqueeze(2)
+    (sy, sx), (B, C, H, W) = stride, input.shape
     source = input.new_zeros(B, C, len(parts), -(-H // sy), -(-W // sx))
     for n, (y, x) in enumerate(parts):
         part = input[:, :, y::sy, x::sx]
         source[:, :, n, : part.shape[2], : part.shape[3]] = part
-    return source, parts
+    return source
 
 
 def _input_gradient(input: Tensor, weight: Tensor, sent: Tensor, contraction: Contraction) -> Tensor:

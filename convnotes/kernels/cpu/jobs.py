@@ -9,7 +9,7 @@ after this one reads lies in its own cache.
 
 from __future__ import annotations
 
-import ctypes
+import array
 import sys
 
 import numpy as np
@@ -128,8 +128,8 @@ def run(loop, dtype: torch.dtype, jobs: int, threads: int, *given, first: int = 
     _, work = once((loop, words, dtype), lambda: _compiled(loop.py_func, words, _NUMBERS[dtype], len(fields)))
     if jobs == 0:
         return
-    job = (ctypes.c_int64 * (len(fields) + threads))(*fields)
-    together(work, ctypes.addressof(job), min(threads, -(-jobs // fields[_PIECE])))
+    job = array.array("q", fields + [0] * threads)
+    together(work, job.buffer_info()[0], min(threads, -(-jobs // fields[_PIECE])))
     if job[_DONE] != jobs:
         raise RuntimeError(f"{loop.__name__}: {job[_DONE]} of {jobs} jobs were done; the loop has broken off")
 

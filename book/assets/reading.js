@@ -1,0 +1,110 @@
+// What a reader has read and answered, in this browser only: a mark and a quiz score beside each page in the sidebar,
+// and a box to tick at the end of a page. Tables that are wider than the screen are told apart, so that they can say so.
+// A classic script, so that it also runs from file://.
+(() => {
+  const KEY = "convnotes"; // in the browser's storage: page → { read, right, of }
+  const root = new URL(document.documentElement.dataset.content_root, location).pathname;
+  const named = (url) => url.pathname.slice(root.length);
+  const here = named(location);
+  const SCORE = /^(\d+) of (\d+) right, (\d+) answered$/;
+
+  function load() {
+    try {
+      return JSON.parse(localStorage.getItem(KEY)) ?? {};
+    } catch {
+      return {}; // storage is blocked, or holds something else
+    }
+  }
+
+  let marks = load();
+  let kept = true; // whether the browser stores them
+
+  function change(page, values) {
+    marks = { ...marks, [page]: { ...marks[page], ...values } };
+    save();
+  }
+
+  function save() {
+    const text = JSON.stringify(marks);
+    try {
+      localStorage.setItem(KEY, text);
+      kept = localStorage.getItem(KEY) === text;
+    } catch {
+      kept = false;
+    }
+    draw();
+  }
+
+  function node(tag, properties, ...children) {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  }
+
+  const hidden = (text) => node("span", { className: "visually-hidden" }, text);
+  const links = [...document.querySelectorAll(".bd-sidebar-primary nav a.reference.internal")]
+    .slice(1) // the first one leads to the landing page
+    .map((link) => ({
+      page: named(new URL(link.href)),
+      mark: link.appendChild(node("span", { className: "cn-mark" })),
+    }));
+  const box = node("input", { type: "checkbox" });
+  const count = node("span", { className: "cn-read-count" });
+  const forget = node("button", { type: "button", className: "cn-forget" }, "Forget all marks");
+  box.addEventListener("change", () => change(here, { read: box.checked }));
+  forget.addEventListener("click", () => {
+    marks = {};
+    save();
+    box.focus();
+  });
+
+  function draw() {
+    for (const { page, mark } of links) {
+      const { read, of, right } = marks[page] ?? {};
+      mark.replaceChildren();
+      if (of) mark.append(hidden(", quiz "), `${right}/${of}`);
+      if (read) mark.append(" ✓", hidden(" read"));
+    }
+    const pages = links.filter(({ page }) => marks[page]?.read).length;
+    box.checked = Boolean(marks[here]?.read);
+    count.textContent = `${pages} of ${links.length} pages read.${kept ? "" : " This browser does not keep the marks."}`;
+    forget.hidden = !Object.keys(marks).length;
+  }
+
+  function start() {
+    if (links.some(({ page }) => page === here))
+      document
+        .querySelector("article.bd-article")
+        .append(
+          node(
+            "p",
+            { className: "cn-read" },
+            node("label", {}, box, "I have read this page"),
+            count,
+            forget,
+          ),
+        );
+    draw();
+  }
+
+  // A quiz is scored once every question has an answer.
+  document.addEventListener("change", (event) => {
+    const score = event.target
+      .closest('[data-widget="quiz"]')
+      ?.querySelector('[data-shown="score"]');
+    const [, right, of, answered] = (score?.textContent.match(SCORE) ?? []).map(Number);
+    if (of && of === answered) change(here, { right, of });
+  });
+  addEventListener("storage", (event) => {
+    if (event.key !== KEY && event.key !== null) return;
+    marks = load();
+    draw();
+  });
+  start();
+
+  const measure = new ResizeObserver((changes) => {
+    for (const { target } of changes)
+      target.classList.toggle("cn-overflows", target.scrollWidth > target.clientWidth + 1);
+  });
+  for (const table of document.querySelectorAll(".cn-scroll")) measure.observe(table);
+})();

@@ -1,0 +1,94 @@
+// Move the poolings of a network and watch what it writes and computes.
+
+import { ranged } from "./kit/controls.js";
+import { figure, h, placeAt } from "./kit/dom.js";
+import { change, follow, frame, traits } from "./kit/frame.js";
+import { format, percent, short } from "./kit/numbers.js";
+import {
+  accepts,
+  COUNT,
+  limits,
+  moved,
+  PUBLISHED,
+  placed,
+  torchCode,
+  totals,
+} from "./pool_placer.compute.js";
+import { network } from "./pool_placer.draw.js";
+
+const KINDS = { macs: "multiply-adds", written: "values written" };
+
+function render({ model, el }) {
+  const [layers, side] = [model.get("layers"), model.get("side")];
+  const initial = traits(model, ["pools"]);
+  const rows = (pools) => placed(layers, side, pools);
+  const published = totals(rows(PUBLISHED));
+  const late = rows([layers.length - 3, layers.length - 2, layers.length - 1]); // the largest maps of all placements
+  const worst = totals(late);
+  const most = Object.fromEntries(
+    ["positions", "written", "macs"].map((key) => [key, Math.max(...late.map((row) => row[key]))]),
+  );
+  const ui = frame(model, el, "pool-placer", {
+    label: "Move the poolings of SqueezeNet",
+    prompt: "Move a pooling: what do the two bars do, and what the parameters?",
+    code: () => torchCode(model.get("pools")),
+    initial,
+  });
+  const picture = figure();
+  const names = ["First after layer", "Second after layer", "Third after layer"];
+  const controls = Array.from({ length: COUNT }, (_, n) =>
+    ranged(model, `pool-${n}`, names[n], limits(n, layers.length), {
+      get: () => model.get("pools")[n],
+      set: (to) => change(model, { pools: moved(model.get("pools"), n, to, layers.length) }),
+    }),
+  );
+  const bars = ["macs", "written"].map((key) => {
+    const bar = h("div", { className: `cn-pool-total-${key}` });
+    const mark = h("div", { className: "cn-pool-first" });
+    const number = h("span", { className: "cn-big", data: { shown: key } });
+    const note = h("span", { className: "cn-small", data: { shown: `${key} share` } });
+    placeAt(mark, { left: published[key] / worst[key] });
+    return { key, bar, number, note, el: h("div", {}, number, note, h("div", {}, bar, mark)) };
+  });
+  const scale = "Mark: version 1.0. Full bar: all poolings at the end.";
+  ui.stage.append(picture.el);
+  ui.panel.append(
+    ...controls.map((control) => control.el),
+    h(
+      "div",
+      { className: "cn-pool-totals" },
+      bars.map((one) => one.el),
+      h("p", { className: "cn-small" }, scale),
+    ),
+  );
+  const parameters = ui.fact("parameters");
+
+  function draw() {
+    const pools = model.get("pools");
+    const now = rows(pools);
+    const all = totals(now);
+    for (const control of controls) control.refresh();
+    const after = pools.map((number) => layers[number - 1].name).join(", ");
+    const words =
+      `poolings after ${after}: ${short(all.macs)} multiply-adds, ` +
+      `${short(all.written)} values written, ${format(all.parameters)} parameters`;
+    picture.show(
+      network(now, pools, most, `The layers of the network, ${words}`),
+      "Areas",
+      " of the squares: what each layer has. Triangles and dashed lines: poolings. Layers 1 and 10 are convolutions, " +
+        `the others Fire blocks. Sides of the maps: ${now.map((row) => row.side).join(", ")}.`,
+    );
+    for (const { key, bar, number, note } of bars) {
+      const share = percent(all[key] / published[key], 0);
+      placeAt(bar, { width: all[key] / worst[key] });
+      number.textContent = short(all[key]);
+      note.textContent = ` ${KINDS[key]}, ${share} of version 1.0`;
+    }
+    parameters(format(all.parameters), "parameters, wherever the poolings stand");
+    ui.formula.textContent = "multiply-adds = Σ weights of a layer · side² of its map";
+    ui.say(words);
+  }
+  return follow(model, draw, accepts);
+}
+
+export default { render };
