@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import pytest
 
 BOOK = Path(__file__).parents[2] / "book"
 VERDICTS = ("Holds", "Holds with a condition", "Misleading")
@@ -57,3 +58,12 @@ def test_the_table_gives_the_verdicts_of_the_sections():
         assert claim.startswith(f"C{number} · ")
         assert last.source.startswith(f"**{verdict}.**")
         assert re.search(r".{10,}: -?\d+(\.\d+)?$", figure)
+
+
+def test_beside_no_chapters_the_page_says_what_it_needs(tmp_path, monkeypatch):
+    cells = [cell for cell in nbformat.read(BOOK / "claims.ipynb", as_version=4).cells if cell.cell_type == "code"]
+    scope = {}
+    exec("\n".join(cell.source for cell in cells[:2]), scope)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"chapter\.ipynb is not here; this page reads what the chapters print"):
+        scope["printed"]("chapter", "a number")
