@@ -56,7 +56,7 @@ export function torchCode(pools) {
     "net = squeezenet1_0()",
     "pool = torch.nn.MaxPool2d(3, stride=2, ceil_mode=True)",
     "layers = [part for part in net.features if not isinstance(part, torch.nn.MaxPool2d)]",
-    `for number in ${JSON.stringify([...pools].reverse()).replaceAll(",", ", ")}:  # a layer, from 1; the first has a ReLU`,
+    `for number in [${[...pools].reverse().join(", ")}]:  # a layer, from 1; the first has a ReLU`,
     "    layers.insert(number + 1, pool)",
     "net.features = torch.nn.Sequential(*layers)",
   ].join("\n");

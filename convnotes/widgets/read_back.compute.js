@@ -116,6 +116,7 @@ export function readings(photo, { stem, bias, blocks }, height, width, shortcut)
 }
 
 export function torchCode(channels, middle, depth, shortcut) {
+  const perGroup = (256 * middle) / channels;
   const cut = [
     "for block in blocks:  # nothing is added",
     "    block.downsample = torch.zeros_like",
@@ -124,8 +125,7 @@ export function torchCode(channels, middle, depth, shortcut) {
     "import torch",
     "from convnotes import Bottleneck",
     "",
-    `width = ${(256 * middle) / channels}`,
-    `blocks = [Bottleneck(${channels}, ${channels / 4}, width_per_group=width) for _ in range(${depth})]`,
+    `blocks = [Bottleneck(${channels}, ${channels / 4}, width_per_group=${perGroup}) for _ in range(${depth})]`,
     ...(shortcut ? [] : cut),
     "net = torch.nn.Sequential(",
     `    torch.nn.Conv2d(3, ${channels}, 3, padding=1),`,
