@@ -2,7 +2,7 @@
 
 import nbformat
 import pytest
-from support.measured import agree, unsupported
+from support.measured import agree, unsupported, without_shapes
 from support.nbval_runs import failed_cells
 
 STORED = "mean of 3 seeds\naccuracy   0.71, loss 12.50\nparameters 2,702 (x0.25)\n"
@@ -93,3 +93,12 @@ def test_nbval_compares_a_cell_as_its_metadata_says(tmp_path):
         ("print('accuracy 0.72'); assert 0.72 > 0.8", "accuracy 0.72\n", 0.02),
     ]
     assert failed_cells(tmp_path, notebook(*cells)) == [1, 2, 3, 4, 5, 6, 8, 9]
+
+
+def test_a_drawing_is_compared_by_its_words():
+    drawn = "<svg><path d='M0 1.25'/><text x='3.5'>plain 3×3</text><text x='1'>0.71</text></svg>"
+    moved = drawn.replace("1.25", "1.26").replace("3.5", "3.6").replace("0.71", "0.72")
+    assert without_shapes(drawn) == without_shapes(moved)
+    assert without_shapes(f"<p>0.71</p>{drawn}") != without_shapes(f"<p>0.72</p>{drawn}")
+    assert without_shapes(drawn) != without_shapes(drawn.replace("plain", "dilated"))
+    assert without_shapes(drawn) != without_shapes(drawn + drawn)
