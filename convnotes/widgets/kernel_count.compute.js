@@ -64,7 +64,8 @@ export function part(x, height, width, basis, k, number, stride) {
   return rebuild(x, height, width, own, k, 1, stride);
 }
 
-// The kernel that an arrow key reaches on the sheet of k kernels per row; past the last of the `count` in use it starts again.
+// The kernel that an arrow key reaches on the sheet of k kernels per row; past the last of the `count` in use it starts
+// again.
 export function stepped(number, [down, right], k, count) {
   const at = number - 1 + down * k + right;
   return (((at % count) + count) % count) + 1;
