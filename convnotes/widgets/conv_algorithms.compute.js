@@ -30,7 +30,12 @@ export function counts({ kernel: k, size: n, channels: C, images: B, prepared })
   const transforms = 2 * B * C + (prepared ? 0 : C * C);
   return [
     { name: "direct sum", multiplications: direct, memory: 0 },
-    { name: "matrix product", multiplications: direct, memory: B * C * k ** 2 * n ** 2 },
+    // For 1×1 kernels the image is the matrix.
+    {
+      name: "matrix product",
+      multiplications: direct,
+      memory: k === 1 ? 0 : B * C * k ** 2 * n ** 2,
+    },
     {
       name: "FFT",
       multiplications: transforms * 2 * side ** 2 * Math.log2(side) + 4 * B * C * C * half,

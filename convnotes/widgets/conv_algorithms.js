@@ -63,7 +63,7 @@ function render({ model, el }) {
       ways.map((way) => ({
         name: way.name,
         value: way[field],
-        words: way[field] === undefined ? "tile too wide" : times(way[field], of),
+        words: way[field] === undefined ? "tile wider than 8 px" : times(way[field], of),
         best: least.includes(way),
       }));
     const size = `${state.kernel}×${state.kernel} on ${state.size}×${state.size} pixels`;
@@ -79,7 +79,7 @@ function render({ model, el }) {
     memory.show(
       bars(rows("memory", base), `Numbers stored by five ways, ${size}`),
       "Numbers stored in between",
-      `, in multiples of the ${short(base)} of input, weights and output`,
+      `, in multiples of the ${short(base)} of input, weights and output. Orange: the fewest multiplications`,
     );
     best(names, `fewest multiplications: ${short(least[0].multiplications)}`);
     stored(short(least[least.length - 1].memory), "numbers it stores in between");

@@ -74,7 +74,7 @@ class ConvAlgorithms(Widget):
         transforms = 2 * B * C + (0 if self.prepared else C * C)
         found: dict[str, Count | None] = {
             "direct sum": Count(direct, 0),
-            "matrix product": Count(direct, B * C * k**2 * n**2),
+            "matrix product": Count(direct, 0 if k == 1 else B * C * k**2 * n**2),  # 1×1: the image is the matrix
             "FFT": Count(
                 transforms * 2 * side**2 * int(math.log2(side)) + 4 * B * C * C * half,
                 2 * half * (2 * B * C + C * C),

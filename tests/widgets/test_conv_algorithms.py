@@ -45,7 +45,8 @@ def test_torch_counts_the_same_products(kernel, size):
     for m in (2, 4):
         counted = counts[f"Winograd {m}×{m}"].multiplications
         assert multiplications(conv2d_by_winograd, x, w, padding, m) == counted
-    assert counts["matrix product"].memory == torch.nn.functional.unfold(x, kernel, padding=padding).numel()
+    copied = 0 if kernel == 1 else torch.nn.functional.unfold(x, kernel, padding=padding).numel()
+    assert counts["matrix product"].memory == copied
 
 
 def fft(values):
