@@ -63,7 +63,7 @@ def test_the_table_gives_the_verdicts_of_the_sections():
 def test_beside_no_chapters_the_page_says_what_it_needs(tmp_path, monkeypatch):
     cells = nbformat.read(BOOK / "claims.ipynb", as_version=4).cells
     (defines,) = [cell.source for cell in cells if "def printed(" in cell.source]
-    scope = {"Path": Path, "nbformat": nbformat, "re": re}
+    scope = {"nbformat": nbformat, "re": re}
     exec(defines, scope)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"chapter\.ipynb is not here; this page reads what the chapters print"):
