@@ -52,19 +52,14 @@ class TemplateMatch(PhotoWidget):
         pixels = checks.picture("image", image, "HW")
         if min(pixels.shape) < 15:
             raise ValueError(f"image must have at least 15×15 pixels, got shape {pixels.shape}")
-        at = list(place)
-        super().__init__(pixels, alt, place=at, **{"window": at[-1], **state})
+        at = _middle("place", place, *pixels.shape)  # before `window`, which follows it
+        super().__init__(pixels, alt, place=at, **{"window": at[1], **state})
 
     @checking("place")
     def _check_place(self, name: str, value: Any) -> list[int]:
-        row, column = checks.position(name, value, self.height, self.width)
-        return [row, self._centre(f"the column of {name}", column)]
+        return _middle(name, value, self.height, self.width)
 
-    _check_window = checking("window")(lambda widget, name, value: widget._centre(name, value))
-
-    def _centre(self, name: str, column: Any) -> int:
-        """A column around which there are nine pixels."""
-        return checks.whole(name, column, _REACH, self.width - 1 - _REACH)
+    _check_window = checking("window")(lambda widget, name, value: _centre(name, value, widget.width))
 
     _check_light = checking("light")(lambda _, name, value: checks.number(name, value, "[-0.4, 0.4]"))
 
@@ -114,3 +109,14 @@ class TemplateMatch(PhotoWidget):
             ax.plot(int(scores.argmax()) + _REACH, scores.max().item(), "o", color=ink["accent"])
             ax.set(title=f"{name}: its best match", xlabel="pixel of the row")
         return plots.save(axes[0])
+
+
+def _middle(name: str, value: Any, height: int, width: int) -> list[int]:
+    """The row and column of a pixel around which there are nine along its row."""
+    row, column = checks.position(name, value, height, width)
+    return [row, _centre(f"the column of {name}", column, width)]
+
+
+def _centre(name: str, column: Any, width: int) -> int:
+    """A column around which there are nine pixels."""
+    return checks.whole(name, column, _REACH, width - 1 - _REACH)
