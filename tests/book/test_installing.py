@@ -1,6 +1,5 @@
 """What a notebook says where `convnotes` is missing."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from support.scripts import script
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
@@ -17,10 +17,7 @@ HERE = '# Not found? In the folder of the book: pip install -e ".[book]"'
 
 @pytest.fixture(scope="module")
 def execute():
-    spec = importlib.util.spec_from_file_location("execute", BOOK / "execute.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("execute")
 
 
 def first_import(path: Path) -> tuple[str, int]:

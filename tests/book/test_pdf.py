@@ -1,10 +1,10 @@
 """Pages of the book on paper, as `make pdf` prints them all: open, numbered, joined, and without what is folded."""
 
-import importlib.util
 import io
 from pathlib import Path
 
 import pytest
+from support.scripts import script
 from support.visits import FILES, browser_test
 
 BOOK = Path(__file__).parents[2] / "book"
@@ -13,10 +13,7 @@ PAGES = ["book/map", "book/receptive_field/deformable"]
 
 @pytest.fixture(scope="module")
 def pdf():
-    spec = importlib.util.spec_from_file_location("pdf", BOOK / "pdf.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("pdf")
 
 
 @pytest.fixture(scope="module")

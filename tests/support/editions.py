@@ -88,8 +88,12 @@ def paragraphs(notebook: nbformat.NotebookNode) -> Iterator[str]:
     """The paragraphs and list items of the text, without formulas and code."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            text = re.sub(r"\$\$.*?\$\$|```.*?```", "", cell.source, flags=re.DOTALL)
-            yield from (part for part in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", text) if part.strip())
+            yield from portions(re.sub(r"\$\$.*?\$\$|```.*?```", "", cell.source, flags=re.DOTALL))
+
+
+def portions(text: str) -> Iterator[str]:
+    """The paragraphs and list items of a text."""
+    return (part for part in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", text) if part.strip())
 
 
 def links(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, dict[str, object], dict[str, object]]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import nbformat
+from support.editions import portions
 
 SMALL = 12  # whole numbers up to here are counted in words as well, and need no cell
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?!\w|\.\d|,\d)")
@@ -43,7 +44,7 @@ def _value(number: str) -> float:
 def _paragraphs(notebook: nbformat.NotebookNode) -> Iterator[str]:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            yield from re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", cell.source)
+            yield from portions(cell.source)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "cn-caption" in data.get("text/html", ""):
