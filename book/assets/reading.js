@@ -102,9 +102,22 @@
   });
   start();
 
+  // What is wider than the page: a table scrolls inside its frame, a formula in its line, which the keyboard reaches then.
   const measure = new ResizeObserver((changes) => {
-    for (const { target } of changes)
-      target.classList.toggle("cn-overflows", target.scrollWidth > target.clientWidth + 1);
+    for (const { target } of changes) {
+      const wide = target.closest(".cn-scroll, mjx-container");
+      const overflows = wide.scrollWidth > wide.clientWidth + 1;
+      wide.classList.toggle("cn-overflows", overflows);
+      if (wide.matches("mjx-container")) wide.tabIndex = overflows ? 0 : -1;
+    }
   });
   for (const table of document.querySelectorAll(".cn-scroll")) measure.observe(table);
+  const typeset = new MutationObserver((changes) => {
+    for (const { addedNodes } of changes)
+      for (const added of addedNodes)
+        if (added.localName === "mjx-container")
+          for (const part of [added, ...added.children]) measure.observe(part);
+  });
+  for (const formula of document.querySelectorAll("div.math"))
+    typeset.observe(formula, { childList: true, subtree: true });
 })();

@@ -100,3 +100,23 @@ def test_a_table_wider_than_a_phone_says_so_and_no_other_does(chromium, address)
         assert tables
         assert all(wide == said for wide, said in tables)
         assert any(wide for wide, _ in tables)
+
+
+@browser_test
+def test_the_keyboard_reaches_a_formula_wider_than_a_phone_and_no_other(chromium, address):
+    with Visit(chromium, address, "book/receptive_field/non_local.html", width=390) as visit:
+        visit.settle()
+        visit.page.evaluate("() => { for (const d of document.querySelectorAll('details')) d.open = true; }")
+        wide = visit.page.locator("mjx-container.cn-overflows")
+        wide.nth(1).wait_for()
+        formulas = visit.page.locator("mjx-container[display]").evaluate_all(
+            """all => all.map(f => [
+                f.scrollWidth > f.clientWidth + 1,
+                getComputedStyle(f).overflowX === "auto" && f.tabIndex === 0,
+            ])"""
+        )
+        assert all(cut == reached for cut, reached in formulas)
+        assert len(formulas) > wide.count()
+        wide.first.focus()
+        visit.page.keyboard.press("ArrowRight")
+        visit.page.wait_for_function("() => document.activeElement.scrollLeft > 0")
