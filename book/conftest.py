@@ -3,10 +3,8 @@
 import os
 
 from support.measured import pytest_itemcollected
+from support.scripts import script
 
 __all__ = ["pytest_itemcollected"]
 
-os.environ |= {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}  # pytest runs two notebooks at a time
+os.environ |= script("execute").ONE_THREAD

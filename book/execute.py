@@ -20,6 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 VIEW = "application/vnd.jupyter.widget-view+json"
 IMPORT = re.compile(r"^(from|import) convnotes\b", flags=re.MULTILINE)
 STATE = "application/vnd.jupyter.widget-state+json"
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}  # of a kernel, here and in the tests, which run two at a time
 
 
 def notebooks_of_the_book() -> list[Path]:
@@ -43,7 +47,7 @@ def execute(path: Path) -> None:
         resources={"metadata": {"path": path.parent}},
         record_timing=False,
     )
-    client.execute()
+    client.execute(env=os.environ | ONE_THREAD)
     settle(notebook, path.stem)
     staged = path.with_suffix(".ipynb.part")
     nbformat.write(notebook, staged)
