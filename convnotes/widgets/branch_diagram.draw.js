@@ -36,7 +36,7 @@ export function diagram(rows, channels, chosen, { largest, width, choose }) {
     const y = TOP + (n + 0.5) * ROW;
     if (NARROWED.includes(row.name)) {
       const name = `cn-branch-row${row.name === chosen ? " cn-branch-chosen" : ""}`;
-      const box = [start + 20, y - ROW / 2 + 1, end - start - 40, ROW - 2];
+      const box = [start + 24, y - ROW / 2 + 1, end - start - 58, ROW - 2];
       const area = rect(...box, name, { rx: 6 });
       area.addEventListener("click", () => choose(row.name));
       areas.push(area);
@@ -68,8 +68,9 @@ export function diagram(rows, channels, chosen, { largest, width, choose }) {
     const joined = stacked + high / 2;
     stacked += high;
     pipes.push(pipe(from, [end, joined], high, "cn-branch-out"));
-    const beside = Math.max(from[0] + LARGEST / 2 + 16, second + LARGEST / 2 + 16);
-    marks.push(text(row.outputs, beside, y - high / 2 - 9));
+    const beside = from[0] + (from[0] === second ? 42 : 56);
+    const outside = y < MIDDLE ? -1 : 1; // the side from which the pipe bends away
+    marks.push(text(row.outputs, beside, y + outside * (high / 2 + 9)));
   });
   const bar = (x, count, kind) =>
     rect(x, MIDDLE - (count * scale) / 2, BAR, count * scale, `cn-branch-${kind}`);

@@ -101,7 +101,7 @@ function render({ model, el }) {
       `Branches of an inception block: ${told}. Up and down choose a branch, left and right change what it keeps.`,
     );
     map.replaceChildren(...marks);
-    const ratio = (ours, theirs) => (theirs ? `${format(ours / theirs)} times the ` : "");
+    const ratio = (ours, theirs) => (theirs ? `${format(ours / theirs, 3)} times the ` : "");
     here(
       format(rows[n].weights),
       `weights in ${branch}, ${ratio(rows[n].weights, other[n].weights)}${format(other[n].weights)} ${without}`,
