@@ -20,7 +20,7 @@ from convnotes.checks import naming_extras
 _HOME = {
     "ActiveSynapses": "active_synapses",
     "AttentionViewer": "attention_viewer",
-    "BudgetBench": "budget_bench",
+    "BranchDiagram": "branch_diagram",
     "ChannelMixer": "channel_mixer",
     "ConvAlgorithms": "conv_algorithms",
     "ConvArithmetic": "conv_arithmetic",

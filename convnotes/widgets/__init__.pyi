@@ -3,7 +3,7 @@
 
 from convnotes.widgets.active_synapses import ActiveSynapses as ActiveSynapses
 from convnotes.widgets.attention_viewer import AttentionViewer as AttentionViewer
-from convnotes.widgets.budget_bench import BudgetBench as BudgetBench
+from convnotes.widgets.branch_diagram import BranchDiagram as BranchDiagram
 from convnotes.widgets.channel_mixer import ChannelMixer as ChannelMixer
 from convnotes.widgets.conv_algorithms import ConvAlgorithms as ConvAlgorithms
 from convnotes.widgets.conv_arithmetic import ConvArithmetic as ConvArithmetic
@@ -27,7 +27,7 @@ from convnotes.widgets.transfer_viewer import TransferViewer as TransferViewer
 __all__ = [
     "ActiveSynapses",
     "AttentionViewer",
-    "BudgetBench",
+    "BranchDiagram",
     "ChannelMixer",
     "ConvAlgorithms",
     "ConvArithmetic",

@@ -21,6 +21,7 @@ SECOND = [
     "fundamentals/multi_scale",
     "fundamentals/algorithms",
     "compression/pointwise",
+    "compression/inception",
     "compression/separable",
     "compression/squeezenet",
     "compression/residual",

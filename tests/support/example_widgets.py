@@ -18,7 +18,7 @@ EXAMPLES = {
     "AttentionViewer": lambda: widgets.AttentionViewer(
         torch.rand(2, 1, 8, 12), torch.ones(2, 3, 4, 6), torch.ones(2, 3, 4, 6), ["noise", "more noise"]
     ),
-    "BudgetBench": lambda: widgets.BudgetBench(),
+    "BranchDiagram": widgets.BranchDiagram,
     "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ConvAlgorithms": widgets.ConvAlgorithms,
     "ConvArithmetic": widgets.ConvArithmetic,

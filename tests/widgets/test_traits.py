@@ -21,13 +21,11 @@ BAD = {
         "window": [0, 4],
         "probe": [[4, 0], [0]],
     },
-    "BudgetBench": {
-        "in_channels": [33, 0],
-        "kernel_size": [2, 11],
-        "groups": [3],
-        "squeeze": [32],
-        "side": [8],
-        "highlight": ["ours", 1],
+    "BranchDiagram": {
+        "kept": [[0, 16, 32], [96, 16], [96, 16, 193], [96, 16, "32"]],
+        "narrowed": ["yes"],
+        "branch": ["1×1", 2],
+        "true_5x5": ["no"],
     },
     "ChannelMixer": {
         "weight": [[[1, 2]], [], [[1, 2, 3]] * 5],
