@@ -162,7 +162,7 @@ function render({ model, el }) {
       `Output ${o + 1}`,
       ", made by the framed row (0 black, 1 white)",
     );
-    const all = summary(y);
+    const { outside } = summary(y);
     colour.el.hidden = outputs !== 3;
     if (outputs === 3) {
       colour.paint(y, 3);
@@ -170,7 +170,7 @@ function render({ model, el }) {
         "The three output channels shown as red, green and blue",
         "All three",
         " as colour",
-        all.outside > 0.0005 ? `, ${percent(all.outside)} clipped` : "",
+        outside > 0.0005 ? `, ${percent(outside)} clipped` : "",
       );
     }
     maps.forEach((one, n) => {
@@ -199,13 +199,14 @@ function render({ model, el }) {
       `parameters and ${short(small.macs)} multiply-adds (a 3×3 kernel: ${format(large.parameters)} and ` +
         `${short(large.macs)})`,
     );
+    const { mean, deviation } = summary(map(o));
     spread(
-      `${format(all.mean, 3)} ± ${format(all.deviation, 3)}`,
-      "mean ± standard deviation of all outputs",
+      `${format(mean, 3)} ± ${format(deviation, 3)}`,
+      `mean ± standard deviation of output ${o + 1}`,
     );
     ui.formula.textContent = weight
       .map((w, n) => {
-        const terms = w.map((v, c) => `${bracketed(v)}·${format(photo[c * places + at])}`);
+        const terms = w.map((v, c) => `${bracketed(v)}·${format(photo[c * places + at], 3)}`);
         const sum = [...terms, bracketed(bias[n])].join(" + ");
         return `${n === o ? "→" : " "} y${"₁₂₃₄"[n]} = ${sum} = ${format(here[n], 3)}`;
       })

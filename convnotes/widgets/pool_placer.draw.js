@@ -1,45 +1,39 @@
-// The layers of a network in columns: their maps, what they write and what they compute, as areas of squares.
+// The layers of a network in columns: their maps, what they write and what they compute, as heights of bars.
 
 import { h, rect, svg } from "./kit/dom.js";
+import { short } from "./kit/numbers.js";
 
-const [COLUMN, LEFT, LARGEST] = [33, 6, 32];
+const [COLUMN, LEFT, WIDTH, HIGHEST] = [33, 6, 22, 40];
 const ROWS = [
-  ["positions", "positions of the map", 38],
-  ["written", "values written", 96],
-  ["macs", "multiply-adds", 154],
+  ["positions", "positions of the map", 64],
+  ["written", "values written", 136],
+  ["macs", "multiply-adds", 208],
 ];
-const NUMBERS = 182; // where the numbers of the layers stand
+const NUMBERS = 228; // where the numbers of the layers stand
 
 function text(words, x, y, anchor = "middle") {
   return h("text", { x, y, class: "cn-drawing-text cn-pool-text", "text-anchor": anchor }, words);
 }
 
-// `most` holds the largest count of each kind, which has the largest square; dashed lines and triangles are poolings.
-export function network(rows, pools, most, label) {
-  const drawing = svg(LEFT + rows.length * COLUMN + 4, 216, { class: "cn-drawing", label });
-  for (const [kind, words, middle] of ROWS) {
-    drawing.append(text(words, LEFT, middle - 28, "start"));
-    for (const number of pools)
-      drawing.append(
-        h("path", {
-          d: `M${LEFT + number * COLUMN} ${middle - 16}v32`,
-          class: "cn-pool-line",
-        }),
-      );
+// The longest bar of a row is the largest count of this placement, which stands beside the row's name; dashed lines
+// are poolings.
+export function network(rows, pools, label) {
+  const width = LEFT + rows.length * COLUMN + 4;
+  const drawing = svg(width, 256, { class: "cn-drawing", label });
+  const pooling = (number, from, to) =>
+    h("path", { d: `M${LEFT + number * COLUMN} ${from}V${to}`, class: "cn-pool-line" });
+  for (const [kind, words, bottom] of ROWS) {
+    const most = Math.max(...rows.map((row) => row[kind]));
+    drawing.append(text(`${words}, at most ${short(most)}`, LEFT, bottom - HIGHEST - 11, "start"));
+    for (const number of pools) drawing.append(pooling(number, bottom - HIGHEST, bottom));
     rows.forEach((row, n) => {
-      const side = LARGEST * Math.sqrt(row[kind] / most[kind]);
-      const x = LEFT + (n + 0.5) * COLUMN - side / 2;
-      drawing.append(rect(x, middle - side / 2, side, side, `cn-pool-${kind}`));
+      const height = (HIGHEST * row[kind]) / most;
+      const x = LEFT + (n + 0.5) * COLUMN - WIDTH / 2;
+      drawing.append(rect(x, bottom - height, WIDTH, height, `cn-pool-${kind}`));
     });
   }
   rows.forEach((_, n) => drawing.append(text(n + 1, LEFT + (n + 0.5) * COLUMN, NUMBERS)));
-  for (const number of pools)
-    drawing.append(
-      h("path", {
-        d: `M${LEFT + number * COLUMN} ${NUMBERS - 8}l7 14h-14z`,
-        class: "cn-pool-mark",
-      }),
-    );
-  drawing.append(text("layer", LEFT, NUMBERS + 22, "start"));
+  for (const number of pools) drawing.append(pooling(number, NUMBERS - 12, NUMBERS + 3));
+  drawing.append(text("layer", width / 2, NUMBERS + 20));
   return drawing;
 }

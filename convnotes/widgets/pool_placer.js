@@ -25,12 +25,9 @@ function render({ model, el }) {
   const published = totals(rows(PUBLISHED));
   const late = rows([layers.length - 3, layers.length - 2, layers.length - 1]); // the largest maps of all placements
   const worst = totals(late);
-  const most = Object.fromEntries(
-    ["positions", "written", "macs"].map((key) => [key, Math.max(...late.map((row) => row[key]))]),
-  );
   const ui = frame(model, el, "pool-placer", {
     label: "Move the poolings of SqueezeNet",
-    prompt: "Move a pooling: what do the two bars do, and what the parameters?",
+    prompt: "Move a pooling: what happens to the two totals, and what to the parameters?",
     code: () => torchCode(model.get("pools")),
     initial,
   });
@@ -73,9 +70,9 @@ function render({ model, el }) {
       `poolings after ${after}: ${short(all.macs)} multiply-adds, ` +
       `${short(all.written)} values written, ${format(all.parameters)} parameters`;
     picture.show(
-      network(now, pools, most, `The layers of the network, ${words}`),
-      "Areas",
-      " of the squares: what each layer has. Triangles and dashed lines: poolings. Layers 1 and 10 are convolutions, " +
+      network(now, pools, `The layers of the network, ${words}`),
+      "Heights",
+      " of the bars: what each layer has. Dashed lines: poolings. Layers 1 and 10 are convolutions, " +
         `the others Fire blocks. Sides of the maps: ${now.map((row) => row.side).join(", ")}.`,
     );
     for (const { key, bar, number, note } of bars) {

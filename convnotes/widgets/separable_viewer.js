@@ -3,7 +3,7 @@
 import { choice, matrix, options, ranged } from "./kit/controls.js";
 import { h, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
-import { added, format, largest, percent } from "./kit/numbers.js";
+import { added, format, largest, percent, several } from "./kit/numbers.js";
 import { COLOURS, kernelGrid, photoOf, picture } from "./kit/pictures.js";
 import {
   accepts,
@@ -115,7 +115,7 @@ function render({ model, el }) {
       ),
     );
     for (const [one, kernel, from, title] of [
-      [made, weight, "the pair", "Output of the pair"],
+      [made, weight, "the separable layer", "Output of the separable layer"],
       [wanted, kernels, "the target", "Output of the target"],
     ]) {
       one.paint(convolve(photo, height, width, kernel, bias), 3);
@@ -134,14 +134,14 @@ function render({ model, el }) {
     );
     rank(
       `rank ${ranks[channel]}`,
-      `of the kernels of ${COLOURS[channel]}; best of all channels with m = 1, 2, 3: ` +
-        shares.map((part) => percent(part)).join(", "),
+      `of the kernels that read ${COLOURS[channel]}. Best possible over all channels: ` +
+        shares.map((part, n) => `${percent(part)} with m = ${n + 1}`).join(", "),
     );
     ui.formula.textContent = [
       ...kernels.map((_, o) => `W[${o + 1}, ${COLOURS[channel]}] = ${written(stack[channel], o)}`),
       `share = 1 − ‖W − T‖² / ‖T‖² = 1 − ${format(error, 3)} / ${format(whole, 3)}`,
     ].join("\n");
-    ui.say(`${reached} of the target is made with ${used} per channel`);
+    ui.say(`${reached} of the target is made with ${several(used, "stencil")} per channel`);
   }
   return follow(model, draw, accepts);
 }

@@ -120,7 +120,7 @@ class SeparableViewer(PhotoWidget):
         return self._through(self._made())
 
     def share(self) -> float:
-        """1 − ‖W − T‖² / ‖T‖²: the share of the target's squared size that the full kernel W of the pair makes."""
+        """1 − ‖W − T‖² / ‖T‖²: the share of the target's squared size that the full kernel W makes."""
         target = self.full()
         return 1 - ((self._made() - target).square().sum() / target.square().sum()).item()
 
@@ -133,7 +133,7 @@ class SeparableViewer(PhotoWidget):
         return torch.nn.functional.conv2d(self._pixels()[None], weight.float(), bias, padding=1)[0]
 
     def _describe(self) -> str:
-        return f"image 3×{self.height}×{self.width}, m = {self.layers}, {100 * self.share():.1f} % of the target made"
+        return f"image 3×{self.height}×{self.width}, m = {self.layers}, {100 * self.share():.1f}% of the target made"
 
     def _alt(self) -> str:
         return (
@@ -144,6 +144,6 @@ class SeparableViewer(PhotoWidget):
     def _picture(self) -> bytes:
         axes = panels(1, 3, (6.6, 1.7))
         plots.image(self._pixels(), axes[0], "input")
-        plots.image(self.output().clamp(0, 1), axes[1], "output of the pair")
+        plots.image(self.output().clamp(0, 1), axes[1], "output of the separable layer")
         plots.image(self._through(self.full()).clamp(0, 1), axes[2], "output of the target")
         return plots.save(axes[0])

@@ -21,8 +21,8 @@ import {
 import { pad } from "./shift_viewer.draw.js";
 
 const NAMES = {
-  across: "edges across",
-  down: "edges down",
+  across: "upright edges",
+  down: "horizontal edges",
   second: "second difference",
   smear: "smear",
   colours: "red against green",
@@ -147,7 +147,9 @@ function render({ model, el }) {
     output.describe(
       "The weighted sum of the three shifted channels, 0 in the middle of the greys",
       "Output",
-      ` of the 1×1 kernel: −${format(most)} black, 0 grey, ${format(most)} white`,
+      most > 1e-9
+        ? ` of the 1×1 kernel: −${format(most)} black, 0 grey, ${format(most)} white`
+        : " of the 1×1 kernel: 0 everywhere",
     );
     drawKernels(now());
     for (const control of [...pads, ...controls, point]) control.refresh();
@@ -171,10 +173,8 @@ function render({ model, el }) {
     ui.formula.textContent =
       `y[i, j] = ${terms.join(" + ")}\ny[${i}, ${j}] = ${numbers.join(" + ")} = ${format(y[at], 3)}\n` +
       `bytes = 2 · ${THREE.length} · ${height} · ${width} · 4 = ${format(counted.bytes)}`;
-    ui.say(
-      `Output from ${format(-most)} to ${format(most)}; the shift takes 0 FLOPs and moves ` +
-        `${format(counted.bytes)} bytes`,
-    );
+    const range = most > 1e-9 ? `from ${format(-most)} to ${format(most)}` : "0 everywhere";
+    ui.say(`Output ${range}; the shift takes 0 FLOPs and moves ${format(counted.bytes)} bytes`);
   }
   return follow(model, draw, accepts);
 }
