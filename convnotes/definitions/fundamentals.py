@@ -24,11 +24,11 @@ def mixed_conv2d(
     equal parts of the channels::
 
         y = concat_m( w_m ∗ x[:, P_m] + b_m )
-        with d·(k_m − 1) pixels of padding, so that all results have one size
+        with d·(k_m − 1)/2 pixels of padding on each side: all have one size
 
     `weights[m]` `[O_m, C_m, k_m, k_m]`, or `[O_m, 1, k_m, k_m]` for kernels
-    that see one channel each. Half of the padding is on each side, the odd
-    pixel of an even kernel at the bottom and on the right. The first part has
+    that see one channel each. For an even
+    kernel the odd pixel is at the bottom and on the right. The first part has
     also the channels that M does not divide. Tan & Le 2019, section 3.1.
     """
     C, M = input.shape[1], len(weights)

@@ -218,8 +218,11 @@ export function extent(layer, side) {
   });
 }
 
-const listed = (marks, axis) =>
-  [...new Set(marks.map(({ place }) => place[axis]))].map((n) => format(n)).join(", ");
+// The rows (axis 0) or columns of the marks: "row 2", "columns 2, 3, 4".
+function listed(marks, axis) {
+  const lines = [...new Set(marks.map(({ place }) => place[axis]))];
+  return `${["row", "column"][axis]}${lines.length > 1 ? "s" : ""} ${lines.map((n) => format(n)).join(", ")}`;
+}
 
 // What the chosen position reads, spreads to, gathers from or is read by, as one sentence.
 export function sentence(layer, side, place) {
@@ -229,13 +232,12 @@ export function sentence(layer, side, place) {
   const lost = marks.length - kept;
   if (side === "output" && !layer.transposed)
     return (
-      `Output ${here} reads rows ${listed(marks, 0)} and columns ${listed(marks, 1)}: ` +
+      `Output ${here} reads ${listed(marks, 0)} and ${listed(marks, 1)}: ` +
       `${several(kept, "input pixel")}${lost ? ` and ${several(lost, "zero")} of the padding` : ""}.`
     );
   if (side === "input" && layer.transposed)
     return (
-      `Input pixel ${here} spreads the kernel over rows ${listed(marks, 0)} and columns ` +
-      `${listed(marks, 1)}: ` +
+      `Input pixel ${here} spreads the kernel over ${listed(marks, 0)} and ${listed(marks, 1)}: ` +
       `${several(kept, "output")}${lost ? `, and ${lost} cut off by the padding` : ""}.`
     );
   if (side === "input")

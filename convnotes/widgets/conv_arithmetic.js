@@ -45,7 +45,7 @@ function render({ model, el }) {
   const ui = frame(model, el, "conv-arithmetic", {
     label: "The arithmetic of a convolution layer",
     prompt:
-      "The × are pixels that this layer never reads. Change one number so that every pixel counts.",
+      "× marks a pixel that this layer never reads (transposed: never writes). Change one number so that no × is left.",
     code: () => torchCode(layer()),
     initial: { ...preset("halve"), linked: true, numbers: false, side: "output", probe: [1, 1] },
   });

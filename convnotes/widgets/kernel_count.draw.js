@@ -29,7 +29,7 @@ export function sheet(basis, k, count) {
 export function curve(shares, count, label) {
   const W = 320;
   const H = 170;
-  const left = 58;
+  const left = 74;
   const bottom = 36;
   const step = (H - 10 - bottom) / DECADES;
   const lines = Array.from({ length: DECADES + 1 }, (_, n) => n);
@@ -47,7 +47,7 @@ export function curve(shares, count, label) {
     { class: "cn-drawing", label },
     lines.flatMap((n) => [
       h("path", { d: `M${left} ${10 + n * step}H${W - 8}`, class: "cn-drawing-rule" }),
-      text(left - 6, 15 + n * step, percent(1 / 10 ** n, 2), "end"),
+      text(left - 6, 15 + n * step, `${n < DECADES ? "" : "≤ "}${percent(1 / 10 ** n, 2)}`, "end"),
     ]),
     h("path", {
       d: lineThrough(shares.map((share, n) => [x(n + 1), y(share)])),

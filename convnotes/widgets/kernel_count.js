@@ -15,7 +15,7 @@ import { curve, sheet } from "./kernel_count.draw.js";
 import { choice, options, ranged, toggle } from "./kit/controls.js";
 import { arrowStep, figure, h, movable, pointedAt } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
-import { clamp, format, largest, mean, percent, short, sum } from "./kit/numbers.js";
+import { clamp, format, largest, mean, percent, several, short, sum } from "./kit/numbers.js";
 import { kernelGrid, outline, ownBuffer, photoOf, picture } from "./kit/pictures.js";
 
 function render({ model, el }) {
@@ -125,12 +125,12 @@ function render({ model, el }) {
     );
     const from = (at - 1) * k * k;
     const rows = Array.from({ length: k }, (_, u) =>
-      Array.from(basis.subarray(from + u * k, from + (u + 1) * k)),
+      Array.from(basis.subarray(from + u * k, from + (u + 1) * k), (v) => Math.round(100 * v)),
     );
     one.show(
-      kernelGrid(rows, `Kernel ${at} of ${n} with its values`),
+      kernelGrid(rows, `Kernel ${at} of ${n} with its values in hundredths`),
       `Kernel ${at}`,
-      ` of ${n}, its ${k * k} taps`,
+      ` of ${n}, its ${k * k} taps in hundredths`,
     );
     const stride = model.get("overlap") ? 1 : k;
     const added = part(photo, height, width, basis, k, at, stride);
@@ -139,7 +139,7 @@ function render({ model, el }) {
     adds.describe(
       `What kernel ${at} adds to the rebuilt photograph, at most ${format(most)}`,
       `What kernel ${at} adds`,
-      ` to the rebuilt photograph: orange brighter, blue darker, at most ${format(most)}`,
+      ` to the rebuilt photograph: orange brighter, blue darker, at most ${format(most)} (white is 1)`,
     );
   }
 
@@ -156,23 +156,23 @@ function render({ model, el }) {
     input.describe(model.get("alt"), "Photograph", ` of ${height}×${width} pixels`);
     output.paint(y, 1);
     output.describe(
-      `The photograph rebuilt from ${n} kernels of ${k} by ${k}: ${percent(share)} of its variance`,
+      `The photograph rebuilt from ${several(n, "kernel")} of ${k} by ${k}: ${percent(share)} of its variance`,
       "Rebuilt",
-      ` from ${n} numbers ${dense ? "at every position" : `per patch of ${k}×${k}`}`,
+      ` from ${several(n, "number")} ${dense ? "at every position" : `per patch of ${k}×${k}`}`,
     );
     drawKernels(k, n, shown(), basis);
     const cost = counts(n, k, places);
     const full = counts(k * k, k, places);
     kept(
       percent(share),
-      `of the variance is rebuilt (${decibels > 99 ? "exact" : `${format(decibels, 1)} dB`})`,
+      `of the variance is rebuilt (${decibels > 99 ? "exact" : `peak signal-to-noise ratio ${format(decibels, 1)} dB`})`,
     );
     weights(format(cost.weights), `weights (all ${k * k} kernels: ${format(full.weights)})`);
     macs(short(cost.macs), `multiply-adds, a layer of N kernels at ${format(places)} positions`);
     ui.formula.textContent =
       `share = 1 − Σ (x − x̂)² / Σ (x − x̄)² = 1 − ${format(error, 2)} / ${format(whole, 2)} = ${format(share, 3)}\n` +
       `weights = N·k² = ${n}·${k * k} = ${format(cost.weights)};  multiply-adds = N·k²·H·W = ${format(cost.macs)}`;
-    ui.say(`${n} kernels: ${percent(share)} rebuilt, ${format(cost.weights)} weights`);
+    ui.say(`${several(n, "kernel")}: ${percent(share)} rebuilt, ${format(cost.weights)} weights`);
   }
   return follow(model, draw, accepts);
 }

@@ -1,4 +1,4 @@
-// The responses at the ring while the image is enlarged: one curve per kernel size, and a marker at the present side.
+// The responses at the marked pixel while the image is enlarged: one curve per kernel size, and a marker at the present side.
 
 import { h, lineThrough, svg } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
@@ -18,7 +18,7 @@ export function crossing(curves, at, side, best, parts) {
   const x = (v) => AREA.x((v - WINDOW) / (LARGEST - WINDOW));
   const y = (v) => AREA.y((v - low) / (high - low));
   const label =
-    `Response at the ring against the side of the image. At ${side} pixels: ` +
+    `Response at the marked pixel against the side of the image. At ${side} pixels: ` +
     `${SIZES.map((k, s) => `${k}×${k} ${format(at[s], 3)}`).join(", ")}; strongest ${SIZES[best]}×${SIZES[best]}`;
   const drawing = svg(W, H, { class: "cn-drawing", label });
   const text = (words, at, up, anchor, className = "cn-mixed-text") =>

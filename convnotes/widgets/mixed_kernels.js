@@ -38,7 +38,7 @@ function render({ model, el }) {
   const ui = frame(model, el, "mixed-kernels", {
     label: "Enlarge an image and see which kernel size answers",
     prompt:
-      "Enlarge the image. Which kernel answers most strongly at the ring, and when does the next one take over?",
+      "Enlarge the image. Which kernel answers most strongly at the marked pixel, and when does the next one take over?",
     code: () => torchCode(model.get("parts"), channels, model.get("depthwise")),
     initial: structuredClone(model.get("first")),
   });
@@ -86,7 +86,7 @@ function render({ model, el }) {
   ui.more(...rest, layer);
   const point = probe({
     ...trait(model, "probe"),
-    label: "Marked position",
+    label: "Marked pixel",
     on: input,
     more: maps,
     echo: maps,
@@ -102,7 +102,7 @@ function render({ model, el }) {
       map.paintSigned(respond(x, model.get("side"), kernels[s]), DEEPEST);
       map.el.classList.toggle("cn-output", s === best);
       map.describe(
-        `Responses of the ${name} kernel, orange above 0, blue below, deepest at ±${DEEPEST}; ${here} at the ring`,
+        `Responses of the ${name} kernel, orange above 0, blue below, deepest at ±${DEEPEST}; ${here} at the marked pixel`,
         `${name}: ${here}`,
         s === best ? " ◆ strongest" : parts[s] ? "" : " not in the layer",
       );
@@ -140,14 +140,19 @@ function render({ model, el }) {
         best,
         parts,
       ),
-      "Response at the ring",
-      " of each kernel as the image is enlarged; ◆ the strongest",
+      "Response at the marked pixel",
+      ` of each kernel as the image is enlarged; ◆ the strongest${
+        position.every((v) => v === (WINDOW - 1) / 2)
+          ? ""
+          : ". The mark stays where it is; what lies under it changes as the image grows"
+      }`,
     );
     drawMaps(x, at, best);
     for (const control of [side, ...rest, point]) control.refresh();
     who(
       `${k}×${k}`,
-      `answers most strongly at the ring: ${SIZES.map((n, s) => `${format(at[s], 3)} for ${n}×${n}`).join(", ")}`,
+      `answers most strongly${parts.every((n) => n) ? "" : " of the sizes in the layer"}: ` +
+        SIZES.map((n, s) => `${at[s].toFixed(3).replace("-", "−")} for ${n}×${n}`).join(", "),
     );
     const alone = (n) => {
       const whole = SIZES.map((m) => (m === n ? sizes.length : 0));
@@ -168,8 +173,8 @@ function render({ model, el }) {
     const inner = innerMean(x, now, i, j, k);
     const ring = inner - at[best];
     ui.formula.textContent =
-      `${k}×${k} at the ring: mean of ${several((k - 2) ** 2, "inner pixel")} − mean of ` +
-      `${4 * (k - 1)} around = ${format(inner, 3)} − ${format(ring, 3)} = ` +
+      `${k}×${k} at the marked pixel: mean of ${several((k - 2) ** 2, "inner pixel")} − mean of ` +
+      `${4 * (k - 1)} around = ${format(inner, 3)} − ${format(ring, 3)} ≈ ` +
       `${format(at[best], 3)}`;
     ui.say(`${k} by ${k} answers most strongly, ${format(at[best], 3)}; ${format(params)} weights`);
   }
@@ -183,15 +188,15 @@ function drawings(kernels) {
     const unit = 44;
     const inner = (k - 2) * unit;
     const drawing = kernelGrid(
-      kernel,
-      `The ${k}×${k} kernel: 1/${(k - 2) ** 2} inside, −1/${4 * (k - 1)} on the ring`,
+      kernel.map((row) => row.map((v) => Math.round(1000 * v))),
+      `The ${k}×${k} kernel in thousandths: 1/${(k - 2) ** 2} inside, −1/${4 * (k - 1)} on the ring`,
     );
     drawing.append(rect(unit, unit, inner, inner, "cn-mixed-inner"));
     const one = figure("", { "--size": k });
     one.show(
       drawing,
       `Kernel ${k}×${k}`,
-      k > 3 ? `: 1/${(k - 2) ** 2} inside the outline, −1/${4 * (k - 1)} around` : ": 1, −1/8",
+      `, in thousandths: ${k > 3 ? `1/${(k - 2) ** 2} inside the outline, −1/${4 * (k - 1)} around` : "1, −1/8"}`,
     );
     return one.el;
   });

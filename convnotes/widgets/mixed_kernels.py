@@ -50,7 +50,7 @@ class MixedKernels(Widget):
     """
 
     module = "mixed_kernels"
-    by_hand = "the image can be enlarged, the ring moved and the channels shared out among the sizes"
+    by_hand = "the image can be enlarged, the marked pixel moved and the channels shared out among the sizes"
 
     image = traitlets.Bytes().tag(sync=True)
     size = traitlets.Int().tag(sync=True)
@@ -141,7 +141,7 @@ class MixedKernels(Widget):
             axes[1].plot(SIDES, curve, color=ink, lw=2.5 if size == best else 1.5)
             axes[1].text(SIDES[-1], curve[-1], f" {size}×{size}", color=ink, va="center")
         axes[1].axvline(self.side, ls="--", lw=1, color=plots.INK["light"]["text"])
-        axes[1].set(title="response at the ring", xlabel="side of the image", xlim=(SIDES[0], 1.25 * SIDES[-1]))
+        axes[1].set(title="response at the marked pixel", xlabel="side of the image", xlim=(SIDES[0], 1.25 * SIDES[-1]))
         for ax, size, values in zip(axes[2:], SIZES, self.responses(), strict=True):
             ax.imshow(values.numpy(), cmap=plots.signed_scale(), vmin=-DEEPEST, vmax=DEEPEST)
             at = plots.number(round(values[row, column].item(), 3))

@@ -255,6 +255,7 @@ def test_a_stride_above_the_kernel_skips_and_a_kernel_that_the_stride_divides_is
     ("side", "place", "other", "says"),
     [
         ("output", [1, 1], {}, "Output (1, 1) reads rows 2, 3, 4 and columns 2, 3, 4: 9 input pixels."),
+        ("output", [1, 1], {"kernel": [1, 1]}, "Output (1, 1) reads row 2 and column 2: 1 input pixel."),
         ("input", [2, 2], {}, "Input pixel (2, 2) is read by 4 output positions, each through another tap."),
         ("input", [7, 2], {}, "Input pixel (7, 2) is never read."),
         ("output", [0, 0], {"padding": [1, 1]}, "reads rows −1, 0, 1 and columns −1, 0, 1: 4 input pixels and 5 zeros"),
