@@ -24,6 +24,7 @@ SECOND = [
     "compression/separable",
     "compression/squeezenet",
     "compression/residual",
+    "compression/small_kernels",
     "receptive_field/dilated",
     "receptive_field/active",
     "receptive_field/deformable",
