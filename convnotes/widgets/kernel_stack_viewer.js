@@ -37,8 +37,8 @@ function render({ model, el }) {
     initial: traits(model, ["kernels", "in_channels", "out_channels", "edited"]),
   });
   const pyramid = figure();
-  const composed = figure();
-  const weights = h("div");
+  const composed = figure("cn-stack-whole");
+  const weights = h("div", { className: "cn-stack-weights" });
   ui.stage.append(pyramid.el, composed.el);
 
   const shown = () =>
@@ -88,8 +88,8 @@ function render({ model, el }) {
     apply: put,
     label: "Kernel",
   });
-  const inputs = ranged(model, "in_channels", "Input channels", [1, 512]);
-  const outputs = ranged(model, "out_channels", "Output channels", [1, 512]);
+  const inputs = ranged(model, "in_channels", "Channels in", [1, 512]);
+  const outputs = ranged(model, "out_channels", "Channels out", [1, 512]);
   const controls = [count, preset, taps, which, inputs, outputs];
   ui.lead(pyramid.el, count, preset);
   const rest = h("div", {}, which.el, inputs.el, outputs.el);
