@@ -15,7 +15,7 @@ import { cells, maps } from "./kernel_stack_viewer.draw.js";
 import { choice, matrix, options, presetChoice, ranged, slider } from "./kit/controls.js";
 import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
-import { clamp, format, percent } from "./kit/numbers.js";
+import { clamp, format, percent, several } from "./kit/numbers.js";
 import { kernelGrid } from "./kit/pictures.js";
 
 const NAMES = {
@@ -131,7 +131,8 @@ function render({ model, el }) {
     offered = layers;
     for (const control of controls) control.refresh();
     taps.el.caption.textContent = edited ? `Kernel of layer ${edited}` : "Kernel of all layers";
-    cost(part, `of the weights of one ${size}×${size} kernel, as many cells are filled`);
+    const fits = here.stack <= here.large ? "as many cells are filled" : "more than it has cells";
+    cost(part, `of the weights of one ${size}×${size} kernel, ${fits}`);
     field(`${size}×${size}`, "pixels seen by one output");
     share(
       percent(middle(whole), 0),
@@ -142,7 +143,7 @@ function render({ model, el }) {
       `stack  3² · ${before} · ${after}${later} = ${format(here.stack)}\n` +
       `large  ${size}² · ${before} · ${after} = ${format(here.large)}`;
     ui.say(
-      `${layers} layers see ${size} by ${size} pixels with ${part} of the large kernel's weights`,
+      `${several(layers, "layer")}: one output sees ${size} by ${size} pixels, with ${part} of the weights`,
     );
   }
   return follow(model, draw, accepts);
