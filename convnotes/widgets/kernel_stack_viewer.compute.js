@@ -1,4 +1,4 @@
-// Stacked 3×3 kernels: what they reach, what they compose, what one large kernel would cost.
+// Stacked 3×3 kernels: what they see, what they compose, what one large kernel would cost.
 
 import { finite, format, listOf, numberRows, sum, tensor, whole } from "./kit/numbers.js";
 
@@ -39,12 +39,15 @@ export function reach(layers, size = 3) {
   return layers * (size - 1) + 1;
 }
 
-// Weights and multiply-adds per position, without biases, of the stack and of the one kernel of its reach.
-export function counts(layers, inputs, outputs = inputs) {
-  const large = reach(layers);
+// Weights and multiply-adds per position, without biases, of the stack and of the one kernel that sees as much, and of
+// the cells of that kernel how many the weights of the stack would fill.
+export function counts(layers, inputs, outputs) {
+  const cells = reach(layers) ** 2;
+  const stack = 9 * inputs * outputs + 9 * (layers - 1) * outputs * outputs;
   return {
-    stack: 9 * inputs * outputs + 9 * (layers - 1) * outputs * outputs,
-    large: large * large * inputs * outputs,
+    stack,
+    large: cells * inputs * outputs,
+    filled: Math.min(cells, Math.round(stack / (inputs * outputs))),
   };
 }
 
@@ -82,6 +85,7 @@ export function torchCode(kernels) {
 // The test of each trait that a reader sets.
 export const accepts = () => ({
   kernels: listOf(listOf(listOf(finite, 3), 3), 1, MOST),
-  channels: whole(1, 512),
+  in_channels: whole(1, 512),
+  out_channels: whole(1, 512),
   edited: whole(0, MOST),
 });

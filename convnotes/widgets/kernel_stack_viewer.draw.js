@@ -1,19 +1,20 @@
-// The drawings of a stack: its maps as plates, and its weights beside those of one large kernel.
+// The drawings of a stack: its maps as plates, and its weights as cells of one large kernel.
 
 import { reach } from "./kernel_stack_viewer.compute.js";
 import { h, lineThrough, rect, svg } from "./kit/dom.js";
 
 const TILT = 0.35;
 const LEAN = 0.4; // how a plate is seen from the side
+const PLATE = 170;
 
 // The maps as tilted plates, the output on top; on each the part that one output sees.
 export function maps(layers, edited) {
-  const cells = 2 * layers + 3;
-  const cell = 190 / cells;
+  const cells = reach(layers) + 2;
+  const cell = PLATE / cells;
   const deep = cells * cell * TILT;
   const step = Math.max(46, deep * 0.55 + 26 - 4 * layers);
-  const drawing = svg(440, step * layers + deep + 8, {
-    class: "cn-drawing cn-stack",
+  const drawing = svg(420, step * layers + deep + 8, {
+    class: "cn-drawing cn-stack-maps",
     label:
       `${layers + 1} maps, from the output, where one position is marked, down to the input, ` +
       `where ${reach(layers)} by ${reach(layers)} pixels are outlined`,
@@ -30,11 +31,11 @@ export function maps(layers, edited) {
     const from = (cells - sees) / 2;
     const to = from + sees;
     const last = level === layers;
-    drawing.append(h("path", { d: square(level, 0, cells), class: "cn-plate" }));
+    drawing.append(h("path", { d: square(level, 0, cells), class: "cn-stack-plate" }));
     for (let n = 1; n < cells; n++)
       drawing.append(
-        line(at(level, n, 0), at(level, n, cells), "cn-rule"),
-        line(at(level, 0, n), at(level, cells, n), "cn-rule"),
+        line(at(level, n, 0), at(level, n, cells), "cn-stack-rule"),
+        line(at(level, 0, n), at(level, cells, n), "cn-stack-rule"),
       );
     if (!last) {
       const ends = (cells - reach(level + 1)) / 2;
@@ -42,7 +43,7 @@ export function maps(layers, edited) {
       for (const column of [from, to])
         for (const row of [from, to])
           drawing.append(
-            line(at(level, row, column), at(level + 1, below(row), below(column)), "cn-ray"),
+            line(at(level, row, column), at(level + 1, below(row), below(column)), "cn-stack-ray"),
           );
     }
     drawing.append(
@@ -51,11 +52,14 @@ export function maps(layers, edited) {
         class: `cn-seen ${last ? "cn-seen-input" : level ? "" : "cn-seen-output"}`,
       }),
     );
-    const [x, y] = [4 + cells * cell * (1 + LEAN) + 8, 4 + level * step + deep * 0.5];
+    const [x, y] = [4 + PLATE * (1 + LEAN) + 8, 4 + level * step + deep * 0.5];
     const number = layers - level;
     const picked = edited === number;
-    const words = level === 0 ? "output" : last ? "input" : `after layer ${number}`;
-    drawing.append(h("text", { x, y, class: "cn-drawing-text" }, `${words}: ${sees}×${sees}`));
+    const words = level === 0 ? "of the output" : last ? "of the input" : `after layer ${number}`;
+    const kind = level === 0 ? "cn-stack-output" : last ? "cn-stack-input" : "";
+    drawing.append(
+      h("text", { x, y, class: `cn-drawing-text ${kind}` }, `${sees}×${sees} ${words}`),
+    );
     if (!last)
       drawing.append(
         h(
@@ -63,35 +67,27 @@ export function maps(layers, edited) {
           {
             x,
             y: y + step / 2,
-            class: `cn-drawing-text cn-stacklayer${picked ? " cn-picked" : ""}`,
+            class: `cn-drawing-text cn-stack-layer${picked ? " cn-stack-picked" : ""}`,
           },
-          `↕ 3×3, layer ${number}${picked ? " ◂" : ""}`,
+          `↕ layer ${number}${picked ? " ◂" : ""}`,
         ),
       );
   }
   return drawing;
 }
 
-// As many cells as weights: the large kernel, and beside it the kernels of the stack.
-export function tiles(layers) {
-  const size = reach(layers);
-  const unit = 14;
-  const columns = Math.ceil(layers / Math.max(1, Math.floor((size + 1) / 4)));
-  const width = (size + 2 + columns * 4) * unit;
-  const drawing = svg(width, Math.max(size, 3) * unit, {
+// The cells of the large kernel; as many are filled as the stack has weights.
+export function cells(size, filled) {
+  const unit = 12;
+  const drawing = svg(size * unit, size * unit, {
     margin: 1,
-    class: "cn-drawing cn-count",
-    style: { "max-width": `${width / 14}rem` },
-    label: `A grid of ${size} by ${size} weights beside ${layers} grids of 3 by 3`,
+    class: "cn-stack-cells",
+    style: { width: `${size * unit + 2}px` },
+    label: `${filled} of ${size * size} cells are filled`,
   });
-  const grid = (side, left, top, className) => {
-    for (let i = 0; i < side; i++)
-      for (let j = 0; j < side; j++)
-        drawing.append(rect((left + j) * unit, (top + i) * unit, unit, unit, className));
-  };
-  grid(size, 0, 0, "cn-large");
-  const perColumn = Math.ceil(layers / columns);
-  for (let n = 0; n < layers; n++)
-    grid(3, size + 2 + 4 * Math.floor(n / perColumn), 4 * (n % perColumn), "cn-small-tap");
+  for (let n = 0; n < size * size; n++) {
+    const [x, y] = [(n % size) * unit, Math.floor(n / size) * unit];
+    drawing.append(rect(x, y, unit, unit, n < filled ? "cn-stack-filled" : "cn-stack-empty"));
+  }
   return drawing;
 }

@@ -11,11 +11,11 @@ import {
   readable,
   torchCode,
 } from "./kernel_stack_viewer.compute.js";
-import { maps, tiles } from "./kernel_stack_viewer.draw.js";
+import { cells, maps } from "./kernel_stack_viewer.draw.js";
 import { choice, matrix, options, presetChoice, ranged, slider } from "./kit/controls.js";
-import { figure } from "./kit/dom.js";
-import { change, follow, frame, trait } from "./kit/frame.js";
-import { clamp, format, percent } from "./kit/numbers.js";
+import { figure, h } from "./kit/dom.js";
+import { change, follow, frame, trait, traits } from "./kit/frame.js";
+import { clamp, format, percent, several } from "./kit/numbers.js";
 import { kernelGrid } from "./kit/pictures.js";
 
 const NAMES = {
@@ -31,14 +31,14 @@ function render({ model, el }) {
   const ui = frame(model, el, "kernel-stack-viewer", {
     label: "Stack 3×3 kernels and compare them with one large kernel",
     prompt:
-      "Add layers: what happens to the reach, to the price of the one large kernel, and " +
-      "to the middle of the composed one?",
+      "Add layers: what does one output see, and how many of the large kernel's weights does " +
+      "the stack have?",
     code: () => torchCode(model.get("kernels")),
-    initial: { kernels: Array(3).fill(PRESETS.box), channels: 64, edited: 0 },
+    initial: traits(model, ["kernels", "in_channels", "out_channels", "edited"]),
   });
-  const pyramid = figure("cn-wide");
-  const composed = figure("cn-wide");
-  const weights = figure("cn-wide");
+  const pyramid = figure();
+  const composed = figure("cn-stack-whole");
+  const weights = h("div", { className: "cn-stack-weights" });
   ui.stage.append(pyramid.el, composed.el);
 
   const shown = () =>
@@ -73,57 +73,57 @@ function render({ model, el }) {
     centre: true,
   });
   const which = choice({ ...trait(model, "edited", Number), label: "Change", options: {} });
-  const controls = [
-    slider({
-      name: "layers",
-      label: "3×3 layers",
-      min: 1,
-      max: MOST,
-      get: () => model.get("kernels").length,
-      set: resize,
-    }),
-    ranged(model, "channels", "Channels", [1, 512]),
-    which,
-    presetChoice({ options: NAMES, presets: PRESETS, now: shown, apply: put }),
-    taps,
-  ];
-  const [count, width, , preset] = controls;
-  ui.lead(pyramid.el, count);
-  ui.panel.append(preset.el, taps.el, weights.el);
-  ui.more(which, width);
+  const count = slider({
+    name: "layers",
+    label: "3×3 layers",
+    min: 1,
+    max: MOST,
+    get: () => model.get("kernels").length,
+    set: resize,
+  });
+  const preset = presetChoice({
+    options: NAMES,
+    presets: PRESETS,
+    now: shown,
+    apply: put,
+    label: "Kernel",
+  });
+  const inputs = ranged(model, "in_channels", "Channels in", [1, 512]);
+  const outputs = ranged(model, "out_channels", "Channels out", [1, 512]);
+  const controls = [count, preset, taps, which, inputs, outputs];
+  ui.lead(pyramid.el, count, preset);
+  const rest = h("div", {}, which.el, inputs.el, outputs.el);
+  ui.more(h("div", { className: "cn-pair" }, h("div", {}, taps.el), rest));
+  ui.answer.append(weights);
   const cost = ui.fact("parameters");
-  const field = ui.fact("reach");
+  const field = ui.fact("field");
   const share = ui.fact("middle");
 
   let offered = 0;
   function draw() {
     const kernels = model.get("kernels");
     const layers = kernels.length;
-    const channels = model.get("channels");
+    const [before, after] = [model.get("in_channels"), model.get("out_channels")];
     const edited = model.get("edited");
     const size = reach(layers);
     const whole = compose(kernels);
-    const here = counts(layers, channels);
+    const here = counts(layers, before, after);
+    const part = percent(here.stack / here.large, 0);
     const now = readable(whole);
     pyramid.show(
       maps(layers, edited),
       "Maps",
-      `: what one output sees in each of them, down to ${size}×${size} pixels of the input`,
+      ": what one output sees in each of them, down to the input",
     );
-    const grid = kernelGrid(now.taps, `The composed kernel, ${size} by ${size}${now.note}`, {
-      unit: 44 - Math.max(0, size - 5) * 1.5,
+    const numbers = size <= 7; // the tiles of a larger kernel are too small for them
+    const note = numbers ? now.note : ", the deeper the larger";
+    const grid = kernelGrid(now.taps, `The composed kernel, ${size} by ${size}${note}`, {
+      numbers,
     });
-    grid.style.maxWidth = `${Math.min(24, 3 * size)}rem`;
-    composed.show(
-      grid,
-      "Composed kernel",
-      ` of one channel without ReLU, ${size}×${size}${now.note}`,
-    );
-    weights.show(
-      tiles(layers),
-      "Weights per channel pair",
-      `: ${layers} · 9 = ${9 * layers} in the stack, ${size}² = ${size * size} in the large kernel`,
-    );
+    grid.classList.add("cn-stack-composed");
+    grid.style.maxWidth = `${Math.min(20, 2.75 * size)}rem`;
+    composed.show(grid, "Composed kernel", ` of one channel without ReLU, ${size}×${size}${note}`);
+    weights.replaceChildren(cells(size, here.filled));
     if (offered !== layers)
       which.offer(
         options([0, ...kernels.map((_, n) => n + 1)], (n) => (n ? `layer ${n}` : "all layers")),
@@ -131,21 +131,19 @@ function render({ model, el }) {
     offered = layers;
     for (const control of controls) control.refresh();
     taps.el.caption.textContent = edited ? `Kernel of layer ${edited}` : "Kernel of all layers";
-    cost(
-      `${format(here.stack)} : ${format(here.large)}`,
-      `weights of the stack : of one ${size}×${size} kernel (${percent(here.stack / here.large, 0)})`,
-    );
+    const fits = here.stack <= here.large ? "as many cells are filled" : "more than it has cells";
+    cost(part, `of the weights of one ${size}×${size} kernel, ${fits}`);
     field(`${size}×${size}`, "pixels seen by one output");
     share(
       percent(middle(whole), 0),
       `of the composed weight lies in the middle 3×3 (${percent(9 / (size * size), 0)} if all taps were equal)`,
     );
+    const later = layers > 1 ? ` + ${layers - 1} · 3² · ${after}²` : "";
     ui.formula.textContent =
-      `stack  ${layers} · 3² · ${channels}² = ${format(here.stack)}\n` +
-      `large  ${size}² · ${channels}² = ${format(here.large)}`;
+      `stack  3² · ${before} · ${after}${later} = ${format(here.stack)}\n` +
+      `large  ${size}² · ${before} · ${after} = ${format(here.large)}`;
     ui.say(
-      `${layers} layers see ${size} by ${size} pixels with ` +
-        `${percent(here.stack / here.large, 0)} of the large kernel's weights`,
+      `${several(layers, "layer")}: one output sees ${size} by ${size} pixels, with ${part} of the weights`,
     );
   }
   return follow(model, draw, accepts);

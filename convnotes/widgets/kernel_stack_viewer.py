@@ -1,4 +1,4 @@
-"""Stack 3×3 kernels, see what they reach, what kernel they compose and what the one large kernel would cost."""
+"""Stack 3×3 kernels: what one output sees, what kernel they compose, and what one large kernel would cost."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from convnotes.widgets.base import Widget, checking, panels
 
 BOX = [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
 MOST = 5
-_LIMITS = {"channels": (1, 512), "edited": (0, MOST)}
+_LIMITS = {"in_channels": (1, 512), "out_channels": (1, 512), "edited": (0, MOST)}
 
 
 class KernelStackViewer(Widget):
-    """One to five 3×3 kernels in a row, without ReLU: their reach, the kernel that they compose, and their weights.
+    """One to five 3×3 kernels in a row, without ReLU: what they see, the kernel that they compose, and their weights.
 
     Args:
         kernels: `[n, 3, 3]`, the first layer first; None: three kernels of ones.
-        **state: `channels`, the width of every map, from 1 to 512, which the counts of weights are for (the kernels
+        **state: `in_channels` and `out_channels`, each from 1 to 512, which the counts of weights are for (the kernels
             shown have one channel); `edited`, the layer whose kernel the controls change, 0 for all of them.
 
     Raises:
         ValueError: for anything else than a stack of kernels, and for numbers out of range.
-        TypeError: for `channels` and `edited` that are not ints.
+        TypeError: for channels and `edited` that are not ints.
 
     Example:
         >>> from convnotes.widgets import KernelStackViewer
-        >>> widget = KernelStackViewer(torch.ones(2, 3, 3), channels=1)
+        >>> widget = KernelStackViewer(torch.ones(2, 3, 3), in_channels=1, out_channels=1)
         >>> widget.parameters(), widget.composed()[2, 2]
         ((18, 25), tensor(9., dtype=torch.float64))
     """
@@ -39,7 +39,8 @@ class KernelStackViewer(Widget):
     by_hand = "the kernels can be changed"
 
     kernels: traitlets.List[list[list[float]]] = traitlets.List().tag(sync=True)
-    channels = traitlets.Int(64).tag(sync=True)
+    in_channels = traitlets.Int(64).tag(sync=True)
+    out_channels = traitlets.Int(64).tag(sync=True)
     edited = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, kernels: Any = None, **state: Any) -> None:
@@ -50,7 +51,7 @@ class KernelStackViewer(Widget):
     def _check_kernels(self, name: str, value: Any) -> list[list[list[float]]]:
         return checks.numbers(name, value, (range(1, MOST + 1), 3, 3)).tolist()
 
-    _check_number = checking("channels", "edited")(lambda _, name, value: checks.whole(name, value, *_LIMITS[name]))
+    _check_number = checking(*_LIMITS)(lambda _, name, value: checks.whole(name, value, *_LIMITS[name]))
 
     def composed(self) -> torch.Tensor:
         """The one kernel `[2n+1, 2n+1]` that the n kernels make together, float64."""
@@ -60,19 +61,19 @@ class KernelStackViewer(Widget):
         return whole[0, 0]
 
     def parameters(self) -> tuple[int, int]:
-        """Weights of the stack and of the one large kernel, on `channels` channels, without biases."""
-        n, pairs = len(self.kernels), self.channels**2
-        return 9 * n * pairs, (2 * n + 1) ** 2 * pairs
+        """Weights of the stack and of the one large kernel, without biases."""
+        n, before, after = len(self.kernels), self.in_channels, self.out_channels
+        return 9 * after * (before + (n - 1) * after), (2 * n + 1) ** 2 * before * after
 
     def _describe(self) -> str:
-        return f"{len(self.kernels)} kernels of 3×3, {self.channels} channels"
+        return f"{len(self.kernels)} kernels of 3×3, {self.in_channels} to {self.out_channels} channels"
 
     def _alt(self) -> str:
         n, (small, large) = len(self.kernels), self.parameters()
-        reach = f"{2 * n + 1}×{2 * n + 1}"
+        size = f"{2 * n + 1}×{2 * n + 1}"
         return (
-            f"{n} layers of 3×3 kernels, the part of each map that one output sees, and the {reach} kernel that they "
-            f"compose. The stack has {small:,} weights, one kernel of {reach} has {large:,}."
+            f"{n} layers of 3×3 kernels, the part of each map that one output sees, and the {size} kernel that they "
+            f"compose. The stack has {small:,} weights, one kernel of {size} has {large:,}."
         )
 
     def _picture(self) -> bytes:

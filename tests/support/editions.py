@@ -25,6 +25,7 @@ SECOND = [
     "compression/separable",
     "compression/squeezenet",
     "compression/residual",
+    "compression/small_kernels",
     "receptive_field/dilated",
     "receptive_field/active",
     "receptive_field/deformable",

@@ -1,4 +1,4 @@
-"""The kernel stack viewer: its module composes, counts and reaches as torch and `convnotes.measure` do."""
+"""The kernel stack viewer: its module composes, counts and sees as torch and `convnotes.measure` do."""
 
 import pytest
 import torch
@@ -50,11 +50,18 @@ def test_its_counts_are_those_of_cost(layers, inputs, outputs):
     found = call(MODULE, "counts(n, c, o)", n=layers, c=inputs, o=outputs)
     assert found["stack"] == cost(stack, (1, inputs, 11, 7)).params
     assert found["large"] == cost(large, (1, inputs, 11, 11)).params
+    viewer = KernelStackViewer(torch.ones(layers, 3, 3), in_channels=inputs, out_channels=outputs)
+    assert viewer.parameters() == (found["stack"], found["large"])
 
 
-def test_python_s_counts_are_the_module_s():
-    viewer = KernelStackViewer(channels=48)
-    assert viewer.parameters() == tuple(call(MODULE, "Object.values(counts(3, 48))"))
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, 5])
+def test_on_equal_channels_nine_cells_of_the_large_kernel_are_filled_per_layer(layers):
+    assert call(MODULE, "counts(n, 48, 48).filled", n=layers) == 9 * layers <= (2 * layers + 1) ** 2
+
+
+@pytest.mark.parametrize(("inputs", "filled"), [(3, 49), (28, 49), (29, 49), (30, 47), (64, 27), (512, 11)])
+def test_the_fewer_channels_come_in_the_more_cells_are_filled_and_never_more_than_there_are(inputs, filled):
+    assert call(MODULE, "counts(3, c, 64).filled", c=inputs) == filled
 
 
 @pytest.mark.parametrize("size", [3, 5, 7, 11])
@@ -106,7 +113,7 @@ def test_a_tensor_of_kernels_is_taken():
             r"kernels must hold finite numbers of shape \[1 to 5, 3, 3\], got shape \(1, 2, 2\)",
         ),
         (lambda: KernelStackViewer([[[1, 2, 3]] * 2 + [[1, 2, float("inf")]]]), "finite"),
-        (lambda: KernelStackViewer(channels=0), "0"),
+        (lambda: KernelStackViewer(in_channels=0), "0"),
         (lambda: KernelStackViewer(edited=6), "6"),
     ],
 )

@@ -56,7 +56,12 @@ BAD = {
         "position": [[0], [0, 3], [-3, 0], [0.5, 0]],
     },
     "KernelCount": {"size": [4], "count": [0, 50], "shown": [0], "overlap": ["yes"]},
-    "KernelStackViewer": {"kernels": [[], [[[1, 2], [3, 4]]]], "channels": [0, 513], "edited": [-1, 6]},
+    "KernelStackViewer": {
+        "kernels": [[], [[[1, 2], [3, 4]]]],
+        "in_channels": [0, 513],
+        "out_channels": [0, 513],
+        "edited": [-1, 6],
+    },
     "MixedKernels": {
         "side": [31, 34, 131],
         "probe": [[33, 0]],
