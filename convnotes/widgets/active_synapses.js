@@ -16,7 +16,7 @@ import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { bracketed, clamp, format, several } from "./kit/numbers.js";
 import { kernelGrid, photoOf, picture } from "./kit/pictures.js";
 
-const UNIT = 44; // the side of a pixel in the drawing
+const UNIT = 46; // the side of a pixel in the drawing
 const SIDE = 2 * REACH + 1;
 const NAMES = {
   relief: "photograph and relief",
@@ -30,9 +30,9 @@ const NAMES = {
 function beside(positions, u, v) {
   const free = (offset) =>
     positions.every(
-      ([y, x]) => Math.abs((y - u) * UNIT - offset) > 14 || Math.abs(x - v) * UNIT > 27,
+      ([y, x]) => Math.abs((y - u) * UNIT - offset) > 15 || Math.abs(x - v) * UNIT > 30,
     );
-  return [15, -15].find(free) ?? 15;
+  return [16, -16].find(free) ?? 16;
 }
 
 // The kernel below the discs. A pixel that no synapse touches has no number; each number stands where no disc hides it,
@@ -43,8 +43,9 @@ function kernelBelow(positions, kernel, k, label) {
   const held = new Set(positions.flatMap(sharing).map(([u, v]) => `${u},${v}`));
   grid.querySelectorAll("text").forEach((text, n) => {
     const [u, v] = [Math.floor(n / SIDE) - REACH, (n % SIDE) - REACH];
-    if (held.has(`${u},${v}`)) text.setAttribute("y", middle(u) + beside(positions, u, v));
-    else text.remove();
+    if (!held.has(`${u},${v}`)) return text.remove();
+    text.setAttribute("y", middle(u) + beside(positions, u, v));
+    text.textContent = format(kernel[u + REACH][v + REACH], 3);
   });
   const numbers = grid.querySelectorAll("text");
   const lit = sharing(positions[k]);
@@ -239,8 +240,9 @@ function render({ model, el }) {
         `${2 * weights.length - 2} coordinates to learn`,
     );
     sizes(
-      `${size.height}×${size.width}`,
-      `window that holds them: ${size.height * size.width} multiply-adds per position and channel (a 3×3 kernel: 9)`,
+      `${SIDE}×${SIDE}`,
+      `window of a layer of reach ${REACH}, wherever the synapses lie: ${SIDE * SIDE} multiply-adds per position and ` +
+        `pair of channels (a 3×3 kernel: 9). These synapses fill ${size.height}×${size.width} of it`,
     );
     const [y, x] = positions[k];
     const holders = sharing([y, x]);

@@ -165,7 +165,7 @@ function render({ model, el }) {
     const distance = halfway(weights, rows, columns, position);
     half(
       `${format(distance, 1)} positions`,
-      `away or nearer lies half of the weight (${format((distance * height) / rows, 1)} pixels)`,
+      `(${format((distance * height) / rows, 1)} pixels): half of the weight lies within this distance`,
     );
     let product = 0;
     for (let d = 0; d < depth; d++) product += q[d * N + place] * k[d * N + most];
