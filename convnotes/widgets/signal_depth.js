@@ -112,8 +112,7 @@ function render({ model, el }) {
         `Standard deviation by layer on a logarithmic axis: ${words}`,
       ),
       "Standard deviation",
-      " of what each layer gives (●) and of the gradient there (■, dashed). Band: from 1/3 to 3; " +
-        "triangles: the line goes on outside",
+      " of the signal (●) and of the gradient (■, dashed). Band: 1/3 to 3; ▲▼: the line goes on outside",
       predicted ? "; broad grey line: the formula for ●." : ".",
     );
     shapes.show(
