@@ -29,6 +29,7 @@ from convnotes.definitions.fundamentals import mixed_conv2d
 from convnotes.definitions.operations import active_shift2d, adder2d, shift2d
 from convnotes.definitions.plain import (
     batch_norm,
+    batch_norm_in_training,
     conv2d,
     conv_norm_relu,
     conv_transpose2d,
@@ -46,6 +47,7 @@ __all__ = [
     "active_shift2d",
     "adder2d",
     "batch_norm",
+    "batch_norm_in_training",
     "bottleneck",
     "conv2d",
     "conv2d_by_fft",

@@ -121,8 +121,11 @@ def conv_transpose2d(
 
 
 def batch_norm(input: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
-    """Batch norm in inference: (x − mean) / √(variance + ε) · γ + β, channel by
-    channel. Ioffe & Szegedy 2015.
+    """Batch norm in inference, with the averages that training has kept::
+
+        y[b,c,i,j] = (x[b,c,i,j] − mean[c]) / √(variance[c] + ε) · γ[c] + β[c]
+
+    Ioffe & Szegedy 2015.
     """
     shape = (1, -1, 1, 1)
     assert norm.running_mean is not None, "the norm keeps no running statistics"
@@ -131,6 +134,33 @@ def batch_norm(input: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
     return (input - mean) / torch.sqrt(variance + norm.eps) * norm.weight.view(
         shape
     ) + norm.bias.view(shape)
+
+
+def batch_norm_in_training(
+    input: Tensor, norm: torch.nn.BatchNorm2d
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch norm in training, with the mean and the variance of this batch::
+
+        mean[c]     = 1/N · Σ_{b,i,j} x[b,c,i,j]                N = B·H·W
+        variance[c] = 1/N · Σ_{b,i,j} (x[b,c,i,j] − mean[c])²
+        y[b,c,i,j]  = (x[b,c,i,j] − mean[c]) / √(variance[c] + ε) · γ[c] + β[c]
+
+    Gives y and the running averages after this batch. The norm stays as it is.
+    Ioffe & Szegedy 2015.
+    """
+    shape = (1, -1, 1, 1)
+    mean = input.mean((0, 2, 3))
+    variance = (input - mean.view(shape)).square().mean((0, 2, 3))
+    y = (input - mean.view(shape)) / torch.sqrt(variance.view(shape) + norm.eps)
+    y = y * norm.weight.view(shape) + norm.bias.view(shape)
+
+    assert norm.running_mean is not None, "the norm keeps no running statistics"
+    assert norm.running_var is not None, "the norm keeps no running statistics"
+    assert norm.momentum is not None, "the norm keeps a mean over all batches"
+    N, m = input[:, 0].numel(), norm.momentum
+    running_mean = (1 - m) * norm.running_mean + m * mean
+    running_var = (1 - m) * norm.running_var + m * variance * N / (N - 1)
+    return y, running_mean, running_var
 
 
 def conv_norm_relu(

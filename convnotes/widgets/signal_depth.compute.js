@@ -1,8 +1,9 @@
 // A signal through a deep random network and its gradient back, in numbers.
 
-import { among, between, clamp, format, whole } from "./kit/numbers.js";
+import { among, between, clamp, format, mean, whole, yesOrNo } from "./kit/numbers.js";
 
 const BATCH = 32;
+const EPS = 1e-5; // of torch's batch norm
 
 export const SCHEMES = { normal: "normal", xavier: "Xavier", he: "He", orthogonal: "orthogonal" };
 export const NONLINEARITIES = { linear: "none", relu: "ReLU", tanh: "tanh" };
@@ -14,8 +15,17 @@ export const FIRST = {
   depth: 20,
   width: 64,
   nonlinearity: "relu",
+  norm: false,
   draw: 3,
 };
+
+// A deviation is kept if it lies between these.
+export const BAND = [1 / 3, 3];
+
+// The first layer whose deviation leaves the band, counted from 1; 0 where none does.
+export function leaves(deviations) {
+  return deviations.findIndex((v) => !(v >= BAND[0] && v <= BAND[1])) + 1;
+}
 
 // Standard normal numbers, those of Python: the generator mulberry32, then Box and Muller.
 export function gaussians(seed, count) {
@@ -73,30 +83,72 @@ const ACT = { linear: (z) => z, relu: (z) => Math.max(z, 0), tanh: Math.tanh };
 
 const SLOPE = { linear: () => 1, relu: (z) => (z > 0 ? 1 : 0), tanh: (z) => 1 - Math.tanh(z) ** 2 };
 
-// What each layer gives: z_l = scale · W_l φ(z_{l−1}), with the input [batch, n] instead of φ(z_0).
-export function forward(weights, scale, input, n, nonlinearity) {
+// Each unit of z [batch, n] brought to mean 0 and variance 1 over the batch, and the roots by which it was divided.
+export function normalised(z, n) {
+  const batch = z.length / n;
+  const out = new Float64Array(z.length);
+  const roots = new Float64Array(n);
+  for (let o = 0; o < n; o++) {
+    const unit = Array.from({ length: batch }, (_, b) => z[b * n + o]);
+    const middle = mean(unit);
+    roots[o] = Math.sqrt(mean(unit.map((v) => (v - middle) ** 2)) + EPS);
+    unit.forEach((v, b) => {
+      out[b * n + o] = (v - middle) / roots[o];
+    });
+  }
+  return { out, roots };
+}
+
+// The gradient of z from that of its normalised form h: (g − mean(g) − h · mean(g·h)) / root, unit by unit.
+export function normalisedBack(g, h, roots, n) {
+  const batch = g.length / n;
+  const out = new Float64Array(g.length);
+  for (let o = 0; o < n; o++) {
+    const unit = Array.from({ length: batch }, (_, b) => g[b * n + o]);
+    const along = mean(unit.map((v, b) => v * h[b * n + o]));
+    const middle = mean(unit);
+    unit.forEach((v, b) => {
+      out[b * n + o] = (v - middle - h[b * n + o] * along) / roots[o];
+    });
+  }
+  return out;
+}
+
+// What each layer gives: z_l = scale · W_l φ(z_{l−1}), with `norm` normalised, with the input [batch, n] instead of
+// φ(z_0). `roots` are those of the norms.
+export function forward(weights, scale, input, n, nonlinearity, norm = false) {
   const batch = input.length / n;
+  const roots = [];
   let a = input;
-  return weights.map((weight) => {
-    const z = new Float64Array(batch * n);
+  const outputs = weights.map((weight) => {
+    let z = new Float64Array(batch * n);
     for (let b = 0; b < batch; b++)
       for (let o = 0; o < n; o++) {
         let sum = 0;
         for (let i = 0; i < n; i++) sum += weight[o * n + i] * a[b * n + i];
         z[b * n + o] = scale * sum;
       }
+    if (norm) {
+      const made = normalised(z, n);
+      z = made.out;
+      roots.push(made.roots);
+    }
     a = z.map(ACT[nonlinearity]);
     return z;
   });
+  return { outputs, roots };
 }
 
-// The gradient with respect to each z_l, from that of the last: g_l = φ′(z_l) · scale · W_{l+1}ᵀ g_{l+1}.
-export function backward(weights, scale, outputs, top, n, nonlinearity) {
+// The gradient with respect to each output, from that of the last: g_l = φ′(z_l) · scale · W_{l+1}ᵀ g_{l+1}, where g_{l+1}
+// has passed back through the norm of its layer, if there is one.
+export function backward(weights, scale, { outputs, roots }, top, n, nonlinearity) {
   const batch = top.length / n;
   const gradients = [Float64Array.from(top)];
   for (let l = weights.length - 1; l > 0; l--) {
     const weight = weights[l];
-    const after = gradients[0];
+    const after = roots.length
+      ? normalisedBack(gradients[0], outputs[l], roots[l], n)
+      : gradients[0];
     const before = new Float64Array(batch * n);
     for (let b = 0; b < batch; b++)
       for (let o = 0; o < n; o++) {
@@ -145,34 +197,23 @@ function base(kind, draw, stream, n, rows) {
 
 // A state → what every layer gives and the gradients that come back.
 export function signals(state) {
-  const { scheme, depth, width, nonlinearity, draw } = state;
+  const { scheme, depth, width, nonlinearity, norm, draw } = state;
   const kind = scheme === "orthogonal" ? "orthogonal" : "normal";
   const weights = Array.from({ length: depth }, (_, l) => base(kind, draw, 2 + l, width, width));
   const scale = deviation(state) * (kind === "orthogonal" ? Math.sqrt(width) : 1);
-  const outputs = forward(
-    weights,
-    scale,
-    base("normal", draw, 0, width, BATCH),
-    width,
-    nonlinearity,
-  );
+  const [input, top] = [0, 1].map((stream) => base("normal", draw, stream, width, BATCH));
+  const passed = forward(weights, scale, input, width, nonlinearity, norm);
   return {
-    outputs,
-    gradients: backward(
-      weights,
-      scale,
-      outputs,
-      base("normal", draw, 1, width, BATCH),
-      width,
-      nonlinearity,
-    ),
+    outputs: passed.outputs,
+    gradients: backward(weights, scale, passed, top, width, nonlinearity),
   };
 }
 
 // What the formula says of the deviation in layer l, for an input of deviation 1; null where there is no such formula.
 export function expected(state, layer) {
-  const { width, nonlinearity } = state;
+  const { width, nonlinearity, norm } = state;
   const each = width * deviation(state) ** 2;
+  if (norm) return 1;
   if (nonlinearity === "tanh") return null;
   return Math.sqrt(each) * Math.sqrt(nonlinearity === "relu" ? each / 2 : each) ** (layer - 1);
 }
@@ -185,7 +226,7 @@ export function scientific(value) {
   return `${mantissa}·10${[...String(Number(power))].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("")}`;
 }
 
-export function torchCode({ scheme, std: own, depth, width, nonlinearity }) {
+export function torchCode({ scheme, std: own, depth, width, nonlinearity, norm }) {
   const gain = nonlinearity === "relu" ? ", gain=2**0.5" : "";
   const draw = {
     normal: `normal_(layer.weight, std=${own})`,
@@ -203,7 +244,7 @@ export function torchCode({ scheme, std: own, depth, width, nonlinearity }) {
     `for _ in range(${depth}):`,
     `    layer = torch.nn.Linear(${width}, ${width}, bias=False)`,
     `    torch.nn.init.${draw}`,
-    `    net.extend([layer, ${act}])`,
+    `    net.extend([layer, ${norm ? `torch.nn.BatchNorm1d(${width}), ` : ""}${act}])`,
     `print(net[:-1](torch.randn(${BATCH}, ${width})).std())`,
   ].join("\n");
 }
@@ -215,5 +256,6 @@ export const accepts = () => ({
   depth: whole(...LIMITS.depth),
   width: whole(...LIMITS.width),
   nonlinearity: among(Object.keys(NONLINEARITIES)),
+  norm: yesOrNo,
   draw: whole(...LIMITS.draw),
 });

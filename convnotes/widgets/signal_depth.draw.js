@@ -1,53 +1,79 @@
 // The drawings of a signal: its deviation by layer, and histograms.
 
 import { h, lineThrough, rect, svg } from "./kit/dom.js";
-import { clamp } from "./kit/numbers.js";
-import { histogram, scientific } from "./signal_depth.compute.js";
+import { chartArea } from "./kit/pictures.js";
+import { BAND, histogram } from "./signal_depth.compute.js";
 
 const WIDE = 340;
-const DECADES = 10;
+const TALL = 320;
+const DECADES = 3; // of the axis, on either side of 1
+const AREA = chartArea(WIDE, TALL, { left: 52, right: 12, top: 12, bottom: 44 });
 
 export function label(text, x, y, more = {}) {
   return h("text", { x, y, class: "cn-drawing-text cn-signal-label", ...more }, text);
 }
 
-// The deviations by layer on a logarithmic axis from 10⁻¹⁰ to 10¹⁰; what lies outside stays at the edge.
-export function chart(deviations, gradients, predicted, words) {
-  const top = 14;
-  const height = 250;
-  const left = 46;
-  const right = WIDE - 8;
+// A deviation as a share of the axis: 0 at its lower end, 1 at its upper end, beyond these outside.
+function share(value) {
+  return 0.5 + Math.log10(Math.max(value, 1e-300)) / (2 * DECADES);
+}
+
+// The deviations by layer on a logarithmic axis from 0.001 to 1000, with the band that keeps them. A triangle at the edge
+// marks the layer from which a line goes on outside. `held` says whether everything stays inside the band.
+export function chart(deviations, gradients, predicted, held, words) {
+  const { left, right, top, bottom, y } = AREA;
   const last = deviations.length - 1;
-  const x = (l) => left + 8 + (l * (right - left - 16)) / last;
-  const y = (v) =>
-    top +
-    height * (0.5 - clamp(Math.log10(Math.max(v, 1e-300)), -DECADES, DECADES) / (2 * DECADES));
-  const drawing = svg(WIDE, top + height + 34, { class: "cn-drawing", label: words });
-  for (let power = -DECADES; power <= DECADES; power += 5) {
-    const at = y(10 ** power);
-    const text = power ? scientific(10 ** power).replace("1.0·", "") : "1";
+  const x = (l) => left + 10 + (l * (right - left - 20)) / last;
+  const drawing = svg(WIDE, TALL, { class: "cn-drawing", label: words });
+  const [low, high] = BAND.map((v) => y(share(v)));
+  drawing.append(
+    rect(left, high, right - left, low - high, `cn-signal-band${held ? " cn-signal-held" : ""}`),
+  );
+  for (let power = -DECADES; power <= DECADES; power++) {
+    const at = y(share(10 ** power));
+    const end = { style: { "text-anchor": "end" } };
     drawing.append(
-      h("line", {
-        x1: left,
-        x2: right,
-        y1: at,
-        y2: at,
-        class: power ? "cn-ruled" : "cn-signal-one",
-      }),
-      label(text, left - 6, at, { style: { "text-anchor": "end" } }),
+      h("path", { d: `M${left} ${at}H${right}`, class: power ? "cn-ruled" : "cn-signal-one" }),
+      label(`${Number(`1e${power}`)}`, left - 6, at, end),
     );
   }
   for (const l of [0, Math.round(last / 2), last])
-    drawing.append(label(l ? `${l + 1}` : "layer 1", x(l), top + height + 18));
+    drawing.append(label(`${l + 1}`, x(l), bottom + 14));
+  drawing.append(label("layer", (left + right) / 2, bottom + 33));
+  const size = { width: right - left, height: bottom - top };
+  const inside = h("svg", {
+    ...{ x: left, y: top, ...size },
+    viewBox: `${left} ${top} ${size.width} ${size.height}`,
+  });
   const line = (values, name) =>
-    h("path", { d: lineThrough(values.map((v, l) => [x(l), y(v)])), class: `cn-signal-${name}` });
-  if (predicted) drawing.append(line(predicted, "predicted"));
-  drawing.append(line(gradients, "back"), line(deviations, "out"));
-  gradients.forEach((v, l) => drawing.append(rect(x(l) - 3, y(v) - 3, 6, 6, "cn-signal-gradient")));
-  deviations.forEach((v, l) =>
-    drawing.append(h("circle", { cx: x(l), cy: y(v), r: 3.5, class: "cn-signal-output" })),
+    h("path", {
+      d: lineThrough(values.map((v, l) => [x(l), y(share(v))])),
+      class: `cn-signal-${name}`,
+    });
+  if (predicted) inside.append(line(predicted, "predicted"));
+  inside.append(line(gradients, "back"), line(deviations, "out"));
+  drawing.append(inside);
+  const mark = (values, shape, name, from) => {
+    const out = (v) => share(v) < 0 || share(v) > 1;
+    values.forEach((v, l) => {
+      if (!out(v)) drawing.append(shape(x(l), y(share(v))));
+      else if (l === from || !out(values[l + Math.sign(from - l)]))
+        drawing.append(pointer(x(l), share(v) > 1 ? top : bottom, share(v) > 1, name));
+    });
+  };
+  mark(gradients, (cx, cy) => rect(cx - 3, cy - 3, 6, 6, "cn-signal-gradient"), "gradient", last);
+  mark(
+    deviations,
+    (cx, cy) => h("circle", { cx, cy, r: 3.5, class: "cn-signal-output" }),
+    "output",
+    0,
   );
   return drawing;
+}
+
+function pointer(x, y, up, name) {
+  const tip = up ? -9 : 9;
+  return h("path", { d: `M${x - 7} ${y}h14L${x} ${y + tip}Z`, class: `cn-signal-${name}` });
 }
 
 // Histograms of five layers between −3 and 3 in one row; `kind` is "output" or "gradient".

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import traitlets
+from torch import nn
 
 from convnotes import checks, plots
 from convnotes.widgets.base import Widget, checking, panels
@@ -15,6 +16,7 @@ from convnotes.widgets.base import Widget, checking, panels
 SCHEMES = ("normal", "xavier", "he", "orthogonal")
 NONLINEARITIES = ("linear", "relu", "tanh")
 BATCH = 32
+BAND = (1 / 3, 3.0)
 _LIMITS = {"depth": (2, 30), "width": (16, 96), "draw": (1, 9)}
 
 
@@ -22,13 +24,15 @@ class SignalDepth(Widget):
     """A fully connected network with random weights: its signal and its gradient, layer by layer.
 
     All layers have n units, with a nonlinearity between. The input `[32, n]` is standard normal, and so is the gradient
-    that comes back into the output of the last layer.
+    that comes back into the output of the last layer. The page marks a band from 1/3 to 3 and says whether the signal
+    and the gradient stay inside it in every layer.
 
     Args:
         **state: `scheme`: "normal" with the standard deviation `std`, from 0.01 to 0.4, "xavier" 1/√n, "he" √(2/n),
             "orthogonal" with gain √2 for "relu" and 1 otherwise; `depth`, the number of layers, 2 to 30; `width`, the
-            n, 16 to 96; `nonlinearity`: "linear", "relu" or "tanh"; `draw`, the number of the draw, 1 to 9: the page
-            and Python make the same weights of it.
+            n, 16 to 96; `nonlinearity`: "linear", "relu" or "tanh"; `norm`: whether every layer ends in a batch
+            norm, with the statistics of the 32 inputs; `draw`, the number of the draw, 1 to 9: the page and Python
+            make the same weights of it.
 
     Raises:
         ValueError: for an unknown name, and for a number out of range.
@@ -43,13 +47,14 @@ class SignalDepth(Widget):
     """
 
     module = "signal_depth"
-    by_hand = "the scheme, the depth, the width and the nonlinearity can be changed"
+    by_hand = "the scheme, the depth, the width, the nonlinearity and the norm can be changed"
 
     scheme = traitlets.Unicode("normal").tag(sync=True)
     std = traitlets.Float(0.1).tag(sync=True)
     depth = traitlets.Int(20).tag(sync=True)
     width = traitlets.Int(64).tag(sync=True)
     nonlinearity = traitlets.Unicode("relu").tag(sync=True)
+    norm = traitlets.Bool(False).tag(sync=True)
     draw = traitlets.Int(3).tag(sync=True)
 
     @checking("scheme", "nonlinearity")
@@ -79,8 +84,11 @@ class SignalDepth(Widget):
         outputs: list[torch.Tensor] = []
         a = self._numbers(0, BATCH, self.width)
         for weight in self.weights():
-            outputs.append((a @ weight.T).requires_grad_() if not outputs else a @ weight.T)
-            a = act(outputs[-1])
+            z = a @ weight.T
+            if self.norm:
+                z = nn.functional.batch_norm(z, None, None, training=True)
+            outputs.append(z if outputs else z.requires_grad_())
+            a = act(z)
         gradients = torch.autograd.grad(outputs[-1], outputs, self._numbers(1, BATCH, self.width))
         forwards, backwards = ([t.detach().std(correction=0).item() for t in each] for each in (outputs, gradients))
         return forwards, backwards
@@ -90,7 +98,8 @@ class SignalDepth(Widget):
 
     def _describe(self) -> str:
         scheme = f"normal {self.std:g}" if self.scheme == "normal" else self.scheme
-        return f"{self.depth} layers of {self.width}, {self.nonlinearity}, {scheme}"
+        norm = ", batch norm" if self.norm else ""
+        return f"{self.depth} layers of {self.width}, {self.nonlinearity}, {scheme}{norm}"
 
     def _alt(self) -> str:
         outputs, gradients = self.deviations()
@@ -104,6 +113,7 @@ class SignalDepth(Widget):
         layers = range(1, self.depth + 1)
         with plots.style():
             ax = panels(1, 1, (6.2, 3.2))
+            ax.axhspan(*BAND, color=plots.PALETTE["grey"], alpha=0.2, lw=0)
             ax.semilogy(layers, outputs, "o-", color=plots.PALETTE["output"], label="output")
             ax.semilogy(layers, gradients, "s--", color=plots.PALETTE["accent"], label="gradient")
             ax.set(xlabel="layer", ylabel="standard deviation")

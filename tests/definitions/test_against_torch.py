@@ -141,3 +141,17 @@ def test_a_stack_is_torch_s_convolutions_one_after_the_other(activation):
     after = torch.relu if activation else (lambda y: y)
     expected = after(F.conv2d(after(F.conv2d(x, weights[0], biases[0], padding=1)), weights[1], biases[1], padding=1))
     assert_close(definitions.kernel_stack(x, weights, biases, padding=1, activation=activation), expected)
+
+
+@pytest.mark.parametrize("momentum", [0.1, 1.0])
+def test_batch_norm_is_torch_s_in_training_with_its_gradient_and_its_running_averages(momentum):
+    norm = torch.nn.BatchNorm2d(4, momentum=momentum, dtype=torch.float64)
+    with torch.no_grad():
+        for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            tensor.copy_(0.5 + torch.rand(4))
+    x = leaf(3, 4, 5, 7)
+    found, mean, variance = definitions.batch_norm_in_training(x, norm)
+    assert_same(found, norm(x), (x, norm.weight, norm.bias))
+    assert_close(mean, norm.running_mean)
+    assert_close(variance, norm.running_var)
+    assert_same(definitions.batch_norm(x, norm.eval()), norm(x), (x, norm.weight, norm.bias))

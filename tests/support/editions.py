@@ -18,6 +18,7 @@ SECOND = [
     "fundamentals/size_and_shape",
     "fundamentals/number_of_kernels",
     "fundamentals/stride_and_padding",
+    "fundamentals/initialisation",
     "fundamentals/multi_scale",
     "fundamentals/algorithms",
     "compression/pointwise",

@@ -10,7 +10,7 @@ from torch import nn
 
 from convnotes import initialise
 from convnotes.widgets import SignalDepth
-from convnotes.widgets.signal_depth import NONLINEARITIES, SCHEMES, gaussians, seed_of
+from convnotes.widgets.signal_depth import BAND, NONLINEARITIES, SCHEMES, gaussians, seed_of
 
 ACT = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
 STATES = [
@@ -20,6 +20,8 @@ STATES = [
     {"scheme": "orthogonal", "depth": 5, "width": 48, "nonlinearity": "relu", "draw": 9},
     {"scheme": "orthogonal", "depth": 3, "width": 16, "nonlinearity": "linear"},
     {"std": 0.31, "depth": 2, "width": 17, "nonlinearity": "linear"},
+    {"std": 0.02, "norm": True, "draw": 7},
+    {"scheme": "orthogonal", "depth": 6, "width": 16, "nonlinearity": "tanh", "norm": True},
 ]
 every_state = pytest.mark.parametrize("state", STATES, ids=str)
 
@@ -28,14 +30,16 @@ def whole(state: dict) -> dict:
     return call("signal_depth", "FIRST") | state
 
 
+@pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("nonlinearity", NONLINEARITIES)
 @pytest.mark.parametrize(("depth", "width", "batch"), [(1, 3, 5), (4, 6, 7)])
-def test_outputs_and_gradients_are_torch_s_for_the_same_weights(nonlinearity, depth, width, batch):
+def test_outputs_and_gradients_are_torch_s_for_the_same_weights(nonlinearity, depth, width, batch, norm):
+    normalise = nn.BatchNorm1d(width, dtype=torch.float64) if norm else nn.Identity()
     layers = [nn.Linear(width, width, bias=False, dtype=torch.float64) for _ in range(depth)]
     x, top = torch.randn(2, batch, width, dtype=torch.float64)
     scale, a, outputs = 1.7, x, []
     for layer in layers:
-        outputs.append(scale * layer(a))
+        outputs.append(normalise(scale * layer(a)))
         a = ACT[nonlinearity]()(outputs[-1])
     expected = torch.autograd.grad(outputs[-1], outputs, top)
     values = {
@@ -45,10 +49,12 @@ def test_outputs_and_gradients_are_torch_s_for_the_same_weights(nonlinearity, de
         "scale": scale,
         "n": width,
         "phi": nonlinearity,
+        "norm": norm,
     }
-    z = call("signal_depth", "forward(weights, scale, x, n, phi)", **values)
+    passed = "forward(weights, scale, x, n, phi, norm)"
+    z = call("signal_depth", f"{passed}.outputs", **values)
     np.testing.assert_allclose(z, torch.stack(outputs).detach().flatten(1), rtol=1e-12, atol=1e-12)
-    g = call("signal_depth", "backward(weights, scale, forward(weights, scale, x, n, phi), top, n, phi)", **values)
+    g = call("signal_depth", f"backward(weights, scale, {passed}, top, n, phi)", **values)
     np.testing.assert_allclose(g, torch.stack(expected).flatten(1), rtol=1e-12, atol=1e-12)
 
 
@@ -110,6 +116,38 @@ def test_the_formula_is_met_on_average_over_draws(nonlinearity):
     assert call("signal_depth", "expected(state, 2)", state=whole({"nonlinearity": "tanh"})) is None
 
 
+@pytest.mark.parametrize("nonlinearity", ["linear", "relu", "tanh"])
+def test_with_a_norm_neither_signal_nor_gradient_depends_on_sigma(nonlinearity):
+    state = {"norm": True, "nonlinearity": nonlinearity, "depth": 8}
+    near, far = (SignalDepth(**state, std=std).deviations() for std in (0.1, 0.4))
+    np.testing.assert_allclose(near[0], 1, rtol=1e-3)
+    np.testing.assert_allclose(far[0], 1, rtol=1e-3)
+    np.testing.assert_allclose(near[1], far[1], rtol=2e-3)
+    assert call("signal_depth", "expected(state, 5)", state=whole(state)) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "layer"),
+    [([1, 2.9, 0.34], 0), ([1, 3.1, 1], 2), ([1, 2, 3, 0.33], 4), ([0], 1), ([1, math.inf], 2), ([1, None], 2)],
+)
+def test_the_first_layer_outside_the_band_is_found(values, layer):
+    assert call("signal_depth", "leaves(values)", values=values) == layer
+
+
+def test_the_band_is_the_same_on_the_page_and_in_python():
+    np.testing.assert_allclose(call("signal_depth", "BAND"), BAND)
+
+
+def test_he_stays_in_the_band_in_every_draw_and_other_factors_leave_it():
+    def held(**state):
+        deviations, _ = SignalDepth(**state).deviations()
+        return all(BAND[0] <= one <= BAND[1] for one in deviations)
+
+    assert all(held(scheme="he", draw=draw) for draw in range(1, 10))
+    assert not any(held(scheme="xavier", draw=draw) for draw in range(1, 10))
+    assert not held()
+
+
 def test_a_histogram_holds_every_value_and_the_outer_ones_at_its_ends():
     values = [-9, -3, -1.1, 0, 0.1, 2.99, 3, 50]
     found = call("signal_depth", "histogram(values, 3, 6)", values=values)
@@ -139,7 +177,9 @@ def test_the_copied_code_runs_and_its_network_has_the_deviation_shown(state, cap
     exec(call("signal_depth", "torchCode(state)", state=state), scope)
     layers = [layer for layer in scope["net"] if isinstance(layer, nn.Linear)]
     assert len(layers) == state["depth"]
-    assert isinstance(scope["net"][1], ACT[state["nonlinearity"]])
+    norms = [layer for layer in scope["net"] if isinstance(layer, nn.BatchNorm1d)]
+    assert len(norms) == state["norm"] * state["depth"]
+    assert isinstance(scope["net"][1 + state["norm"]], ACT[state["nonlinearity"]])
     found = torch.cat([layer.weight.flatten() for layer in layers]).square().mean().sqrt().item()
     assert found == pytest.approx(call("signal_depth", "deviation(state)", state=state), rel=0.1)
     assert "tensor(" in capsys.readouterr().out
@@ -152,7 +192,16 @@ def test_the_first_state_is_the_widget_s():
 
 
 @pytest.mark.parametrize(
-    "state", [{"scheme": "lsuv"}, {"nonlinearity": "gelu"}, {"depth": 1}, {"width": 97}, {"std": 0.0}, {"draw": 10}]
+    "state",
+    [
+        {"scheme": "lsuv"},
+        {"nonlinearity": "gelu"},
+        {"depth": 1},
+        {"width": 97},
+        {"std": 0.0},
+        {"draw": 10},
+        {"norm": "yes"},
+    ],
 )
 def test_bad_state_is_refused(state):
     with pytest.raises(Exception, match=next(iter(state))):

@@ -90,6 +90,7 @@ BAD = {
         "depth": [1, 31],
         "width": [15, 97],
         "nonlinearity": ["gelu"],
+        "norm": ["yes"],
         "draw": [0, 10],
     },
     "TemplateMatch": {"place": [[17, 9], [8, 3]], "window": [3, 19, 8.5], "light": [0.5], "centred": ["yes"]},
