@@ -19,6 +19,7 @@ SECOND = [
     "fundamentals/number_of_kernels",
     "fundamentals/stride_and_padding",
     "fundamentals/multi_scale",
+    "fundamentals/transfer_learning",
     "fundamentals/algorithms",
     "compression/pointwise",
     "compression/separable",
