@@ -4,7 +4,7 @@ import { h, lineThrough, rect, svg } from "./kit/dom.js";
 import { chartArea } from "./kit/pictures.js";
 import { meanCurve } from "./transfer_viewer.compute.js";
 
-const [W, H] = [360, 260];
+const [W, H] = [360, 276];
 const GAP = 17; // between names that would overlap
 
 function text(words, x, y, anchor, className = "") {
@@ -13,7 +13,7 @@ function text(words, x, y, anchor, className = "") {
 }
 
 export function learning(curves, scratch, label) {
-  const area = chartArea(W, H, { left: 44, right: 82, top: 12, bottom: 44 });
+  const area = chartArea(W, H, { left: 44, right: 82, top: 28, bottom: 44 });
   const { left, right, top, bottom, y } = area;
   const epochs = curves[0].length;
   const x = (epoch) => area.x((epoch - 1) / Math.max(1, epochs - 1));
@@ -27,7 +27,7 @@ export function learning(curves, scratch, label) {
       text(epoch, x(epoch), bottom + 18, "middle"),
     ),
     text("epoch", (left + right) / 2, H - 6, "middle"),
-    text("test accuracy", left + 6, top + 14, "start"),
+    text("test accuracy", left, top - 14, "start"),
   );
   const path = (curve, className) =>
     h("path", {
