@@ -35,7 +35,7 @@ def hold(part: nn.Module) -> None:
     """
     for parameter in part.parameters():
         parameter.requires_grad_(False)
-        parameter.grad = None  # what is left of an earlier step would still move it
+        parameter.grad = None  # one left from an earlier step would move it
     for module in part.modules():
         if _changes_in_training(module):
             vars(module)["train"] = functools.partial(_stay_in_eval, module)

@@ -1,57 +1,54 @@
-// Accuracy over the number of examples, with one mark per seed.
+// Test accuracy after each epoch, from a first task and from scratch: a thin line per seed, a thick one for the mean.
 
 import { h, lineThrough, rect, svg } from "./kit/dom.js";
-import { format, mean } from "./kit/numbers.js";
 import { chartArea } from "./kit/pictures.js";
-import { find } from "./transfer_viewer.compute.js";
+import { meanCurve } from "./transfer_viewer.compute.js";
 
-export function plot(runs, sizes, start, freeze, examples) {
-  const width = 340;
-  const height = 230;
-  const area = chartArea(width, height, { left: 44, right: 8, top: 12, bottom: 32 });
+const [W, H] = [360, 276];
+const GAP = 17; // between names that would overlap
+
+function text(words, x, y, anchor, className = "") {
+  const kind = `cn-transfer-text ${className}`.trim();
+  return h("text", { x, y, "text-anchor": anchor, class: kind }, words);
+}
+
+export function learning(curves, scratch, label) {
+  const area = chartArea(W, H, { left: 44, right: 82, top: 28, bottom: 44 });
   const { left, right, top, bottom, y } = area;
-  const x = (n) => area.x((sizes.indexOf(n) + 0.5) / sizes.length);
-  const of = (name) => sizes.map((n) => find(runs, name, freeze, n));
-  const means = (name) =>
-    of(name)
-      .map((run) => format(mean(run.accuracies), 3))
-      .join(", ");
-  const drawing = svg(
-    width,
-    height,
-    {
-      class: "cn-drawing cn-transfer",
-      label:
-        `Mean accuracy with ${sizes.join(", ")} examples per class: ${means(start)} from ` +
-        `${start}, ${means("scratch")} from scratch`,
-    },
-    rect(x(examples) - 44, top, 88, bottom - top, "cn-transfer-here"),
-    [0, 0.25, 0.5, 0.75, 1].flatMap((a) => [
-      h("line", { x1: left, x2: right, y1: y(a), y2: y(a), class: "cn-ruled" }),
-      h("text", { x: left - 8, y: y(a) + 5, "text-anchor": "end" }, format(a)),
+  const epochs = curves[0].length;
+  const x = (epoch) => area.x((epoch - 1) / Math.max(1, epochs - 1));
+  const drawing = svg(W, H, { class: "cn-drawing", label });
+  drawing.append(
+    ...[0, 0.25, 0.5, 0.75, 1].flatMap((a) => [
+      h("path", { d: `M${left} ${y(a)}H${right}`, class: "cn-ruled" }),
+      text(a, left - 8, y(a) + 5, "end"),
     ]),
-    sizes.map((n) =>
-      h(
-        "text",
-        { x: x(n), y: bottom + 20, "text-anchor": "middle" },
-        n === sizes[0] ? `${n} per class` : n,
-      ),
+    ...[1, Math.ceil(epochs / 2), epochs].map((epoch) =>
+      text(epoch, x(epoch), bottom + 18, "middle"),
     ),
+    text("epoch", (left + right) / 2, H - 6, "middle"),
+    text("test accuracy", left, top - 14, "start"),
   );
-  for (const [name, line, shift] of [
-    ["scratch", "cn-curve-other", 12],
-    [start, "cn-curve cn-transfer-shown", -12],
-  ]) {
-    const group = of(name);
-    const mark = (cx, cy) =>
-      name === "scratch" ? rect(cx - 4, cy - 4, 8, 8, "cn-point") : h("circle", { cx, cy, r: 4.5 });
-    drawing.append(
-      h("path", {
-        class: line,
-        d: lineThrough(group.map((run) => [x(run.examples) + shift, y(mean(run.accuracies))])),
-      }),
-      ...group.flatMap((run) => run.accuracies.map((a) => mark(x(run.examples) + shift, y(a)))),
-    );
-  }
+  const path = (curve, className) =>
+    h("path", {
+      class: className,
+      d: lineThrough(curve.map((value, n) => [x(n + 1), y(value)])),
+    });
+  const [own, other] = [meanCurve(curves), meanCurve(scratch)];
+  drawing.append(
+    ...scratch.map((curve) => path(curve, "cn-transfer-seed cn-transfer-other")),
+    ...curves.map((curve) => path(curve, "cn-transfer-seed")),
+    path(other, "cn-curve-other cn-transfer-mean"),
+    path(own, "cn-curve cn-transfer-mean cn-transfer-shown"),
+    ...other.map((value, n) => rect(x(n + 1) - 4, y(value) - 4, 8, 8, "cn-point")),
+    ...own.map((value, n) => h("circle", { cx: x(n + 1), cy: y(value), r: 4.5 })),
+  );
+  const middle = (y(own.at(-1)) + y(other.at(-1))) / 2;
+  const apart = Math.max(GAP, Math.abs(y(own.at(-1)) - y(other.at(-1)))) / 2;
+  const up = own.at(-1) >= other.at(-1) ? -1 : 1;
+  drawing.append(
+    text("transfer", right + 8, middle + up * apart + 5, "start", "cn-transfer-name"),
+    text("scratch", right + 8, middle - up * apart + 5, "start", "cn-transfer-scratch"),
+  );
   return drawing;
 }

@@ -1,107 +1,80 @@
-// Kernels of a first task, what a second one makes of them, and what was gained.
+// Raise the number of examples: is the pre-trained network only faster, or does it also end better?
 
 import { choice, options, slider } from "./kit/controls.js";
-import { figure, h } from "./kit/dom.js";
-import { follow, frame, trait, traits } from "./kit/frame.js";
-import { format, largest, mean, percent, signed } from "./kit/numbers.js";
-import { kernelGrid } from "./kit/pictures.js";
-import { accepts, find, gain, moved, torchCode } from "./transfer_viewer.compute.js";
-import { plot } from "./transfer_viewer.draw.js";
+import { figure } from "./kit/dom.js";
+import { change, follow, frame, trait, traits } from "./kit/frame.js";
+import { format, mean, several, signed } from "./kit/numbers.js";
+import {
+  accepts,
+  ahead,
+  caught,
+  curvesOf,
+  ends,
+  gain,
+  sizesOf,
+  startsOf,
+  torchCode,
+} from "./transfer_viewer.compute.js";
+import { learning } from "./transfer_viewer.draw.js";
 
 const FREEZES = { none: "nothing", stem: "the first kernels", all: "all but the head" };
 
 function render({ model, el }) {
-  const starts = model.get("starts");
   const runs = model.get("runs");
-  const names = Object.keys(starts).filter((name) => name !== "scratch");
-  const sizes = [...new Set(runs.map((run) => run.examples))].sort((a, b) => a - b);
+  const sizes = sizesOf(runs);
   const ui = frame(model, el, "transfer-viewer", {
-    label: "Kernels before and after fine-tuning, and what was gained",
+    label: "Learning curves from another task's kernels and from scratch",
     prompt:
-      "Change the number of examples, then the first task: where is the gain large, and where is it below zero?",
+      "Raise the number of examples per class: is the pre-trained network only faster, or does it also end better?",
     code: () => torchCode(model.get("freeze")),
-    initial: traits(model, ["start", "freeze", "examples", "kernel"]),
+    initial: traits(model, ["start", "freeze", "examples"]),
   });
-
-  const kernels = ["Pre-trained", "Fine-tuned", "From scratch"].map((title) => ({
-    title,
-    ...figure(),
-  }));
   const chart = figure();
-  ui.body.before(
-    h(
-      "div",
-      { className: "cn-thirds" },
-      kernels.map((one) => one.el),
-    ),
-  );
-  ui.stage.append(chart.el);
-  const controls = [
-    choice({ ...trait(model, "start"), label: "First task", options: options(names) }),
+  const count = slider({
+    name: "examples",
+    label: "Examples",
+    min: 0,
+    max: sizes.length - 1,
+    get: () => sizes.indexOf(model.get("examples")),
+    set: (n) => change(model, { examples: sizes[n] }),
+  });
+  const rest = [
+    choice({ ...trait(model, "start"), label: "First task", options: options(startsOf(runs)) }),
     choice({ ...trait(model, "freeze"), label: "Frozen", options: FREEZES }),
-    choice({
-      ...trait(model, "examples", Number),
-      label: "Examples",
-      options: options(sizes, (n) => `${n} per class`),
-    }),
-    slider({
-      ...trait(model, "kernel", (n) => n - 1),
-      label: "Kernel",
-      min: 1,
-      max: starts.scratch.length,
-      get: () => model.get("kernel") + 1,
-    }),
   ];
-  const [first, frozen, count, which] = controls;
+  ui.stage.append(chart.el);
   ui.lead(chart.el, count);
-  ui.panel.append(first.el, frozen.el);
-  ui.more(which);
-  const points = ui.fact("gain", "seeds");
-  const path = ui.fact("moved", "scratch-moved");
+  ui.more(...rest);
+  const faster = ui.fact("faster", "faster-note");
+  const better = ui.fact("gain", "ahead");
 
   function draw() {
-    const {
-      start,
-      freeze,
-      examples,
-      kernel: k,
-    } = traits(model, ["start", "freeze", "examples", "kernel"]);
-    const shown = find(runs, start, freeze, examples);
-    const scratch = find(runs, "scratch", freeze, examples);
-    const far = moved(starts[start], shown.kernels);
-    const wide = moved(starts.scratch, scratch.kernels);
+    const { start, freeze, examples } = traits(model, ["start", "freeze", "examples"]);
+    const shown = curvesOf(runs, start, freeze, examples);
+    const scratch = curvesOf(runs, "scratch", freeze, examples);
+    const epochs = shown[0].length;
+    const epoch = caught(shown, scratch);
     const gained = signed(gain(shown, scratch));
-    const by = (from, run) => `moved by ${percent(moved(starts[from][k], run.kernels[k]), 0)}`;
-    const most = largest([starts[start][k], shown.kernels[k], scratch.kernels[k]].flat(2));
-    [
-      [starts[start][k], `kernel ${k + 1}, from ${start}`],
-      [shown.kernels[k], by(start, shown)],
-      [scratch.kernels[k], by("scratch", scratch)],
-    ].forEach(([values, words], n) => {
-      const { title, show } = kernels[n];
-      show(kernelGrid(values, `${title}, ${words}`, { most }), title, `: ${words}`);
-    });
+    const average = (curves) => format(mean(ends(curves)), 3);
+    const seeds = `${ahead(shown, scratch)} of ${several(shown.length, "seed")}`;
+    for (const control of [count, ...rest]) control.refresh();
+    const value = `${examples} per class`;
+    count.input.setAttribute("aria-valuetext", value);
+    count.el.querySelector("output").textContent = value;
+    const words = `${gained} points over from scratch with ${examples} examples per class`;
     chart.show(
-      plot(runs, sizes, start, freeze, examples),
-      "Accuracy of each seed",
-      `: circles from ${start}, squares from scratch; the lines join the means`,
+      learning(shown, scratch, `Test accuracy after ${epochs} epochs: ${words}`),
+      "Learning curves",
+      `: transfer from ${start}, ${FREEZES[freeze]} frozen (●), and from scratch (□). Thick lines are means, ` +
+        `thin lines the ${several(shown.length, "seed")}.`,
     );
-    for (const control of controls) control.refresh();
-    const average = (run) => format(mean(run.accuracies), 3);
-    const range = (run) =>
-      `${average(run)} (${format(Math.min(...run.accuracies), 3)} to ${format(Math.max(...run.accuracies), 3)})`;
-    points(
-      `${gained} points`,
-      `over from scratch: ${range(shown)} against ${range(scratch)}, ${shown.accuracies.length} seeds`,
+    faster(
+      epoch === null ? "Never" : `Epoch ${epoch}`,
+      `of ${epochs}: when its mean reaches where scratch ends (${average(scratch)})`,
     );
-    path(
-      percent(far, 0),
-      `is how far the first layer's kernels moved (from scratch ${percent(wide, 0)})`,
-    );
-    ui.formula.textContent =
-      `gain = 100 · (${average(shown)} − ${average(scratch)}) = ${gained} points\n` +
-      `moved = ‖θ − θ₀‖ / ‖θ₀‖ = ${format(far, 2)}`;
-    ui.say(`${gained} points over from scratch with ${examples} examples per class`);
+    better(`${gained} points`, `at the end, ahead of scratch in ${seeds}`);
+    ui.formula.textContent = `gain = 100 · (${average(shown)} − ${average(scratch)}) = ${gained} points`;
+    ui.say(words);
   }
   return follow(model, draw, accepts);
 }

@@ -20,6 +20,7 @@ SECOND = [
     "fundamentals/stride_and_padding",
     "fundamentals/initialisation",
     "fundamentals/multi_scale",
+    "fundamentals/transfer_learning",
     "fundamentals/algorithms",
     "compression/pointwise",
     "compression/inception",

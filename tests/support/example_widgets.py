@@ -40,11 +40,11 @@ EXAMPLES = {
     "SignalDepth": widgets.SignalDepth,
     "TemplateMatch": lambda: widgets.TemplateMatch(torch.linspace(0, 1, 391).view(17, 23), (8, 9), alt="A grey ramp"),
     "TransferViewer": lambda: widgets.TransferViewer(
-        {"scratch": torch.ones(2, 3, 3), "digits": torch.ones(2, 3, 3)},
         [
-            {"start": s, "freeze": f, "examples": 5, "accuracies": [0.5, 0.75], "kernels": torch.ones(2, 3, 3)}
+            {"start": s, "freeze": f, "examples": n, "curves": [[0.25, 0.5], [0.5, 0.75]]}
             for s in ("scratch", "digits")
             for f in ("none", "stem", "all")
+            for n in (5, 10)
         ],
     ),
 }

@@ -94,7 +94,7 @@ BAD = {
         "draw": [0, 10],
     },
     "TemplateMatch": {"place": [[17, 9], [8, 3]], "window": [3, 19, 8.5], "light": [0.5], "centred": ["yes"]},
-    "TransferViewer": {"start": ["scratch", "ours"], "freeze": ["head"], "examples": [6], "kernel": [2, -1]},
+    "TransferViewer": {"start": ["scratch", "ours"], "freeze": ["head"], "examples": [6, "5"]},
 }
 
 
