@@ -1,4 +1,4 @@
-"""The chapters of the second edition, and what a reader of their pages sees of code, print, figures and links."""
+"""The chapters and pages of the second edition, and what a reader of them sees of code, print, figures and links."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ SECOND = [
     "receptive_field/non_local",
     "operations/shift",
     "operations/adder",
+]
+
+# Pages that are no chapters: without card, definition, verdict and so on, gated by what fits them.
+PAGES = [
+    "choosing",
+    "claims",
+    "reference/ledger",
+    "reference/speed",
 ]
 
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")
