@@ -12,7 +12,7 @@ SMALL = 12  # whole numbers up to here are counted in words as well, and need no
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?!\w|\.\d|,\d)")
 CODE = re.compile(r"`[^`]*`|\$[^$]*\$", flags=re.DOTALL)
 NOT_TEXT = re.compile(
-    r"\$\$.*?\$\$|```.*?```|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+|<[^>]*>|Sections? \d\.\d(?: and \d\.\d)*",
+    r"\$\$.*?\$\$|```.*?```|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+|<[^>]*>|arXiv:[\d.]+|Sections? \d\.\d(?: and \d\.\d)*",
     flags=re.DOTALL,
 )
 DRAWN = re.compile(r"<figcaption.*?</figcaption>|<[^>]*>", flags=re.DOTALL)
@@ -23,7 +23,7 @@ def orphans(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
 
     What gives one: the code and the output of any cell, rounded to the digits of the text, a percentage of it too, and
     within 5 % after "about"; formulas and code in the text; a citation in the same paragraph. Angles and the numbers of
-    sections need nothing.
+    sections and preprints need nothing.
     """
     given = " ".join(_given(notebook))
     known = {_value(number) for number in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", given)}
