@@ -90,6 +90,28 @@ def test_the_chapter_has_its_parts(chapter):
         assert needed in last.source
 
 
+@pytest.mark.parametrize("name", editions.TEXTS)
+def test_a_page_without_cells_has_a_purpose_short_paragraphs_and_narrow_code(name):
+    text = (editions.BOOK / f"{name}.md").read_text(encoding="utf-8")
+    assert re.match(r"# \S.+\n\n\S", text)
+    code = "\n".join(re.findall(r"^```(?:python|bash)\n(.*?)^```", text, flags=re.M | re.S))
+    assert max(map(len, code.splitlines())) <= 80
+    for paragraph in editions.portions(re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
+        table = paragraph.lstrip().startswith("|")
+        assert table or len(paragraph.split()) <= 100, paragraph
+
+
+@browser_test
+@pytest.mark.parametrize("name", editions.PAGES + editions.TEXTS)
+def test_no_table_of_a_page_is_cut_on_a_phone(chromium, address, name):
+    with Visit(chromium, address, f"book/{name}.html", width=390) as visit:
+        visit.settle()
+        tables = visit.page.locator("article :is(.cn-scroll, .pst-scrollable-table-container)")
+        wide = """all => all.filter(t => t.checkVisibility() && t.scrollWidth > t.clientWidth + 1)
+            .map(t => t.textContent.slice(0, 80))"""
+        assert tables.evaluate_all(wide) == []
+
+
 WITH_LINKS = [*editions.SECOND, *(name for name in editions.PAGES if any(editions.links(editions.read(name))))]
 every_linked = pytest.mark.parametrize("chapter", WITH_LINKS)
 

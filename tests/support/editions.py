@@ -40,6 +40,8 @@ PAGES = [
     "reference/speed",
 ]
 
+TEXTS = ["reference/training", "reference/api"]  # pages without cells
+
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")
 SHOWN = {"text/html", "text/markdown", "image/svg+xml", "image/png", VIEW}
 

@@ -12,7 +12,8 @@ SMALL = 12  # whole numbers up to here are counted in words as well, and need no
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?!\w|\.\d|,\d)")
 CODE = re.compile(r"`[^`]*`|\$[^$]*\$", flags=re.DOTALL)
 NOT_TEXT = re.compile(
-    r"\$\$.*?\$\$|```.*?```|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+|<[^>]*>|arXiv:[\d.]+|Sections? \d\.\d(?: and \d\.\d)*",
+    r"\$\$.*?\$\$|```.*?```|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+|<[^>]*>"
+    r"|arXiv:[\d.]+|Sections? \d\.\d(?: and \d\.\d)*",
     flags=re.DOTALL,
 )
 DRAWN = re.compile(r"<figcaption.*?</figcaption>|<[^>]*>", flags=re.DOTALL)
