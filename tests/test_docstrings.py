@@ -73,3 +73,17 @@ def test_the_example_runs(name, monkeypatch, tmp_path):
         said = []
         runner.run(test, out=said.append)
         assert runner.failures == 0, "".join(said)
+
+
+def test_no_property_says_a_type_where_it_means_a_sentence():
+    """The page takes what stands before a colon in the first line of a property for its type."""
+    classes = {base for thing in DOCUMENTED.values() if inspect.isclass(thing) for base in thing.__mro__}
+    properties = {
+        f"{owner.__name__}.{name}": inspect.getdoc(member) or ""
+        for owner in classes
+        if owner.__module__.startswith("convnotes")
+        for name, member in vars(owner).items()
+        if isinstance(member, property)
+    }
+    assert len(properties) > 10
+    assert [name for name, doc in properties.items() if ": " in doc.split("\n")[0]] == []

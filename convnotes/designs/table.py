@@ -121,7 +121,7 @@ class Row(Counts, _Run):
 
     @property
     def operations(self) -> float:
-        """Multiply-adds and half of the adds: a tap of an adder takes two, a difference and a sum."""
+        """Multiply-adds and half of the adds, because a tap of an adder takes two, a difference and a sum."""
         return self.macs + self.adds / 2
 
     def timed(self, inference: Timing, step: Timing, timed_on: str) -> Row:

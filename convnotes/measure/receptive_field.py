@@ -56,7 +56,7 @@ class ReceptiveField(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The size as a page prints it: "3×3", "3×5", "the whole input", or "1×∞" where one axis is seen whole."""
+        """The size as a page prints it, "3×3", "3×5", "the whole input", or "1×∞" where one axis is seen whole."""
         sides = self.size if isinstance(self.size, tuple) else (self.size, self.size)
         if all(map(math.isinf, sides)):
             return "the whole input"

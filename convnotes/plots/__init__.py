@@ -9,7 +9,7 @@ theme puts under figures in its dark mode.
 No function touches pyplot's state: a figure lives as long as its Axes. Needs pip install "convnotes[viz]".
 """
 
-from convnotes.plots.curves import bars, history, spread, trade
+from convnotes.plots.curves import bars, history, name_points, spread, trade
 from convnotes.plots.look import INK, MARKS, PALETTE, number, save, show, style
 from convnotes.plots.pictures import feature_maps, heat, image, kernel, signed, signed_scale
 from convnotes.plots.taps import film, reads
@@ -25,6 +25,7 @@ __all__ = [
     "history",
     "image",
     "kernel",
+    "name_points",
     "number",
     "reads",
     "save",

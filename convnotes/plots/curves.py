@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,8 +170,8 @@ def trade(
 ) -> Axes:
     """Draw the cost of each name against its gain: the mean of its values, and a stroke from the least to the most.
 
-    The names in `best` are filled diamonds, joined by a line in order of cost, and their names are bold; the others are
-    hollow circles. The names stand in a column on the right, by height, and a thin line leads to each point.
+    The names in `best` are diamonds, joined by a line in order of cost, and stand beside their marks. The others are
+    grey circles without a name.
 
     Args:
         points: name → (cost, values).
@@ -187,45 +188,105 @@ def trade(
         >>> points = {"plain": (97e3, [0.45, 0.53]), "separable": (75e3, [0.50, 0.61])}
         >>> ax = convnotes.plots.trade(points, best=["separable"], label="multiply-adds")
         >>> [text.get_text() for text in ax.texts]
-        ['plain', '◆ separable']
+        ['separable']
     """
     values = {name: (cost, np.asarray(each, float)) for name, (cost, each) in points.items()}
     if not values or any(each.ndim != 1 or not each.size for _, each in values.values()):
         raise ValueError(f"trade needs (cost, a sequence of numbers) for each name, got {dict(points)!r}")
     _known("best", best, values)
     ink = INK[theme()]
-    with axes(ax, 9.2, max(3.6, 0.27 * len(values) + 0.9)) as ax:
+    with axes(ax, 3.6, 3.4) as ax:
         ax.set(xscale="log" if log else "linear", xlabel=label, ylabel=gain)
         if log:
             ticker = optional("matplotlib.ticker")
             ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-            ax.xaxis.set_major_formatter(lambda value, place: number(value))
-            ax.xaxis.set_minor_formatter(ticker.NullFormatter())
+            ax.xaxis.set_major_formatter(lambda value, place: _short(value))
+            ax.minorticks_off()
         for name, (cost, each) in values.items():
-            colour, marker = (ink["accent"], "D") if name in best else (ink["input"], "o")
-            ax.plot([cost] * 2, [each.min(), each.max()], color=colour, lw=1, alpha=0.6, zorder=2)
-            fill = PALETTE["accent"] if name in best else "none"
-            ax.plot(cost, each.mean(), marker, color=colour, mfc=fill, ms=8, mew=1.5, zorder=3)
+            colour, marker = ("accent", "D") if name in best else ("grey", "o")
+            ax.plot([cost] * 2, [each.min(), each.max()], color=ink[colour], lw=1, alpha=0.5, zorder=2)
+            ax.plot(cost, each.mean(), marker, color=PALETTE[colour], mec=ink[colour], ms=7, alpha=0.9, zorder=3)
         chain = sorted((values[name][0], values[name][1].mean()) for name in best)
         ax.plot([cost for cost, _ in chain], [mean for _, mean in chain], color=ink["accent"], lw=1.5, zorder=1)
-        _column_of_names(ax, {name: (cost, each.mean()) for name, (cost, each) in values.items()}, best)
+        ax.margins(x=0.12, y=0.1)
+        line = [point for a, b in itertools.pairwise(chain) for point in _along(a, b, log)]
+        marks = {name: (cost, float(each.mean())) for name, (cost, each) in values.items()}
+        name_points(ax, marks, dict.fromkeys(best, "accent"), line)
         return titled(ax, title)
 
 
-def _column_of_names(ax: Axes, points: Mapping[str, tuple[float, float]], best: Collection[str]) -> None:
-    """Each name beside the axes, in order of height and evenly apart, with a thin line to its point."""
-    ink = INK[theme()]
-    ordered = sorted(points, key=lambda name: points[name][1])
-    for place, name in enumerate(ordered):
-        chosen, height = name in best, (place + 0.5) / len(ordered)
+def _along(a: tuple[float, float], b: tuple[float, float], log: bool) -> Iterator[tuple[float, float]]:
+    """Points of the line from a to b as it is drawn."""
+    for share in np.linspace(0, 1, 9)[1:-1]:
+        x = a[0] * (b[0] / a[0]) ** share if log else a[0] + share * (b[0] - a[0])
+        yield x, a[1] + share * (b[1] - a[1])
+
+
+def _short(value: float) -> str:
+    """A number of an axis: 1.2 k, 3 M."""
+    for unit, scale in (("M", 1e6), ("k", 1e3)):
+        if abs(value) >= scale:
+            return f"{value / scale:g} {unit}"
+    return f"{value:g}"
+
+
+def name_points(
+    ax: Axes,
+    points: Mapping[str, tuple[float, float]],
+    named: Mapping[str, str],
+    clear: Iterable[tuple[float, float]] = (),
+) -> Axes:
+    """Write names beside points, each where it covers few points, no other name, and is nearest to its own point.
+
+    Args:
+        ax: the Axes, with everything else drawn, because the layout must be known.
+        points: name → (x, y) of each point, also of those that get no name, so that they are not covered.
+        named: name → its ink, a key of `INK["light"]`. Names in "accent" are bold.
+        clear: further points that should not be covered, such as those of a line.
+
+    Raises:
+        ValueError: for a name without a point, and for another ink.
+
+    Example:
+        >>> points = {"plain": (1, 0.6), "separable": (2, 0.7)}
+        >>> ax = convnotes.plots.trade({name: (x, [y]) for name, (x, y) in points.items()})
+        >>> [text.get_text() for text in convnotes.plots.name_points(ax, points, {"plain": "grey"}).texts]
+        ['plain']
+    """
+    _known("named", named, points)
+    for colour in named.values():
+        checks.one_of("named", colour, INK["light"])
+    whole = ax.figure.figure
+    whole.draw_without_rendering()
+    at = {name: ax.transData.transform(point) for name, point in points.items()}
+    free = [*at.values(), *map(ax.transData.transform, clear)]
+    (left, bottom), (right, top) = ax.transAxes.transform([(0, 0), (1, 1)])
+    size = 11 * whole.dpi / 72
+    taken: list[tuple[float, float, float, float]] = []
+
+    def covered(box: tuple[float, float, float, float], own: str) -> float:
+        x0, y0, x1, y1 = box
+        away = {name: np.hypot(*(place - ((x0 + x1) / 2, (y0 + y1) / 2))) for name, place in at.items()}
+        outside = sum(max(0.0, far) for far in (left - x0, x1 - right, bottom - y0, y1 - top))
+        hidden = sum(x0 - 6 < x < x1 + 6 and y0 - 6 < y < y1 + 6 for x, y in free)
+        over = sum(a < x1 and c > x0 and b < y1 and d > y0 for a, b, c, d in taken)
+        nearer = sum(5 if name in named else 2 for name, far in away.items() if far < away[own])
+        return 10 * outside + hidden + 20 * over + nearer
+
+    for name in sorted(named, key=lambda name: points[name]):
+        x, y = at[name]
+        bold = named[name] == "accent"
+        wide, gap = (0.64 if bold else 0.58) * size * len(name), 0.7 * size
+        sides = [(x + gap, y + up * size) for up in (0, 0.8, -0.8, 1.6, -1.6)]
+        sides += [(x - gap - wide, y + up * size) for up in (0, 0.8, -0.8, 1.6, -1.6)]
+        sides += [(x - wide / 2, y + up * size) for up in (1.2, -1.2, 2.2, -2.2)]
+        boxes = [(start, middle - 0.6 * size, start + wide, middle + 0.6 * size) for start, middle in sides]
+        box = min(boxes, key=lambda box: covered(box, name))
+        taken.append(box)
+        scale = 72 / whole.dpi
+        shift = (scale * (box[0] - x), scale * ((box[1] + box[3]) / 2 - y))
         ax.annotate(
-            f"◆ {name}" if chosen else name,
-            xy=points[name],
-            xytext=(1.06, height),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=11,
-            color=ink["accent"] if chosen else ink["text"],
-            weight="bold" if chosen else "normal",
-            arrowprops=dict(arrowstyle="-", color=ink["grey"], lw=0.5, alpha=0.6, shrinkB=5, relpos=(0, 0.5)),
-        )
+            name, points[name], shift, textcoords="offset points", va="center", fontsize=11,
+            color=INK[theme()][named[name]], weight="bold" if bold else "normal",
+        )  # fmt: skip
+    return ax

@@ -188,7 +188,7 @@ class NonLocal2d(Composite):
 
     @property
     def starts_at_zero(self) -> tuple[str]:
-        """The part that `initialise` leaves at 0: the block starts as the identity."""
+        """The part that `initialise` leaves at 0, so that the block starts as the identity."""
         return ("norm",) if isinstance(self.norm, nn.BatchNorm2d) else ("out",)
 
     def _start(self) -> None:

@@ -4,7 +4,7 @@ import { among, format } from "./kit/numbers.js";
 
 export const AXES = {
   macs: "multiply-adds",
-  operations: "multiply-adds + adds/2",
+  operations: "multiply-adds + additions/2",
   inference_ms: "inference, ms per batch",
   step_ms: "training step, ms per batch",
   step_bytes: "bytes of a training step",
@@ -105,6 +105,39 @@ export function judged(rows, row, x, gain) {
     `${best.design} is better: ${compact(best[x])} ≤ ${compact(row[x])} ${SHORT[x]}, ` +
     `${share(best[gain])} ≥ ${share(row[gain])}`
   );
+}
+
+const GAP = 11; // between a point and its name
+const LETTER = 0.56; // the width of a letter, in font sizes
+
+// Where names of `size` stand beside their points, so that they cover as little as can be. `names` are [text, x, y],
+// `discs` the points [x, y] to keep clear, `area` what holds the names. → [x, y, anchor] of each.
+export function besides(names, discs, area, size) {
+  const taken = [];
+  const covered = ([x0, y0, x1, y1], own) => {
+    const far = names.map(([, x, y]) => Math.hypot(x - (x0 + x1) / 2, y - (y0 + y1) / 2));
+    const nearer = far.filter((value) => value < far[own]);
+    const outside = Math.max(0, area.left - x0) + Math.max(0, x1 - area.right);
+    const beyond = Math.max(0, area.top - y0) + Math.max(0, y1 - area.bottom);
+    const hidden = discs.filter(([x, y]) => x > x0 - 5 && x < x1 + 5 && y > y0 - 5 && y < y1 + 5);
+    const written = taken.filter(([a, b, c, d]) => a < x1 && c > x0 && b < y1 && d > y0);
+    return 10 * (outside + beyond) + hidden.length + 20 * written.length + 5 * nearer.length;
+  };
+  return names.map(([text, x, y], own) => {
+    const wide = LETTER * size * text.length;
+    const tries = [-0.5, 0, 0.5, -1.3, 1.3, -2.1, 2.1].flatMap((lines) => {
+      const base = y + lines * size + 0.35 * size; // the line that the letters stand on
+      const sides = [x + GAP, x - GAP - wide];
+      if (Math.abs(lines) > 1) sides.push(x - wide / 2);
+      return sides.map((from) => [from, base - 0.85 * size, from + wide, base + 0.25 * size]);
+    });
+    const best = tries.reduce((a, b) => (covered(b, own) < covered(a, own) ? b : a));
+    taken.push(best);
+    const middle = (best[0] + best[2]) / 2;
+    const anchor = middle > x + 1 ? "start" : middle < x - 1 ? "end" : "middle";
+    const at = { start: best[0], end: best[2], middle };
+    return [at[anchor], best[3] - 0.25 * size, anchor];
+  });
 }
 
 // The test of each trait that a reader sets; `get` gives the value of a trait.

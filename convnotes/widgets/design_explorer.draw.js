@@ -1,12 +1,13 @@
 // The chart of accuracy over cost.
 
-import { AXES, compact, front, scale, ticks } from "./design_explorer.compute.js";
+import { AXES, besides, compact, front, scale, ticks } from "./design_explorer.compute.js";
 import { h, lineThrough, movable, pointedAt } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
 import { chartArea } from "./kit/pictures.js";
 
 const W = 440;
 const H = 640;
+const LETTERS = 17; // font size of the names on a phone, where they are largest
 const AREA = chartArea(W, H, { left: 46, right: 12, top: 12, bottom: 50 });
 const fixed = (value) => value.toFixed(1);
 
@@ -42,17 +43,21 @@ export function nearest(event, chart, rows, { at }) {
   return rows.map((row) => [far(row), row]).sort((a, b) => a[0] - b[0])[0];
 }
 
-export function label(row, [x, y]) {
-  const right = x < W - 130;
-  return h(
-    "text",
-    {
-      x: x + (right ? 10 : -10),
-      y: y - 8,
-      "text-anchor": right ? "start" : "end",
-      class: "cn-trade-name",
-    },
-    row.design,
+// The names of the front and of the chosen design, beside their points.
+function labels(rows, best, one, at) {
+  const named = [...new Set([one, ...best])];
+  const written = named.map((row) => [row.design, ...at(row)]);
+  return besides(written, rows.map(at), AREA, LETTERS).map(([x, y, anchor], n) =>
+    h(
+      "text",
+      {
+        x: fixed(x),
+        y: fixed(y),
+        "text-anchor": anchor,
+        class: `cn-trade-name ${best.includes(named[n]) ? "cn-trade-front-name" : ""}`,
+      },
+      named[n].design,
+    ),
   );
 }
 
@@ -98,6 +103,6 @@ export function points(all, rows, one, x, gain) {
     ...rows.filter((row) => !best.includes(row)).map((row) => disc(row, 5.5, "cn-point")),
     ...best.map((row) => h("path", { d: diamond(row, 7), class: "cn-trade-best" })),
     disc(one, 11, "cn-trade-chosen"),
-    label(one, at(one)),
+    ...labels(rows, best, one, at),
   ];
 }

@@ -13,7 +13,7 @@ from convnotes.widgets.base import Widget, checking
 
 AXES = {
     "macs": "multiply-adds",
-    "operations": "multiply-adds + adds/2",
+    "operations": "multiply-adds + additions/2",
     "inference_ms": "inference, ms per batch",
     "step_ms": "training step, ms per batch",
     "step_bytes": "bytes of a training step",

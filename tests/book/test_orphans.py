@@ -6,7 +6,7 @@ from support import editions
 from support.orphans import orphans
 
 
-@pytest.mark.parametrize("chapter", editions.SECOND)
+@pytest.mark.parametrize("chapter", editions.SECOND + editions.PAGES)
 def test_no_number_stands_in_the_text_alone(chapter):
     assert list(orphans(editions.read(chapter))) == []
 
@@ -24,6 +24,7 @@ def test_what_gives_a_number_and_what_does_not():
                 "Others count 41.17 {cite:p}`who`.\n\nHere it is 41.18, or 0.72, or 33 of 12."
             ),
             nbformat.v4.new_markdown_cell("A turn by 180° of about 650 pixels, about 700, 650 in all."),
+            nbformat.v4.new_markdown_cell("*Sections 2.1 and 2.2.* There is 2.3 as well, and arXiv:1704.04861."),
         ]
     )
-    assert [number for number, _ in orphans(notebook)] == ["41.18", "0.72", "33", "700", "650"]
+    assert [number for number, _ in orphans(notebook)] == ["41.18", "0.72", "33", "700", "650", "2.3"]

@@ -1,4 +1,4 @@
-"""The shape of a chapter of the second edition. A page can pass this and be bad; a reader decides."""
+"""The shape of a chapter or page of the second edition. One can pass this and be bad; a reader decides."""
 
 import re
 
@@ -9,32 +9,59 @@ from support.visits import Visit, browser_test, seen
 from convnotes import page
 
 every_chapter = pytest.mark.parametrize("chapter", editions.SECOND)
+every_page = pytest.mark.parametrize("name", editions.SECOND + editions.PAGES)
 
 
-@every_chapter
-def test_code_is_shown_where_it_is_the_lesson(chapter):
-    notebook = editions.read(chapter)
+@every_page
+def test_code_is_shown_where_it_is_the_lesson(name):
+    notebook = editions.read(name)
     listings = list(editions.listings(notebook))
     code = editions.visible_code(notebook)
     assert sum(len(source.splitlines()) for source in code) <= 90
     assert not [source for source in code if len(source.splitlines()) > 20 and source not in listings]
-    assert len(listings) >= 1, "the definition is shown"
-    assert max(len(line) for source in code for line in source.splitlines()) <= 80, "wider than the column"
+    assert max((len(line) for source in code for line in source.splitlines()), default=0) <= 80, "wider than the column"
 
 
 @every_chapter
-def test_numbers_stand_in_tables_and_figures(chapter):
-    notebook = editions.read(chapter)
+def test_the_definition_is_shown(chapter):
+    assert len(list(editions.listings(editions.read(chapter)))) >= 1
+
+
+@every_page
+def test_numbers_stand_in_tables_and_figures_and_each_figure_has_a_caption(name):
+    notebook = editions.read(name)
     assert len(editions.printed_lines(notebook)) <= 20
     captions = editions.captions(notebook)
-    assert len(captions) >= 6
+    assert len(captions) >= (6 if name in editions.SECOND else 1)
     assert all(len(caption.split()) >= 8 and caption.endswith(".") for caption in captions)
+    drawings = [data for data in editions.shown(notebook) if "image/svg+xml" in data]
+    assert len(drawings) == len(captions)
+    pictures = [data for data in editions.shown(notebook) if "image/png" in data]
+    assert all({"image/svg+xml", editions.VIEW} & data.keys() for data in pictures), "a picture without a caption"
 
 
-@every_chapter
-def test_the_text_comes_in_portions(chapter):
-    for paragraph in editions.paragraphs(editions.read(chapter)):
+@every_page
+def test_the_text_comes_in_portions(name):
+    for paragraph in editions.paragraphs(editions.read(name)):
         assert len(paragraph.split()) <= 100, paragraph
+
+
+@pytest.mark.parametrize("name", editions.PAGES)
+def test_a_page_opens_with_its_purpose_and_folds_its_imports(name):
+    """At most 150 words stand before the first cell, which shows no code."""
+    opening, first, *_ = editions.read(name).cells
+    assert re.match(r"# \S.+\n\n\S", opening.source)
+    assert first.cell_type == "code"
+    assert "import " in first.source
+    assert "hide-input" in editions.tags(first)
+    assert len(opening.source.split()) <= 150
+
+
+@pytest.mark.parametrize("name", editions.PAGES)
+def test_a_quiz_of_a_page_gives_a_reason_per_option(name):
+    notebook = editions.read(name)
+    if any("quiz" in editions.tags(cell) for cell in notebook.cells):
+        assert all(isinstance(question["why"], list) for question in editions.quiz(notebook))
 
 
 @every_chapter
@@ -63,7 +90,33 @@ def test_the_chapter_has_its_parts(chapter):
         assert needed in last.source
 
 
-@every_chapter
+@pytest.mark.parametrize("name", editions.TEXTS)
+def test_a_page_without_cells_has_a_purpose_short_paragraphs_and_narrow_code(name):
+    text = (editions.BOOK / f"{name}.md").read_text(encoding="utf-8")
+    assert re.match(r"# \S.+\n\n\S", text)
+    code = "\n".join(re.findall(r"^```(?:python|bash)\n(.*?)^```", text, flags=re.M | re.S))
+    assert max(map(len, code.splitlines())) <= 80
+    for paragraph in editions.portions(re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
+        table = paragraph.lstrip().startswith("|")
+        assert table or len(paragraph.split()) <= 100, paragraph
+
+
+@browser_test
+@pytest.mark.parametrize("name", editions.PAGES + editions.TEXTS)
+def test_no_table_of_a_page_is_cut_on_a_phone(chromium, address, name):
+    with Visit(chromium, address, f"book/{name}.html", width=390) as visit:
+        visit.settle()
+        tables = visit.page.locator("article :is(.cn-scroll, .pst-scrollable-table-container)")
+        wide = """all => all.filter(t => t.checkVisibility() && t.scrollWidth > t.clientWidth + 1)
+            .map(t => t.textContent.slice(0, 80))"""
+        assert tables.evaluate_all(wide) == []
+
+
+WITH_LINKS = [*editions.SECOND, *(name for name in editions.PAGES if any(editions.links(editions.read(name))))]
+every_linked = pytest.mark.parametrize("chapter", WITH_LINKS)
+
+
+@every_linked
 def test_every_link_sets_what_its_widget_accepts_and_has_a_button_elsewhere(chapter):
     """The widget has tried each of its `links` when the notebook ran."""
     found = list(editions.links(editions.read(chapter)))
@@ -74,7 +127,7 @@ def test_every_link_sets_what_its_widget_accepts_and_has_a_button_elsewhere(chap
 
 
 @browser_test
-@every_chapter
+@every_linked
 def test_a_widget_stands_within_the_first_2000_pixels(chromium, address, chapter):
     with Visit(chromium, address, f"book/{chapter}.html") as visit:
         visit.settle()
@@ -83,7 +136,7 @@ def test_a_widget_stands_within_the_first_2000_pixels(chromium, address, chapter
 
 
 @browser_test
-@every_chapter
+@every_linked
 def test_every_link_sets_its_widget_by_keyboard_and_says_so(chromium, address, chapter):
     stored = list(editions.links(editions.read(chapter)))
     with Visit(chromium, address, f"book/{chapter}.html") as visit:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from torch import nn
 
 from convnotes import definitions, page, plots
@@ -70,7 +71,7 @@ def test_axes_of_one_figure_are_one_panel():
         (lambda: page.figure([], CAPTION, ALT), "panels must hold at least one Axes, got none"),
         (lambda: page.figure(taps(), "Taps", ALT), "caption must say what the figure shows, got 'Taps'"),
         (lambda: page.figure(taps(), CAPTION, ""), "alt must say what the figure shows, got ''"),
-        (lambda: page.figure(plots.trade({"a": (1, [1.0])}), CAPTION, ALT), "at most 3.6 inches wide, .* got 9.2"),
+        (lambda: page.figure(Figure(figsize=(9.2, 3)).subplots(), CAPTION, ALT), "at most 3.6 inches wide, .* got 9.2"),
         (lambda: card("3"), "code must make a layer, got '3', which makes a int"),
     ],
 )

@@ -1,5 +1,6 @@
 """Figures: what they show as text, inks that can be read on both pages, and no state left behind."""
 
+import math
 import sys
 from types import SimpleNamespace
 
@@ -133,9 +134,9 @@ def test_bars_carry_their_numbers():
     assert texts(plots.bars({"plain": 1234567, "small": -0.5})) == ["1,234,567", "−0.5"]
 
 
-def test_trade_marks_the_best_by_shape_and_by_word_and_joins_them_in_order_of_cost():
+def test_trade_marks_the_best_by_shape_and_by_name_and_joins_them_in_order_of_cost():
     ax = plots.trade(TRADE, best=["wide", "small"], label="parameters")
-    assert texts(ax) == ["beaten", "◆ small", "◆ wide"], "from the lowest to the highest"
+    assert texts(ax) == ["small", "wide"], "the others are grey and have no name"
     points = [line for line in ax.lines if line.get_marker() != "None"]
     assert [line.get_marker() for line in points] == ["D", "D", "o"]
     assert [float(line.get_ydata()[0]) for line in points] == pytest.approx([0.55, 0.85, 0.4])
@@ -143,6 +144,27 @@ def test_trade_marks_the_best_by_shape_and_by_word_and_joins_them_in_order_of_co
     assert list(chain.get_xdata()) == [100, 1000]
     assert ax.get_xscale() == "log"
     assert plots.trade(TRADE, log=False).get_xscale() == "linear"
+
+
+def test_trade_writes_each_name_beside_its_own_mark_and_over_no_other_name():
+    crowd = {f"design {n}": (100 + n, [0.5 + 0.01 * n]) for n in range(5)}
+    ax = plots.trade(crowd, best=list(crowd), label="parameters")
+    ax.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not [(a, b) for n, a in enumerate(boxes) for b in boxes[:n] if a.overlaps(b)]
+    marks = {name: ax.transData.transform((cost, mean)) for name, (cost, (mean,)) in crowd.items()}
+    for text, box in zip(ax.texts, boxes, strict=True):
+        middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+        away = {name: math.dist(middle, mark) for name, mark in marks.items()}
+        assert min(away, key=away.__getitem__) == text.get_text()
+
+
+def test_names_that_have_no_point_and_inks_that_are_not_there_are_refused():
+    ax = plots.trade(TRADE, label="parameters")
+    with pytest.raises(ValueError, match="named must name what is drawn, got other"):
+        plots.name_points(ax, {"small": (100, 0.55)}, {"other": "grey"})
+    with pytest.raises(ValueError, match="named must be"):
+        plots.name_points(ax, {"small": (100, 0.55)}, {"small": "pink"})
 
 
 @pytest.mark.parametrize("name", MAKE)

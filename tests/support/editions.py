@@ -1,4 +1,4 @@
-"""The chapters of the second edition, and what a reader of their pages sees of code, print, figures and links."""
+"""The chapters and pages of the second edition, and what a reader of them sees of code, print, figures and links."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ SECOND = [
     "operations/shift",
     "operations/adder",
 ]
+
+# Pages that are no chapters: without card, definition, verdict and so on, gated by what fits them.
+PAGES = [
+    "choosing",
+    "claims",
+    "reference/ledger",
+    "reference/speed",
+]
+
+TEXTS = ["reference/training", "reference/api"]  # pages without cells
 
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")
 SHOWN = {"text/html", "text/markdown", "image/svg+xml", "image/png", VIEW}

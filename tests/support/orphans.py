@@ -11,7 +11,11 @@ from support.editions import portions
 SMALL = 12  # whole numbers up to here are counted in words as well, and need no cell
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?!\w|\.\d|,\d)")
 CODE = re.compile(r"`[^`]*`|\$[^$]*\$", flags=re.DOTALL)
-NOT_TEXT = re.compile(r"\$\$.*?\$\$|```.*?```|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+|<[^>]*>", flags=re.DOTALL)
+NOT_TEXT = re.compile(
+    r"\$\$.*?\$\$|```.*?```|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+|<[^>]*>"
+    r"|arXiv:[\d.]+|Sections? \d\.\d(?: and \d\.\d)*",
+    flags=re.DOTALL,
+)
 DRAWN = re.compile(r"<figcaption.*?</figcaption>|<[^>]*>", flags=re.DOTALL)
 
 
@@ -19,7 +23,8 @@ def orphans(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
     """(number, where it stands) for each number in prose, captions and alt texts that nothing gives.
 
     What gives one: the code and the output of any cell, rounded to the digits of the text, a percentage of it too, and
-    within 5 % after "about"; formulas and code in the text; a citation in the same paragraph. Angles need nothing.
+    within 5 % after "about"; formulas and code in the text; a citation in the same paragraph. Angles and the numbers of
+    sections and preprints need nothing.
     """
     given = " ".join(_given(notebook))
     known = {_value(number) for number in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", given)}

@@ -80,6 +80,23 @@ def test_an_axis_holds_its_values_and_its_ticks_are_round():
     assert one == pytest.approx(5)
 
 
+def test_names_stand_beside_their_points_inside_the_chart_and_over_no_other_name():
+    area, size = {"left": 40, "right": 428, "top": 12, "bottom": 590}, 17
+    names = [["separable", 90, 60], ["mixed", 80, 66], ["plain 3×3", 70, 95], ["1×1 only", 420, 580]]
+    discs = [[x, y] for _, x, y in names] + [[95, 70], [150, 62]]
+    found = call("design_explorer", "besides(names, discs, area, size)", names=names, discs=discs, area=area, size=size)
+    boxes = []
+    for (text, x, y), (at, base, anchor) in zip(names, found, strict=True):
+        wide = 0.56 * size * len(text)
+        left = {"start": at, "end": at - wide, "middle": at - wide / 2}[anchor]
+        assert area["left"] <= left <= left + wide <= area["right"]
+        assert abs(base - y) < 3 * size
+        assert left - 20 < x < left + wide + 20
+        boxes.append((left, base - 0.85 * size, left + wide, base + 0.25 * size))
+    pairs = [(a, b) for n, a in enumerate(boxes) for b in boxes[:n]]
+    assert not [1 for a, b in pairs if a[0] < b[2] and a[2] > b[0] and a[1] < b[3] and a[3] > b[1]]
+
+
 @pytest.mark.parametrize("name", ["separable", "adder"])
 def test_the_copied_code_builds_the_network_that_is_shown(name):
     fit, scope = designs.fit_budget(name, 1800), {}
