@@ -70,7 +70,7 @@ function render({ model, el }) {
   const weights = ui.fact("weights");
   const macs = ui.fact("macs");
 
-  // The sheet of all kernels of a size: a click or the arrow keys choose one; a click on a pale one takes it into use.
+  // The sheet of all kernels of a size: a click or the arrow keys choose one; a pale one is then used too.
   function sheetOf(k) {
     const side = k * (k + 1) - 1;
     const view = picture(side, side, "cn-sheet");

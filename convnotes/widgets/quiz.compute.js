@@ -5,13 +5,11 @@ import { listOf, whole } from "./kit/numbers.js";
 export function verdict(question, chosen) {
   if (chosen < 0) return { right: false, text: "" };
   const right = chosen === question.answer;
-  const why = (k) => (Array.isArray(question.why) ? question.why[k] : question.why);
-  if (right) return { right, text: `✓ Right. ${why(chosen)}` };
-  const first = Array.isArray(question.why) ? `✗ Not so. ${why(chosen)} The` : "✗ Not so: the";
-  return {
-    right,
-    text: `${first} answer is “${question.options[question.answer]}”. ${why(question.answer)}`,
-  };
+  const { options, answer, why } = question;
+  const text = right
+    ? `✓ Right. ${why[chosen]}`
+    : `✗ Not so. ${why[chosen]} The answer is “${options[answer]}”. ${why[answer]}`;
+  return { right, text };
 }
 
 export function score(questions, chosen) {

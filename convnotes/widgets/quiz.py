@@ -17,7 +17,7 @@ class Quiz(Widget):
     Args:
         questions: dicts of `question`, `options` (two at least), `answer` (the index of the right one) and `why`: one
             text per option, which says why it is right or wrong and is shown when it is chosen (the right one's after
-            any choice); or one text for all. Text may hold `code` between backticks.
+            any choice). Text may hold `code` between backticks.
         **state: `chosen`, the index that was chosen for each question, −1 for none.
 
     Raises:
@@ -65,10 +65,8 @@ def _checked(number: int, question: Mapping[str, Any]) -> dict[str, Any]:
     options, answer, why = list(question["options"]), question["answer"], question["why"]
     if len(options) < 2 or len(set(options)) != len(options):
         raise ValueError(f"question {number} needs two different options at least, got {options!r}")
-    if not _text(why) and not (isinstance(why, (list, tuple)) and len(why) == len(options) and all(map(_text, why))):
-        raise ValueError(
-            f"question {number} needs a text as its 'why', or one per option ({len(options)}), got {why!r}"
-        )
+    if not (isinstance(why, (list, tuple)) and len(why) == len(options) and all(map(_text, why))):
+        raise ValueError(f"question {number} needs one text per option ({len(options)}) as its 'why', got {why!r}")
     checks.whole(f"question {number} has {len(options)} options: its answer", answer, 0, len(options) - 1)
     return {"question": question["question"], "options": options, "answer": answer, "why": why}
 

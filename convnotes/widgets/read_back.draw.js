@@ -23,7 +23,7 @@ export function curves(withShortcut, without, depth, shortcut, label) {
   for (const share of [0, 0.5, 1])
     drawing.append(
       h("path", { d: `M${left} ${y(share)}H${right}`, class: "cn-ruled" }),
-      text(`${100 * share} %`, left - 8, y(share), "end"),
+      text(`${100 * share}%`, left - 8, y(share), "end"),
     );
   for (const n of new Set([0, Math.round(last / 2), last]))
     drawing.append(text(n, x(n), bottom + 16, "middle"));

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import yaml
 from support import measured
-from support.editions import SECOND
+from support.editions import PAGES, SECOND
 from support.nbval_runs import failed_cells
 
 ROOT = Path(__file__).parents[2]
@@ -25,23 +25,6 @@ CHAPTERS = [p for p in NOTEBOOKS if p.parent.name in ("fundamentals", "compressi
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
-SECTIONS = [
-    "One picture",
-    "The equation",
-    "The definition",
-    "Predict before you run",
-    "The layer",
-    "Try it",
-    "Derivation",
-    "What it costs",
-    "The experiment",
-    "Where it fails",
-    "The claim and the verdict",
-    "Exercises",
-    "Quiz",
-    "Summary",
-]
-
 
 def named(path: Path) -> str:
     return str(path.relative_to(BOOK))
@@ -49,7 +32,6 @@ def named(path: Path) -> str:
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=named)
-first_edition = [path for path in CHAPTERS if named(path.with_suffix("")) not in SECOND]
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -151,29 +133,10 @@ def test_every_stored_widget_is_of_today_s_source_and_has_its_state(path):
         assert fresh, "the stored widget is of an older source: run `python book/execute.py --widgets`"
 
 
-@pytest.mark.parametrize("path", first_edition, ids=named)
-def test_a_chapter_of_the_first_edition_follows_its_pattern(path):
-    cells = read(path).cells
-    title = cells[0].source.splitlines()[0]
-    assert title.startswith("# ")
-    assert title.endswith("?")
-    assert len(re.findall(r"^- ", cells[0].source, flags=re.M)) == 3
-    assert cells[1].cell_type == "code"
-    imports = [line for line in cells[1].source.splitlines() if line and not line.startswith("#")]
-    assert len(imports) <= 7
-    assert re.findall(r"^## (.+)$", text(path), flags=re.M) == SECTIONS
-    assert "inspect.getsource(definitions." in "\n".join(c.source for c in code_cells(path))
-    assert len(re.findall(r"```\{exercise\}", text(path))) == 3
-    assert len(re.findall(r"```\{solution-start\}", text(path))) == 3
-    quizzes = [c for c in code_cells(path) if "quiz" in c.metadata.get("tags", [])]
-    assert len(quizzes) == 1
-    assert quizzes[0].source.count('"question"') == 5
-    assert [c for c in code_cells(path) if "widget" in c.metadata.get("tags", [])]
-    assert len(re.findall(r"\(C\d+\)", text(path))) >= 1
-    summary = cells[-1].source
-    assert len(re.findall(r"^- ", summary, flags=re.M)) == 3
-    for needed in ("Code: `convnotes/", "tests: `tests/", "{cite"):
-        assert needed in summary
+def test_every_notebook_is_gated_as_a_chapter_or_as_a_page():
+    gated = {*SECOND, *PAGES}
+    assert {named(path.with_suffix("")) for path in CHAPTERS} <= gated
+    assert len(gated) == len(SECOND) + len(PAGES)
 
 
 @every_chapter

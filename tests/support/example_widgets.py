@@ -6,7 +6,8 @@ from convnotes import Bottleneck, widgets
 from convnotes.designs import Row
 from convnotes.lattice import INCLUSIONS, OPERATORS
 
-QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": "It leaves 1."}
+WHY = ["It leaves 1.", "0 and 2 are even, 1 lies between."]
+QUESTION = {"question": "Is `1` odd?", "options": ["yes", "no"], "answer": 0, "why": WHY}
 ROW = Row(
     **{"data": "noise", "budget": 100, "design": "plain", "seeds": 2, "epochs": 1, "batch": 2, "dtype": "float64"},
     **{"device": "cpu", "picture": "1×8×8", "widths": (2, 4, 4), "params": 98, "off": -0.02, "macs": 900, "adds": 0},

@@ -1,6 +1,5 @@
 """The attention viewer: its module weighs as the definition does, its state refuses what does not fit together."""
 
-import matplotlib
 import pytest
 import torch
 from support.close import assert_close
@@ -115,13 +114,6 @@ def test_the_copied_code_gives_the_weights_that_are_shown():
         images = torch.rand(2, 1, ROWS, COLUMNS)
         shown = AttentionViewer(images, block.theta(x), block.phi(x), ["a", "b"], picture=1, probe=[3, 2], scale=0.25)
     torch.testing.assert_close(scope["weights"][1].double(), shown.weights(), rtol=1e-5, atol=1e-6)
-
-
-def test_the_colours_are_matplotlib_s_viridis():
-    steps = torch.linspace(0, 1, 33).tolist()
-    found = torch.tensor(call("attention_viewer", "steps.map(viridis)", steps=steps))
-    expected = torch.tensor([matplotlib.colormaps["viridis"](t)[:3] for t in steps])
-    assert (found - expected).abs().max() < 0.02
 
 
 images, maps = torch.rand(2, 1, 10, 14), torch.zeros(2, 3, ROWS, COLUMNS)

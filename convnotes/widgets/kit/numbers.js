@@ -42,7 +42,7 @@ export function bracketed(value, digits) {
 }
 
 export function percent(share, digits = 1) {
-  return `${format(100 * share, digits)}\u00a0%`;
+  return `${format(100 * share, digits)}%`;
 }
 
 // A count as a page prints it: 589,824 in full, then in millions and billions, 462.4 M and 1.85 G.
