@@ -165,7 +165,7 @@ function render({ model, el }) {
     const full = counts(k * k, k, places);
     kept(
       percent(share),
-      `of the variance is rebuilt (${decibels > 99 ? "exact" : `peak signal-to-noise ratio ${format(decibels, 1)} dB`})`,
+      `of the variance is rebuilt (${decibels > 99 ? "exact" : `peak signal to noise: ${format(decibels, 1)} dB`})`,
     );
     weights(format(cost.weights), `weights (all ${k * k} kernels: ${format(full.weights)})`);
     macs(short(cost.macs), `multiply-adds, a layer of N kernels at ${format(places)} positions`);
