@@ -1,4 +1,4 @@
-// The responses at the marked pixel while the image is enlarged: one curve per kernel size, and a marker at the present side.
+// The responses at the marked pixel while the image is enlarged: one curve per kernel size, a marker at the side now.
 
 import { h, lineThrough, svg } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";

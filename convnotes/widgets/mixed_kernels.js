@@ -38,7 +38,7 @@ function render({ model, el }) {
   const ui = frame(model, el, "mixed-kernels", {
     label: "Enlarge an image and see which kernel size answers",
     prompt:
-      "Enlarge the image. Which kernel answers most strongly at the marked pixel, and when does the next one take over?",
+      "Enlarge the image. Which kernel answers most strongly at the marked pixel, and when does the next take over?",
     code: () => torchCode(model.get("parts"), channels, model.get("depthwise")),
     initial: structuredClone(model.get("first")),
   });
@@ -102,7 +102,7 @@ function render({ model, el }) {
       map.paintSigned(respond(x, model.get("side"), kernels[s]), DEEPEST);
       map.el.classList.toggle("cn-output", s === best);
       map.describe(
-        `Responses of the ${name} kernel, orange above 0, blue below, deepest at ±${DEEPEST}; ${here} at the marked pixel`,
+        `Responses of the ${name} kernel, orange above 0, blue below, full at ±${DEEPEST}; ${here} at the marked pixel`,
         `${name}: ${here}`,
         s === best ? " ◆ strongest" : parts[s] ? "" : " not in the layer",
       );

@@ -139,7 +139,7 @@ export function forward(weights, scale, input, n, nonlinearity, norm = false) {
   return { outputs, roots };
 }
 
-// The gradient with respect to each output, from that of the last: g_l = φ′(z_l) · scale · W_{l+1}ᵀ g_{l+1}, where g_{l+1}
+// The gradient with respect to each output, from the last: g_l = φ′(z_l) · scale · W_{l+1}ᵀ g_{l+1}, where g_{l+1}
 // has passed back through the norm of its layer, if there is one.
 export function backward(weights, scale, { outputs, roots }, top, n, nonlinearity) {
   const batch = top.length / n;

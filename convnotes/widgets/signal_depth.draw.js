@@ -18,7 +18,7 @@ function share(value) {
   return 0.5 + Math.log10(Math.max(value, 1e-300)) / (2 * DECADES);
 }
 
-// The deviations by layer on a logarithmic axis from 0.001 to 1000, with the band that keeps them. A triangle at the edge
+// Deviations by layer on a logarithmic axis from 0.001 to 1000, with the band that keeps them. A triangle at an edge
 // marks the layer from which a line goes on outside. `held` says whether everything stays inside the band.
 export function chart(deviations, gradients, predicted, held, words) {
   const { left, right, top, bottom, y } = AREA;
