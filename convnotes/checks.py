@@ -41,6 +41,8 @@ EXTRA = {
     "numba": "fast",
     "llvmlite": "fast",
     "triton": "gpu",
+    "onnxruntime": "engines",
+    "openvino": "engines",
 }
 
 

@@ -31,7 +31,7 @@ def test_every_optional_package_is_brought_by_the_extra_that_is_named():
             continue  # triton has no wheel for every system
         named[canonicalize_name(installed[0])] = extra
     wanted = {name: extra for name, extra in brought.items() if extra in set(checks.EXTRA.values())}
-    assert set(checks.EXTRA.values()) == {"data", "train", "viz", "fast", "gpu"}
+    assert set(checks.EXTRA.values()) == {"data", "train", "viz", "fast", "gpu", "engines"}
     for name, extra in named.items():
         assert wanted[name] == extra
     assert set(wanted) - set(named) <= {"triton"}

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convnotes.bench import rivals
+from convnotes.bench.engines import engines
 from convnotes.bench.layers import LAYERS, build_layer
 from convnotes.bench.memory import too_large
 from convnotes.bench.parts import Build, Call, Calls, Make, Shape
@@ -87,7 +88,9 @@ def deformable(make: Make, shape: Shape, groups: int) -> Calls:
     ours = Call(lambda x, offset, mask, weight: deform_conv2d(x, offset, weight, padding=1, mask=mask), inputs)
     rival = rivals.no_torchvision() or Call(rivals.deform_conv2d, inputs)
     macs = 9 * channels**2 * side**2 * batch
-    return Calls(ours, macs, {"torchvision.ops.deform_conv2d": rival}, *yardstick(make, shape, x))
+    placed = dict(strides=[1, 1], pads=[1] * 4, dilations=[1, 1], offset_group=groups)
+    theirs = engines("DeformConv", inputs, ("x", "weight", "offset", "", "mask"), **placed)
+    return Calls(ours, macs, {"torchvision.ops.deform_conv2d": rival} | theirs, *yardstick(make, shape, x))
 
 
 def non_local(make: Make, shape: Shape, mode: Mode) -> Calls:
@@ -153,8 +156,21 @@ def depthwise(make: Make, shape: Shape, size: int, dilation: int = 1) -> Calls:
     ours = Call(lambda x, weight: depthwise_conv2d(x, weight, None, (1, 1), padding, rates), inputs)
     theirs = partial(rivals.depthwise, dilation=dilation)
     last = {name: make.leaf(t.detach().to(memory_format=torch.channels_last)) for name, t in inputs.items()}
-    them = {"torch's depthwise": Call(theirs, inputs), "torch's depthwise, channels_last": Call(theirs, last)}
+    them: dict[str, Call | str] = {
+        "torch's depthwise": Call(theirs, inputs),
+        "torch's depthwise, channels_last": Call(theirs, last),
+    }
+    placed = dict(strides=[1, 1], pads=[*padding, *padding], dilations=[*rates], group=channels)
+    them |= engines("Conv", inputs, ("x", "weight"), **placed)
     return Calls(ours, batch * side**2 * channels * size**2, them, *yardstick(make, shape, inputs["x"]))
+
+
+def plain(make: Make, shape: Shape) -> Calls:
+    """The yardstick itself, torch's, beside the engines: how far it is from the best there is."""
+    x = make(*_images(shape))
+    name, call, macs = yardstick(make, shape, x)
+    theirs = engines("Conv", call.inputs, ("x", "weight"), strides=[1, 1], pads=[1] * 4, dilations=[1, 1])
+    return Calls(call, macs, theirs, name, call, macs)
 
 
 def _images(shape: Shape) -> tuple[int, int, int, int]:
@@ -165,6 +181,7 @@ _MODES: tuple[Mode, ...] = ("gaussian", "dot", "concat")
 
 # operator → variant → builder
 OPS: dict[str, dict[str, Build]] = {
+    "plain": {"3×3": plain},
     "adder": {"3×3": adder},
     "deformable": {"1 offset group": partial(deformable, groups=1), "4 offset groups": partial(deformable, groups=4)},
     "non-local": {mode: partial(non_local, mode=mode) for mode in _MODES},
@@ -181,7 +198,8 @@ KERNELS = {"deformable": "deform_conv2d", "depthwise": "depthwise_conv2d"}  # na
 _LARGE_TO_SMALL: tuple[Shape, ...] = ((8, 64, 56), (32, 16, 32), (32, 64, 8), (2, 256, 14))
 SHAPES: dict[str, tuple[Shape, ...]] = dict.fromkeys(LAYERS, _LARGE_TO_SMALL) | {
     "adder": ((32, 16, 32), (32, 32, 16), (32, 64, 8), (2, 64, 56)),  # the stages of a ResNet-20, and a larger map
-    "deformable": ((2, 64, 56), (8, 128, 28)),
+    "plain": ((2, 64, 56), (8, 128, 28), (1, 256, 64)),
+    "deformable": ((2, 64, 56), (8, 128, 28), (1, 256, 64)),
     "non-local": ((1, 32, 32), (1, 32, 64), (1, 32, 128)),
     "shift": ((8, 64, 56), (32, 64, 16), (8, 256, 14)),
     "depthwise": ((8, 96, 56),),

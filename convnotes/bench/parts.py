@@ -17,11 +17,15 @@ Shape = tuple[int, int, int]  # batch, channels, height = width
 
 @dataclass(frozen=True)
 class Call:
-    """A function of named tensors, whose gradients are wanted; `backend` computes it, forwards and backwards."""
+    """A function of named tensors, whose gradients are wanted; `backend` computes it, forwards and backwards.
+
+    One that does not train has no gradients, and is timed forwards only.
+    """
 
     run: Callable[..., Tensor]
     inputs: dict[str, Tensor]
     backend: Name | None = None
+    trains: bool = True
 
     def forward(self) -> Tensor:
         with _by(self.backend):

@@ -39,7 +39,7 @@ Results = tuple[Tensor, dict[str, Tensor]]
 
 
 def results(call: Call) -> Results:
-    """What a call gives, and the gradients of a fixed sum of it by the names of its inputs.
+    """What a call gives, and the gradients of a fixed sum of it by the names of its inputs, if it trains.
 
     Args:
         call: a `Call` of `convnotes.bench.parts`: a function and its named tensors.
@@ -51,6 +51,8 @@ def results(call: Call) -> Results:
         (tensor([1., 1.]), ['input'])
     """
     y = call.forward().detach()
+    if not call.trains:
+        return y, {}
     cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y)
     return y, call.gradients(cotangent)
 
@@ -178,7 +180,7 @@ def measure(
         calls |= {f"ours {name}": call for name, call in ours.items()}
         rows = []
         for mode in MODES:
-            jobs = {key: _job(call, mode) for key, call in calls.items()}
+            jobs = {key: _job(call, mode) for key, call in calls.items() if call.trains or mode == "forward"}
             with torch.inference_mode(mode == "forward"):
                 start = time.perf_counter()
                 bytes = {key: extra_memory(job, device) for key, job in jobs.items()}
@@ -186,7 +188,7 @@ def measure(
                 fewer = min(rounds, max(_LEAST_ROUNDS, int(seconds / once)))
                 times = compare(jobs, rounds=fewer, warmup=0, min_seconds=min_seconds, device=device)
             work = made.macs and made.macs * (1 if mode == "forward" else 3)
-            them = {name: f"rival {name}" for name in rivals} or {made.conv_name: "conv"}
+            them = {name: f"rival {name}" for name in rivals if f"rival {name}" in jobs} or {made.conv_name: "conv"}
             for by, (name, key) in itertools.product(ours, them.items()):
                 mine = times[f"ours {by}"]
                 rows.append(
