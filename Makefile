@@ -9,7 +9,7 @@ ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test serve zip pdf exercises notebooks bench matrix lint clean
+.PHONY: help book test serve zip pdf exercises notebooks bench gpu matrix lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -55,6 +55,12 @@ notebooks: $(READY)  ## run every notebook again and store what it prints
 
 bench: $(READY)  ## time the layers against what is used today
 	@$(PY) -m convnotes.bench
+
+gpu:  ## test the Triton kernels and time them, on the CUDA device of PYTHON's torch (minutes)
+	@$(PYTHON) -c 'import pytest, torch, triton' || \
+	  { echo "$(PYTHON) needs torch with CUDA, triton and pytest. Try: make gpu PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -o addopts=--import-mode=importlib tests/kernels/gpu/test_triton.py
+	@$(PYTHON) -m convnotes.bench --device cuda --op adder deformable depthwise --backend auto --rounds 5
 
 $(NOX): pyproject.toml constraints.txt
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)

@@ -7,9 +7,10 @@
 
 Results are compared before anything is timed. All calls of a row are timed in turn, round by round, three at least, so
 that a slow moment of the machine hits each of them; a time is the median, with the 20th and the 80th percentile. Rows
-that the file holds already are not measured again, so a run that was broken off goes on where it stopped. At last comes
-what a start costs: the import, and each operator's first call, in fresh processes; its rows lie beside the file, in
-start.csv. The last line above makes glibc's allocator keep the memory that it has ("steady").
+that the file holds already are not measured again, so a run that was broken off goes on where it stopped. What was
+measured is printed once more as one table. At last comes what a start costs: the import, and each operator's first
+call, in fresh processes; its rows lie beside the file, in start.csv. The last line above makes glibc's allocator keep
+the memory that it has ("steady").
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from convnotes.bench.parts import Shape
 from convnotes.bench.run import Unequal, machine_peak, measure
 from convnotes.bench.table import Row
 from convnotes.kernels import backend
-from convnotes.measure import provenance
+from convnotes.measure import Table, provenance
 from convnotes.measure.command import Options, progress, say
 from convnotes.measure.rows import Rows
 
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say(f"{provenance(device)}; allocator: {here['allocator']}")
     say(f"the most that it reached: {peak:.3g} thousand million multiply-adds per second in float32")
     how = {"peak": peak, "device": device, "backends": chosen.backend, "rounds": chosen.rounds, "note": chosen.note}
+    measured: list[Row] = []
     jobs = [case for op in chosen.op if op != _START for case in cases(op, chosen.shape)]
     try:
         for case in progress(jobs, lambda case: case.name):
@@ -71,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for row in found:
                 say(f"  {row}")
             rows.keep(*found)
+            measured += found
+        if measured:
+            say(repr(_table(measured)))
         if _START in chosen.op:
             for one in start.measure_start(min(chosen.rounds, 3), chosen.note, {row.key for row in starts}):
                 starts.keep(one)
@@ -81,6 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.csv:
         say(f"{len(rows)} rows in {chosen.csv}.")
     return 0
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    lines = []
+    for row in rows:
+        what = " ".join(filter(None, (row.op, row.variant, row.shape)))
+        lines.append(
+            [what, row.mode, row.backend, f"{row.ms:.3g}", row.rival, f"{row.rival_ms:.3g}", f"{row.faster:.2f}"]
+        )
+    heads = ["operator", "pass", "by", "ms", "beside", "ms", "times as fast"]
+    return Table("Times in milliseconds, medians", heads, lines)
 
 
 def _shape(text: str) -> Shape:

@@ -181,7 +181,6 @@ _MODES: tuple[Mode, ...] = ("gaussian", "dot", "concat")
 
 # operator → variant → builder
 OPS: dict[str, dict[str, Build]] = {
-    "plain": {"3×3": plain},
     "adder": {"3×3": adder},
     "deformable": {"1 offset group": partial(deformable, groups=1), "4 offset groups": partial(deformable, groups=4)},
     "non-local": {mode: partial(non_local, mode=mode) for mode in _MODES},
@@ -191,6 +190,7 @@ OPS: dict[str, dict[str, Build]] = {
         "5×5": partial(depthwise, size=5),
         "7×7": partial(depthwise, size=7),
     },
+    "plain": {"3×3": plain},
     **{op: {variant: partial(build_layer, pair) for variant, pair in pairs.items()} for op, pairs in LAYERS.items()},
 }
 KERNELS = {"deformable": "deform_conv2d", "depthwise": "depthwise_conv2d"}  # named otherwise among the backends

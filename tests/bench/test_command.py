@@ -1,6 +1,7 @@
 """`python -m convnotes.bench`: rows are kept as they come, and what it cannot do is said."""
 
 import builtins
+import re
 import sys
 
 import pytest
@@ -30,7 +31,11 @@ def test_rows_are_written_as_they_come_and_not_measured_again(run, tmp_path, mon
     kept = bench.read(file)
     assert kept[:2] == first
     assert [row.op for row in kept[2:]] == ["adder", "adder"]
-    assert "pointwise 2×12×5×5: there already" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "pointwise 2×12×5×5: there already" in said
+    assert re.search(
+        r"^operator +pass +by +ms +beside +ms +times as fast\npointwise 2×12×5×5 +forward", said, flags=re.M
+    )
     assert len({row.key for row in kept}) == len(kept)
 
 
