@@ -80,7 +80,8 @@ function render({ model, el }) {
     const other = branches({ ...now, narrowed: !now.narrowed });
     const [sums, others] = [totals(rows), totals(other)];
     const n = rows.findIndex((row) => row.name === now.branch);
-    const branch = `the ${now.branch} branch`;
+    const called = now.branch === "5×5" && !now.true_5x5 ? "third" : now.branch; // it has a 3×3 kernel
+    const branch = `the ${called} branch`;
     const without = now.narrowed ? "without 1×1 kernels" : "with 1×1 kernels";
     name.textContent = `Channels that the 1×1 kernel of ${branch} keeps`;
     kept.input.setAttribute("aria-label", name.textContent);
@@ -116,7 +117,7 @@ function render({ model, el }) {
     );
     const { field } = sums;
     ui.formula.textContent =
-      `${now.branch} branch: ${written(rows[n])}\n` +
+      `${called} branch: ${written(rows[n])}\n` +
       `multiply-adds on ${fixed.side}×${fixed.side} positions: ${format(sums.weights)} · ${fixed.side}² = ` +
       `${short(sums.weights * fixed.side ** 2)}\nreceptive field of the block: ${field}×${field}`;
     ui.say(told);
