@@ -189,6 +189,7 @@ OPS: dict[str, dict[str, Build]] = {
         "3×3, dilation 2": partial(depthwise, size=3, dilation=2),
         "5×5": partial(depthwise, size=5),
         "7×7": partial(depthwise, size=7),
+        "31×31": partial(depthwise, size=31),
     },
     "plain": {"3×3": plain},
     **{op: {variant: partial(build_layer, pair) for variant, pair in pairs.items()} for op, pairs in LAYERS.items()},

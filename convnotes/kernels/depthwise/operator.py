@@ -2,10 +2,11 @@
 
     y[b,c,i,j] = Σ_{u,v} w[c,u,v] · x[b, c, i − p + u·d, j − p + v·d]
 
-The forward pass is torch's. Its backward on the CPU is several times as slow from dilation 2 or a kernel side of 5 on.
-There the gradient of the input is taken as one more forward convolution, and that of the weight by loops of our own
-(`in_numba`), or in plain torch (`in_torch`). Second derivatives and `torch.func` are torch's own. Padding is a zero
-like any other: it meets a weight or a gradient that is infinite, and makes NaN of it.
+The forward pass is torch's, in the memory format in which it is fast. Its backward on the CPU is several times as slow
+from dilation 2 or a kernel side of 5 on, with channels last from 81 taps on. There the gradient of the input is taken
+as one more forward convolution, and that of the weight by loops of our own (`in_numba`), or in plain torch
+(`in_torch`). Second derivatives and `torch.func` are torch's own. Padding is a zero like any other: it meets a weight
+or a gradient that is infinite, and makes NaN of it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from convnotes.kernels.transforms import one_node, transformed
 # Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one image
 # tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
 _TAPS_PAY_FROM, _COLUMNS_PAY_FROM = 2**15, 2**16
+_CHANNELS_LAST_PAYS_FROM = 81  # taps of a kernel: with fewer, torch is fast by itself in that format
 
 
 @one_node
@@ -40,8 +42,10 @@ def depthwise_conv2d(
 ) -> Tensor:
     """`torch.nn.functional.conv2d` with a group for each input channel; `input` `[B, C, H, W]`."""
     captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if captured or not _is_faster(input, weight, stride, padding, dilation):
+    if captured:
         return F.conv2d(input, weight, bias, stride, padding, dilation, input.shape[-3])
+    if not _is_faster(input, weight, stride, padding, dilation):
+        return in_torch.convolve(input, weight, bias, stride, padding, dilation)
     vertical, horizontal = resolve_padding(padding, weight.shape[2:], dilation, stride)
     return _operator(input, weight, bias, Plane((*vertical, *horizontal), (dilation[0], dilation[1])))
 
@@ -54,7 +58,7 @@ def off_the_fast_path(kernel: Sequence[int], stride: Sequence[int], dilation: Se
 def _is_faster(
     input: Tensor, weight: Tensor, stride: Sequence[int], padding: IntOrPair | str, dilation: Sequence[int]
 ) -> bool:
-    """In training on the CPU, as measured: see the head of this file. Channels last, torch is fast by itself."""
+    """In training on the CPU, as measured: see the head of this file."""
     if not (torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)):
         return False
     kernel = weight.shape[2:]
@@ -63,7 +67,7 @@ def _is_faster(
     if input.dtype not in (torch.float32, torch.float64) or input.dtype != weight.dtype:
         return False
     channels_last = input.stride(1) == 1 and not input.is_contiguous()
-    if channels_last or len(weight) != input.shape[1]:
+    if len(weight) != input.shape[1] or (channels_last and weight[0].numel() < _CHANNELS_LAST_PAYS_FROM):
         return False
     if torch.is_autocast_enabled("cpu") or transformed(input, weight):
         return False

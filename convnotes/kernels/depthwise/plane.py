@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from convnotes.kernels.transforms import empty_like_format
+
 
 class Plane(NamedTuple):
     """`padding` is (top, bottom, left, right)."""
@@ -17,7 +19,7 @@ class Plane(NamedTuple):
         """An unwritten result."""
         (top, bottom, left, right), (dy, dx), (KH, KW) = self.padding, self.dilation, weight.shape[2:]
         height, width = input.shape[2] + top + bottom - dy * (KH - 1), input.shape[3] + left + right - dx * (KW - 1)
-        return input.new_empty(*input.shape[:2], height, width)
+        return empty_like_format(input, (*input.shape[:2], height, width))
 
 
 class Sizes(NamedTuple):

@@ -25,6 +25,8 @@ DENSE = {  # in plain torch and with many channels by columns of the kernel
     "even-width": ((5, 6), (1, 4), (1, 1)),
     "one-row": ((1, 7), (0, 3), (1, 1)),
     "same-and-even": ((6, 4), "same", (1, 1)),
+    "wide": ((5, 15), (2, 7), (1, 1)),
+    "wide-same-and-even": ((2, 14), "same", (1, 1)),
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -108,6 +110,25 @@ def test_float32_errs_no_more_than_twice_as_much_as_torch(case, channels):
         assert (a - true).abs().max() <= 2 * (b - true).abs().max() + 1e-6 * true.abs().max()
 
 
+@pytest.mark.parametrize("trains", [True, False], ids=["training", "inference"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("kernel", [(7, 7), (9, 9), (5, 15)], ids=str)
+def test_a_large_kernel_is_its_definition_in_either_memory_format_and_keeps_it(kernel, layout, trains):
+    x, weight, bias = (t.detach() for t in tensors(kernel, torch.float32, channels=6, size=(9, 20)))
+    inputs = [t.requires_grad_(trains) for t in (x.to(memory_format=layout), weight, bias)]
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    y = depthwise_conv2d(*inputs, (1, 1), padding, (1, 1))
+    exact = [t.detach().double().requires_grad_(trains) for t in inputs]
+    expected = by_definition(*exact, padding, (1, 1))
+    assert y.is_contiguous(memory_format=layout)
+    assert (y - expected).abs().max() <= 1e-6 * expected.abs().max()
+    if trains:
+        g = torch.randn_like(y)
+        found, wanted = torch.autograd.grad(y, inputs, g), torch.autograd.grad(expected, exact, g.double())
+        for a, b in zip(found, wanted, strict=True):
+            assert (a - b).abs().max() <= 2e-6 * b.abs().max()
+
+
 @pytest.mark.parametrize("needed", [(True, False), (False, True)], ids=["input", "weight"])
 def test_either_gradient_comes_alone(needed):
     x, weight, _ = tensors((3, 3))
@@ -120,15 +141,17 @@ def test_either_gradient_comes_alone(needed):
     assert_close(found, expected[0 if needed[0] else 1])
 
 
+@pytest.mark.parametrize("kernel", [(5, 5), (3, 15)], ids=str)
 @pytest.mark.parametrize("channels", [7, 32, 45])
-def test_the_same_bits_come_out_on_one_thread_and_on_two(channels):
-    x, weight, _ = tensors((5, 5), torch.float32, channels=channels, size=(30, 31))
+def test_the_same_bits_come_out_on_one_thread_and_on_two(channels, kernel):
+    x, weight, _ = tensors(kernel, torch.float32, channels=channels, size=(30, 31))
+    padding = (kernel[0] // 2, kernel[1] // 2)
     g = torch.randn(2, channels, 30, 31)
 
     def run(threads):
         torch.set_num_threads(threads)
-        y = depthwise_conv2d(x, weight, None, (1, 1), (2, 2), (1, 1))
-        return torch.autograd.grad(y, (x, weight), g)
+        y = depthwise_conv2d(x, weight, None, (1, 1), padding, (1, 1))
+        return y, *torch.autograd.grad(y, (x, weight), g)
 
     first = run(1)
     for threads in (2, 2, 3):
