@@ -116,7 +116,7 @@ function render({ model, el }) {
       ": what one output sees in each of them, down to the input",
     );
     const numbers = size <= 7; // the tiles of a larger kernel are too small for them
-    const note = numbers ? now.note : ", the deeper the larger";
+    const note = numbers ? now.note : ", the stronger the colour, the larger the tap";
     const grid = kernelGrid(now.taps, `The composed kernel, ${size} by ${size}${note}`, {
       numbers,
     });
@@ -131,12 +131,14 @@ function render({ model, el }) {
     offered = layers;
     for (const control of controls) control.refresh();
     taps.el.caption.textContent = edited ? `Kernel of layer ${edited}` : "Kernel of all layers";
-    const fits = here.stack <= here.large ? "as many cells are filled" : "more than it has cells";
-    cost(part, `of the weights of one ${size}×${size} kernel, ${fits}`);
+    const one = `the weights of one ${size}×${size} kernel`;
+    if (here.stack <= here.large) cost(part, `of ${one}, in the stack (filled cells)`);
+    else
+      cost(`${format(here.stack / here.large)} times`, `${one}, in the stack (all cells filled)`);
     field(`${size}×${size}`, "pixels seen by one output");
     share(
       percent(middle(whole), 0),
-      `of the composed weight lies in the middle 3×3 (${percent(9 / (size * size), 0)} if all taps were equal)`,
+      `of the composed kernel (sum of absolute taps) lies in the middle 3×3 (${percent(9 / (size * size), 0)} if all taps were equal)`,
     );
     const later = layers > 1 ? ` + ${layers - 1} · 3² · ${after}²` : "";
     ui.formula.textContent =
