@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 import convnotes
 from convnotes import bench
-from convnotes.bench import rivals
+from convnotes.bench import engines, rivals
 from convnotes.bench.parts import Call, Make
 from convnotes.kernels import backend
 
@@ -60,9 +60,14 @@ def test_a_rival_that_computes_something_else_is_never_timed(measure, run, monke
 def test_a_rival_that_is_not_installed_is_skipped_in_one_line(measure, monkeypatch):
     said = []
     monkeypatch.setattr(rivals, "no_torchvision", lambda: "torchvision is not installed")
+    monkeypatch.setattr(engines, "missing", lambda engine: "it is not here")
     case = bench.cases("deformable", (TINY,))[0]
     rows = measure(case, backends=["torch"], say=said.append)
-    assert said == [f"{case.name}: torchvision.ops.deform_conv2d is skipped, torchvision is not installed"]
+    assert said == [
+        f"{case.name}: torchvision.ops.deform_conv2d is skipped, torchvision is not installed",
+        f"{case.name}: onnxruntime is skipped, it is not here",
+        f"{case.name}: OpenVINO is skipped, it is not here",
+    ]
     assert {row.rival for row in rows} == {"conv2d 3×3"}, "the yardstick is left"
     assert all(row.difference is None for row in rows)
 
