@@ -68,10 +68,9 @@ function render({ model, el }) {
       `: transfer from ${start}, ${FREEZES[freeze]} frozen (●), and from scratch (□). Thick lines are means, ` +
         `thin lines the ${several(shown.length, "seed")}.`,
     );
-    faster(
-      epoch === null ? "Never" : `Epoch ${epoch}`,
-      `of ${epochs}: when its mean reaches where scratch ends (${average(scratch)})`,
-    );
+    const goal = `the mean of scratch at the end (${average(scratch)})`;
+    if (epoch === null) faster("Not reached", `by transfer in ${epochs} epochs: ${goal}`);
+    else faster(`Epoch ${epoch}`, `of ${epochs}: the mean of transfer reaches ${goal}`);
     better(`${gained} points`, `at the end, ahead of scratch in ${seeds}`);
     ui.formula.textContent = `gain = 100 · (${average(shown)} − ${average(scratch)}) = ${gained} points`;
     ui.say(words);
