@@ -272,7 +272,7 @@ def name_points(
         over = sum(a < x1 and c > x0 and b < y1 and d > y0 for a, b, c, d in taken)
         nearer = sum(1 if name in named else 0.5 for name, far in away.items() if far < away[own])
         start = np.array(at[own])
-        line = start + np.linspace(0.3, 1, 8)[:, None] * (np.clip(start, (x0, y0), (x1, y1)) - start)
+        line = start + np.linspace(0.2, 1, 16)[:, None] * (np.array([x0 + x1, y0 + y1]) / 2 - start)
         near = [weight for point, weight in free if np.hypot(*(line - point).T).min() < 9 and any(point != start)]
         written = [a < px < c and b < py < d for px, py in line for a, b, c, d in taken]
         return 10 * outside + hidden + 20 * over + sum(near) + 20 * any(written) + nearer
@@ -290,6 +290,8 @@ def name_points(
         boxes = [(start, middle - 0.6 * size, start + wide, middle + 0.6 * size) for start, middle in sides]
         box = min(boxes, key=lambda box: covered(box, name))
         taken.append(box)
+        ends = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+        free += [(point, 8.0) for point in np.linspace(at[name], ends, 6)[1:4]]  # its line
         scale = 72 / whole.dpi
         shift = (scale * (box[0] - x), scale * ((box[1] + box[3]) / 2 - y))
         ax.annotate(
