@@ -236,7 +236,7 @@ def name_points(
     named: Mapping[str, str],
     clear: Iterable[tuple[float, float]] = (),
 ) -> Axes:
-    """Write names beside points, each where it covers few points, no other name, and is nearest to its own point.
+    """Write names near points, each joined to its own by a line, where it covers few points and no other name.
 
     Args:
         ax: the Axes, with everything else drawn, because the layout must be known.
@@ -259,7 +259,7 @@ def name_points(
     whole = ax.figure.figure
     whole.draw_without_rendering()
     at = {name: ax.transData.transform(point) for name, point in points.items()}
-    free = [*at.values(), *map(ax.transData.transform, clear)]
+    free = [(point, 4.0) for point in at.values()] + [(point, 1.0) for point in map(ax.transData.transform, clear)]
     (left, bottom), (right, top) = ax.transAxes.transform([(0, 0), (1, 1)])
     size = 11 * whole.dpi / 72
     taken: list[tuple[float, float, float, float]] = []
@@ -268,10 +268,14 @@ def name_points(
         x0, y0, x1, y1 = box
         away = {name: np.hypot(*(place - ((x0 + x1) / 2, (y0 + y1) / 2))) for name, place in at.items()}
         outside = sum(max(0.0, far) for far in (left - x0, x1 - right, bottom - y0, y1 - top))
-        hidden = sum(x0 - 6 < x < x1 + 6 and y0 - 6 < y < y1 + 6 for x, y in free)
+        hidden = sum(weight for (x, y), weight in free if x0 - 6 < x < x1 + 6 and y0 - 6 < y < y1 + 6)
         over = sum(a < x1 and c > x0 and b < y1 and d > y0 for a, b, c, d in taken)
-        nearer = sum(5 if name in named else 2 for name, far in away.items() if far < away[own])
-        return 10 * outside + hidden + 20 * over + nearer
+        nearer = sum(1 if name in named else 0.5 for name, far in away.items() if far < away[own])
+        start = np.array(at[own])
+        line = start + np.linspace(0.2, 1, 16)[:, None] * (np.array([x0 + x1, y0 + y1]) / 2 - start)
+        near = [weight for point, weight in free if np.hypot(*(line - point).T).min() < 9 and any(point != start)]
+        written = [a < px < c and b < py < d for px, py in line for a, b, c, d in taken]
+        return 10 * outside + hidden + 20 * over + sum(near) + 20 * any(written) + nearer
 
     for name in sorted(named, key=lambda name: points[name]):
         x, y = at[name]
@@ -279,14 +283,20 @@ def name_points(
         wide, gap = (0.64 if bold else 0.58) * size * len(name), 0.7 * size
         sides = [(x + gap, y + up * size) for up in (0, 0.8, -0.8, 1.6, -1.6)]
         sides += [(x - gap - wide, y + up * size) for up in (0, 0.8, -0.8, 1.6, -1.6)]
-        sides += [(x - wide / 2, y + up * size) for up in (1.2, -1.2, 2.2, -2.2)]
+        sides += [(x - wide / 2, y + up * size) for up in (1.2, -1.2, 2.2, -2.2, 3.4, -3.4, 4.8, -4.8)]
+        for up in (2.6, -2.6, 3.8, -3.8):
+            sides += [(x + gap, y + up * size), (x - gap - wide, y + up * size)]
+        sides += [(x + side, y + up * size) for side in (2.5 * size, -2.5 * size - wide) for up in (0, 1.2, -1.2)]
         boxes = [(start, middle - 0.6 * size, start + wide, middle + 0.6 * size) for start, middle in sides]
         box = min(boxes, key=lambda box: covered(box, name))
         taken.append(box)
+        ends = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+        free += [(point, 8.0) for point in np.linspace(at[name], ends, 6)[1:4]]  # its line
         scale = 72 / whole.dpi
         shift = (scale * (box[0] - x), scale * ((box[1] + box[3]) / 2 - y))
         ax.annotate(
             name, points[name], shift, textcoords="offset points", va="center", fontsize=11,
             color=INK[theme()][named[name]], weight="bold" if bold else "normal",
+            arrowprops={"arrowstyle": "-", "lw": 0.8, "color": INK[theme()][named[name]], "shrinkA": 1, "shrinkB": 3},
         )  # fmt: skip
     return ax

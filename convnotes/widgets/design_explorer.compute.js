@@ -4,7 +4,7 @@ import { among, format } from "./kit/numbers.js";
 
 export const AXES = {
   macs: "multiply-adds",
-  operations: "multiply-adds + additions/2",
+  operations: "operations",
   inference_ms: "inference, ms per batch",
   step_ms: "training step, ms per batch",
   step_bytes: "bytes of a training step",
@@ -91,15 +91,16 @@ export function torchCode(row, picture) {
   ].join("\n");
 }
 
-// An accuracy, always with three digits.
+// An accuracy, always with three digits. As in Python, a half such as 0.5625 goes to the even digit.
 export function share(value) {
-  return value.toFixed(3);
+  const half = Number.isInteger(16 * value) && (1000 * value) % 1 === 0.5;
+  return (half ? (2 * Math.round(500 * value)) / 1000 : value).toFixed(3);
 }
 
 // In words, whether a row stands on the front and, if not, what beats it.
 export function judged(rows, row, x, gain) {
   const others = beaters(rows, row, x, gain);
-  if (!others.length) return `${row.design}: no design has fewer ${SHORT[x]} and is as often right`;
+  if (!others.length) return `${row.design}: no design with fewer ${SHORT[x]} is as accurate`;
   const best = others.reduce((a, b) => (b[gain] > a[gain] ? b : a));
   return (
     `${best.design} is better: ${compact(best[x])} ≤ ${compact(row[x])} ${SHORT[x]}, ` +

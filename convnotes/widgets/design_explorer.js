@@ -27,7 +27,7 @@ function render({ model, el }) {
   const chosen = () => shown().find((row) => row.design === now().design) ?? shown()[0];
   const ui = frame(model, el, "design-explorer", {
     label: "Cost and accuracy of the designs",
-    prompt: "Change the cost to inference time. Which designs leave the front, and which enter it?",
+    prompt: "Change the budget. Which designs leave the front, and which enter it?",
     code: () => torchCode(chosen(), model.get("picture")),
     initial,
   });

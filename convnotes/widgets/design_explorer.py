@@ -13,7 +13,7 @@ from convnotes.widgets.base import Widget, checking
 
 AXES = {
     "macs": "multiply-adds",
-    "operations": "multiply-adds + additions/2",
+    "operations": "operations",  # multiply-adds and half of the additions
     "inference_ms": "inference, ms per batch",
     "step_ms": "training step, ms per batch",
     "step_bytes": "bytes of a training step",
@@ -29,9 +29,9 @@ class DesignExplorer(Widget):
 
     Args:
         rows: rows of `convnotes.designs` on one set of images, with times.
-        **state: `x`, the axis of costs, one of `AXES`; `gain`, the accuracy that counts, "mean" or "worst" of the
-            seeds; `budget`, the number of parameters whose designs are shown; `design`, the one whose numbers are
-            written out and whose other budgets are drawn.
+        **state: `x`, the axis of costs, one of `AXES`, where "operations" are multiply-adds + additions/2; `gain`, the
+            accuracy that counts, "mean" or "worst" of the seeds; `budget`, the number of parameters whose designs are
+            shown; `design`, the one whose numbers are written out and whose other budgets are drawn.
 
     Raises:
         ValueError: for rows without times, several rows of one design and budget, and a state that is not there.

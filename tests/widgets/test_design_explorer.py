@@ -58,9 +58,14 @@ def test_the_judgement_names_the_best_of_those_that_beat():
     said = call("design_explorer", "rows.map((row) => judged(rows, row, 'macs', 'mean'))", rows=rows)
     assert said == [
         "small is better: 1.5 k ≤ 2 k multiply-adds, 0.600 ≥ 0.500",
-        "small: no design has fewer multiply-adds and is as often right",
-        "tiny: no design has fewer multiply-adds and is as often right",
+        "small: no design with fewer multiply-adds is as accurate",
+        "tiny: no design with fewer multiply-adds is as accurate",
     ]
+
+
+@pytest.mark.parametrize("value", [0.5625, 0.4375, 0.125, 0.6075, 0.3624999, 0.4966666666666667])
+def test_an_accuracy_has_the_digits_that_python_gives_it(value):
+    assert call("design_explorer", "share(value)", value=value) == f"{value:.3f}"
 
 
 def test_an_axis_holds_its_values_and_its_ticks_are_round():
