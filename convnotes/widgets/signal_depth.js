@@ -25,8 +25,8 @@ function render({ model, el }) {
   const ui = frame(model, el, "signal-depth", {
     label: "A signal through a deep random network and its gradient back",
     prompt:
-      "In layer 20 the signal has nearly vanished. Move σ until signal and gradient stay in " +
-      "the band, then compare with He's.",
+      "At σ = 0.1 with ReLU the signal nearly vanishes by layer 20. Move σ until signal and " +
+      "gradient stay in the band, then compare with He's.",
     code: () => torchCode(now()),
     initial: FIRST,
   });
