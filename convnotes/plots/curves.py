@@ -271,9 +271,8 @@ def name_points(
         hidden = sum(weight for (x, y), weight in free if x0 - 6 < x < x1 + 6 and y0 - 6 < y < y1 + 6)
         over = sum(a < x1 and c > x0 and b < y1 and d > y0 for a, b, c, d in taken)
         nearer = sum(1 if name in named else 0.5 for name, far in away.items() if far < away[own])
-        start = np.array(at[own])
-        line = start + np.linspace(0.2, 1, 16)[:, None] * (np.array([x0 + x1, y0 + y1]) / 2 - start)
-        near = [weight for point, weight in free if np.hypot(*(line - point).T).min() < 9 and any(point != start)]
+        line = at[own] + np.linspace(0.2, 1, 16)[:, None] * (np.array([x0 + x1, y0 + y1]) / 2 - at[own])
+        near = [weight for point, weight in free if np.hypot(*(line - point).T).min() < 9 and any(point != at[own])]
         written = [a < px < c and b < py < d for px, py in line for a, b, c, d in taken]
         return 10 * outside + hidden + 20 * over + sum(near) + 20 * any(written) + nearer
 
@@ -284,8 +283,7 @@ def name_points(
         sides = [(x + gap, y + up * size) for up in (0, 0.8, -0.8, 1.6, -1.6)]
         sides += [(x - gap - wide, y + up * size) for up in (0, 0.8, -0.8, 1.6, -1.6)]
         sides += [(x - wide / 2, y + up * size) for up in (1.2, -1.2, 2.2, -2.2, 3.4, -3.4, 4.8, -4.8)]
-        for up in (2.6, -2.6, 3.8, -3.8):
-            sides += [(x + gap, y + up * size), (x - gap - wide, y + up * size)]
+        sides += [(x + side, y + up * size) for up in (2.6, -2.6, 3.8, -3.8) for side in (gap, -gap - wide)]
         sides += [(x + side, y + up * size) for side in (2.5 * size, -2.5 * size - wide) for up in (0, 1.2, -1.2)]
         boxes = [(start, middle - 0.6 * size, start + wide, middle + 0.6 * size) for start, middle in sides]
         box = min(boxes, key=lambda box: covered(box, name))

@@ -11,7 +11,7 @@ import torch
 from support.layer_cases import ALL
 
 import convnotes
-from convnotes import adder2d, data, plots, pretrained, train, widgets
+from convnotes import adder2d, checks, data, plots, pretrained, train, widgets
 from convnotes.kernels import backend
 
 
@@ -116,6 +116,8 @@ EXTRAS = (
     ("viz", "traitlets", lambda: widgets.Quiz),
     ("fast", "numba", lambda: backend.use("numba")),
     ("gpu", "triton", lambda: backend.use("triton")),
+    ("engines", "onnxruntime", lambda: checks.optional("onnxruntime")),
+    ("engines", "openvino", lambda: checks.optional("openvino")),
 )
 
 

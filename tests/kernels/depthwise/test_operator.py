@@ -110,25 +110,6 @@ def test_float32_errs_no_more_than_twice_as_much_as_torch(case, channels):
         assert (a - true).abs().max() <= 2 * (b - true).abs().max() + 1e-6 * true.abs().max()
 
 
-@pytest.mark.parametrize("trains", [True, False], ids=["training", "inference"])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
-@pytest.mark.parametrize("kernel", [(7, 7), (9, 9), (5, 15)], ids=str)
-def test_a_large_kernel_is_its_definition_in_either_memory_format_and_keeps_it(kernel, layout, trains):
-    x, weight, bias = (t.detach() for t in tensors(kernel, torch.float32, channels=6, size=(9, 20)))
-    inputs = [t.requires_grad_(trains) for t in (x.to(memory_format=layout), weight, bias)]
-    padding = (kernel[0] // 2, kernel[1] // 2)
-    y = depthwise_conv2d(*inputs, (1, 1), padding, (1, 1))
-    exact = [t.detach().double().requires_grad_(trains) for t in inputs]
-    expected = by_definition(*exact, padding, (1, 1))
-    assert y.is_contiguous(memory_format=layout)
-    assert (y - expected).abs().max() <= 1e-6 * expected.abs().max()
-    if trains:
-        g = torch.randn_like(y)
-        found, wanted = torch.autograd.grad(y, inputs, g), torch.autograd.grad(expected, exact, g.double())
-        for a, b in zip(found, wanted, strict=True):
-            assert (a - b).abs().max() <= 2e-6 * b.abs().max()
-
-
 @pytest.mark.parametrize("needed", [(True, False), (False, True)], ids=["input", "weight"])
 def test_either_gradient_comes_alone(needed):
     x, weight, _ = tensors((3, 3))
