@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pydata_sphinx_theme
 from fontTools import subset
-from prune import plain_classes, without_plain_spans, without_unused
+from prune import (
+    plain_classes,
+    without_bare_groups,
+    without_plain_spans,
+    without_unused,
+)
 
 FONT = "vendor/fontawesome/webfonts/fa-solid-900.woff2"
 STYLE = re.compile(
@@ -58,7 +63,7 @@ def lighten(out):
             text = MATHS.sub(_when_near, text)
             text = SCRIPT.sub("<script defer", text)
         text = _last(text, STATE)
-        text = without_plain_spans(text, plain)
+        text = without_bare_groups(without_plain_spans(text, plain))
         text = SIZE.sub(r'width="\1" height="\2" loading="lazy"', text)
         text = text.replace(
             '<div role="list" class="citation-list">',

@@ -1,4 +1,4 @@
-"""Leave out of a style sheet, and out of highlighted code, what has no effect in this book."""
+"""Leave out of a style sheet, of highlighted code and of drawings what has no effect in this book."""
 
 import re
 
@@ -11,6 +11,7 @@ BEGUN = re.compile(
     r"([a-zA-Z][\w-]*-)(?=\$\{|[\"'`]\s*\+)"
 )  # of a name that a script puts together: `bs-${name}`
 CODE = re.compile(r'<div class="highlight"><pre>.*?</pre>', re.DOTALL)
+GROUP = re.compile(r"<g\b([^>]*)>\s*|</g>\s*")
 COLOUR = re.compile(
     r'html\[data-theme="(\w+)"\] \.highlight(?: \.(\w+))? \{(?: [^}]*;)? color: (#\w+) \}'
 )
@@ -75,3 +76,18 @@ def plain_classes(css):
 def without_plain_spans(page, plain):
     span = re.compile(rf'<span class="(?:{"|".join(plain)})">([^<]*)</span>')
     return CODE.sub(lambda code: span.sub(r"\1", code[0]), page)
+
+
+def without_bare_groups(page):
+    """A group of a drawing that has no attribute changes nothing; what stands in it stays."""
+    bare = []  # whether each of the groups that are open is one
+
+    def kept(tag):
+        if not tag[0].startswith("</"):
+            if tag[1].endswith("/"):
+                return tag[0] if tag[1] != "/" else ""
+            bare.append(not tag[1].strip())
+            return "" if bare[-1] else tag[0]
+        return "" if bare.pop() else tag[0]
+
+    return GROUP.sub(kept, page)

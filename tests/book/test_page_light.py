@@ -36,6 +36,7 @@ def test_the_text_of_a_page_is_light(built, name):
     if name in CHAPTERS:
         assert packed(without_states) < 60_000
         assert len(re.findall(r"<[a-z]", without_states)) < 6_000
+    assert "<g>" not in without_states, "a group without attributes"
     assert not re.search(
         r'<span class="[np]">', "".join(re.findall(r'<div class="highlight">.*?</pre>', html, re.DOTALL))
     )
