@@ -138,7 +138,7 @@ function render({ model, el }) {
     field(`${size}×${size}`, "pixels seen by one output");
     share(
       percent(middle(whole), 0),
-      `of the composed kernel (sum of absolute taps) lies in the middle 3×3 (${percent(9 / (size * size), 0)} if all taps were equal)`,
+      `of the composed taps, in absolute value, lies in the middle 3×3 (equal taps: ${percent(9 / (size * size), 0)})`,
     );
     const later = layers > 1 ? ` + ${layers - 1} · 3² · ${after}²` : "";
     ui.formula.textContent =
