@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device, peak = chosen.device, machine_peak(chosen.device)
     here = {"device": device, "threads": torch.get_num_threads(), "allocator": memory.allocator(device)}
     say(f"{provenance(device)}; allocator: {here['allocator']}")
-    say(f"the most that it reached: {peak:.3g} thousand million multiply-adds per second in float32")
+    say(f"the most that it reached: {peak:.3g} billion multiply-adds per second in float32")
     how = {"peak": peak, "device": device, "backends": chosen.backend, "rounds": chosen.rounds, "note": chosen.note}
     measured: list[Row] = []
     jobs = [case for op in chosen.op if op != _START for case in cases(op, chosen.shape)]

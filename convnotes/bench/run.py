@@ -92,7 +92,7 @@ def check_equal(ours: Results, rival: Results, name: str, tolerance: float = TOL
 
 
 def machine_peak(device: str = "cpu", rounds: int = 60) -> float:
-    """The most multiply-adds per second, in thousand millions, of a matrix product and of a convolution in float32.
+    """The most multiply-adds per second, in billions, of a matrix product and of a convolution in float32.
 
     It is the best of many short calls: what else the machine does can only slow them down.
 

@@ -36,7 +36,7 @@ class Row(Measured):
         conv_bytes, conv_macs: of the plain convolution.
         faster: rival_ms / ms.
         of_conv: ms / conv_ms.
-        peak: the most multiply-adds per second that this machine reached, in thousand millions.
+        peak: the most multiply-adds per second that this machine reached, in billions.
         of_peak: share of `peak` at which ours ran; forward+backward counts as three forward passes.
         difference: largest difference from the rival, over its largest value; None: another function.
         rounds: how often each was timed.
