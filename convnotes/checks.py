@@ -10,6 +10,7 @@ the error names it and the extra that brings it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import numbers as kinds
 from collections.abc import Collection, Iterator, Sequence, Sized
@@ -47,8 +48,21 @@ EXTRA = {
 
 
 def missing(package: str) -> str:
-    """The sentence that asks for an optional package."""
-    return f'{package} is not installed: pip install "convnotes[{EXTRA[package]}]"'
+    """The sentence that asks for an optional package, or names one that no extra brings."""
+    extra = f': pip install "convnotes[{EXTRA[package]}]"' if package in EXTRA else ""
+    return f"{package} is not installed{extra}"
+
+
+@functools.cache
+def obstacle(package: str) -> str | None:
+    """Why a package cannot be imported here, or None."""
+    try:
+        importlib.import_module(package)
+    except ModuleNotFoundError:
+        return missing(package)
+    except Exception as problem:  # installed, but for another version of something else
+        return f"importing {package} fails ({problem})"
+    return None
 
 
 @contextlib.contextmanager

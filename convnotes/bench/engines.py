@@ -6,7 +6,6 @@ has. They read the tensors of torch in place, and compute in float32.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from convnotes.bench.parts import Call
-from convnotes.checks import naming_extras, optional
+from convnotes.checks import naming_extras, obstacle
 
 Run = Callable[..., Tensor]
 _MODULES = {"onnxruntime": ("onnx", "onnxruntime"), "OpenVINO": ("openvino",)}
@@ -39,17 +38,9 @@ def engines(
     return made
 
 
-@functools.cache
 def missing(engine: str) -> str | None:
     """Why an engine cannot be called here, or None."""
-    try:
-        for module in _MODULES[engine]:
-            optional(module)
-    except ModuleNotFoundError as problem:
-        return str(problem)
-    except Exception as problem:
-        return f"importing {engine} fails ({problem})"
-    return None
+    return next(filter(None, map(obstacle, _MODULES[engine])), None)
 
 
 def _onnxruntime(operator: str, inputs: Mapping[str, Tensor], order: Sequence[str], attributes: dict[str, Any]) -> Run:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from convnotes.checks import obstacle
 
 
 class _BroadcastAdder(torch.autograd.Function):
@@ -41,16 +42,12 @@ def adder2d(x: Tensor, weight: Tensor) -> Tensor:
     return _BroadcastAdder.apply(weight.flatten(1), patches).view(-1, H, W, B).permute(3, 0, 1, 2).contiguous()
 
 
-@functools.cache
 def no_torchvision() -> str | None:
     """Why torchvision's operators cannot be called here, or None."""
-    try:
-        torchvision = importlib.import_module("torchvision")
-    except ModuleNotFoundError:
-        return "torchvision is not installed"
-    except Exception as problem:  # made for another torch
-        return f"importing torchvision fails ({problem})"
-    return None if torchvision.extension._has_ops() else "torchvision is here without its compiled operators"
+    without = "torchvision is here without its compiled operators"
+    if found := obstacle("torchvision"):
+        return found
+    return None if importlib.import_module("torchvision").extension._has_ops() else without
 
 
 def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
-from convnotes.kernels import private
-from convnotes.kernels.depthwise.operator import depthwise_conv2d, off_the_fast_path
+from convnotes.kernels import private, rules
+from convnotes.kernels.depthwise.operator import depthwise_conv2d
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -27,7 +27,7 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> nn.Conv2d:  # type: ignore[misc]
         conv = nn.Conv2d(*args, **kwargs)
-        if off_the_fast_path(conv.kernel_size, conv.stride, conv.dilation):
+        if rules.off_the_fast_path(conv.kernel_size, conv.stride, conv.dilation):
             private.convolve_by(conv, _depthwise)
         return conv
 

@@ -13,12 +13,12 @@ it runs, not when it is traced.
 
 Naming a backend is strict: if it is not installed, or does not serve the device of the tensors, that is an error. An
 operator or a dtype for which it has no kernel is computed by torch. All backends agree within rounding.
+
+`explain(op, tensors)` says what would be taken, and why. The rules beyond device and dtype are in `kernels.rules`.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
 import os
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
@@ -27,7 +27,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from convnotes.checks import missing
+from convnotes import checks
+from convnotes.kernels import rules
 
 Name = Literal["auto", "torch", "numba", "triton"]
 VARIABLE = "CONVNOTES_BACKEND"
@@ -128,14 +129,10 @@ def chosen(op: str, tensors: Iterable[Tensor | None]) -> Name:
     name = _choice.get() or _checked(os.environ.get(VARIABLE) or "auto", VARIABLE)
     if name == "torch":
         return name
-    kernels = KERNELS.get(op, {})
-    kinds = {(t.device.type, t.dtype) for t in tensors if t is not None and t.dtype.is_floating_point}
+    kinds = _kinds(tensors)
     device, dtype = next(iter(kinds)) if len(kinds) == 1 else ("", None)  # several: no kernel mixes them
     if name == "auto":
-        for backend in MEASURED:
-            if device == DEVICE[backend] and dtype in kernels.get(backend, ()) and _obstacle(backend) is None:
-                return backend
-        return "torch"
+        return next((backend for backend in DEVICE if _against(backend, op, device, dtype) is None), "torch")
     devices = {device for device, _ in kinds}
     if devices - {DEVICE[name]}:
         able = [b for b in available() if b == "torch" or devices == {DEVICE[b]}]
@@ -143,7 +140,71 @@ def chosen(op: str, tensors: Iterable[Tensor | None]) -> Name:
             f"the backend {name!r} serves {DEVICE[name]}, and {op} got tensors on {', '.join(sorted(devices))}; "
             f"what can run there: {', '.join(able)}"
         )
-    return name if dtype in kernels.get(name, ()) else "torch"
+    return name if dtype in KERNELS.get(op, {}).get(name, ()) else "torch"
+
+
+class _Text(str):
+    """A text of several lines, which is shown as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def explain(op: str, tensors: Iterable[Tensor | None], **options: Any) -> str:
+    """What would compute an operator for these tensors, and the rules by which it is chosen.
+
+    Args:
+        op: name of the operator, one of `KERNELS`.
+        tensors: the operator's inputs, in its order; None and tensors of whole numbers among them are skipped.
+        options: what the rules of `kernels.rules.RULES[op]` ask for beside the tensors, as `dilation=2`.
+
+    Raises:
+        ValueError: for an unknown operator.
+        TypeError: for an option that its rules do not know.
+
+    Example:
+        >>> from convnotes.kernels import backend
+        >>> with backend.use("torch"):
+        ...     backend.explain("adder", [torch.ones(1, 2, 5, 5), torch.ones(4, 2, 3, 3)])
+        adder of 1×2×5×5, 4×2×3×3, float32 on cpu: torch
+          torch was chosen by name
+    """
+    if op not in KERNELS:
+        raise ValueError(f"op must be one of {', '.join(KERNELS)}, got {op!r}")
+    given = [t for t in tensors if t is not None and t.dtype.is_floating_point]
+    kinds, name = _kinds(given), chosen(op, given)
+    way: str = name
+    named = _choice.get() or os.environ.get(VARIABLE) or "auto"
+    if named == "auto":
+        device, dtype = next(iter(kinds)) if len(kinds) == 1 else ("", None)
+        lines = [f"{b}: {_against(b, op, device, dtype) or 'it has kernels'}" for b in DEVICE]
+    else:
+        lines = [f"{named} was chosen by name" + ("" if name == named else ", and has no kernel for this")]
+    if op in rules.RULES:
+        way, more = rules.explained(op, given, name, options)
+        lines += more
+    elif options:
+        raise TypeError(f"{op} has no rules beside those of device and dtype, got {', '.join(options)}")
+    shapes = ", ".join("×".join(map(str, t.shape)) for t in given)
+    where = " and ".join(sorted(f"{str(dtype).removeprefix('torch.')} on {device}" for device, dtype in kinds))
+    return _Text("\n  ".join([f"{op} of {shapes}, {where}: {way}", *lines]))
+
+
+def _kinds(tensors: Iterable[Tensor | None]) -> set[tuple[str, torch.dtype]]:
+    return {(t.device.type, t.dtype) for t in tensors if t is not None and t.dtype.is_floating_point}
+
+
+def _against(backend: Name, op: str, device: str, dtype: torch.dtype | None) -> str | None:
+    """Why "auto" does not take a backend, or None."""
+    if device != DEVICE[backend]:
+        return f"it serves {DEVICE[backend]}"
+    if dtype not in KERNELS.get(op, {}).get(backend, ()):
+        return "it has no kernel for this dtype"
+    if backend not in MEASURED:
+        return "its kernels have not been timed on such a device"
+    return _obstacle(backend)
 
 
 def _checked(given: str, where: str) -> Name:
@@ -156,15 +217,8 @@ def _checked(given: str, where: str) -> Name:
     return name
 
 
-@functools.cache
 def _obstacle(name: Name) -> str | None:
     """Why a backend cannot run on this machine, or None."""
-    try:
-        importlib.import_module(name)
-    except ModuleNotFoundError:
-        return missing(name)
-    except Exception as problem:  # installed, but for another version of something else
-        return f"importing {name} fails ({problem})"
     if DEVICE[name] == "cuda" and not torch.cuda.is_available():
-        return "torch finds no CUDA device"
-    return None
+        return checks.obstacle(name) or "torch finds no CUDA device"
+    return checks.obstacle(name)

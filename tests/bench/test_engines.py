@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from convnotes import bench
+from convnotes import bench, checks
 from convnotes.bench import engines
 from convnotes.bench.parts import Call, Make
 
@@ -40,12 +40,12 @@ def test_an_engine_has_a_row_for_the_forward_pass_only(measure):
 
 
 def test_an_engine_that_is_missing_or_broken_is_named(monkeypatch):
-    monkeypatch.setattr(engines, "missing", engines.missing.__wrapped__)
+    monkeypatch.setattr(engines, "obstacle", checks.obstacle.__wrapped__)
     monkeypatch.setitem(sys.modules, "openvino", None)
     _, found = engine_calls("depthwise")
     assert found["OpenVINO"] == 'openvino is not installed: pip install "convnotes[engines]"'
-    monkeypatch.setattr(engines, "optional", lambda name: 1 / 0)
-    assert engines.missing("onnxruntime") == "importing onnxruntime fails (division by zero)"
+    monkeypatch.setattr(checks.importlib, "import_module", lambda name: 1 / 0)
+    assert engines.missing("onnxruntime") == "importing onnx fails (division by zero)"
 
 
 def test_engines_of_the_cpu_are_no_rivals_on_another_device():

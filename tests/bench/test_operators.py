@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from convnotes import bench
+from convnotes import bench, checks
 from convnotes.bench import memory, operators, rivals
 from convnotes.bench.parts import Make
 
@@ -38,10 +38,10 @@ def test_the_layers_of_part_1_carry_their_multiply_adds(measure):
 
 
 def test_torchvision_is_looked_for_and_its_absence_explained(monkeypatch):
-    rivals.no_torchvision.cache_clear()
+    checks.obstacle.cache_clear()
     monkeypatch.setitem(sys.modules, "torchvision", None)
     assert rivals.no_torchvision() == "torchvision is not installed"
-    rivals.no_torchvision.cache_clear()
+    checks.obstacle.cache_clear()
 
 
 def test_a_rival_that_would_not_fit_is_skipped_with_its_size(monkeypatch):

@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from convnotes import Adder2d, DeformConv2d, SeparableConv2d, Shift2d
+from convnotes import Adder2d, DeformConv2d, SeparableConv2d, Shift2d, checks
 from convnotes.kernels import backend
 
 CPU = (torch.zeros(1), None, torch.zeros(2))
@@ -32,9 +32,9 @@ def without(monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(importlib, "import_module", imported)
-    backend._obstacle.cache_clear()
+    checks.obstacle.cache_clear()
     yield problems.__setitem__
-    backend._obstacle.cache_clear()
+    checks.obstacle.cache_clear()
 
 
 def alone(function):

@@ -24,7 +24,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_an_argument_s_share_in_another_is_counted_once(call, name, monkeypatch):
     monkeypatch.setattr(attention, "_queries", lambda q: 10)
-    monkeypatch.setattr("convnotes.kernels.depthwise.operator._TAPS_PAY_FROM", 0)
+    monkeypatch.setattr("convnotes.kernels.rules.TAPS_PAY_FROM", 0)
     x = torch.randn(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
     with backend.use(name):
         (once,) = torch.autograd.grad(call(x).sin().sum(), x)

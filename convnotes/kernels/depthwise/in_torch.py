@@ -15,11 +15,10 @@ from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 from convnotes.geometry import IntOrPair
+from convnotes.kernels import rules
 from convnotes.kernels.depthwise.plane import Plane
 
-_WIDEST = 13  # kernel for whose planes oneDNN has fast code, with AVX2 and with AVX-512
 _WIDTH = 3  # of a kernel whose gradient oneDNN takes on its fast path, however high it is
-_CHANNELS = 64  # of all images together, from which oneDNN gives no thread a part of a channel (up to 7 threads)
 
 
 def forward(input: Tensor, weight: Tensor, bias: Tensor | None, plane: Plane) -> Tensor:
@@ -39,7 +38,7 @@ def convolve(
     dilation: Sequence[int],
 ) -> Tensor:
     """torch's convolution, by way of channels last where that is many times as fast as with planes."""
-    wide = weight.shape[3] > _WIDEST and max(dilation) == 1
+    wide = weight.shape[3] > rules.WIDEST and max(dilation) == 1
     planes = input.device.type == "cpu" and input.dtype == torch.float32 and input.dim() == 4 and input.is_contiguous()
     if wide and planes and not torch.is_autocast_enabled("cpu"):
         last = input.to(memory_format=torch.channels_last)
@@ -58,18 +57,9 @@ def backward(
         turned = plane._replace(padding=(tall - top, tall - bottom, wide - left, wide - right))
         by_input = forward(grad, weight.flip(2, 3), None, turned)
     if needed[1]:
-        weight_gradient = _weight_by_columns if dense_and_many(grad, plane.dilation) else _weight_by_taps
+        weight_gradient = _weight_by_columns if rules.dense_and_many(grad, plane.dilation) else _weight_by_taps
         by_weight = weight_gradient(grad, input, weight, plane)
     return by_input, by_weight, grad.sum((0, 2, 3)) if needed[2] else None
-
-
-def dense_and_many(map: Tensor, dilation: tuple[int, int]) -> bool:
-    """Is the gradient of the weight one that oneDNN takes fast, and in an order that no number of threads changes?
-
-    It divides the channels of all images among threads, 16 at a time; where they are few, the rows as well.
-    """
-    enough = map.shape[:2].numel() >= _CHANNELS and map.dtype == torch.float32
-    return enough and max(dilation) == 1 and torch.backends.mkldnn.is_available()
 
 
 def _weight_by_columns(grad: Tensor, input: Tensor, weight: Tensor, plane: Plane) -> Tensor:

@@ -11,6 +11,7 @@ or a gradient that is infinite, and makes NaN of it.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -19,16 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convnotes.geometry import IntOrPair, resolve_padding
-from convnotes.kernels import backend
+from convnotes.kernels import backend, rules
 from convnotes.kernels.depthwise import in_torch
 from convnotes.kernels.depthwise.plane import Plane
 from convnotes.kernels.operator import define
-from convnotes.kernels.transforms import one_node, transformed
-
-# Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one image
-# tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
-_TAPS_PAY_FROM, _COLUMNS_PAY_FROM = 2**15, 2**16
-_CHANNELS_LAST_PAYS_FROM = 81  # taps of a kernel: with fewer, torch is fast by itself in that format
+from convnotes.kernels.transforms import one_node
 
 
 @one_node
@@ -44,42 +40,12 @@ def depthwise_conv2d(
     captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
     if captured:
         return F.conv2d(input, weight, bias, stride, padding, dilation, input.shape[-3])
-    if not _is_faster(input, weight, stride, padding, dilation):
+    chosen = functools.partial(backend.chosen, "depthwise_conv2d", (input, weight))
+    call = rules.Depthwise(input, weight, chosen, stride, padding, dilation)
+    if rules.DEPTHWISE.first(call).way == "torch":
         return in_torch.convolve(input, weight, bias, stride, padding, dilation)
     vertical, horizontal = resolve_padding(padding, weight.shape[2:], dilation, stride)
     return _operator(input, weight, bias, Plane((*vertical, *horizontal), (dilation[0], dilation[1])))
-
-
-def off_the_fast_path(kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> bool:
-    """Is it a kernel whose backward torch computes slowly on the CPU, and which has one here?"""
-    return (max(dilation) >= 2 or max(kernel) >= 5) and max(stride) == 1
-
-
-def _is_faster(
-    input: Tensor, weight: Tensor, stride: Sequence[int], padding: IntOrPair | str, dilation: Sequence[int]
-) -> bool:
-    """In training on the CPU, as measured: see the head of this file."""
-    if not (torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)):
-        return False
-    kernel = weight.shape[2:]
-    if not off_the_fast_path(kernel, stride, dilation) or input.device.type != "cpu" or input.dim() != 4:
-        return False
-    if input.dtype not in (torch.float32, torch.float64) or input.dtype != weight.dtype:
-        return False
-    channels_last = input.stride(1) == 1 and not input.is_contiguous()
-    if len(weight) != input.shape[1] or (channels_last and weight[0].numel() < _CHANNELS_LAST_PAYS_FROM):
-        return False
-    if torch.is_autocast_enabled("cpu") or transformed(input, weight):
-        return False
-    compiled = backend.chosen("depthwise_conv2d", (input, weight)) == "numba"
-    if in_torch.dense_and_many(input, (dilation[0], dilation[1])):
-        pays = input.numel() >= _COLUMNS_PAY_FROM
-    else:
-        pays = input.shape[1:].numel() >= _TAPS_PAY_FROM
-    if not (compiled or pays):
-        return False
-    pads = resolve_padding(padding, kernel, dilation, stride)
-    return all(max(pad) <= d * (k - 1) for pad, k, d in zip(pads, kernel, dilation, strict=True))
 
 
 _operator = define(

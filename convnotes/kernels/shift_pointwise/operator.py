@@ -9,6 +9,7 @@ every order of derivative.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,15 +17,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convnotes.kernels import backend, private
+from convnotes.kernels import backend, private, rules
 from convnotes.kernels.operator import define, factors_gradients, factors_tangent
 from convnotes.kernels.transforms import Tensors, autocast_dtype, empty_like_format, transformed
-
-# Outputs up to which the fused product is taken: one tile of it. Each further tile reads all channels again, and finds
-# their positions again, which costs more instructions than the product itself: on an H100 1,560 of them per warp for
-# 32 channels × 128 positions in bfloat16 and 1,040 for 16 × 64 in float32, by which one tile takes some three quarters
-# of the time of shift and convolution one after the other, and two take more than all of it. Reckoned, never measured.
-_PAYS_UP_TO = 64
 
 
 def fuses(input: Tensor, shift: nn.Module, conv: nn.Conv2d) -> bool:
@@ -39,12 +34,11 @@ def fuses(input: Tensor, shift: nn.Module, conv: nn.Conv2d) -> bool:
         return False
     if private.hooked(shift, conv) or transformed(input, weight):
         return False
-    factors = _as_autocast(input, weight)
-    return (
-        conv.out_channels <= _PAYS_UP_TO
-        and displacements.device == input.device
-        and backend.chosen("shift_pointwise", factors) == "triton"
-    )
+    moved, mixed = _as_autocast(input, weight)
+    if displacements.device != input.device:
+        return False
+    call = rules.Mixing(moved, mixed, functools.partial(backend.chosen, "shift_pointwise", (moved, mixed)))
+    return rules.SHIFT_POINTWISE.first(call).way == "triton"
 
 
 def shift_pointwise(input: Tensor, weight: Tensor, displacements: Tensor, stride: int) -> Tensor:

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convnotes import MixedConv2d, SeparableConv2d
 from convnotes.fundamentals.depthwise import DepthwiseConv2d
-from convnotes.kernels import backend
+from convnotes.kernels import backend, rules
 from convnotes.kernels.depthwise import operator as depthwise
 from convnotes.kernels.depthwise.operator import depthwise_conv2d
 from convnotes.measure import cost, receptive_field
@@ -35,8 +35,8 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def _each_backend(request, monkeypatch):
     if request.param not in backend.available():
         pytest.skip(f"{request.param} is not installed")
-    for least in ("_TAPS_PAY_FROM", "_COLUMNS_PAY_FROM"):
-        monkeypatch.setattr(depthwise, least, 0)  # the maps of the tests are small
+    for least in ("TAPS_PAY_FROM", "COLUMNS_PAY_FROM"):
+        monkeypatch.setattr(rules, least, 0)  # the maps of the tests are small
     with backend.use(request.param):
         yield
 
@@ -220,13 +220,13 @@ def test_a_trace_its_cost_and_its_receptive_field_are_those_of_a_convolution():
 
 
 def test_on_small_maps_plain_torch_keeps_to_torch_s_own(taken, monkeypatch):
-    monkeypatch.setattr(depthwise, "_TAPS_PAY_FROM", 5 * 11 * 7 + 1)
+    monkeypatch.setattr(rules, "TAPS_PAY_FROM", 5 * 11 * 7 + 1)
     x, weight, bias = tensors((5, 5))
     depthwise.depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (1, 1))
     compiled = backend.chosen("depthwise_conv2d", (x, weight)) == "numba"
     assert bool(taken) == compiled
     taken.clear()
-    monkeypatch.setattr(depthwise, "_TAPS_PAY_FROM", 5 * 11 * 7)
+    monkeypatch.setattr(rules, "TAPS_PAY_FROM", 5 * 11 * 7)
     depthwise.depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (1, 1))
     assert taken
 
@@ -234,9 +234,9 @@ def test_on_small_maps_plain_torch_keeps_to_torch_s_own(taken, monkeypatch):
 def test_the_numbers_of_all_pictures_count_where_no_call_is_made_for_each(taken, monkeypatch):
     x, weight, bias = tensors((5, 5), torch.float32, channels=32)
     compiled = backend.chosen("depthwise_conv2d", (x, weight)) == "numba"
-    for least, dilation, numbers in (("_COLUMNS_PAY_FROM", 1, x.numel()), ("_TAPS_PAY_FROM", 2, x[0].numel())):
+    for least, dilation, numbers in (("COLUMNS_PAY_FROM", 1, x.numel()), ("TAPS_PAY_FROM", 2, x[0].numel())):
         for smallest, pays in ((numbers, True), (numbers + 1, compiled)):
-            monkeypatch.setattr(depthwise, least, smallest)
+            monkeypatch.setattr(rules, least, smallest)
             taken.clear()
             depthwise_conv2d(x, weight, bias, (1, 1), (2, 2), (dilation, dilation))
             assert bool(taken) == pays
