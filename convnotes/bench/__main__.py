@@ -2,6 +2,7 @@
 
     python -m convnotes.bench
     python -m convnotes.bench --op adder deformable --threads 2 --csv bench.csv
+    python -m convnotes.bench --op adder shift --compile
     python -m convnotes.bench --op depthwise --shape 8x96x56 32x16x32 --device cuda
     MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 python -m convnotes.bench --csv bench.csv
 
@@ -41,6 +42,7 @@ def _options() -> Options:
     options.add_argument(
         "--shape", nargs="+", type=_shape, metavar="BxCxSIDE", help="inputs of this shape instead of its own"
     )
+    options.add_argument("--compile", action="store_true", help="time the rivals as torch.compile makes them, too")
     options.add_argument("--note", default="", help="a word on the machine, kept with each row: shared, on battery …")
     return options
 
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say(f"{provenance(device)}; allocator: {here['allocator']}")
     say(f"the most that it reached: {peak:.3g} billion multiply-adds per second in float32")
     how = {"peak": peak, "device": device, "backends": chosen.backend, "rounds": chosen.rounds, "note": chosen.note}
+    how["compile"] = chosen.compile
     measured: list[Row] = []
     jobs = [case for op in chosen.op if op != _START for case in cases(op, chosen.shape)]
     try:

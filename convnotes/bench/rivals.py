@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 from typing import Any
 
 import torch
@@ -48,6 +50,15 @@ def no_torchvision() -> str | None:
     if found := obstacle("torchvision"):
         return found
     return None if importlib.import_module("torchvision").extension._has_ops() else without
+
+
+def no_compiler(device: str) -> str | None:
+    """Why torch.compile cannot make loops for a device here, or None."""
+    if torch.device(device).type != "cpu":
+        return obstacle("triton")
+    named = os.environ.get("CXX")
+    found = any(map(shutil.which, [named] if named else ["g++", "clang++", "c++"]))
+    return None if found else "there is no C++ compiler"
 
 
 def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:

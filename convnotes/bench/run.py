@@ -14,6 +14,7 @@ from torch import Tensor
 from convnotes.bench.memory import allocator, extra_memory
 from convnotes.bench.operators import Case
 from convnotes.bench.parts import Call, Make
+from convnotes.bench.rivals import no_compiler
 from convnotes.bench.table import MODES, Row
 from convnotes.kernels import backend
 from convnotes.kernels.backend import Name
@@ -138,6 +139,7 @@ def measure(
     backends: Sequence[Name] = ("torch", "auto"),
     rounds: int = 7,
     seconds: float = 3.0,
+    compile: bool = False,
     min_seconds: float = 0.02,
     note: str = "",
     say: Callable[[str], Any] = print,
@@ -153,6 +155,7 @@ def measure(
         backends: names of `convnotes.kernels.backend`.
         rounds: the most rounds of a mode.
         seconds: about how long a mode may take: fewer rounds then, but at least three.
+        compile: whether each rival that trains is timed as `torch.compile` makes it too, where it can.
         min_seconds: least time of a call in a round; shorter calls are repeated.
         note: a remark for the rows.
         say: takes a line about each rival that is skipped.
@@ -174,6 +177,8 @@ def measure(
                 rivals[name] = rival
             else:
                 say(f"{case.name}: {name} is skipped, {rival}")
+        if compile:
+            rivals |= _compiled(rivals, device, case.name, say)
         ours = _by_backend(case, made.ours, backends)
         differences = _differences(case, ours, rivals) if made.same else {}
         calls = {"conv": made.conv} | {f"rival {name}": call for name, call in rivals.items()}
@@ -204,6 +209,17 @@ def measure(
                     )
                 )  # fmt: skip
         return rows
+
+
+def _compiled(rivals: dict[str, Call], device: str, name: str, say: Callable[[str], Any]) -> dict[str, Call]:
+    if obstacle := no_compiler(device):
+        say(f"{name}: torch.compile is skipped, {obstacle}")
+        return {}
+    return {
+        f"{rival}, torch.compile": Call(torch.compile(call.run, dynamic=False), call.inputs)
+        for rival, call in rivals.items()
+        if call.trains
+    }
 
 
 def _by_backend(case: Case, call: Call, backends: Sequence[Name]) -> dict[str, Call]:

@@ -72,6 +72,21 @@ def test_a_rival_that_is_not_installed_is_skipped_in_one_line(measure, monkeypat
     assert all(row.difference is None for row in rows)
 
 
+def test_rivals_are_timed_as_torch_compile_makes_them_where_a_compiler_is(measure, monkeypatch):
+    said, made = [], []
+    monkeypatch.setattr(torch, "compile", lambda run, dynamic: made.append(run) or run)
+    monkeypatch.setenv("CXX", "python3")
+    (case,) = bench.cases("adder", (TINY,))
+    rows = measure(case, backends=["torch"], compile=True, say=said.append)
+    assert {row.rival for row in rows} == {"unfold and broadcast", "unfold and broadcast, torch.compile"}
+    assert made == [rivals.adder2d]
+    assert said == []
+    monkeypatch.setenv("CXX", "no such compiler")
+    rows = measure(case, backends=["torch"], compile=True, say=said.append)
+    assert {row.rival for row in rows} == {"unfold and broadcast"}
+    assert said == [f"{case.name}: torch.compile is skipped, there is no C++ compiler"]
+
+
 def test_the_backend_that_ran_is_named(measure):
     pytest.importorskip("numba")
     (case,) = bench.cases("adder", (TINY,))
