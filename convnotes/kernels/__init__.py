@@ -3,9 +3,9 @@
     operator.py   what it is: options, gradients, which implementation runs     in_torch.py    plain torch, any device
     in_numba.py   the host's side on the CPU     loops.py  compiled loops       in_triton.py   CUDA
 
-Beside them: `operator.define` registers an operator, `backend` chooses what computes it, `rules` has what "auto" decides
-beyond device and dtype, `cpu` holds what compiled loops share, `gpu` what Triton kernels share, `private` what is used
-of torch's private parts. To add an operator:
+Beside them: `operator.define` registers an operator, `backend` chooses what computes it, `rules` has what "auto"
+decides beyond device and dtype, `cpu` holds what compiled loops share, `gpu` what Triton kernels share, `private` what
+is used of torch's private parts. To add an operator:
 
 1. Make the folder. Name its options, a `NamedTuple` of numbers, strings and tuples of numbers.
 2. Write `in_torch.py`: a function of the tensors and the options, without derivatives; tests compare all others to it.
