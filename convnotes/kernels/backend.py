@@ -158,7 +158,7 @@ def explain(op: str, tensors: Iterable[Tensor | None], **options: Any) -> str:
     Args:
         op: name of the operator, one of `KERNELS`.
         tensors: the operator's inputs, in its order; None and tensors of whole numbers among them are skipped.
-        options: what the rules of `kernels.rules.RULES[op]` ask for beside the tensors, as `dilation=2`.
+        **options: what the rules of `kernels.rules.RULES[op]` ask for beside the tensors, as `dilation=2`.
 
     Raises:
         ValueError: for an unknown operator.
