@@ -1,6 +1,7 @@
 """Who may import whom, read from the syntax tree of every file of the package."""
 
 import ast
+import functools
 import graphlib
 import re
 import subprocess
@@ -127,6 +128,7 @@ def names_of_others(tree: ast.Module) -> dict[str, str]:
     return found
 
 
+@functools.cache
 def names_of_ours() -> set[str]:
     """What the package itself calls so: functions, classes, and whatever it assigns."""
     found = set()
