@@ -120,3 +120,15 @@ def test_the_files_of_the_widgets_are_short_and_each_says_what_it_is():
 
 def named(path: Path) -> str:
     return "".join(word.capitalize() for word in path.name.split(".")[0].split("_"))
+
+
+def test_only_the_kit_places_the_parts_of_a_widget_which_says_what_differs_by_variables():
+    folder = Path(widgets.__file__).parent
+    for path in folder.glob("*.css"):
+        assert ".cn-body" not in path.read_text(encoding="utf-8"), f"{path.name}: set --cn-body"
+    kit = (folder / "kit" / "frame.css").read_text(encoding="utf-8")
+    used = set(
+        re.findall(r"var\((--cn-(?:body|stage|panel|label|fact))", kit + (folder / "kit/controls.css").read_text())
+    )
+    named = kit.partition("*/")[0]
+    assert all(name in named for name in used) and len(used) == 5
