@@ -126,9 +126,7 @@ def test_only_the_kit_places_the_parts_of_a_widget_which_says_what_differs_by_va
     folder = Path(widgets.__file__).parent
     for path in folder.glob("*.css"):
         assert ".cn-body" not in path.read_text(encoding="utf-8"), f"{path.name}: set --cn-body"
-    kit = (folder / "kit" / "frame.css").read_text(encoding="utf-8")
-    used = set(
-        re.findall(r"var\((--cn-(?:body|stage|panel|label|fact))", kit + (folder / "kit/controls.css").read_text())
-    )
-    named = kit.partition("*/")[0]
-    assert all(name in named for name in used) and len(used) == 5
+    kit = [(folder / "kit" / name).read_text(encoding="utf-8") for name in ("frame.css", "controls.css")]
+    variables = set(re.findall(r"var\((--cn-(?:body|stage|panel|label|fact))", "".join(kit)))
+    assert len(variables) == 5
+    assert all(name in kit[0].partition("*/")[0] for name in variables)
