@@ -9,7 +9,7 @@ const HEIGHT = TOP + 4 * ROW;
 const MIDDLE = TOP + 2 * ROW;
 
 function text(words, x, y, anchor = "middle", more = "") {
-  const name = `cn-drawing-text cn-branch-text ${more}`.trim();
+  const name = `cn-drawing-text cn-small-text cn-branch-text ${more}`.trim();
   return h("text", { x, y, class: name, "text-anchor": anchor }, words);
 }
 
@@ -57,7 +57,7 @@ export function diagram(rows, channels, chosen, { largest, width, choose }) {
       const half = Math.max(side, 26, scale * step.inputs, scale * step.outputs) / 2;
       marks.push(
         step.weights
-          ? rect(at[0] - side / 2, y - side / 2, side, side, "cn-branch-kernel")
+          ? rect(at[0] - side / 2, y - side / 2, side, side, "cn-fill-kernel cn-branch-kernel")
           : h("circle", { cx: at[0], cy: y, r: 13, class: "cn-branch-pool" }),
         text(step.name, at[0], y - half - 8, "middle", "cn-branch-name"),
         text(step.weights ? format(step.weights) : "no weights", at[0], y + half + 8),
@@ -73,7 +73,7 @@ export function diagram(rows, channels, chosen, { largest, width, choose }) {
     marks.push(text(row.outputs, beside, y + outside * (high / 2 + 9)));
   });
   const bar = (x, count, kind) =>
-    rect(x, MIDDLE - (count * scale) / 2, BAR, count * scale, `cn-branch-${kind}`);
+    rect(x, MIDDLE - (count * scale) / 2, BAR, count * scale, `cn-fill-${kind}`);
   const ends = [
     bar(6, channels, "input"),
     bar(end, total, "output"),

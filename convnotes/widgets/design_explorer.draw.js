@@ -54,7 +54,7 @@ function labels(rows, best, one, at) {
         x: fixed(x),
         y: fixed(y),
         "text-anchor": anchor,
-        class: `cn-trade-name ${best.includes(named[n]) ? "cn-trade-front-name" : ""}`,
+        class: `cn-chart-text cn-trade-name ${best.includes(named[n]) ? "cn-fill-accent" : ""}`,
       },
       named[n].design,
     ),
@@ -64,7 +64,8 @@ function labels(rows, best, one, at) {
 function frameOf(all, x, { across, up }) {
   const { left, right, top, bottom } = AREA;
   const tick = (place, text, anchor) =>
-    h("text", { ...place, "text-anchor": anchor, class: "cn-tick" }, text);
+    h("text", { ...place, "text-anchor": anchor, class: "cn-chart-text cn-fill-muted" }, text);
+  const title = (place, text) => h("text", { ...place, class: "cn-chart-text" }, text);
   return [
     h("path", { d: `M${left} ${top}V${bottom}H${right}`, class: "cn-trade-axis" }),
     ...ticks(
@@ -75,8 +76,8 @@ function frameOf(all, x, { across, up }) {
       all.flatMap((row) => row.accuracies),
       false,
     ).map((v) => tick({ x: left - 6, y: up(v) + 4 }, format(v), "end")),
-    h("text", { x: (left + W) / 2, y: H - 8, "text-anchor": "middle" }, AXES[x]),
-    h("text", { x: left + 8, y: top + 12 }, "test accuracy"),
+    title({ x: (left + W) / 2, y: H - 8, "text-anchor": "middle" }, AXES[x]),
+    title({ x: left + 8, y: top + 12 }, "test accuracy"),
   ];
 }
 

@@ -56,7 +56,7 @@ export function maps(layers, edited) {
     const number = layers - level;
     const picked = edited === number;
     const words = level === 0 ? "of the output" : last ? "of the input" : `after layer ${number}`;
-    const kind = level === 0 ? "cn-stack-output" : last ? "cn-stack-input" : "";
+    const kind = level === 0 ? "cn-fill-output" : last ? "cn-fill-input" : "";
     drawing.append(
       h("text", { x, y, class: `cn-drawing-text ${kind}` }, `${sees}×${sees} ${words}`),
     );
@@ -87,7 +87,7 @@ export function cells(size, filled) {
   });
   for (let n = 0; n < size * size; n++) {
     const [x, y] = [(n % size) * unit, Math.floor(n / size) * unit];
-    drawing.append(rect(x, y, unit, unit, n < filled ? "cn-stack-filled" : "cn-stack-empty"));
+    drawing.append(rect(x, y, unit, unit, `cn-fill-kernel${n < filled ? "" : " cn-stack-empty"}`));
   }
   return drawing;
 }

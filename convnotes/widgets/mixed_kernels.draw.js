@@ -21,7 +21,7 @@ export function crossing(curves, at, side, best, parts) {
     `Response at the marked pixel against the side of the image. At ${side} pixels: ` +
     `${SIZES.map((k, s) => `${k}×${k} ${format(at[s], 3)}`).join(", ")}; strongest ${SIZES[best]}×${SIZES[best]}`;
   const drawing = svg(W, H, { class: "cn-drawing", label });
-  const text = (words, at, up, anchor, className = "cn-mixed-text") =>
+  const text = (words, at, up, anchor, className = "cn-chart-text") =>
     h("text", { x: at, y: up, class: className, "text-anchor": anchor }, words);
   drawing.append(
     h("path", { d: `M${left} ${y(0)}H${right}`, class: "cn-ruled" }),
@@ -38,14 +38,14 @@ export function crossing(curves, at, side, best, parts) {
     const points = curve.map((v, n) => [x(SIDES[n]), y(v)]);
     drawing.append(
       h("path", { d: lineThrough(points), class: `cn-curve cn-mixed-curve${kind}` }),
-      text(`${SIZES[s]}×${SIZES[s]}`, right + 6, heights[s] + 5, "start", `cn-mixed-text${kind}`),
+      text(`${SIZES[s]}×${SIZES[s]}`, right + 6, heights[s] + 5, "start", `cn-chart-text${kind}`),
     );
   });
   at.forEach((v, s) => {
     const shape =
       s === best
-        ? h("path", { d: diamond(x(side), y(v), 8), class: "cn-mixed-mark cn-mixed-best" })
-        : h("circle", { cx: x(side), cy: y(v), r: 5, class: "cn-mixed-mark" });
+        ? h("path", { d: diamond(x(side), y(v), 8), class: "cn-point cn-mixed-best" })
+        : h("circle", { cx: x(side), cy: y(v), r: 5, class: "cn-point" });
     if (parts[s]) drawing.append(shape);
   });
   return drawing;

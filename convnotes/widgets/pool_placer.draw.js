@@ -5,14 +5,14 @@ import { short } from "./kit/numbers.js";
 
 const [COLUMN, LEFT, WIDTH, HIGHEST] = [33, 6, 22, 40];
 const ROWS = [
-  ["positions", "positions of the map", 64],
-  ["written", "values written", 136],
-  ["macs", "multiply-adds", 208],
+  ["positions", "positions of the map", 64, "cn-pool-positions"],
+  ["written", "values written", 136, "cn-fill-output"],
+  ["macs", "multiply-adds", 208, "cn-fill-kernel"],
 ];
 const NUMBERS = 228; // where the numbers of the layers stand
 
 function text(words, x, y, anchor = "middle") {
-  return h("text", { x, y, class: "cn-drawing-text cn-pool-text", "text-anchor": anchor }, words);
+  return h("text", { x, y, class: "cn-drawing-text cn-small-text", "text-anchor": anchor }, words);
 }
 
 // The longest bar of a row is the largest count of this placement, which stands beside the row's name; dashed lines
@@ -22,14 +22,14 @@ export function network(rows, pools, label) {
   const drawing = svg(width, 256, { class: "cn-drawing", label });
   const pooling = (number, from, to) =>
     h("path", { d: `M${LEFT + number * COLUMN} ${from}V${to}`, class: "cn-pool-line" });
-  for (const [kind, words, bottom] of ROWS) {
+  for (const [kind, words, bottom, fill] of ROWS) {
     const most = Math.max(...rows.map((row) => row[kind]));
     drawing.append(text(`${words}, at most ${short(most)}`, LEFT, bottom - HIGHEST - 11, "start"));
     for (const number of pools) drawing.append(pooling(number, bottom - HIGHEST, bottom));
     rows.forEach((row, n) => {
       const height = (HIGHEST * row[kind]) / most;
       const x = LEFT + (n + 0.5) * COLUMN - WIDTH / 2;
-      drawing.append(rect(x, bottom - height, WIDTH, height, `cn-pool-${kind}`));
+      drawing.append(rect(x, bottom - height, WIDTH, height, fill));
     });
   }
   rows.forEach((_, n) => drawing.append(text(n + 1, LEFT + (n + 0.5) * COLUMN, NUMBERS)));

@@ -35,8 +35,8 @@ export function curves(withShortcut, without, depth, shortcut, label) {
   );
   const middle = Math.round(last / 2);
   drawing.append(
-    text("with shortcut", right, y(withShortcut[middle]) - 14, "end", "cn-read-named"),
-    text("without", right, y(without[middle]) - 14, "end", "cn-read-other"),
+    text("with shortcut", right, y(withShortcut[middle]) - 14, "end", "cn-fill-accent"),
+    text("without", right, y(without[middle]) - 14, "end", "cn-fill-muted"),
     h("circle", {
       cx: x(depth),
       cy: y((shortcut ? withShortcut : without)[depth]),

@@ -61,10 +61,10 @@ export function chart(deviations, gradients, predicted, held, words) {
         drawing.append(pointer(x(l), share(v) > 1 ? top : bottom, share(v) > 1, name));
     });
   };
-  mark(gradients, (cx, cy) => rect(cx - 3, cy - 3, 6, 6, "cn-signal-gradient"), "gradient", last);
+  mark(gradients, (cx, cy) => rect(cx - 3, cy - 3, 6, 6, "cn-fill-accent"), "accent", last);
   mark(
     deviations,
-    (cx, cy) => h("circle", { cx, cy, r: 3.5, class: "cn-signal-output" }),
+    (cx, cy) => h("circle", { cx, cy, r: 3.5, class: "cn-fill-output" }),
     "output",
     0,
   );
@@ -73,11 +73,11 @@ export function chart(deviations, gradients, predicted, held, words) {
 
 function pointer(x, y, up, name) {
   const tip = up ? -9 : 9;
-  return h("path", { d: `M${x - 7} ${y}h14L${x} ${y + tip}Z`, class: `cn-signal-${name}` });
+  return h("path", { d: `M${x - 7} ${y}h14L${x} ${y + tip}Z`, class: `cn-fill-${name}` });
 }
 
-// Histograms of five layers between −3 and 3 in one row; `kind` is "output" or "gradient".
-export function histograms(layers, kind, words) {
+// Histograms of five layers between −3 and 3 in one row; `ink` is "output" or "accent".
+export function histograms(layers, ink, words) {
   const count = layers.length;
   const bins = 25;
   const reach = 3;
@@ -100,7 +100,7 @@ export function histograms(layers, kind, words) {
     histogram(layers[l], reach, bins).forEach((share, n) => {
       const high = tall * Math.min(1, Math.sqrt(share));
       drawing.append(
-        rect(from + n * bar, tall + 2 - high, Math.max(0.5, bar - 0.4), high, `cn-signal-${kind}`),
+        rect(from + n * bar, tall + 2 - high, Math.max(0.5, bar - 0.4), high, `cn-fill-${ink}`),
       );
     });
     drawing.append(label(k ? `${l + 1}` : "layer 1", from + (bins * bar) / 2, tall + 17));

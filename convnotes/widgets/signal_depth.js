@@ -118,7 +118,7 @@ function render({ model, el }) {
     shapes.show(
       [
         histograms(outputs, "output", "Histograms of the outputs of five layers"),
-        histograms(gradients, "gradient", "Histograms of the gradients of five layers"),
+        histograms(gradients, "accent", "Histograms of the gradients of five layers"),
       ],
       "Histograms",
       " between −3 and 3 of the outputs (above) and the gradients (below); the height is " +

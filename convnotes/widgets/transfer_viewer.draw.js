@@ -8,7 +8,7 @@ const [W, H] = [360, 276];
 const GAP = 17; // between names that would overlap
 
 function text(words, x, y, anchor, className = "") {
-  const kind = `cn-transfer-text ${className}`.trim();
+  const kind = `cn-chart-text ${className}`.trim();
   return h("text", { x, y, "text-anchor": anchor, class: kind }, words);
 }
 
@@ -41,14 +41,22 @@ export function learning(curves, scratch, label) {
     path(other, "cn-curve-other cn-transfer-mean"),
     path(own, "cn-curve cn-transfer-mean cn-transfer-shown"),
     ...other.map((value, n) => rect(x(n + 1) - 4, y(value) - 4, 8, 8, "cn-point")),
-    ...own.map((value, n) => h("circle", { cx: x(n + 1), cy: y(value), r: 4.5 })),
+    ...own.map((value, n) =>
+      h("circle", { cx: x(n + 1), cy: y(value), r: 4.5, class: "cn-fill-accent" }),
+    ),
   );
   const middle = (y(own.at(-1)) + y(other.at(-1))) / 2;
   const apart = Math.max(GAP, Math.abs(y(own.at(-1)) - y(other.at(-1)))) / 2;
   const up = own.at(-1) >= other.at(-1) ? -1 : 1;
   drawing.append(
-    text("transfer", right + 8, middle + up * apart + 5, "start", "cn-transfer-name"),
-    text("scratch", right + 8, middle - up * apart + 5, "start", "cn-transfer-scratch"),
+    text(
+      "transfer",
+      right + 8,
+      middle + up * apart + 5,
+      "start",
+      "cn-fill-accent cn-transfer-name",
+    ),
+    text("scratch", right + 8, middle - up * apart + 5, "start", "cn-fill-muted"),
   );
   return drawing;
 }

@@ -120,3 +120,13 @@ def test_the_files_of_the_widgets_are_short_and_each_says_what_it_is():
 
 def named(path: Path) -> str:
     return "".join(word.capitalize() for word in path.name.split(".")[0].split("_"))
+
+
+def test_only_the_kit_places_the_parts_of_a_widget_which_says_what_differs_by_variables():
+    folder = Path(widgets.__file__).parent
+    for path in folder.glob("*.css"):
+        assert ".cn-body" not in path.read_text(encoding="utf-8"), f"{path.name}: set --cn-body"
+    kit = [(folder / "kit" / name).read_text(encoding="utf-8") for name in ("frame.css", "controls.css")]
+    variables = set(re.findall(r"var\((--cn-(?:body|stage|panel|label|fact))", "".join(kit)))
+    assert len(variables) == 5
+    assert all(name in kit[0].partition("*/")[0] for name in variables)
