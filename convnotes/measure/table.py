@@ -6,6 +6,9 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
+# A number as it stands in a cell: 1,000, −0.52, 12%, ≥ 25, 1/32, 3·10⁻²⁰, 0.3 to 0.9 ms, 25.0 M.
+_NUMBER = re.compile(r"(?=.*\d)(?:[\d.,+−%/≤≥·⁰¹²³⁴⁵⁶⁷⁸⁹⁻– -]|to|ms|M|G)+")
+
 
 class Table:
     """Rows of text under heads, with a caption: aligned text where it is printed, scrollable HTML on the page.
@@ -30,9 +33,10 @@ class Table:
         self.caption, self.heads, self.rows, self.total = caption, list(heads), [list(row) for row in rows], total
 
     def _numbers(self) -> list[bool]:
-        """Which columns hold numbers: these stand to the right."""
-        first = (self.rows or [self.heads])[0]
-        return [n > 0 and not re.sub(r"[\d.,≤≥– -]|to|ms", "", cell) for n, cell in enumerate(first)]
+        """Which columns hold numbers, in most of the cells that say something: these stand to the right."""
+        columns = [[cell for cell in column if cell not in ("", "–")] for column in zip(*self.rows, strict=True)]
+        numbers = [sum(map(bool, map(_NUMBER.fullmatch, column))) > len(column) / 2 for column in columns]
+        return [False, *numbers[1:]] if self.rows else [False for _ in self.heads]
 
     def __repr__(self) -> str:
         lines = [self.heads, *self.rows]
