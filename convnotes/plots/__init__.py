@@ -10,7 +10,7 @@ No function touches pyplot's state: a figure lives as long as its Axes. Needs pi
 """
 
 from convnotes.plots.curves import bars, history, name_points, spread, trade
-from convnotes.plots.look import INK, MARKS, PALETTE, number, save, show, style
+from convnotes.plots.look import INK, MARKS, PALETTE, number, panel, save, show, style
 from convnotes.plots.pictures import feature_maps, heat, image, kernel, signed, signed_scale
 from convnotes.plots.taps import film, reads
 
@@ -27,6 +27,7 @@ __all__ = [
     "kernel",
     "name_points",
     "number",
+    "panel",
     "reads",
     "save",
     "show",

@@ -171,3 +171,22 @@ def titled(ax: Axes, title: str | None) -> Axes:
     if title is not None:
         ax.set_title(title)
     return ax
+
+
+def panel(width: float = 3.6, height: float = 2.8, title: str | None = None, frame: bool = False) -> Axes:
+    """Empty Axes in the book's look, alone in a figure of their own: one panel of `page.figure`.
+
+    Args:
+        width: of the figure, in inches.
+        height: of the figure, in inches.
+        title: stands above the Axes.
+        frame: whether lines run around the Axes on all four sides, and not along x and y only.
+
+    Example:
+        >>> ax = convnotes.plots.panel(title="weights")
+        >>> ax.get_title(loc="left")
+        'weights'
+    """
+    with axes(None, width, height) as ax:
+        ax.spines[["top", "right"]].set_visible(frame)
+        return titled(ax, title)

@@ -116,6 +116,16 @@ def test_feature_maps_share_one_scale_and_name_their_channels():
     assert len(drawn[0].figure.axes) == 6, "five maps and one scale"
 
 
+def test_a_panel_is_empty_and_has_the_size_the_title_and_the_frame_asked_for():
+    bare, framed = plots.panel(2, 1.5), plots.panel(title="weights", frame=True)
+    assert bare.figure.get_size_inches().tolist() == [2, 1.5]
+    assert not bare.has_data()
+    assert [bare.get_title(loc="left"), framed.get_title(loc="left")] == ["", "weights"]
+    for side in ("top", "right"):
+        assert framed.spines[side].get_visible()
+        assert not bare.spines[side].get_visible()
+
+
 def test_history_draws_every_seed_and_their_mean():
     ax = plots.history(RUNS)
     assert [line.get_label() for line in ax.lines[2:]] == ["train", "test"]
