@@ -31,6 +31,11 @@ _HOME = {
         "normalise_active_shift_steps",
     ),
     "convnotes.operations.adder": ("Adder2d", "adder2d", "AdderResNet", "adder_resnet20", "scale_adder_steps"),
+    "convnotes.beyond.fusing": ("fuse", "fuse_branches"),
+    "convnotes.beyond.reparameterise": ("RepConv2d", "RepVGG", "repvgg_a0"),
+    "convnotes.beyond.large_kernels": ("LargeKernelConv2d",),
+    "convnotes.beyond.convnext": ("ConvNeXtBlock", "ConvNeXt", "convnext_tiny"),
+    "convnotes.beyond.replknet": ("RepLKNet", "replknet31_b"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

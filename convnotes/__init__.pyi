@@ -1,6 +1,17 @@
 # What `__init__.py` loads on first use, for type checkers and editors; tests/test_types.py compares the two.
 # `as` says that a name is there to be imported: jedi, which completes in Jupyter, does not look at `__all__`.
 
+from convnotes.beyond.convnext import ConvNeXt as ConvNeXt
+from convnotes.beyond.convnext import ConvNeXtBlock as ConvNeXtBlock
+from convnotes.beyond.convnext import convnext_tiny as convnext_tiny
+from convnotes.beyond.fusing import fuse as fuse
+from convnotes.beyond.fusing import fuse_branches as fuse_branches
+from convnotes.beyond.large_kernels import LargeKernelConv2d as LargeKernelConv2d
+from convnotes.beyond.reparameterise import RepConv2d as RepConv2d
+from convnotes.beyond.reparameterise import RepVGG as RepVGG
+from convnotes.beyond.reparameterise import repvgg_a0 as repvgg_a0
+from convnotes.beyond.replknet import RepLKNet as RepLKNet
+from convnotes.beyond.replknet import replknet31_b as replknet31_b
 from convnotes.compression.inception import GoogLeNet as GoogLeNet
 from convnotes.compression.inception import Inception as Inception
 from convnotes.compression.inception import googlenet as googlenet
@@ -61,16 +72,22 @@ __all__ = [
     "AdderResNet",
     "AtrousCascade",
     "Bottleneck",
+    "ConvNeXt",
+    "ConvNeXtBlock",
     "DeepLabV3",
     "DeformConv2d",
     "Fire",
     "GoogLeNet",
     "Inception",
     "KernelStack",
+    "LargeKernelConv2d",
     "MLPConv",
     "MixedConv2d",
     "MobileNetV1",
     "NonLocal2d",
+    "RepConv2d",
+    "RepLKNet",
+    "RepVGG",
     "ResNet",
     "SeparableConv2d",
     "Shift2d",
@@ -85,13 +102,18 @@ __all__ = [
     "active_shift_groups",
     "adder2d",
     "adder_resnet20",
+    "convnext_tiny",
     "deeplabv3_resnet50",
     "deform_conv2d",
+    "fuse",
+    "fuse_branches",
     "googlenet",
     "initialise",
     "mobilenet_v1",
     "non_local2d",
     "normalise_active_shift_steps",
+    "replknet31_b",
+    "repvgg_a0",
     "resnet50",
     "resnext50_32x4d",
     "scale_active_shift_steps",

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "convnotes"
 
-LAYERS = {"fundamentals", "compression", "receptive_field", "operations"}
+LAYERS = {"fundamentals", "compression", "receptive_field", "operations", "beyond"}
 
 # The room (a file or a folder of the package) → the rooms it may import. A layer may also import an earlier chapter.
 MAY_IMPORT = {
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "parameters": set(),
     "receptive_field": {"kernels", "parameters", "fundamentals", "compression"},
     "operations": {"kernels", "parameters", "fundamentals", "compression", "receptive_field"},
+    "beyond": {"kernels", "fundamentals", "compression"},
     "measure": set(),
     "data": set(),
     "pretrained": {"data"},
@@ -50,6 +51,7 @@ CHAPTERS = {
     ],
     "receptive_field": ["gridding", "dilated", "splat", "synapses", "active", "deformable", "non_local"],
     "operations": ["cifar_resnet", "shift", "active_shift", "adder"],
+    "beyond": ["fusing", "reparameterise", "large_kernels", "convnext", "replknet"],
 }
 
 # What the package may import from outside at the top of a file: everything else is imported where it is used.

@@ -15,6 +15,7 @@ from convnotes.definitions.algorithms import (
     conv2d_by_winograd,
     winograd_matrices,
 )
+from convnotes.definitions.beyond import branches, convnext_block
 from convnotes.definitions.compression import (
     bottleneck,
     factorised,
@@ -49,12 +50,14 @@ __all__ = [
     "batch_norm",
     "batch_norm_in_training",
     "bottleneck",
+    "branches",
     "conv2d",
     "conv2d_by_fft",
     "conv2d_by_matrix",
     "conv2d_by_winograd",
     "conv_norm_relu",
     "conv_transpose2d",
+    "convnext_block",
     "deform_conv2d",
     "factorised",
     "fire",

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import convnotes
 from convnotes import definitions
 
 
@@ -172,6 +173,18 @@ def basic_block_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
     y = torch.relu(normed(layer.conv1, layer.bn1, x))
     return torch.relu(normed(layer.conv2, layer.bn2, y) + normed(*layer.downsample, x))
+
+
+def branches_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    parts = [part if isinstance(part, nn.Sequential) else (None, part) for part in layer.children()]
+    weights = [None if conv is None else conv.weight for conv, _ in parts]
+    groups = x.shape[1] if isinstance(layer, convnotes.LargeKernelConv2d) else layer.groups
+    return definitions.branches(x, weights, [norm for _, norm in parts], getattr(layer, "stride", 1), groups)
+
+
+def convnext_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    depthwise, _, norm, wide, _, narrow, _ = layer.block
+    return definitions.convnext_block(x, depthwise, norm, wide, narrow, layer.layer_scale)
 
 
 def adder_definition(layer: nn.Module, x: Tensor) -> Tensor:

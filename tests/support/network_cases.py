@@ -64,4 +64,22 @@ NETWORKS = {
         output=(2, 7),
         words=("depth=8, num_classes=7",),
     ),
+    "RepVGG": Layer(
+        lambda **kw: convnotes.RepVGG((1, 2, 1, 1), (4, 6, 6, 8), 7, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("num_classes=7",),
+    ),
+    "ConvNeXt": Layer(
+        lambda **kw: convnotes.ConvNeXt((1, 1, 2, 1), (4, 6, 6, 8), 7, layer_scale=0.5, **kw),
+        input=(2, 3, 65, 34),
+        output=(2, 7),
+        words=("num_classes=7",),
+    ),
+    "RepLKNet": Layer(
+        lambda **kw: convnotes.RepLKNet((9, 7, 5, 3), (1, 1, 1, 1), (4, 6, 6, 8), 7, small_kernel=3, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("num_classes=7",),
+    ),
 }

@@ -32,6 +32,7 @@ FUNCTIONS = {
 # The networks as published. The large ones are made of sizes alone: their classes are called with numbers among `ALL`.
 SMALL = ("googlenet", "mobilenet_v1", "squeezenet1_0", "squeezenet1_1", "shiftresnet20", "adder_resnet20")
 LARGE = ("vgg16", "xception", "resnet50", "resnext50_32x4d", "deeplabv3_resnet50")
+LARGE += ("repvgg_a0", "convnext_tiny", "replknet31_b")
 NETWORKS = dict.fromkeys(SMALL, "cpu") | dict.fromkeys(LARGE, "meta")
 
 
@@ -59,6 +60,8 @@ OTHERS = {
     "scale_active_shift_steps": lambda: step(convnotes.ActiveShift2d(3), convnotes.scale_active_shift_steps),
     "normalise_active_shift_steps": lambda: step(convnotes.ActiveShift2d(3), convnotes.normalise_active_shift_steps),
     "active_shift_groups": lambda: step(convnotes.ActiveShift2d(3), groups=convnotes.active_shift_groups),
+    "fuse": lambda: convnotes.fuse(torch.nn.BatchNorm2d(3).eval())(noise(*X)),
+    "fuse_branches": lambda: convnotes.fuse_branches(convnotes.RepConv2d(3, 4).eval())(noise(*X)),
     "__version__": lambda: convnotes.__version__.split("."),
 }
 
