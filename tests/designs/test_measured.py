@@ -77,8 +77,10 @@ def test_a_rate_that_diverges_is_not_chosen_and_a_design_that_diverges_is_said(
 
 @pytest.mark.parametrize("name", designs.DESIGNS)
 def test_the_stored_counts_are_what_the_code_counts_today(name):
-    split = designs.pictures("scaled_digits")
+    digits = designs.pictures("scaled_digits")
     for row in (row for row in designs.read() if row.design == name):
+        blank = torch.zeros(10, *map(int, row.picture.split("×")))  # only the size of an image counts
+        split = digits._replace(train_x=blank, test_x=blank)
         counted = dataclasses.asdict(designs.count(name, row.budget, split))
         if torch.__version__.split("+")[0] not in row.trained_on:
             del counted["step_bytes"]  # how torch cuts a step into operations is its own affair

@@ -38,12 +38,14 @@ def test_the_front_holds_what_no_other_row_beats():
 
 def test_the_stored_table_is_whole():
     rows = designs.read()
-    there = {(row.budget, row.design) for row in rows if row.data == "scaled_digits"}
-    assert there == {(budget, name) for budget in designs.BUDGETS for name in designs.DESIGNS}
+    settings = {("scaled_digits", budget) for budget in designs.BUDGETS} | {("cifar10-jpeg", designs.BUDGETS[-1])}
+    there = {(row.data, row.budget, row.design) for row in rows}
+    assert there == {(*setting, name) for setting in settings for name in designs.DESIGNS}
     assert len({row.key for row in rows}) == len(rows)
     for row in rows:
-        assert len(row.accuracies) == row.seeds >= 3
-        assert row.dtype == "float64"
+        bundled = row.data == "scaled_digits"  # the same numbers twice on one machine; the others take too long for that
+        assert len(row.accuracies) == row.seeds >= (3 if bundled else 2)
+        assert row.dtype == ("float64" if bundled else "float32")
         assert row.lr in measured.RATES
         assert all(0 < value <= 1 for value in row.accuracies)
         assert 0 < row.inference_p20 <= row.inference_ms <= row.inference_p80
