@@ -105,9 +105,13 @@ def with_pictures(text, notebook, images, page):
             if "image/png" in data:
                 picture = images / f"{model}.png"
                 images.mkdir(exist_ok=True)
-                picture.write_bytes(b64decode("".join(data["image/png"])))
+                drawn = b64decode("".join(data["image/png"]))
+                picture.write_bytes(drawn)
+                width = (
+                    int.from_bytes(drawn[16:20], "big") // 2
+                )  # of two pixels each
                 up = "../" * (len(page.relative_to(images.parent).parts) - 1)
-                still = f'<img class="cn-still" src="{up}_images/{picture.name}" alt="{words}">'
+                still = f'<img class="cn-still" src="{up}_images/{picture.name}" width="{width}" alt="{words}">'
             else:
                 still = f'<p class="cn-still">{words}</p>'
             view = re.compile(

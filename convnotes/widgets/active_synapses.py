@@ -90,7 +90,7 @@ class ActiveSynapses(PhotoWidget):
         )
 
     def _picture(self) -> bytes:
-        axes = panels(1, 3, (10, 3.7), width_ratios=(1.25, 1, 1))
+        axes = panels(1, 3, (8.6, 3.2), width_ratios=(1.25, 1, 1))
         grid = plots.kernel(self.kernel().round(decimals=2), axes[0], "kernel and synapses")
         y, x = np.array(self.positions).T + REACH
         grid.plot(x, y, "o", ms=16, mfc="none", mec=plots.INK["light"]["accent"], mew=2)

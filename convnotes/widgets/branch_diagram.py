@@ -112,4 +112,6 @@ class BranchDiagram(Widget):
 
     def _picture(self) -> bytes:
         title = f"an inception block, {self.in_channels} → {self.out_channels()} channels"
-        return plots.save(plots.bars(self.weights(), title=title, label="weights", highlight=[self.branch]))
+        ax = plots.bars(self.weights(), title=title, label="weights", highlight=[self.branch])
+        ax.locator_params(axis="x", nbins=4)
+        return plots.save(ax)

@@ -100,16 +100,16 @@ class ConvAlgorithms(Widget):
         return "; ".join(filter(None, parts)) + "."
 
     def _picture(self) -> bytes:
-        axes = panels(1, 2, (9, 2.6))
+        axes = panels(1, 2, (8.6, 2.6))
         counts = {name: count for name, count in self.counts().items() if count}
         least = min(count.multiplications for count in counts.values())
         for ax, field in zip(axes, Count._fields, strict=True):
-            values = [getattr(count, field) for count in counts.values()]
+            values = [getattr(count, field) / 1e6 for count in counts.values()]
             colours = [
                 plots.PALETTE["kernel"] if count.multiplications == least else plots.PALETTE["grey"]
                 for count in counts.values()
             ]
             ax.barh(list(counts), values, color=colours)
             ax.invert_yaxis()
-            ax.set(xlabel="multiplications" if field == "multiplications" else "numbers stored")
+            ax.set(xlabel=f"{'multiplications' if field == 'multiplications' else 'numbers stored'}, M")
         return plots.save(axes[0])

@@ -168,13 +168,13 @@ class DeformSampler(PhotoWidget):
         )
 
     def _picture(self) -> bytes:
-        axes = panels(1, 4, (11, 3.2), width_ratios=(2, 1, 2, 1))
+        axes = panels(1, 4, (8.6, 2.7), width_ratios=(2, 1, 2, 1))
         plain = torch.tensor(self.spots())[:, None] * self.stride + self._taps()
         for n, (taps, squares, values) in enumerate(zip(self.places(), plain, self.readings(), strict=True)):
             ax, thumbnail = axes[2 * n], axes[2 * n + 1]
-            plots.image(self._pixels(), ax, "plain grid (squares) and taps (rings)")
+            plots.image(self._pixels(), ax, "plain grid (squares)\nand taps (rings)")
             ax.plot(squares[:, 1], squares[:, 0], "s", ms=6, mfc="none", mec=plots.INK["dark"]["input"], mew=1.5)
             ax.plot(taps[:, 1], taps[:, 0], "o", ms=7, mfc="none", mec=plots.PALETTE["kernel"], mew=2)
             ax.set(xlim=(-0.5, self.width - 0.5), ylim=(self.height - 0.5, -0.5))
-            plots.image(values.view(1, 3, 3).clamp(0, 1), thumbnail, "the nine readings")
+            plots.image(values.view(1, 3, 3).clamp(0, 1), thumbnail, "nine readings")
         return plots.save(axes[0])

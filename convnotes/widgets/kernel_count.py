@@ -117,7 +117,7 @@ class KernelCount(PhotoWidget):
     def _picture(self) -> bytes:
         kernels = self.kernels()
         shown = min(4, len(kernels))
-        axes = panels(1, 2 + shown, (8 + 1.3 * shown, 2.4), width_ratios=(2.2, 2.2, *[1] * shown))
+        axes = panels(1, 2 + shown, (5 + 0.9 * shown, 1.8), width_ratios=(2.2, 2.2, *[1] * shown))
         plots.image(self._pixels(), axes[0], "photograph")
         plots.image(self.rebuilt().clamp(0, 1), axes[1], f"{len(kernels)} kernels: {self.share():.1%}")
         for n, (ax, kernel) in enumerate(zip(axes[2:], kernels, strict=False), 1):

@@ -119,8 +119,8 @@ class LiveFilter(PhotoWidget):
         )
 
     def _picture(self) -> bytes:
-        axes = panels(1, 4, (11, 2.9), width_ratios=(1, 1.5, 1.7, 1.5))
-        plots.kernel(self.taps(), axes[0], "kernel")
+        axes = panels(1, 4, (8.6, 2.6), width_ratios=(1.3, 1.5, 1.7, 1.4))
+        plots.kernel(self.taps().round(decimals=2), axes[0], "kernel")
         plots.image(self._pixels(), axes[1], "input")
         plots.signed(self.output(), axes[2], "output")
         waves = np.geomspace(2, 64, 121)

@@ -132,7 +132,7 @@ class MixedKernels(Widget):
         from matplotlib.patches import Rectangle
 
         (row, column), best = self.probe, self.strongest()
-        axes = panels(1, 5, (12, 2.6), width_ratios=(1, 1.5, 1, 1, 1))
+        axes = panels(1, 5, (8.6, 2.3), width_ratios=(1, 1.8, 1, 1, 1))
         plots.image(self.window(), axes[0], "image")
         corner = (column - best / 2, row - best / 2)
         axes[0].add_patch(Rectangle(corner, best, best, fill=False, ec="#6CC0F0", lw=2.5))

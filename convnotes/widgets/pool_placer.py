@@ -106,7 +106,7 @@ class PoolPlacer(Widget):
         )
 
     def _picture(self) -> bytes:
-        axes = panels(1, 3, (9.6, 2.8))
+        axes = panels(1, 3, (8.6, 2.8))
         names = [layer["name"] for layer in self.layers]
         shown = (self.sides(), self._each("values"), self._each("weights"))
         titles = ("side of the map", "values written, M", "multiply-adds, M")

@@ -125,7 +125,7 @@ class ReadBack(PhotoWidget):
         return f"{self.alt}, read back from {self.channels} channels after {self._state()}: {self.read()[1]:.0%} of it."
 
     def _picture(self) -> bytes:
-        axes = panels(1, 3, (9.6, 2.3))
+        axes = panels(1, 3, (8.6, 2.3))
         colours, share = self.read()
         plots.image(self._pixels(), axes[0], "input")
         plots.image(colours.clamp(0, 1), axes[1], f"read back: {share:.0%}")
@@ -133,8 +133,8 @@ class ReadBack(PhotoWidget):
             for shortcut, colour, line in ((True, "accent", "D-"), (False, "grey", "o--")):
                 label = f"{'with' if shortcut else 'without'} shortcut"
                 axes[2].plot(self.shares(shortcut), line, color=plots.INK["light"][colour], ms=4, label=label)
-            axes[2].set(xlabel="blocks", ylabel="share read back", ylim=(0, 1.05))
-            axes[2].legend()
+            axes[2].set(xlabel="blocks", ylabel="share read back", ylim=(0, 1.7), yticks=[0, 0.5, 1])
+            axes[2].legend(loc="upper right")
         return plots.save(axes[0])
 
 

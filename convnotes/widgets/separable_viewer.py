@@ -142,8 +142,8 @@ class SeparableViewer(PhotoWidget):
         )
 
     def _picture(self) -> bytes:
-        axes = panels(1, 3, (6.6, 1.7))
+        axes = panels(1, 3, (7.2, 1.9))
         plots.image(self._pixels(), axes[0], "input")
-        plots.image(self.output().clamp(0, 1), axes[1], "output of the separable layer")
-        plots.image(self._through(self.full()).clamp(0, 1), axes[2], "output of the target")
+        plots.image(self.output().clamp(0, 1), axes[1], "output, separable layer")
+        plots.image(self._through(self.full()).clamp(0, 1), axes[2], "output, target")
         return plots.save(axes[0])

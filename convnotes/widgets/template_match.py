@@ -93,7 +93,7 @@ class TemplateMatch(PhotoWidget):
         )
 
     def _picture(self) -> bytes:
-        axes = panels(1, 3, (11, 2.9))
+        axes = panels(1, 3, (8.6, 2.8))
         ink = plots.INK["light"]
         line = self._pixels()[self.place[0]].numpy() + self.light
         template, taps = self.template().numpy(), np.arange(TAPS)

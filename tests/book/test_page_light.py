@@ -1,8 +1,10 @@
-"""What makes a page slow to appear, or deaf while it starts: the causes, not the time, which belongs to a machine."""
+"""What makes a page slow to appear, deaf while it starts, or wider than a phone: the causes, not the time."""
 
 import gzip
 import re
+from types import SimpleNamespace
 
+import pytest
 from support.visits import PAGES, Visit, browser_test, every_page
 
 CHAPTERS = [name for name in PAGES if not name.startswith("book/reference/")]
@@ -51,20 +53,38 @@ def test_the_text_comes_before_the_pictures(built, name):
     assert all('loading="lazy"' in image for image in pictures if "cn-still" not in image and "width=" in image)
 
 
-@browser_test
-@every_page
-def test_what_is_far_below_is_made_only_once_the_reader_moves(chromium, address, name):
+@pytest.fixture(scope="module")
+def phone(chromium, address, name):
+    """A page on a phone, settled, and what was there before the reader moved."""
+    tops = "all => all.map(e => e.getBoundingClientRect().top)"
     with Visit(chromium, address, name, width=390) as visit:
         visit.page.wait_for_timeout(500)
-        views = visit.page.locator(f"{VIEW}:first-child")
-        far = views.locator("..").evaluate_all("all => all.map(e => e.getBoundingClientRect().top > 1.5 * innerHeight)")
-        drawn = visit.page.locator("[data-widget]").count()
-        assert drawn <= far.count(False)
-        maths = visit.page.locator(".math").evaluate_all("all => all.map(e => e.getBoundingClientRect().top)")
-        if all(top > 1.5 * 900 for top in maths):
-            assert not [url for url in visit.requested if "mathjax" in url]
-        waiting = visit.page.locator('article img[loading="lazy"]')
-        tops = waiting.evaluate_all("all => all.map(i => i.getBoundingClientRect().top)")
-        assert all(top > 800 for top in tops), "a picture of the first screen must not wait"
+        views = visit.page.locator(f"{VIEW}:first-child").locator("..")
+        early = SimpleNamespace(
+            far=views.evaluate_all("all => all.map(e => e.getBoundingClientRect().top > 1.5 * innerHeight)"),
+            drawn=visit.page.locator("[data-widget]").count(),
+            maths=visit.page.locator(".math").evaluate_all(tops),
+            pictures=visit.page.locator('article img[loading="lazy"]').evaluate_all(tops),
+            requested=list(visit.requested),
+        )
         visit.settle()
-        assert visit.page.locator("[data-widget]").count() == views.count()
+        yield visit, early
+
+
+@browser_test
+@every_page
+def test_what_is_far_below_is_made_only_once_the_reader_moves(phone):
+    visit, early = phone
+    assert early.drawn <= early.far.count(False)
+    if all(top > 1.5 * 900 for top in early.maths):
+        assert not [url for url in early.requested if "mathjax" in url]
+    assert all(top > 800 for top in early.pictures), "a picture of the first screen must not wait"
+    assert visit.page.locator("[data-widget]").count() == len(early.far)
+
+
+@browser_test
+@every_page
+def test_a_phone_scrolls_down_and_never_sideways(phone):
+    visit, _ = phone
+    assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert not visit.wrong

@@ -1,10 +1,10 @@
-"""The built pages as a reader meets them: in Chromium, without a network, over http and from the disk."""
+"""The built pages as a reader meets them: in Chromium, without a network, over http and from the disk, and by axe."""
 
 import gzip
 import re
 
 import pytest
-from support.visits import PAGES, Visit, browser_test, every_page
+from support.visits import PAGES, Visit, browser_test, every_page, serious_violations
 
 
 def test_the_book_builds_without_a_warning(built):
@@ -25,31 +25,52 @@ def test_pages_name_themselves_and_every_image_has_a_text(built, name):
         assert not re.search(r"[0-9a-f]{20}|_images/", alt[1]), image
 
 
-@browser_test
-@pytest.mark.parametrize("over", ["http", "file"])
-@every_page
-def test_a_page_is_whole_without_a_network(chromium, built, address, name, over):
-    with Visit(chromium, address if over == "http" else built.as_uri() + "/", name) as visit:
+@pytest.fixture(scope="module")
+def from_disk(chromium, built, name):
+    """A page as `opened`, from the disk and in the dark theme: two things that have nothing to do with each other."""
+    with Visit(chromium, built.as_uri() + "/", name, theme="dark") as visit:
         visit.settle()
-        page = visit.page
-        if page.locator(".math").count():
-            assert page.locator("mjx-container").count() >= page.locator(".math").count()
-            assert page.locator("mjx-merror").count() == 0
-        assert page.locator(".widget-failed").count() == 0
-        page.evaluate("() => document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
-        page.wait_for_function("() => [...document.images].every(i => i.complete)", timeout=60_000)
-        dead = page.evaluate("() => [...document.images].filter(i => !i.naturalWidth).map(i => i.src)")
-        assert not dead
-        assert not visit.wrong
+        yield visit
+
+
+def assert_whole(visit: Visit) -> None:
+    page = visit.page
+    if page.locator(".math").count():
+        assert page.locator("mjx-container").count() >= page.locator(".math").count()
+        assert page.locator("mjx-merror").count() == 0
+    assert page.locator(".widget-failed").count() == 0
+    page.evaluate("() => document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
+    page.wait_for_function("() => [...document.images].every(i => i.complete)", timeout=60_000)
+    dead = page.evaluate("() => [...document.images].filter(i => !i.naturalWidth).map(i => i.src)")
+    assert not dead
+    assert not visit.wrong
 
 
 @browser_test
 @every_page
-def test_a_phone_scrolls_down_and_never_sideways(chromium, address, name):
-    with Visit(chromium, address, name, width=390) as visit:
-        visit.settle()
-        assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= 390
-        assert not visit.wrong
+def test_a_page_is_whole_without_a_network(opened):
+    assert_whole(opened)
+
+
+@browser_test
+@every_page
+def test_a_page_is_whole_from_the_disk(from_disk):
+    assert_whole(from_disk)
+
+
+@browser_test
+@every_page
+def test_axe_finds_no_serious_violation(opened):
+    assert opened.page.evaluate("() => document.documentElement.dataset.theme") == "light"
+    assert not serious_violations(opened.page)
+
+
+@browser_test
+@every_page
+def test_axe_finds_no_serious_violation_in_the_dark(from_disk):
+    """On the colours, which are all that the theme changes."""
+    assert from_disk.page.evaluate("() => document.documentElement.dataset.theme") == "dark"
+    assert not serious_violations(from_disk.page, runOnly=["color-contrast"])
 
 
 @browser_test
@@ -63,13 +84,11 @@ def test_the_search_finds_a_word(chromium, built, address, over):
 
 @browser_test
 @every_page
-def test_a_page_weighs_less_than_900_kb_on_the_wire(chromium, built, address, name):
-    with Visit(chromium, address, name) as visit:
-        visit.settle()
-        files = {re.sub(r"[?#].*", "", url.removeprefix(address)) for url in visit.requested if url.startswith(address)}
-        weights = {}
-        for file in files:
-            content = (built / file).read_bytes()
-            packed = file.endswith((".woff", ".woff2", ".png", ".jpg"))
-            weights[file] = len(content) if packed else len(gzip.compress(content, 6))
-        assert sum(weights.values()) < 900_000, sorted(weights.items(), key=lambda pair: -pair[1])[:8]
+def test_a_page_weighs_less_than_900_kb_on_the_wire(opened, built, address):
+    files = {re.sub(r"[?#].*", "", url.removeprefix(address)) for url in opened.needed if url.startswith(address)}
+    weights = {}
+    for file in files:
+        content = (built / file).read_bytes()
+        packed = file.endswith((".woff", ".woff2", ".png", ".jpg"))
+        weights[file] = len(content) if packed else len(gzip.compress(content, 6))
+    assert sum(weights.values()) < 900_000, sorted(weights.items(), key=lambda pair: -pair[1])[:8]

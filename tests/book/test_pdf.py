@@ -1,6 +1,8 @@
 """Pages of the book on paper, as `make pdf` prints them all: open, numbered, joined, and without what is folded."""
 
+import html
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,21 @@ def test_folded_answers_and_quizzes_are_printed_and_folded_code_is_not(paper):
     assert "They lined up along the strokes of the digit" in whole  # an answer to choose in the quiz
     for hidden in ("Show the code", "page.card(", "DeformSampler(", "Copy as torch", "I have read this page", "↻"):
         assert hidden not in whole, hidden
+
+
+@browser_test
+def test_no_title_of_a_table_is_parted_or_left_at_the_foot_of_a_page(pdf, chromium, built):
+    pypdf = pytest.importorskip("pypdf")
+    address = built / "book/reference/ledger.html"  # tables one after the other
+    found = re.findall("<p class='cn-title'>(.*?)</p>", address.read_text(encoding="utf-8"))
+    titles = ["".join(html.unescape(title).split()) for title in found]
+    assert len(titles) > 5
+    with chromium.new_page() as tab:
+        paper = pypdf.PdfReader(io.BytesIO(pdf.printed(tab, address.as_uri())))
+    pages = ["".join(page.extract_text().split()) for page in paper.pages]
+    for title in titles:
+        assert any(title in page for page in pages), title
+        assert not any(page.endswith(title) for page in pages), title
 
 
 @browser_test

@@ -113,7 +113,7 @@ def test_no_table_of_a_page_is_cut_on_a_phone(chromium, address, name):
 
 
 WITH_LINKS = [*editions.SECOND, *(name for name in editions.PAGES if any(editions.links(editions.read(name))))]
-every_linked = pytest.mark.parametrize("chapter", WITH_LINKS)
+every_linked = pytest.mark.parametrize("chapter", WITH_LINKS, scope="module")
 
 
 @every_linked
@@ -126,38 +126,37 @@ def test_every_link_sets_what_its_widget_accepts_and_has_a_button_elsewhere(chap
         assert widget["links"].get(words) == state, words
 
 
-@browser_test
-@every_linked
-def test_a_widget_stands_within_the_first_2000_pixels(chromium, address, chapter):
-    with Visit(chromium, address, f"book/{chapter}.html") as visit:
-        visit.settle()
-        top = visit.page.locator("[data-widget]").first.evaluate("w => w.getBoundingClientRect().top + scrollY")
-        assert top <= 2000
+@pytest.fixture(scope="module")
+def name(chapter):
+    return f"book/{chapter}.html"
 
 
 @browser_test
 @every_linked
-def test_every_link_sets_its_widget_by_keyboard_and_says_so(chromium, address, chapter):
+def test_a_widget_stands_within_the_first_2000_pixels(opened):
+    top = opened.page.locator("[data-widget]").first.evaluate("w => w.getBoundingClientRect().top + scrollY")
+    assert top <= 2000
+
+
+@browser_test
+@every_linked
+def test_every_link_sets_its_widget_by_keyboard_and_says_so(opened, chapter):
     stored = list(editions.links(editions.read(chapter)))
-    with Visit(chromium, address, f"book/{chapter}.html") as visit:
-        visit.settle()
-        tab = visit.page
-        anchors = tab.locator('a[href^="set:"]')
-        assert anchors.count() == len(stored)
-        for n, (words, state, widget) in enumerate(stored):
-            name = widget["_anywidget_id"].rsplit(".", 1)[1]
-            tab.evaluate("() => document.querySelectorAll('[data-control=reset]').forEach(b => b.click())")
-            shown = tab.locator("[data-widget]").filter(has=tab.locator('[data-control="reset"]'))
-            before = [seen(shown.nth(k)) for k in range(shown.count())]
-            anchors.nth(n).focus()
-            tab.keyboard.press("Enter" if n % 2 else "Space")
-            expected = f"The figure now shows: {words}."
-            tab.wait_for_function("text => document.querySelector('.cn-status').textContent === text", arg=expected)
-            if any(widget[trait] != value for trait, value in state.items()):
-                assert [seen(shown.nth(k)) for k in range(shown.count())] != before, (
-                    f"{words} changes nothing in {name}"
-                )
-            if tab.locator(".cn-back").count():
-                tab.locator(".cn-back").click()
-                assert anchors.nth(n).evaluate("a => document.activeElement === a")
-        assert not visit.wrong
+    tab = opened.page
+    anchors = tab.locator('a[href^="set:"]')
+    assert anchors.count() == len(stored)
+    for n, (words, state, widget) in enumerate(stored):
+        name = widget["_anywidget_id"].rsplit(".", 1)[1]
+        tab.evaluate("() => document.querySelectorAll('[data-control=reset]').forEach(b => b.click())")
+        shown = tab.locator("[data-widget]").filter(has=tab.locator('[data-control="reset"]'))
+        before = [seen(shown.nth(k)) for k in range(shown.count())]
+        anchors.nth(n).focus()
+        tab.keyboard.press("Enter" if n % 2 else "Space")
+        expected = f"The figure now shows: {words}."
+        tab.wait_for_function("text => document.querySelector('.cn-status').textContent === text", arg=expected)
+        if any(widget[trait] != value for trait, value in state.items()):
+            assert [seen(shown.nth(k)) for k in range(shown.count())] != before, f"{words} changes nothing in {name}"
+        if tab.locator(".cn-back").count():
+            tab.locator(".cn-back").click()
+            assert anchors.nth(n).evaluate("a => document.activeElement === a")
+    assert not opened.wrong

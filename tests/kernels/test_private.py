@@ -221,17 +221,17 @@ def test_without_torch_s_openmp_threads_of_ones_own_do_the_work(monkeypatch):
 
 NOT_KEPT = """
 import torch
-from convnotes import adder2d
+from convnotes import shift2d
 from convnotes.kernels import backend, private
 
 {missing}
-x, w = torch.randn(2, 3, 6, 6), torch.randn(4, 3, 3, 3)
+x, offsets = torch.randn(2, 3, 6, 6), [(0, 1), (1, 0), (0, -1)]
 with backend.use("torch"):
-    expected = adder2d(x, w)
+    expected = shift2d(x, offsets)
 with backend.use("numba"):
-    torch.testing.assert_close(adder2d(x, w), expected)
-from convnotes.kernels.adder import loops
-print(type(loops.sum_tiles._cache).__name__)
+    torch.testing.assert_close(shift2d(x, offsets), expected)
+from convnotes.kernels.shift import loops
+print(type(loops.move_planes._cache).__name__)
 """
 NUMBA = {
     "the cache's file": "private.add_to_cache_key = lambda compiled, more: own(object(), more)",

@@ -19,7 +19,8 @@ WITH_WIDGETS = [
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 browser_test = pytest.mark.browser
-every_page = pytest.mark.parametrize("name", PAGES)
+# For a whole module, so that its tests of one page follow each other and a fixture may open the page once for them.
+every_page = pytest.mark.parametrize("name", PAGES, scope="module")
 every_widget_page = pytest.mark.parametrize("name", WITH_WIDGETS)
 
 
@@ -36,11 +37,24 @@ def seen(widget) -> str:
     )
 
 
+def serious_violations(page, **options) -> dict[str, list[str]]:
+    """What axe finds in a page as it is now, with the elements; what passes is counted and not described."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
+    return {
+        violation["id"]: [node["html"][:160] for node in violation["nodes"][:3]]
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    }
+
+
 class Visit:
     """A page open in the browser, and whatever went wrong on the way: outside requests, errors, failures."""
 
     def __init__(self, chromium, base: str, name: str, width: int = 1280, theme: str = "light", scripts: bool = True):
-        self.base, self.wrong, self.requested = base, [], []
+        self.base, self.wrong = base, []
+        self.requested, self.needed = [], []  # so far, and until it was settled
         self.context = chromium.new_context(
             viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=scripts
         )
@@ -74,6 +88,7 @@ class Visit:
                 <= document.querySelectorAll('[data-widget], .widget-failed, .widget-needs-kernel').length""",
             timeout=120_000,
         )
+        self.needed = list(self.requested)
 
     def __enter__(self):
         return self
