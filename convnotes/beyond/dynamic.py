@@ -2,7 +2,7 @@
 
     y = (Σ_e r_e(x) · W_e) ∗ x + Σ_e r_e(x) · b_e  =  Σ_e r_e(x) · (W_e ∗ x + b_e)
     CondConv               r = σ(R · mean(x) + c)                               σ: sigmoid
-    dynamic convolution    r = softmax(V · ReLU(U · mean(x) + c) + d) / T)      T: temperature
+    dynamic convolution    r = softmax((V · ReLU(U · mean(x) + c) + d) / T)      T: temperature
 
 The left side costs one convolution per image, the right side E.
 Yang et al., "CondConv", NeurIPS 2019, arXiv:1904.04971; Chen et al., "Dynamic convolution: attention over convolution
@@ -105,7 +105,7 @@ class CondConv2d(_Mixture):
 
     A sigmoid per kernel, of a linear function of the mean of the map, gives the mixture: the numbers need not add up to
     1. `coefficients(input)` returns them, `[B, E]`. It has E times the parameters of a convolution and little more work
-    per image. `experts` holds the E kernels. Yang et al. 2019, equations 1 and 2.
+    per image. `experts` holds the E kernels. Yang et al. 2019, section 3.
 
     Args:
         in_channels: C channels of the input.
@@ -153,7 +153,7 @@ class DynamicConv2d(_Mixture, shown="groups num_experts temperature"):
     Two linear layers on the mean of the map, with ReLU between them, and a softmax give the mixture, whose numbers add
     up to 1; `coefficients(input)` returns them, `[B, E]`. A high temperature makes them equal, so that all kernels are
     trained: the paper lowers it from 30 to 1 in the first epochs. `layer.temperature = 30` sets it; a state dict does
-    not keep it. Chen et al. 2020, equation 3 and section 3.3.
+    not keep it. Chen et al. 2020, section 3.
 
     Args:
         in_channels: C channels of the input.

@@ -69,7 +69,7 @@ class FasterNet(Classifier):
     """Four stages of partial convolutions: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
     The names of the parameters are those of the authors' code, so that its published weights load. Chen et al. 2023,
-    section 3.3 and table 1.
+    section 3.4.
 
     Args:
         layers: number of blocks in each of the four stages, (1, 2, 8, 2) in FasterNet-T0.

@@ -27,7 +27,7 @@ from convnotes.geometry import Factory
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-# Stages of blocks: (kernel, wide channels, output channels, squeeze and excitation, stride). Han et al. 2020, table 7.
+# Stages of blocks: (kernel, wide channels, output channels, squeeze and excitation, stride). Han et al. 2020, table 1.
 _STAGES = (
     ((3, 16, 16, False, 1),),
     ((3, 48, 24, False, 2),),
@@ -102,7 +102,7 @@ class GhostNet(Classifier, shown="num_classes width_multiplier"):
     """Sixteen blocks of ghost modules: `[B, 3, H, W]`, 224×224 in the paper → logits `[B, num_classes]`.
 
     The names of the parameters are those of the authors' code, so that its published weights load. Han et al. 2020,
-    section 3.3 and table 7.
+    section 3.2 and table 1.
 
     Args:
         num_classes: number of logits.

@@ -81,7 +81,10 @@ class Involution2d(Composite, shown="channels kernel_size stride dilation groups
     A 1×1 kernel to C/`reduction` channels, batch norm, ReLU and another 1×1 kernel turn the channels of a pixel into
     the kernels of its position, one per group. With a stride they take the mean of as many pixels; at the lower and the
     right edge of those that are left. The names of the parameters are those of the authors' code, which needs maps that
-    the stride divides, and has groups of 16 channels. Li et al. 2021, equations 4 and 6.
+    the stride divides, and has groups of 16 channels. Li et al. 2021, section 3.
+
+    `convnotes.measure.cost` counts the multiply-adds of the two 1×1 kernels; the KH·KW products per output, element by
+    element, come on top.
 
     Args:
         channels: C channels of input and output.

@@ -57,12 +57,12 @@ class RedNet(Classifier, shown="num_classes kernel_size"):
 
     Sixteen channels share their kernels. The stem has two 3×3 convolutions with a 3×3 involution between them. The
     names of the parameters are those of the authors' code, where the body is called `backbone` and the classifier
-    `head`. Li et al. 2021, section 4.1.
+    `head`. Li et al. 2021.
 
     Args:
         layers: number of blocks in each of the four stages, (3, 4, 6, 3) for 50 layers.
-        channels: of the involutions of each, (64, 128, 256, 512) in the paper; below 16, or in multiples of 16. The
-            stem has as many as the first stage.
+        channels: of the involutions of each, (64, 128, 256, 512) in the paper, in ⌊channels/16⌋ groups, at least one.
+            The stem has as many as the first stage.
         num_classes: number of logits.
         kernel_size: side of the involutions of the stages, odd.
         device, dtype: of the parameters.

@@ -26,7 +26,7 @@ def power_of_two(weight: Tensor, weight_bits: int = 5) -> Tensor:
     """The power of two that is nearest to each weight by its logarithm, with the weight's sign; 0 stays 0.
 
     The exponents are whole numbers from −(2^(weight_bits − 1) − 1) to 0. The gradient is that of the weight itself
-    (straight-through). You et al. 2020, section 3.2.
+    (straight-through). You et al. 2020, section 3.
 
     Args:
         weight: real numbers of any shape.
@@ -53,7 +53,7 @@ class PowerOfTwoConv2d(ConvBlock, shown="groups weight_bits"):
     Sizes are those of `torch.nn.Conv2d`. Weights start as its weights do, and each call rounds them by `power_of_two`,
     with the gradient straight through. The authors' code also rounds input and bias to 16 bits behind the point, and
     keeps the real weights in the range of the powers; this layer does neither. The time on a CPU or GPU is that of a
-    convolution: what the powers save is a multiplier in hardware. You et al. 2020, section 3.2.
+    convolution: what the powers save is a multiplier in hardware. You et al. 2020, section 3.
 
     Args:
         in_channels: C channels of the input.
@@ -118,7 +118,7 @@ class ShiftAdd2d(Block, shown="in_channels out_channels kernel_size stride paddi
     """A `PowerOfTwoConv2d`, then an `Adder2d` with a kernel of the same size: `[B, C, H, W]` → `[B, O, H_out, W_out]`.
 
     The adder has O channels in and out, stride 1 and a padding that keeps the size. Scores grow with the fan-in: follow
-    the layer with a norm, and train it with `scale_adder_steps`. You et al. 2020, section 3.1.
+    the layer with a norm, and train it with `scale_adder_steps`. You et al. 2020, section 3.
 
     Args:
         in_channels: C channels of the input.

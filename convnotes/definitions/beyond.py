@@ -103,8 +103,7 @@ def involution2d(
         y[b,c,i,j] = Σ_{u,v} w[b,g(c),u,v,i,j]
                      · x[b, c, i·s + u·d − p, j·s + v·d − p]
 
-    `weight` `[B, G, KH, KW, H_out, W_out]`. Li et al. 2021, arXiv:2103.06255,
-    equation 4.
+    `weight` `[B, G, KH, KW, H_out, W_out]`. Li et al. 2021, arXiv:2103.06255.
     """
     C = input.shape[1]
     _, G, KH, KW, H, W = weight.shape
@@ -171,8 +170,7 @@ def power_of_two(weight: Tensor, weight_bits: int = 5) -> Tensor:
 
         q(w) = sign(w) · 2^p,   p = round(log₂|w|),   ∂q/∂w := 1
 
-    p lies between −(2^(bits − 1) − 1) and 0. You et al. 2020, arXiv:2010.12785,
-    section 3.2.
+    p lies between −(2^(bits − 1) − 1) and 0. You et al. 2020, arXiv:2010.12785.
     """
     lowest = -(2 ** (weight_bits - 1) - 1)
     powers = []
