@@ -29,6 +29,11 @@ def drop_path(added: Tensor, probability: float, training: bool) -> Tensor:
     Each image is dropped with `probability`; what is kept is divided by 1 − `probability`. Huang et al., "Deep networks
     with stochastic depth", ECCV 2016, arXiv:1603.09382.
 
+    Args:
+        added: what the block adds, a batch.
+        probability: of dropping an image, below 1.
+        training: whether to drop at all.
+
     Example:
         >>> from convnotes.beyond.convnext import drop_path
         >>> drop_path(torch.ones(3, 2), 0.5, training=False).sum()
