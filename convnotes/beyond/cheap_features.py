@@ -10,6 +10,8 @@ beyond/cheap_features.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -83,7 +85,7 @@ class GhostConv2d(Block, shown="in_channels out_channels kernel_size stride rati
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        conv = self.primary_conv[0]
+        conv: Any = self.primary_conv[0]
         checks.images("GhostConv2d", input, conv.weight, self.in_channels, least=1)
         x = self.primary_conv(input)
         cheap = self.cheap_operation(x)

@@ -12,6 +12,7 @@ kernels", CVPR 2020, arXiv:1912.03458 · chapter beyond/dynamic.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -92,10 +93,11 @@ class _Mixture(ConvBlock, shown="groups num_experts"):
 
     @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
-        weights = [expert.weight for expert in self.experts]
+        experts: list[Any] = list(self.experts)
+        weights = [expert.weight for expert in experts]
         self._check(input, weights[0])
         checks.images(type(self).__name__, input, weights[0], self.in_channels, least=1)
-        biases = None if self.experts[0].bias is None else [expert.bias for expert in self.experts]
+        biases = None if experts[0].bias is None else [expert.bias for expert in experts]
         sizes = (self.stride, self.padding, self.dilation, self.groups)
         return mixture_conv2d(input, self.coefficients(input), weights, biases, *sizes)
 

@@ -106,8 +106,8 @@ class PowerOfTwoConv2d(ConvBlock, shown="groups weight_bits"):
     @one_image("input")
     def forward(self, input: Tensor) -> Tensor:
         self._check(input, self.weight)
-        sizes = (self.stride, self.padding, self.dilation, self.groups)
-        return F.conv2d(input, self.rounded_weight(), self.bias, *sizes)
+        weight = self.rounded_weight()
+        return F.conv2d(input, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def reach(self) -> Reach:
         """(before, after, stride) of each axis, for `convnotes.measure.receptive_field`."""

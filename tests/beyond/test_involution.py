@@ -45,6 +45,20 @@ def test_the_sum_is_that_over_unfolded_patches():
     assert_close(involution2d(x, weight, 2, 2), expected)
 
 
+def test_training_keeps_the_padded_images_and_the_kernels_and_no_patches():
+    x, weight = noise(2, 16, 8, 10, requires_grad=True), noise(2, 2, 7, 7, 8, 10, requires_grad=True)
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        involution2d(x, weight, padding=3)
+    assert sum(kept.values()) == 8 * (2 * 16 * 14 * 16 + weight.numel())
+
+
 def test_a_kernel_comes_from_its_pixel_alone():
     layer, x = Involution2d(4, 3, dtype=torch.float64).eval(), noise(1, 4, 7, 5)
     other = x.clone()
