@@ -69,9 +69,8 @@ def _totals(vectors: Vectors, four):
         even = [start + e for start in range(0, 2 * n, 2 * width) for e in range(width)]
         return builder.fadd(mixed(a, b, even), mixed(a, b, [place + width for place in even]))
 
-    a, b, c, d = four
-    sums = halves(halves(a, b, n // 2), halves(c, d, n // 2), n // 4)
-    width = n // 4  # of each sum
+    (a, b, c, d), width = four, n // 4  # of each sum
+    sums = halves(halves(a, b, n // 2), halves(c, d, n // 2), width)
     while width > 1:
         width //= 2
         sums = builder.fadd(sums, mixed(sums, sums, [min(e + width, n - 1) for e in range(n)]))
