@@ -36,6 +36,13 @@ _HOME = {
     "convnotes.beyond.large_kernels": ("LargeKernelConv2d",),
     "convnotes.beyond.convnext": ("ConvNeXtBlock", "ConvNeXt", "convnext_tiny"),
     "convnotes.beyond.replknet": ("RepLKNet", "replknet31_b"),
+    "convnotes.beyond.dynamic": ("CondConv2d", "DynamicConv2d"),
+    "convnotes.beyond.involution": ("Involution2d", "involution2d"),
+    "convnotes.beyond.rednet": ("RedNet", "rednet50"),
+    "convnotes.beyond.cheap_features": ("GhostConv2d", "PartialConv2d"),
+    "convnotes.beyond.ghostnet": ("GhostNet", "ghostnet_100"),
+    "convnotes.beyond.fasternet": ("FasterNet", "fasternet_t0"),
+    "convnotes.beyond.shift_add": ("PowerOfTwoConv2d", "ShiftAdd2d"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

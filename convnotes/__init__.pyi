@@ -1,17 +1,31 @@
 # What `__init__.py` loads on first use, for type checkers and editors; tests/test_types.py compares the two.
 # `as` says that a name is there to be imported: jedi, which completes in Jupyter, does not look at `__all__`.
 
+from convnotes.beyond.cheap_features import GhostConv2d as GhostConv2d
+from convnotes.beyond.cheap_features import PartialConv2d as PartialConv2d
 from convnotes.beyond.convnext import ConvNeXt as ConvNeXt
 from convnotes.beyond.convnext import ConvNeXtBlock as ConvNeXtBlock
 from convnotes.beyond.convnext import convnext_tiny as convnext_tiny
+from convnotes.beyond.dynamic import CondConv2d as CondConv2d
+from convnotes.beyond.dynamic import DynamicConv2d as DynamicConv2d
+from convnotes.beyond.fasternet import FasterNet as FasterNet
+from convnotes.beyond.fasternet import fasternet_t0 as fasternet_t0
 from convnotes.beyond.fusing import fuse as fuse
 from convnotes.beyond.fusing import fuse_branches as fuse_branches
+from convnotes.beyond.ghostnet import GhostNet as GhostNet
+from convnotes.beyond.ghostnet import ghostnet_100 as ghostnet_100
+from convnotes.beyond.involution import Involution2d as Involution2d
+from convnotes.beyond.involution import involution2d as involution2d
 from convnotes.beyond.large_kernels import LargeKernelConv2d as LargeKernelConv2d
+from convnotes.beyond.rednet import RedNet as RedNet
+from convnotes.beyond.rednet import rednet50 as rednet50
 from convnotes.beyond.reparameterise import RepConv2d as RepConv2d
 from convnotes.beyond.reparameterise import RepVGG as RepVGG
 from convnotes.beyond.reparameterise import repvgg_a0 as repvgg_a0
 from convnotes.beyond.replknet import RepLKNet as RepLKNet
 from convnotes.beyond.replknet import replknet31_b as replknet31_b
+from convnotes.beyond.shift_add import PowerOfTwoConv2d as PowerOfTwoConv2d
+from convnotes.beyond.shift_add import ShiftAdd2d as ShiftAdd2d
 from convnotes.compression.inception import GoogLeNet as GoogLeNet
 from convnotes.compression.inception import Inception as Inception
 from convnotes.compression.inception import googlenet as googlenet
@@ -72,25 +86,35 @@ __all__ = [
     "AdderResNet",
     "AtrousCascade",
     "Bottleneck",
+    "CondConv2d",
     "ConvNeXt",
     "ConvNeXtBlock",
     "DeepLabV3",
     "DeformConv2d",
+    "DynamicConv2d",
+    "FasterNet",
     "Fire",
+    "GhostConv2d",
+    "GhostNet",
     "GoogLeNet",
     "Inception",
+    "Involution2d",
     "KernelStack",
     "LargeKernelConv2d",
     "MLPConv",
     "MixedConv2d",
     "MobileNetV1",
     "NonLocal2d",
+    "PartialConv2d",
+    "PowerOfTwoConv2d",
+    "RedNet",
     "RepConv2d",
     "RepLKNet",
     "RepVGG",
     "ResNet",
     "SeparableConv2d",
     "Shift2d",
+    "ShiftAdd2d",
     "ShiftBlock",
     "ShiftResNet",
     "SqueezeNet",
@@ -105,13 +129,17 @@ __all__ = [
     "convnext_tiny",
     "deeplabv3_resnet50",
     "deform_conv2d",
+    "fasternet_t0",
     "fuse",
     "fuse_branches",
+    "ghostnet_100",
     "googlenet",
     "initialise",
+    "involution2d",
     "mobilenet_v1",
     "non_local2d",
     "normalise_active_shift_steps",
+    "rednet50",
     "replknet31_b",
     "repvgg_a0",
     "resnet50",

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "parameters": set(),
     "receptive_field": {"kernels", "parameters", "fundamentals", "compression"},
     "operations": {"kernels", "parameters", "fundamentals", "compression", "receptive_field"},
-    "beyond": {"kernels", "fundamentals", "compression"},
+    "beyond": {"kernels", "fundamentals", "compression", "operations"},
     "measure": set(),
     "data": set(),
     "pretrained": {"data"},
@@ -51,7 +51,10 @@ CHAPTERS = {
     ],
     "receptive_field": ["gridding", "dilated", "splat", "synapses", "active", "deformable", "non_local"],
     "operations": ["cifar_resnet", "shift", "active_shift", "adder"],
-    "beyond": ["fusing", "reparameterise", "large_kernels", "convnext", "replknet"],
+    "beyond": [
+        *("fusing", "reparameterise", "large_kernels", "convnext", "replknet"),
+        *("dynamic", "involution", "rednet", "cheap_features", "ghostnet", "fasternet", "shift_add"),
+    ],
 }
 
 # What the package may import from outside at the top of a file: everything else is imported where it is used.

@@ -30,9 +30,9 @@ def drop_path(added: Tensor, probability: float, training: bool) -> Tensor:
     with stochastic depth", ECCV 2016, arXiv:1603.09382.
 
     Args:
-        added: what the block adds to its input.
-        probability: of leaving it out, from 0 to less than 1.
-        training: outside of training nothing is left out.
+        added: what the block adds, a batch.
+        probability: of dropping an image, below 1.
+        training: whether to drop at all.
 
     Example:
         >>> from convnotes.beyond.convnext import drop_path

@@ -9,6 +9,7 @@ Ding et al., "Scaling up your kernels to 31×31", CVPR 2022, arXiv:2203.06717 ·
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -109,17 +110,18 @@ class RepLKNet(Classifier):
                 conv_norm(first, first, 3, 2, 1, first, **kw),
             ]
         )
-        stages, transitions, done = [], [], 0
-        for stage, (size, count, width) in enumerate(zip(sizes, counts, widths, strict=True)):
-            if stage:
-                one = conv_norm(widths[stage - 1], width, 1, **kw)
-                transitions.append(nn.ModuleList([one, conv_norm(width, width, 3, 2, 1, width, **kw)]))
+        stages, done = [], 0
+        for size, count, width in zip(sizes, counts, widths, strict=True):
             blocks: list[nn.Module] = []
             for n in range(done, done + count):
                 drop = drop_path * n / last
                 blocks += [_LargeKernelBlock(width, size, small_kernel, drop, **kw), _FeedForward(width, 4, drop, **kw)]
             stages.append(_Stage(blocks))
             done += count
+        transitions = [
+            nn.ModuleList([conv_norm(before, width, 1, **kw), conv_norm(width, width, 3, 2, 1, width, **kw)])
+            for before, width in pairwise(widths)
+        ]
         self.stages, self.transitions = nn.ModuleList(stages), nn.ModuleList(transitions)
         self.norm, self.avgpool = nn.BatchNorm2d(widths[-1], **kw), nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(widths[-1], num_classes, **kw)

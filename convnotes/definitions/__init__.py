@@ -15,7 +15,15 @@ from convnotes.definitions.algorithms import (
     conv2d_by_winograd,
     winograd_matrices,
 )
-from convnotes.definitions.beyond import branches, convnext_block
+from convnotes.definitions.beyond import (
+    branches,
+    convnext_block,
+    ghost_conv2d,
+    involution2d,
+    mixture_conv2d,
+    partial_conv2d,
+    power_of_two,
+)
 from convnotes.definitions.compression import (
     bottleneck,
     factorised,
@@ -61,14 +69,19 @@ __all__ = [
     "deform_conv2d",
     "factorised",
     "fire",
+    "ghost_conv2d",
     "hat",
     "inception",
+    "involution2d",
     "kernel_stack",
     "max_pool3",
     "mixed_conv2d",
+    "mixture_conv2d",
     "mlpconv",
     "non_local",
+    "partial_conv2d",
     "pointwise",
+    "power_of_two",
     "separable",
     "shift2d",
     "winograd_matrices",

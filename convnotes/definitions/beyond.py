@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convnotes.definitions.plain import batch_norm, conv2d
+from convnotes.geometry import IntOrPair, Padding, pair, resolve_padding
 
 
 def branches(
@@ -62,3 +63,120 @@ def convnext_block(
     z = z * (1 + torch.erf(z / math.sqrt(2))) / 2  # GELU
     y = z @ narrow.weight.T + narrow.bias
     return input + scale * y.movedim(-1, 1)
+
+
+def mixture_conv2d(
+    input: Tensor,
+    coefficients: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor] | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """For each image a mixture of E convolutions::
+
+        y[b] = Σ_e r[b,e] · (W_e ∗ x[b] + b_e)
+
+    `coefficients` are r, `[B, E]`: a sigmoid of a linear function of the
+    channels' means (Yang et al. 2019, arXiv:1904.04971), or a softmax of a
+    small network (Chen et al. 2020, arXiv:1912.03458).
+    """
+    y = torch.zeros(())
+    for e, weight in enumerate(weights):
+        bias = None if biases is None else biases[e]
+        part = conv2d(input, weight, bias, stride, padding, dilation, groups)
+        y = y + coefficients[:, e].view(-1, 1, 1, 1) * part
+    return y
+
+
+def involution2d(
+    input: Tensor,
+    weight: Tensor,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+) -> Tensor:
+    """Each position has a kernel of its own, shared by a group of channels::
+
+        y[b,c,i,j] = Σ_{u,v} w[b,g(c),u,v,i,j]
+                     · x[b, c, i·s + u·d − p, j·s + v·d − p]
+
+    `weight` `[B, G, KH, KW, H_out, W_out]`. Li et al. 2021, arXiv:2103.06255.
+    """
+    C = input.shape[1]
+    _, G, KH, KW, H, W = weight.shape
+    sy, sx = pair(stride, "stride", 1)
+    dy, dx = pair(dilation, "dilation", 1)
+    (top, bottom), (left, right) = resolve_padding(
+        padding, (KH, KW), (dy, dx), (sy, sx)
+    )
+    x = torch.nn.functional.pad(input, (left, right, top, bottom))
+    channels = []
+    for c in range(C):
+        y = torch.zeros_like(weight[:, 0, 0, 0])  # [B, H_out, W_out]
+        for u in range(KH):
+            for v in range(KW):
+                rows = slice(u * dy, u * dy + (H - 1) * sy + 1, sy)
+                columns = slice(v * dx, v * dx + (W - 1) * sx + 1, sx)
+                w = weight[:, c * G // C, u, v]
+                y = y + w * x[:, c, rows, columns]
+        channels.append(y)
+    return torch.stack(channels, 1)
+
+
+def ghost_conv2d(
+    input: Tensor,
+    primary: torch.nn.Conv2d,
+    primary_norm: torch.nn.BatchNorm2d,
+    cheap: torch.nn.Conv2d,
+    cheap_norm: torch.nn.BatchNorm2d,
+    out_channels: int,
+) -> Tensor:
+    """Some channels from a convolution, the others from those::
+
+        y' = ReLU(BN(w ∗ x))
+        y  = [y', ReLU(BN(w' ∗ y'))]       w': kernels of one channel each
+
+    The first `out_channels` of y are kept. Han et al. 2020, arXiv:1911.11907,
+    section 3.1.
+    """
+    half = primary.weight.shape[2] // 2
+    y = conv2d(input, primary.weight, None, primary.stride, half)
+    y = torch.relu(batch_norm(y, primary_norm))
+    m, half = y.shape[1], cheap.weight.shape[2] // 2
+    others = conv2d(y, cheap.weight, padding=half, groups=m)
+    others = torch.relu(batch_norm(others, cheap_norm))
+    return torch.cat([y, others], 1)[:, :out_channels]
+
+
+def partial_conv2d(input: Tensor, weight: Tensor) -> Tensor:
+    """A convolution of the first channels, while the others pass::
+
+        y = [w ∗ x_1, x_2]        x = [x_1, x_2], by channels
+
+    `weight` `[m, m, K, K]`, K odd, the size of the map kept. Chen et al. 2023,
+    arXiv:2303.03667, section 3.2.
+    """
+    m, half = len(weight), weight.shape[2] // 2
+    return torch.cat(
+        [conv2d(input[:, :m], weight, padding=half), input[:, m:]], 1
+    )
+
+
+def power_of_two(weight: Tensor, weight_bits: int = 5) -> Tensor:
+    """Each weight as a power of two, and 0 as 0::
+
+        q(w) = sign(w) · 2^p,   p = round(log₂|w|),   ∂q/∂w := 1
+
+    p lies between −(2^(bits − 1) − 1) and 0. You et al. 2020, arXiv:2010.12785.
+    """
+    lowest = -(2 ** (weight_bits - 1) - 1)
+    powers = []
+    for w in weight.detach().flatten().tolist():
+        p = 0 if w == 0 else round(math.log2(abs(w)))
+        sign = (w > 0) - (w < 0)
+        powers.append(sign * 2.0 ** min(max(p, lowest), 0))
+    q = weight.new_tensor(powers).view_as(weight)
+    return q + (weight - weight.detach())  # adds 0, with slope 1

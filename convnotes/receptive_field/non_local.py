@@ -71,25 +71,34 @@ def non_local2d(
     """
     _check(query, key, value, mode, scale, relation)
     q, k, g = query.flatten(2), key.flatten(2), value.flatten(2)  # [B, D, pixels], [B, D, N], [B, C, N]
+    last = query.stride(1) == 1 and query.shape[1] > 1  # channels last
     if mode == "dot":
-        y = _dot(q, k, g)
+        y = _dot(q, k, g, last)
     elif relation is not None:  # mode "concat"
         y = _concat(q, k, g, relation)
     else:
         q, k = q.to(g.dtype), k.to(g.dtype)
         y = attention(q, k, g, 1.0 if scale is None else float(scale)).transpose(1, 2)
-    if query.stride(1) == 1 and query.shape[1] > 1:  # channels last
+    if last:
         y = y.transpose(1, 2).contiguous().transpose(1, 2)
     return y.unflatten(2, query.shape[2:])
 
 
-def _dot(q: Tensor, k: Tensor, g: Tensor) -> Tensor:
-    """g (kᵀ q) / N from either end, whichever takes fewer multiply-adds: g kᵀ is `[C, D]`, kᵀ q all pairs."""
+def _dot(q: Tensor, k: Tensor, g: Tensor, last: bool) -> Tensor:
+    """g (kᵀ q) / N from either end, whichever takes fewer multiply-adds: g kᵀ is `[C, D]`, kᵀ q all pairs.
+
+    With channels last it is the transpose of (qᵀ k) gᵀ / N, whose factors and result lie as the maps do.
+    """
     (D, places), (C, N) = q.shape[1:], g.shape[1:]
     scale = 1 / torch.as_tensor(N).double() if torch.jit.is_tracing() else 1 / N  # that of a trace is a tensor
-    if places * N * (D + C) < (places + N) * D * C:  # then all pairs are fewer than the numbers in q and g
-        return g @ _product(k.transpose(1, 2), q, scale)
-    return _product(g, k.transpose(1, 2), scale) @ q
+    few_pairs = bool(places * N * (D + C) < (places + N) * D * C)  # then they are fewer than the numbers in q and g
+    if not last:
+        return _chain(g, k.transpose(1, 2), q, scale, last_first=few_pairs)
+    return _chain(q.transpose(1, 2), k, g.transpose(1, 2), scale, last_first=not few_pairs).transpose(1, 2)
+
+
+def _chain(a: Tensor, b: Tensor, c: Tensor, scale: Any, last_first: bool) -> Tensor:
+    return a @ _product(b, c, scale) if last_first else _product(a, b, scale) @ c
 
 
 def _product(a: Tensor, b: Tensor, scale: Any) -> Tensor:

@@ -65,6 +65,7 @@ FUNCTIONS = {  # the arguments that are maps, and the others
     "shift2d": (dict(input=(3, 11, 7)), lambda: dict(displacements=[(0, 1), (2, 0), (-1, -1)])),
     "active_shift2d": (dict(input=(3, 11, 7)), lambda: dict(displacements=noise(3, 2))),
     "adder2d": (dict(input=(4, 11, 7)), lambda: dict(weight=noise(6, 2, 3, 5), bias=noise(6), groups=2)),
+    "involution2d": (dict(input=(4, 11, 7), weight=(2, 3, 5, 11, 7)), lambda: dict(padding=(1, 2))),
 }
 
 

@@ -8,7 +8,7 @@ from support.close import assert_close, assert_same
 from support.contract import every_layer, everything, images, made
 from support.layer_cases import LAYERS
 from support.layer_definitions import Layer
-from torch import Tensor, nn
+from torch import Tensor
 
 LOW_PRECISION = (torch.bfloat16,)
 with_derivative = {name: layer for name, layer in LAYERS.items() if not layer.surrogate}
@@ -20,9 +20,10 @@ def test_it_equals_its_definition_forward_and_gradient(layer):
     assert_same(module(x), layer.definition(module, x), (x, *module.parameters()))
 
 
-def pure(module: nn.Module):
-    """The module as a function of its input and parameters, and the parameters."""
-    named = dict(module.named_parameters())
+def pure(layer: Layer):
+    """The layer as a function of its input and parameters, and the parameters, without those that it rounds."""
+    module = made(layer, dtype=torch.float64)
+    named = {name: p for name, p in module.named_parameters() if name not in layer.rounded}
 
     def call(x, *parameters):
         return torch.func.functional_call(module, dict(zip(named, parameters, strict=True)), (x,))
@@ -37,13 +38,13 @@ def smallest(layer: Layer) -> Tensor:
 
 @pytest.mark.parametrize("layer", with_derivative.values(), ids=with_derivative)
 def test_gradients_are_the_numerical_ones(layer):
-    call, parameters = pure(made(layer, dtype=torch.float64))
+    call, parameters = pure(layer)
     assert torch.autograd.gradcheck(call, (smallest(layer), *parameters), fast_mode=True)
 
 
 @every_layer
 def test_gradients_of_gradients_are_the_numerical_ones(layer):
-    call, parameters = pure(made(layer, dtype=torch.float64))
+    call, parameters = pure(layer)
     assert torch.autograd.gradgradcheck(call, (smallest(layer), *parameters), fast_mode=True)
 
 

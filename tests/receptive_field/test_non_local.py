@@ -151,13 +151,30 @@ def test_an_empty_batch_gives_an_empty_map_and_empty_gradients(mode):
     assert all(t.grad.shape == t.shape for t in given)
 
 
+@pytest.mark.parametrize(("subsample", "pool"), [(1, "before"), (2, "before"), (2, "after")], ids=str)
 @every_mode
-def test_the_block_keeps_the_memory_format_of_its_input(mode):
-    block, x = awake(4, 3, mode), torch.randn(2, 4, 11, 7, dtype=torch.float64)
+def test_the_block_keeps_the_memory_format_of_its_input(mode, subsample, pool):
+    block, gradient = awake(4, 3, mode, subsample, pool=pool), torch.randn(2, 4, 11, 7, dtype=torch.float64)
+    x, found = torch.randn(2, 4, 11, 7, dtype=torch.float64), []
     for memory_format in (torch.contiguous_format, torch.channels_last):
-        y = block(x.contiguous(memory_format=memory_format))
-        assert y.is_contiguous(memory_format=memory_format)
-        assert_close(y, block(x))
+        given, slope = (t.contiguous(memory_format=memory_format) for t in (x, gradient))
+        y = block(given.requires_grad_())
+        found.append((y, *torch.autograd.grad(y, (given, *block.parameters()), slope)))
+        assert all(t.is_contiguous(memory_format=memory_format) for t in found[-1][:2])
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other)
+
+
+@every_mode
+@every_size
+def test_with_channels_last_it_matches_the_definition_and_keeps_them_last(mode, size):
+    maps = [t.detach().contiguous(memory_format=torch.channels_last).requires_grad_() for t in tensors(mode, size)[:3]]
+    given = maps + tensors(mode, size)[3:]
+    y = ours(mode, *given)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    assert_same(y, defined(mode, *given), given)
+    (by_query,) = torch.autograd.grad(ours(mode, *given), maps[:1], torch.ones_like(y))
+    assert by_query.is_contiguous(memory_format=torch.channels_last)
 
 
 @every_mode

@@ -1,13 +1,15 @@
 """Every public layer once, as data: how it is made, what it takes and gives, and its definition.
 
 `tests/contract` holds each of them to the same promises, and `test_wheel.py` calls them in an environment without
-pytest: nothing is imported here but torch and the package. A layer joins by one line of `LAYERS`, a network by one of
-`network_cases.NETWORKS`. Sizes are small, odd and rectangular.
+pytest: nothing is imported here but torch and the package. A layer joins by one line of `LAYERS`, or of
+`beyond_cases.BEYOND` where it is of part 4, a network by one of `network_cases.NETWORKS`. Sizes are small, odd and
+rectangular.
 """
 
 from dataclasses import replace
 
 import support.layer_definitions as defined
+from support.beyond_cases import BEYOND
 from support.layer_definitions import Layer
 from support.network_cases import NETWORKS
 
@@ -234,46 +236,6 @@ LAYERS = {
         flops=2 * 2 * 24 * (9 * 3 * 5 + 9 * 5 * 5 + 3 * 5),
         words=("3, 5, stride=2",),
     ),
-    "RepConv2d": Layer(
-        lambda **kw: convnotes.RepConv2d(4, 4, 3, groups=2, branches=("kxk", "identity", "1x1", "1xk"), **kw),
-        input=(2, 4, 11, 7),
-        output=(2, 4, 11, 7),
-        definition=defined.branches_definition,
-        flops=2 * 2 * 77 * (9 + 1 + 3) * 2 * 4,
-        words=("4, 4", "kernel_size=3", "groups=2", "branches=('kxk', 'identity', '1x1', '1xk')"),
-    ),
-    "RepConv2d, strided": Layer(
-        lambda **kw: convnotes.RepConv2d(3, 6, 5, stride=2, **kw),
-        input=(2, 3, 11, 7),
-        output=(2, 6, 6, 4),
-        definition=defined.branches_definition,
-        flops=2 * 2 * 24 * (25 + 1) * 3 * 6,
-        words=("3, 6", "kernel_size=5", "stride=2"),
-    ),
-    "LargeKernelConv2d": Layer(
-        lambda **kw: convnotes.LargeKernelConv2d(3, 13, 5, **kw),
-        input=(2, 3, 11, 7),
-        output=(2, 3, 11, 7),
-        definition=defined.branches_definition,
-        flops=2 * 2 * 77 * (169 + 25) * 3,
-        words=("3, kernel_size=13", "small_kernel=5", "strips=False"),
-    ),
-    "LargeKernelConv2d, strips": Layer(
-        lambda **kw: convnotes.LargeKernelConv2d(3, 9, 3, strips=True, **kw),
-        input=(2, 3, 11, 7),
-        output=(2, 3, 11, 7),
-        definition=defined.branches_definition,
-        flops=2 * 2 * 77 * (27 + 27 + 9) * 3,
-        words=("strips=True",),
-    ),
-    "ConvNeXtBlock": Layer(
-        lambda **kw: convnotes.ConvNeXtBlock(3, layer_scale=0.7, **kw),
-        input=(2, 3, 11, 7),
-        output=(2, 3, 11, 7),
-        definition=defined.convnext_definition,
-        flops=2 * 2 * 77 * (49 * 3 + 2 * 3 * 12),
-        words=("3, kernel_size=7", "expansion=4"),
-    ),
     "Adder2d": Layer(
         lambda **kw: convnotes.Adder2d(4, 6, (3, 5), (2, 1), (1, 2), (2, 1), groups=2, **kw),
         input=(2, 4, 11, 7),
@@ -298,4 +260,5 @@ LAYERS = {
 for name in ("Adder2d", "Adder2d, exact gradient"):
     LAYERS[f"{name}, in numba"] = replace(LAYERS[name], backend="numba")
 
+LAYERS |= BEYOND
 ALL = LAYERS | NETWORKS

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import convnotes
 from convnotes import definitions
 
 
@@ -24,6 +23,7 @@ class Layer:
     wake: Callable[[nn.Module], None] = lambda module: None  # off a start at which gradients are 0 or a kink
     backend: str = "auto"  # of `convnotes.kernels.backend`
     surrogate: bool = False  # True: its gradient is not meant to be the derivative (that of its definition it must be)
+    rounded: tuple[str, ...] = ()  # parameters that are rounded in use: the slope of a rounding is no derivative
 
 
 def window(layer: nn.Module) -> dict[str, Any]:
@@ -173,18 +173,6 @@ def basic_block_definition(layer: nn.Module, x: Tensor) -> Tensor:
 
     y = torch.relu(normed(layer.conv1, layer.bn1, x))
     return torch.relu(normed(layer.conv2, layer.bn2, y) + normed(*layer.downsample, x))
-
-
-def branches_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    parts = [part if isinstance(part, nn.Sequential) else (None, part) for part in layer.children()]
-    weights = [None if conv is None else conv.weight for conv, _ in parts]
-    groups = x.shape[1] if isinstance(layer, convnotes.LargeKernelConv2d) else layer.groups
-    return definitions.branches(x, weights, [norm for _, norm in parts], getattr(layer, "stride", 1), groups)
-
-
-def convnext_definition(layer: nn.Module, x: Tensor) -> Tensor:
-    depthwise, _, norm, wide, _, narrow, _ = layer.block
-    return definitions.convnext_block(x, depthwise, norm, wide, narrow, layer.layer_scale)
 
 
 def adder_definition(layer: nn.Module, x: Tensor) -> Tensor:

@@ -1,10 +1,19 @@
 """Every public network once, as data, as `layer_cases` has the layers."""
 
 from support.layer_definitions import Layer
+from torch import nn
 
 import convnotes
 from convnotes.compression.small_kernels import VGG
 from convnotes.operations.cifar_resnet import CifarResNet
+
+
+def wake_branches(net: nn.Module) -> None:
+    """Off the start at which each residual block is its shortcut."""
+    for name, parameter in net.named_parameters():
+        if name.endswith("bn3.weight"):
+            nn.init.ones_(parameter)
+
 
 NETWORKS = {
     "NIN": Layer(
@@ -79,6 +88,25 @@ NETWORKS = {
     "RepLKNet": Layer(
         lambda **kw: convnotes.RepLKNet((9, 7, 5, 3), (1, 1, 1, 1), (4, 6, 6, 8), 7, small_kernel=3, **kw),
         input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("num_classes=7",),
+    ),
+    "RedNet": Layer(
+        lambda **kw: convnotes.RedNet((1, 1, 1, 1), (8, 6, 16, 32), 7, kernel_size=5, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("num_classes=7, kernel_size=5",),
+        wake=wake_branches,
+    ),
+    "GhostNet": Layer(
+        lambda **kw: convnotes.GhostNet(7, width_multiplier=0.1, **kw),
+        input=(2, 3, 33, 18),
+        output=(2, 7),
+        words=("num_classes=7, width_multiplier=0.1",),
+    ),
+    "FasterNet": Layer(
+        lambda **kw: convnotes.FasterNet((1, 2, 1, 1), 6, 7, feature_channels=20, **kw),
+        input=(2, 3, 65, 34),
         output=(2, 7),
         words=("num_classes=7",),
     ),

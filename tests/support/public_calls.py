@@ -28,11 +28,12 @@ FUNCTIONS = {
     "shift2d": lambda: convnotes.shift2d(noise(*X), [(0, 0), (1, -1), (0, 2)]),
     "active_shift2d": lambda: convnotes.active_shift2d(noise(*X), noise(3, 2)),
     "adder2d": lambda: adder2d(noise(*X), noise(4, 3, 3, 3)),
+    "involution2d": lambda: convnotes.involution2d(noise(*X), noise(2, 1, 3, 3, 7, 5)),
 }
 # The networks as published. The large ones are made of sizes alone: their classes are called with numbers among `ALL`.
 SMALL = ("googlenet", "mobilenet_v1", "squeezenet1_0", "squeezenet1_1", "shiftresnet20", "adder_resnet20")
 LARGE = ("vgg16", "xception", "resnet50", "resnext50_32x4d", "deeplabv3_resnet50")
-LARGE += ("repvgg_a0", "convnext_tiny", "replknet31_b")
+LARGE += ("repvgg_a0", "convnext_tiny", "replknet31_b", "rednet50", "ghostnet_100", "fasternet_t0")
 NETWORKS = dict.fromkeys(SMALL, "cpu") | dict.fromkeys(LARGE, "meta")
 
 

@@ -25,11 +25,11 @@ def lanes(itemsize: int) -> int:
 
 
 class Vectors:
-    """Vector instructions on elements of `dtype`, written where `builder` stands."""
+    """Vector instructions on elements of `dtype`, written where `builder` stands; with `single` on one at a time."""
 
-    def __init__(self, context, builder, dtype) -> None:
+    def __init__(self, context, builder, dtype, single: bool = False) -> None:
         self.builder, self.bits = builder, dtype.bitwidth
-        self.lanes = lanes(self.bits // 8)
+        self.lanes = 1 if single else lanes(self.bits // 8)
         self.type = ir.VectorType(context.get_value_type(dtype), self.lanes)
 
     def constant(self, value: float) -> ir.Constant:

@@ -1,14 +1,13 @@
 """Four neighbours in a table, read, compared and added to in vector instructions: the inner steps of `in_numba`.
 
-A table is flat; its rows of channels lie `C` apart, `C` = `right` to the next pixel and `below` to the next line, so a
-sample between four pixels is at i, i + right, i + below and i + below + right. `n` vectors of channels are taken; what
-does not fill a vector is the caller's. The intrinsics work inside `numba.njit` only and check nothing. Each element is
-the same sum in the same order whatever its neighbours are, NaN and infinity among them.
+A table `[B, H, W, C]` is flat. The first of the four pixels of a sample is given as 16·i + those of the four that lie
+in the image, as bits: i, i + right, i + below and i + below + right, where `right` is C and `below` a line. What is no
+pixel of the image is read from the `frame`, zeros, or added to it, for nothing: so nothing lies around the table. The
+intrinsics work inside `numba.njit` only and check nothing. Each element is the same sum in the same order whatever its
+neighbours are, NaN and infinity among them.
 """
 
 from __future__ import annotations
-
-import contextlib
 
 import numpy as np
 from llvmlite import ir
@@ -17,123 +16,149 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from convnotes.kernels.cpu.compile import loop
-from convnotes.kernels.cpu.vectors import Vectors, lanes, pointer
+from convnotes.kernels.cpu.vectors import Vectors, pointer
 from convnotes.kernels.deform.product import Matrices, multiply_rows
 
 _I64 = types.int64
 
 
 class _Neighbours:
-    """The arguments of an intrinsic below: an array from t on, `n` vectors, a table at four pixels, their weights."""
+    """The arguments of an intrinsic below: an array from t on, `n` channels of four pixels, the weights of these."""
 
     def __init__(self, context, builder, signature, args) -> None:
-        self.vectors = Vectors(context, builder, signature.args[0].dtype)
-        self.array, self.table = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3))
-        _, self.t, self.n, _, i, right, below, *weights = args
-        under = builder.add(i, below)
-        self.pixels = [i, builder.add(i, right), under, builder.add(under, right)]
-        self.weights = [self.vectors.splat(w) for w in weights]
+        self.builder, dtype = builder, signature.args[0].dtype
+        self.vectors, self.single = Vectors(context, builder, dtype), Vectors(context, builder, dtype, single=True)
+        self.array, table, frame = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3, 4))
+        _, self.t, self.n, _, _, first, right, below, *self.weights = args
+        self.pixels = []
+        for n, way in enumerate((_number(0), right, below, builder.add(below, right))):
+            pixel = builder.gep(table, [builder.add(builder.ashr(first, _number(4)), way)])
+            is_there = builder.icmp_signed("!=", builder.and_(first, _number(1 << n)), _number(0))
+            self.pixels.append(builder.select(is_there, pixel, frame))
 
-    @contextlib.contextmanager
-    def each_vector(self):
-        """A loop: where in the array the vector is, and where in the table at each of the four pixels."""
-        builder = self.vectors.builder
-        with cgutils.for_range(builder, self.n) as loop:
-            e = builder.mul(loop.index, ir.Constant(ir.IntType(64), self.vectors.lanes))
-            yield builder.add(self.t, e), [builder.add(pixel, e) for pixel in self.pixels]
-
-    def blended(self, values):
-        total = self.vectors.builder.fmul(self.weights[0], values[0])
-        for weight, value in zip(self.weights[1:], values[1:], strict=True):
-            total = self.vectors.call("fma", weight, value, total)
-        return total
+    def each(self, body) -> None:
+        """Write `body(vectors, weights, place in the array, channel)` for all whole vectors, then for the rest."""
+        whole = self.builder.and_(self.n, _number(-self.vectors.lanes))
+        for vectors, start, stop in ((self.vectors, _number(0), whole), (self.single, whole, self.n)):
+            weights = [vectors.splat(weight) for weight in self.weights]
+            with cgutils.for_range_slice(self.builder, start, stop, _number(vectors.lanes)) as (channel, _):
+                body(vectors, weights, self.builder.add(self.t, channel), channel)
 
 
-def _total(vectors: Vectors, vector):
-    """The sum of the elements, in halves."""
-    builder, i32 = vectors.builder, ir.IntType(32)
-    width, anything = vectors.lanes, ir.Constant(vectors.type, ir.Undefined)
+def _number(value: int) -> ir.Constant:
+    return ir.Constant(ir.IntType(64), value)
+
+
+def _blended(vectors: Vectors, weights, values):
+    total = vectors.builder.fmul(weights[0], values[0])
+    for weight, value in zip(weights[1:], values[1:], strict=True):
+        total = vectors.call("fma", weight, value, total)
+    return total
+
+
+def _totals(vectors: Vectors, four):
+    """The sum of the elements of each of four vectors, in halves, all four at once."""
+    builder, i32, n = vectors.builder, ir.IntType(32), vectors.lanes
+    if n == 1:
+        return [builder.extract_element(one, ir.Constant(i32, 0)) for one in four]
+
+    def mixed(a, b, places):
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(i32, n), places))
+
+    def halves(a, b, width):  # sums of neighbouring runs of `width`, those of a, then those of b
+        even = [start + e for start in range(0, 2 * n, 2 * width) for e in range(width)]
+        return builder.fadd(mixed(a, b, even), mixed(a, b, [place + width for place in even]))
+
+    (a, b, c, d), width = four, n // 4  # of each sum
+    sums = halves(halves(a, b, n // 2), halves(c, d, n // 2), width)
     while width > 1:
         width //= 2
-        moved = [min(n + width, vectors.lanes - 1) for n in range(vectors.lanes)]
-        mask = ir.Constant(ir.VectorType(i32, vectors.lanes), moved)
-        vector = builder.fadd(vector, builder.shuffle_vector(vector, anything, mask))
-    return builder.extract_element(vector, ir.Constant(i32, 0))
+        sums = builder.fadd(sums, mixed(sums, sums, [min(e + width, n - 1) for e in range(n)]))
+    return [builder.extract_element(sums, ir.Constant(i32, e)) for e in range(0, n, n // 4)]
 
 
 @intrinsic
-def _blend(typingctx, target, t, n, table, i, right, below, a, b, c, d):
-    """target[t + e] = a·table[i + e] + b·table[right of it] + c·table[below it] + d·table[below and right]"""
+def _blend(typingctx, target, t, n, table, frame, first, right, below, a, b, c, d):
+    """target[t + e] = a·(first pixel)[e] + b·(the one right of it)[e] + c·(below it)[e] + d·(below and right)[e]"""
 
     def generate(context, builder, signature, args):
         four = _Neighbours(context, builder, signature, args)
-        with four.each_vector() as (at, pixels):
-            values = [four.vectors.load(four.table, pixel) for pixel in pixels]
-            four.vectors.store(four.blended(values), four.array, at)
+
+        def body(vectors, weights, at, channel):
+            values = [vectors.load(pixel, channel) for pixel in four.pixels]
+            vectors.store(_blended(vectors, weights, values), four.array, at)
+
+        four.each(body)
         return context.get_dummy_value()
 
     f = target.dtype
-    return types.void(target, _I64, _I64, table, _I64, _I64, _I64, f, f, f, f), generate
+    return types.void(target, _I64, _I64, table, frame, _I64, _I64, _I64, f, f, f, f), generate
 
 
 @intrinsic
-def _blend_and_compare(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
+def _blend_and_compare(typingctx, columns, t, n, table, frame, first, right, below, a, b, c, d):
     """Write what `blend` writes over a gradient, and return the sums of its products with the four pixels."""
 
     def generate(context, builder, signature, args):
         four = _Neighbours(context, builder, signature, args)
-        vectors = four.vectors
-        sums = [cgutils.alloca_once_value(builder, vectors.constant(0.0)) for _ in four.pixels]
-        with four.each_vector() as (at, pixels):
+        sums = {
+            vectors: [cgutils.alloca_once_value(builder, vectors.constant(0.0)) for _ in four.pixels]
+            for vectors in (four.vectors, four.single)
+        }
+
+        def body(vectors, weights, at, channel):
             gradient = vectors.load(four.array, at)
-            values = [vectors.load(four.table, pixel) for pixel in pixels]
-            for total, value in zip(sums, values, strict=True):
+            values = [vectors.load(pixel, channel) for pixel in four.pixels]
+            for total, value in zip(sums[vectors], values, strict=True):
                 builder.store(vectors.call("fma", gradient, value, builder.load(total)), total)
-            vectors.store(four.blended(values), four.array, at)
-        totals = [_total(vectors, builder.load(total)) for total in sums]
+            vectors.store(_blended(vectors, weights, values), four.array, at)
+
+        four.each(body)
+        parts = [_totals(vectors, [builder.load(total) for total in own]) for vectors, own in sums.items()]
+        totals = [builder.fadd(whole, rest) for whole, rest in zip(*parts, strict=True)]
         return context.make_tuple(builder, signature.return_type, totals)
 
     f = columns.dtype
-    return types.UniTuple(f, 4)(columns, _I64, _I64, table, _I64, _I64, _I64, f, f, f, f), generate
+    return types.UniTuple(f, 4)(columns, _I64, _I64, table, frame, _I64, _I64, _I64, f, f, f, f), generate
 
 
 @intrinsic
-def _scatter(typingctx, columns, t, n, table, i, right, below, a, b, c, d):
-    """The transpose of `blend`: a·columns[t + e] is added to table[i + e], and so on for the other three."""
+def _scatter(typingctx, columns, t, n, table, frame, first, right, below, a, b, c, d):
+    """The transpose of `blend`: a·columns[t + e] is added to (first pixel)[e], and so on for the other three."""
 
     def generate(context, builder, signature, args):
         four = _Neighbours(context, builder, signature, args)
-        vectors = four.vectors
-        with four.each_vector() as (at, pixels):
+
+        def body(vectors, weights, at, channel):
             gradient = vectors.load(four.array, at)
-            for pixel, weight in zip(pixels, four.weights, strict=True):
-                total = vectors.call("fma", weight, gradient, vectors.load(four.table, pixel))
-                vectors.store(total, four.table, pixel)
+            for pixel, weight in zip(four.pixels, weights, strict=True):
+                vectors.store(vectors.call("fma", weight, gradient, vectors.load(pixel, channel)), pixel, channel)
+
+        four.each(body)
         return context.get_dummy_value()
 
     f = columns.dtype
-    return types.void(columns, _I64, _I64, table, _I64, _I64, _I64, f, f, f, f), generate
+    return types.void(columns, _I64, _I64, table, frame, _I64, _I64, _I64, f, f, f, f), generate
 
 
 @loop
 def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, derived):
-    """Where the samples of the positions start to stop lie: the first pixel in the table, the two fractions, the mask.
+    """Where the samples of the positions start to stop lie: the first pixel as above, the two fractions, the mask.
 
     A position is held as whole pixel and fraction, which are never added. One that lies outside altogether, or is NaN,
-    reads from the last column of one line of the frame and the first of the next: zeros, whatever the fractions are.
-    At −1 exactly a sample reads no pixel, but it is `derived` as a position further in.
+    reads no pixel. So does one at −1 exactly, but it is `derived` as a position further in.
     """
     _, C, H, W, _, _, KH, KW, h, w, G, sy, sx, top, left, dy, dx = sizes
     real = y.dtype.type
     K, zero, one, least, most = KH * KW, real(0), real(1), real(np.finfo(y.dtype).min), real(np.finfo(y.dtype).max)
-    P, line, bottom, end = len(first) // (G * K), (W + 2) * C, real(H), real(W)
+    P, line, bottom, end = len(first) // (G * K), W * C, real(H), real(W)
     done = start
     while done < stop:
         row, j0 = divmod(done, w)
         b, i = divmod(row, h)
         count = min(w - j0, stop - done)
         for g in range(G):
-            corner = b * (H + 2) * line + line + C + g * (C // G)
+            corner = b * H * line + g * (C // G)
             for k in range(K):
                 u, v = divmod(k, KW)
                 at = (((b * G + g) * K + k) * 2 * h + i) * w + j0
@@ -152,9 +177,10 @@ def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, siz
                     inside = (pixel_y >= -one) & (pixel_y < bottom) & (pixel_x >= -one) & (pixel_x < end)
                     if not derived:
                         inside &= ((pixel_y >= zero) | (fraction_y > zero)) & ((pixel_x >= zero) | (fraction_x > zero))
-                    pixel_y = pixel_y if inside else -one
-                    pixel_x = pixel_x if inside else end
-                    firsts[j] = corner + np.int64(pixel_y) * line + np.int64(pixel_x) * C
+                    whole_y, whole_x = np.int64(pixel_y if inside else -one), np.int64(pixel_x if inside else -one)
+                    lines = (1 if whole_y >= 0 else 0) | (4 if whole_y < H - 1 else 0)
+                    pairs = (1 if whole_x >= 0 else 0) | (2 if whole_x < W - 1 else 0)
+                    firsts[j] = (corner + whole_y * line + whole_x * C) * 16 + (lines * pairs if inside else 0)
                     ys[j], xs[j] = fraction_y, fraction_x
                 if len(mask):
                     at = (((b * G + g) * K + k) * h + i) * w + j0
@@ -168,88 +194,80 @@ def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, siz
 def sample(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes):
     """Fill the columns of the positions start to stop."""
     locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, False)
-    C, W, G, K, one = sizes.C, sizes.W, sizes.G, sizes.KH * sizes.KW, y.dtype.type(1)
-    n = C // G
-    P, below, lane = len(first) // (G * K), (W + 2) * C, lanes(table.itemsize)
-    vectors = n // lane
+    C, G, K, one = sizes.C, sizes.G, sizes.KH * sizes.KW, y.dtype.type(1)
+    n, P, below = C // G, len(first) // (G * K), sizes.W * C
+    frame = np.zeros(n, columns.dtype)
     for place in range(start - chunk, stop - chunk):
         for k in range(K):
             for g in range(G):
-                s = (g * K + k) * P + place
-                i, right = first[s], x[s]
-                down = y[s] * m[s]
+                s, t = (g * K + k) * P + place, (place * K + k) * C + g * n
+                down, right = y[s] * m[s], x[s]
                 up, left = (one - y[s]) * m[s], one - right
                 q00, q01, q10, q11 = up * left, up * right, down * left, down * right
-                t = (place * K + k) * C + g * n
-                _blend(columns, t, vectors, table, i, C, below, q00, q01, q10, q11)
-                for e in range(vectors * lane, n):
-                    upper = q00 * table[i + e] + q01 * table[i + C + e]
-                    columns[t + e] = upper + q10 * table[i + below + e] + q11 * table[i + below + C + e]
+                _blend(columns, t, n, table, frame, first[s], C, below, q00, q01, q10, q11)
 
 
 @loop
 def compare(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, by_offset, by_mask):
     """Write samples over their gradients in the columns, and write the gradients of offset and mask."""
-    C, W, h, w, G, K = sizes.C, sizes.W, sizes.h, sizes.w, sizes.G, sizes.KH * sizes.KW
-    n, one, zero = C // G, y.dtype.type(1), y.dtype.type(0)
-    P, below, lane = len(first) // (G * K), (W + 2) * C, lanes(table.itemsize)
-    vectors = n // lane
-    for place in range(start - chunk, stop - chunk):
-        b, p = divmod(chunk + place, h * w)
+    C, h, w, G, K, one = sizes.C, sizes.h, sizes.w, sizes.G, sizes.KH * sizes.KW, y.dtype.type(1)
+    n, P, below, many, zero = C // G, len(first) // (G * K), sizes.W * C, stop - start, y.dtype.type(0)
+    frame = np.zeros(n, columns.dtype)
+    products = np.empty((4, G * K * many), columns.dtype)
+    for place in range(many):
         for k in range(K):
             for g in range(G):
-                s = (g * K + k) * P + place
-                i, right, lower = first[s], x[s], y[s]
-                upper, left = one - lower, one - right
-                up, down = upper * m[s], lower * m[s]
+                s, t = (g * K + k) * P + start - chunk + place, ((start - chunk + place) * K + k) * C + g * n
+                right, left = x[s], one - x[s]
+                up, down = (one - y[s]) * m[s], y[s] * m[s]
                 q00, q01, q10, q11 = up * left, up * right, down * left, down * right
-                t = (place * K + k) * C + g * n
-                d00, d01, d10, d11 = _blend_and_compare(columns, t, vectors, table, i, C, below, q00, q01, q10, q11)
-                for e in range(vectors * lane, n):
-                    v00, v01, v10, v11 = table[i + e], table[i + C + e], table[i + below + e], table[i + below + C + e]
-                    gradient = columns[t + e]
-                    d00, d01 = d00 + gradient * v00, d01 + gradient * v01
-                    d10, d11 = d10 + gradient * v10, d11 + gradient * v11
-                    columns[t + e] = q00 * v00 + q01 * v01 + q10 * v10 + q11 * v11
-                above, under = d00 * left + d01 * right, d10 * left + d11 * right
-                at = ((b * G + g) * K + k) * h * w + p
-                if len(mask):
-                    by_mask[at] = upper * above + lower * under
-                at += ((b * G + g) * K + k) * h * w
-                # an infinite offset is cut to the largest number, and a cut has no slope
-                by_offset[at] = m[s] * (under - above) if np.isfinite(offset[at]) else zero
-                at += h * w
-                by_offset[at] = up * (d01 - d00) + down * (d11 - d10) if np.isfinite(offset[at]) else zero
+                found = _blend_and_compare(columns, t, n, table, frame, first[s], C, below, q00, q01, q10, q11)
+                s = (g * K + k) * many + place
+                products[0, s], products[1, s], products[2, s], products[3, s] = found
+    done = start
+    while done < stop:
+        b, p = divmod(done, h * w)
+        count = min(h * w - p, stop - done)
+        for g in range(G):
+            for k in range(K):
+                for j in range(count):
+                    s, r = (g * K + k) * P + done - chunk + j, (g * K + k) * many + done - start + j
+                    d00, d01, d10, d11 = products[0, r], products[1, r], products[2, r], products[3, r]
+                    lower, right = y[s], x[s]
+                    upper, left = one - lower, one - right
+                    above, under = d00 * left + d01 * right, d10 * left + d11 * right
+                    at = ((b * G + g) * K + k) * h * w + p + j
+                    if len(mask):
+                        by_mask[at] = upper * above + lower * under
+                    at += ((b * G + g) * K + k) * h * w
+                    # an infinite offset is cut to the largest number, and a cut has no slope
+                    by_offset[at] = m[s] * (under - above) if np.isfinite(offset[at]) else zero
+                    at += h * w
+                    along = upper * m[s] * (d01 - d00) + lower * m[s] * (d11 - d10)
+                    by_offset[at] = along if np.isfinite(offset[at]) else zero
+        done += count
 
 
 @loop
 def collect(job, end_job, chunk, stop, block, table, offset, mask, columns, first, y, x, m, sizes, by_table):
     """Add the gradients of the columns of a chunk to the pixels they come from: jobs are blocks of channels."""
-    C, W, G, K, one = sizes.C, sizes.W, sizes.G, sizes.KH * sizes.KW, y.dtype.type(1)
-    n = C // G
-    P, below, lane = len(first) // (G * K), (W + 2) * C, lanes(table.itemsize)
-    blocks = -(-n // block)
-    while job < end_job:
-        g, c = divmod(job, blocks)
-        c *= block
-        channels = min(block, n - c)
-        vectors = channels // lane
-        for place in range(stop - chunk):
-            for k in range(K):
-                s = (g * K + k) * P + place
-                i, right = first[s] + c, x[s]
-                down = y[s] * m[s]
+    C, G, K, one = sizes.C, sizes.G, sizes.KH * sizes.KW, y.dtype.type(1)
+    n, P, below = C // G, len(first) // (G * K), sizes.W * C
+    frame = np.zeros(n, columns.dtype)
+    first_g, first_c = divmod(job, -(-n // block))
+    for place in range(stop - chunk):
+        for k in range(K):
+            g, c = first_g, first_c * block
+            for _ in range(job, end_job):
+                s, t = (g * K + k) * P + place, (place * K + k) * C + g * n + c
+                down, right = y[s] * m[s], x[s]
                 up, left = (one - y[s]) * m[s], one - right
                 q00, q01, q10, q11 = up * left, up * right, down * left, down * right
-                t = (place * K + k) * C + g * n + c
-                _scatter(columns, t, vectors, by_table, i, C, below, q00, q01, q10, q11)
-                for e in range(vectors * lane, channels):
-                    gradient = columns[t + e]
-                    by_table[i + e] += q00 * gradient
-                    by_table[i + C + e] += q01 * gradient
-                    by_table[i + below + e] += q10 * gradient
-                    by_table[i + below + C + e] += q11 * gradient
-        job += 1
+                channels = min(block, n - c)
+                _scatter(columns, t, channels, by_table, frame, first[s] + 16 * c, C, below, q00, q01, q10, q11)
+                c += block
+                if c >= n:
+                    g, c = g + 1, 0
 
 
 @loop

@@ -15,11 +15,13 @@ from convnotes.measure import peak_memory
 pytest.importorskip("numba", reason="numba is not installed")
 
 pytestmark = pytest.mark.usefixtures("by_numba")
+FORMATS = [torch.contiguous_format, torch.channels_last]
+every_format = pytest.mark.parametrize("memory", FORMATS, ids=["NCHW", "NHWC"])
 
 
 @every_case
 @both_versions
-@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last], ids=["NCHW", "NHWC"])
+@every_format
 def test_forward_and_gradient_match_the_definition(case, modulated, memory):
     inputs, options = tensors(case, modulated)
     inputs[0] = inputs[0].detach().contiguous(memory_format=memory).requires_grad_()
@@ -43,6 +45,41 @@ def test_float32_errs_at_most_twice_as_much_as_the_definition(case):
     for one, other, true in rows:
         error, its = ((t.double() - true).abs().max() for t in (one, other))
         assert error <= 2 * its + 1e-5 * true.abs().max()
+
+
+@every_case
+@every_format
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_errs_at_most_twice_as_much_as_plain_torch(case, memory, dtype):
+    inputs, options = tensors(case, dtype=dtype)
+    inputs[0] = inputs[0].detach().contiguous(memory_format=memory).requires_grad_()
+    doubles = [t.detach().double().requires_grad_() for t in inputs]
+    exact = called(by_torch, doubles, options)
+    g = torch.randn_like(exact).to(dtype)
+    rows = [(exact, *gradients(exact, doubles, g.double()))]
+    for function in (deform_conv2d, by_torch):
+        y = called(function, inputs, options)
+        rows.append((y, *gradients(y, inputs, g)))
+    for true, one, other in zip(*rows, strict=True):
+        assert one.dtype == dtype
+        error, its = ((t.double() - true).abs().max() for t in (one, other))
+        assert error <= 2 * its + 1e-5 * true.abs().max()
+
+
+@both_versions
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("case", [CASES["whole-vectors"], CASES["offset-groups-across-groups"]], ids=["one", "groups"])
+def test_channels_stay_last_and_no_other_order_changes_a_bit(case, modulated, dtype):
+    inputs, options = tensors(case, modulated, dtype)
+    found = []
+    for memory in FORMATS:
+        inputs[0] = inputs[0].detach().contiguous(memory_format=memory).requires_grad_()
+        y = called(deform_conv2d, inputs, options)
+        torch.manual_seed(1)
+        g = torch.randn(y.shape).to(dtype)
+        found.append((y, *gradients(y, inputs, g)))
+        assert all(t.is_contiguous(memory_format=memory) for t in found[-1][:2])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_many_chunks_and_blocks_of_pictures_are_one(monkeypatch):
@@ -148,6 +185,23 @@ def test_what_is_kept_for_the_gradient_is_what_was_given():
     inputs, options = tensors((16, 16, (3, 3), 1, 1, dict(padding=1)), dtype=torch.float32, size=(32, 32))
     y = 2 * 16 * 32 * 32 * 4
     assert peak_memory(lambda: called(deform_conv2d, inputs, options)) <= y + 4096
+
+
+def test_channels_last_are_read_where_they_are():
+    """64 channels of 128² pixels are 4 MiB, and so is a table of them; columns are 2 MiB."""
+    from convnotes.kernels.deform import in_numba
+    from convnotes.kernels.deform.sampling import Sampling
+
+    inputs, _ = tensors((64, 64, (1, 1), 1, 1, dict()), dtype=torch.float32, batch=1, size=(128, 128))
+    x, *others = (t.detach() for t in inputs)
+    given = *others, Sampling((1, 1), (0, 0), (1, 1))
+    for memory, table in zip(FORMATS, (4, 0), strict=True):
+        x = x.contiguous(memory_format=memory)
+        g = torch.randn_like(x)
+        calls = lambda: in_numba.forward(x, *given), lambda: in_numba.backward(g, x, *given, (True,) * 4)  # noqa: B023
+        forward, backward = (peak_memory(call) / 2**20 for call in calls)
+        assert 4 + table <= forward <= 4 + table + 2.5  # beside the result
+        assert 4 + 3 * table <= backward <= 4 + 3 * table + 2.5  # of the gradients of the result and the input too
 
 
 def test_the_first_call_tells_of_the_compilation_once_and_others_say_nothing(tmp_path):
