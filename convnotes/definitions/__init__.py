@@ -26,7 +26,12 @@ from convnotes.definitions.compression import (
     separable,
 )
 from convnotes.definitions.fundamentals import mixed_conv2d
-from convnotes.definitions.operations import active_shift2d, adder2d, shift2d
+from convnotes.definitions.operations import (
+    active_shift2d,
+    adder2d,
+    quantized_adder2d,
+    shift2d,
+)
 from convnotes.definitions.plain import (
     batch_norm,
     batch_norm_in_training,
@@ -66,6 +71,7 @@ __all__ = [
     "mlpconv",
     "non_local",
     "pointwise",
+    "quantized_adder2d",
     "separable",
     "shift2d",
     "winograd_matrices",
