@@ -35,7 +35,12 @@ from convnotes.definitions.compression import (
     separable,
 )
 from convnotes.definitions.fundamentals import mixed_conv2d
-from convnotes.definitions.operations import active_shift2d, adder2d, shift2d
+from convnotes.definitions.operations import (
+    active_shift2d,
+    adder2d,
+    quantized_adder2d,
+    shift2d,
+)
 from convnotes.definitions.plain import (
     batch_norm,
     batch_norm_in_training,
@@ -82,6 +87,7 @@ __all__ = [
     "partial_conv2d",
     "pointwise",
     "power_of_two",
+    "quantized_adder2d",
     "separable",
     "shift2d",
     "winograd_matrices",

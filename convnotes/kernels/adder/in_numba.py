@@ -59,13 +59,13 @@ def _forward(input: Tensor, weight: Tensor, contraction: Contraction) -> Tensor:
         return result
     O, _, KH, KW = weight.shape
     _, _, stride, (top, _, left, _), dilation, groups, negative = contraction
-    parts, taps = _taps((KH, KW), stride, dilation, (top, left))
+    parts, taps = tap_places((KH, KW), stride, dilation, (top, left))
     kernel = weight.reshape(groups, O // groups, -1)
-    return _summed("distance", _parted(input, stride, parts), taps, kernel, None, result, negative)
+    return _summed("distance", parted(input, stride, parts), taps, kernel, None, result, negative)
 
 
 @functools.lru_cache(1024)
-def _taps(kernel: Pair, stride: Pair, dilation: Pair, before: Pair) -> tuple[list[Pair], Taps]:
+def tap_places(kernel: Pair, stride: Pair, dilation: Pair, before: Pair) -> tuple[list[Pair], Taps]:
     """The remainders by the stride at which taps read, and for each tap (which of them, rows below, columns right)."""
     (KH, KW), (sy, sx), (dy, dx), (top, left) = kernel, stride, dilation, before
     places = [(u * dy - top, v * dx - left) for u in range(KH) for v in range(KW)]
@@ -73,7 +73,7 @@ def _taps(kernel: Pair, stride: Pair, dilation: Pair, before: Pair) -> tuple[lis
     return parts, tuple((parts.index((y % sy, x % sx)), y // sy, x // sx) for y, x in places)
 
 
-def _parted(input: Tensor, stride: Pair, parts: list[Pair]) -> Tensor:
+def parted(input: Tensor, stride: Pair, parts: list[Pair]) -> Tensor:
     """Images `[B, C, parts, rows, columns]` of every stride-th row and column, by the remainders `parts`."""
     if stride == (1, 1):
         return input.contiguous().unsqueeze(2)

@@ -91,10 +91,10 @@ def _block(slope: str, rows: int):
                         term, factor = vectors.call("fabs", builder.fsub(c, w)), one
                     elif slope == "maximum":
                         term, factor = vectors.where("<", w, c, c, w), one
-                    elif clamps:
-                        term, factor = vectors.nearer_to_zero(builder.fsub(x[n], w), vectors.constant(1.0)), c
-                    else:
-                        term, factor = _bounded(vectors, vectors.call("fma", x[n], one, builder.fneg(w)), slope), c
+                    else:  # half of the differences on either kind of pipe: 1.15 times as fast on Zen 5
+                        d = vectors.call("fma", x[n], one, builder.fneg(w)) if n % 2 else builder.fsub(x[n], w)
+                        bounds = vectors.constant(1.0)
+                        term, factor = vectors.nearer_to_zero(d, bounds) if clamps else _bounded(vectors, d, slope), c
                     sums_now.append(vectors.call("fma", term, factor, totals[n]))
                 return sums_now
 
@@ -167,6 +167,9 @@ _clamps, _signs = _sum_rows("clamp", _SLOPE_ROWS), _sum_rows("sign", _SLOPE_ROWS
 _seen = _block("seen", 2)
 
 
+_borrowing = register_jitable(_nrt=False)  # functions that own no array, and count none that they pass on
+
+
 @register_jitable
 def _room(count, like):
     """Zeros from the beginning of a line of the cache on, so that no vector straddles two."""
@@ -177,97 +180,107 @@ def _room(count, like):
 @loop
 def sum_tiles(start, stop, kind, source, taps, weight, weight_sums, own, target, one, sign, sizes):
     """Tiles start to stop of G times all positions of all images; arguments as in `in_numba._summed`, flat."""
-    B, G, N, M, T, H, W, plane, _, pitch = sizes
-    tile, one, sign = VECTORS * lanes(source.itemsize), source.dtype.type(one), source.dtype.type(sign)
-    tiles = -(-B * H * W // tile)
+    N, M, T, size = sizes.N, sizes.M, sizes.T, source.itemsize
+    tile, one, sign = VECTORS * lanes(size), source.dtype.type(one), source.dtype.type(sign)
     some = min(M, max(1, _COLUMNS // T))  # planes at a time
-    columns, sums = _room(some * T * (tile + lanes(source.itemsize)), source), _room(N * tile, source)
-    x = _room(1 if kind == DISTANCE else N * tile, source)
-    seen = _room(2 * tile, source)
+    columns, sums = _room(some * T * (tile + lanes(size)), source), _room(N * tile, source)
+    x, seen = _room(1 if kind == DISTANCE else N * tile, source), _room(2 * tile, source)
     runs = np.empty((tile, 3), np.int64)  # of positions that follow each other in source: the first, where, how many
     rows_of, columns_of = np.zeros(2 * tile, np.int32), np.zeros(2 * tile, np.int32)
+    within = np.empty(T, np.int64)  # for each tap a bit per position: whether it sees the image from there
+    scratch = (columns, sums, x, seen, runs, rows_of, columns_of, within)
     for job in range(start, stop):
-        group, first = job // tiles, job % tiles * tile
-        count = min(tile, B * H * W - first)
-        n_runs = done = 0
-        while done < count:
-            row, j = divmod(first + done, W)
-            b, i = divmod(row, H)
-            length = min(W - j if pitch != W else (H - i) * W - j, count - done)
-            runs[n_runs] = done, (b * G + group) * M * plane + i * pitch + j, length
-            n_runs += 1
-            for place in range(done, done + length):
-                rows_of[place], columns_of[place] = i, j
-                j += 1
-                if j == W:
-                    i, j = i + 1, 0
-            done += length
-        if kind != DISTANCE:
-            _move(x, own, True, group, first, count, tile, sizes)
-        by_maxima = kind == DISTANCE and N >= FROM
-        what = (source, taps, rows_of, columns_of, weight, x, one, seen, some, group, sizes)
-        _sum_tile(MAXIMUM if by_maxima else kind, sums, columns, runs[:n_runs], what)
-        if by_maxima:
-            far = True
-            for n in range(N):
-                ours, size = weight_sums[2 * (group * N + n)], weight_sums[2 * (group * N + n) + 1]
-                far &= _distance(sums, n * tile, seen, ours, size, count)
-            if not far:
-                _sum_tile(DISTANCE, sums, columns, runs[:n_runs], what)
-        sums *= sign
-        _move(sums, target, False, group, first, count, tile, sizes)
+        _sum_tile(job, kind, some, scratch, source, taps, weight, weight_sums, own, target, one, sign, sizes)
 
 
-@loop
-def _sum_tile(kind, sums, columns, runs, what):
-    """Fill `sums` `[N, width]`; for maxima `seen` too, `[2, width]`: the sums of the columns and of their sizes."""
-    source, taps, rows_of, columns_of, weight, x, one, seen, some, group, sizes = what
-    N, M, T = sizes.N, sizes.M, sizes.T
-    first = group * N * M * T
-    sums[:] = 0
-    seen[:] = 0
-    for m in range(0, M, some):
-        planes = min(some, M - m)
-        for run in range(len(runs)):
-            _gather(columns, runs[run], source, m * sizes.plane, planes, taps, rows_of, columns_of, sizes)
-        k = planes * T
-        if kind == DISTANCE:
-            _distances(sums, 0, N, columns, k, weight, first, M * T, m * T, x, one)
-        elif kind == MAXIMUM:
-            _maxima(sums, 0, N, columns, k, weight, first, M * T, m * T, x, one)
-            _seen(seen, columns, k, weight, 0, x, 0, one)
-        elif kind == CLAMP:
-            _clamps(sums, 0, N, columns, k, weight, first, M * T, m * T, x, one)
-        else:
-            _signs(sums, 0, N, columns, k, weight, first, M * T, m * T, x, one)
+@_borrowing
+def _sum_tile(job, kind, some, scratch, source, taps, weight, weight_sums, own, target, one, sign, sizes):
+    B, G, N, M, T, H, W, plane, rows, pitch = sizes
+    columns, sums, x, seen, runs, rows_of, columns_of, within = scratch
+    vector = lanes(source.itemsize)
+    tile = VECTORS * vector
+    tiles = -(-B * H * W // tile)
+    group, first = job // tiles, job % tiles * tile
+    count = min(tile, B * H * W - first)
+    n_runs = done = 0
+    while done < count:
+        row, j = divmod(first + done, W)
+        b, i = divmod(row, H)
+        length = min(W - j if pitch != W else (H - i) * W - j, count - done)
+        runs[n_runs] = done, (b * G + group) * M * plane + i * pitch + j, length
+        n_runs += 1
+        for place in range(done, done + length):
+            rows_of[place], columns_of[place] = i, j
+            j += 1
+            if j == W:
+                i, j = i + 1, 0
+        done += length
+    for t in range(T):
+        y, x_ = taps[3 * t + 1], taps[3 * t + 2]
+        within[t] = 0
+        for p in range(0, tile, vector):
+            bits = inside(source, rows_of, p, y, rows) & inside(source, columns_of, p, x_, pitch)
+            within[t] |= bits << p
+    if kind != DISTANCE:
+        _move(x, own, True, group, first, count, tile, sizes)
+    elif N >= FROM:
+        kind = MAXIMUM
+    weights = group * N * M * T
+    while True:
+        sums[:] = 0
+        seen[:] = 0
+        for m in range(0, M, some):
+            planes = min(some, M - m)
+            for run in range(n_runs):
+                _gather(columns, runs[run], source, m * plane, planes, taps, within, sizes)
+            k, at = planes * T, m * T
+            if kind == DISTANCE:
+                _distances(sums, 0, N, columns, k, weight, weights, M * T, at, x, one)
+            elif kind == MAXIMUM:
+                _maxima(sums, 0, N, columns, k, weight, weights, M * T, at, x, one)
+                _seen(seen, columns, k, weight, 0, x, 0, one)
+            elif kind == CLAMP:
+                _clamps(sums, 0, N, columns, k, weight, weights, M * T, at, x, one)
+            else:
+                _signs(sums, 0, N, columns, k, weight, weights, M * T, at, x, one)
+        if kind != MAXIMUM:
+            break
+        far = True
+        for n in range(N):
+            ours, size = weight_sums[2 * (group * N + n)], weight_sums[2 * (group * N + n) + 1]
+            far &= _distance(sums, n * tile, seen, ours, size, count)
+        if far:
+            break
+        kind = DISTANCE
+    for n in range(N * tile):
+        sums[n] *= sign
+    _move(sums, target, False, group, first, count, tile, sizes)
 
 
-@loop
-def _gather(columns, run, source, first, planes, taps, rows_of, columns_of, sizes):
+@_borrowing
+def _gather(columns, run, source, first, planes, taps, within, sizes):
     """What the taps of some planes see from a run of positions, zeros outside the image.
 
     Whole vectors are written, also past the end of the run; the next run, if there is one, overwrites that.
     """
     place, at, length = run
-    T, plane, rows, pitch = sizes.T, sizes.plane, sizes.rows, sizes.pitch
+    T, plane, pitch = sizes.T, sizes.plane, sizes.pitch
     vector = lanes(source.itemsize)
     width = VECTORS * vector + vector  # of the columns: what is written past the last run lies in the gap
     for t in range(T):
-        part, y, x = taps[3 * t], taps[3 * t + 1], taps[3 * t + 2]
-        start = at + first + part + y * pitch + x
+        start = at + first + taps[3 * t] + taps[3 * t + 1] * pitch + taps[3 * t + 2]
         for step in range(0, length, vector):
-            all = (1 << min(vector, length - step)) - 1
-            seen = inside(source, rows_of, place + step, y, rows) & inside(source, columns_of, place + step, x, pitch)
+            seen = within[t] >> (place + step) & (1 << min(vector, length - step)) - 1
             to, from_ = t * width + place + step, start + step
-            if seen & all == (1 << vector) - 1:
+            if seen == (1 << vector) - 1:
                 for m in range(planes):
                     copy(columns, to + m * T * width, source, from_ + m * plane)
             else:
                 for m in range(planes):
-                    copy_some(columns, to + m * T * width, source, from_ + m * plane, seen & all)
+                    copy_some(columns, to + m * T * width, source, from_ + m * plane, seen)
 
 
-@loop
+@_borrowing
 def _move(tile, maps, inwards, group, first, count, width, sizes):
     """Copy `[N, width]` from, or to, the positions `first` to `first` + `count` of maps `[B, G, N, H·W]`."""
     G, N, H, W = sizes.G, sizes.N, sizes.H, sizes.W
