@@ -43,7 +43,7 @@ KERNELS: dict[str, dict[Name, tuple[torch.dtype, ...]]] = {
     "deform_conv2d": {"numba": (*_FLOATS, torch.float64), "triton": _FLOATS},
     "depthwise_conv2d": {"numba": (torch.float32, torch.float64)},
     "shift": {"numba": (*_FLOATS, torch.float64)},
-    "shift_pointwise": {"triton": _FLOATS},
+    "shift_pointwise": {"numba": (torch.float32, torch.float64), "triton": _FLOATS},
 }
 _NAMES: dict[str, Name] = {name: name for name in get_args(Name)}
 _choice: ContextVar[Name | None] = ContextVar("convnotes backend", default=None)

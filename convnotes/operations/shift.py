@@ -181,8 +181,8 @@ class ShiftBlock(Block, shown="in_channels out_channels stride expansion"):
 
     Where the shape changes the shortcut is a strided 1×1 convolution and batch norm. There is no ReLU after the sum. It
     is the paper's convolution-shift-convolution module with expansion, in the order of the authors' residual network.
-    On CUDA with Triton, outside captured graphs, shift and second convolution are one kernel
-    (`kernels.shift_pointwise`).
+    Outside captured graphs shift and second convolution are one kernel (`kernels.shift_pointwise`) on CUDA with Triton,
+    and on the CPU with numba in channels last, for float32 and a multiple of 16 output channels.
 
     Args:
         in_channels: C channels of the input.

@@ -10,7 +10,9 @@ import pytest
 from convnotes import designs
 
 BOOK = Path(__file__).parents[2] / "book"
-SAID = re.compile(r"has a mean accuracy of (.+), that of plain 3×3 kernels (.+)\. By the rule of that page it is (.+)\.")
+SAID = re.compile(
+    r"has a mean accuracy of (.+), that of plain 3×3 kernels (.+)\. By the rule of that page it is (.+)\."
+)
 CHAPTERS = {
     "compression/pointwise": "1×1 only",
     "compression/inception": "Inception",

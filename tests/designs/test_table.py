@@ -43,7 +43,9 @@ def test_the_stored_table_is_whole():
     assert there == {(*setting, name) for setting in settings for name in designs.DESIGNS}
     assert len({row.key for row in rows}) == len(rows)
     for row in rows:
-        bundled = row.data == "scaled_digits"  # the same numbers twice on one machine; the others take too long for that
+        bundled = (
+            row.data == "scaled_digits"
+        )  # the same numbers twice on one machine; the others take too long for that
         assert len(row.accuracies) == row.seeds >= (3 if bundled else 2)
         assert row.dtype == ("float64" if bundled else "float32")
         assert row.lr in measured.RATES

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from convnotes import Shift2d
 from convnotes.kernels import backend, rules
 from convnotes.kernels.depthwise import operator as depthwise
 from convnotes.kernels.shift_pointwise.operator import fuses
@@ -89,9 +90,26 @@ def test_an_unknown_operator_or_option_is_refused_with_those_that_are_known():
         backend.explain("adder", [X], stride=2)
 
 
-def test_no_pair_of_shift_and_convolution_is_fused_on_a_cpu():
-    from convnotes import Shift2d
+PAIRS = {  # the map, the outputs → the way on a CPU, and words of the rule that decides
+    "planes": (X, 16, rules.APART, "channels last"),
+    "channels last": (X.to(memory_format=torch.channels_last), 16, FASTEST, "in one pass"),
+    "a part of a vector": (X.to(memory_format=torch.channels_last), 24, rules.APART, "no multiple of 16"),
+    "double": (X.double().to(memory_format=torch.channels_last), 16, rules.APART, "not float32"),
+}
 
-    said = str(backend.explain("shift_pointwise", [X, torch.zeros(4, 8, 1, 1)]))
-    assert said.splitlines()[0].endswith("one after the other")
-    assert not fuses(X, Shift2d(8), nn.Conv2d(8, 4, 1))
+
+@pytest.mark.skipif(FASTEST != "numba", reason="numba is not installed")
+@pytest.mark.parametrize(("x", "outputs", "way", "words"), PAIRS.values(), ids=PAIRS)
+def test_a_pair_of_shift_and_convolution_goes_the_way_that_is_explained(x, outputs, way, words):
+    conv = nn.Conv2d(8, outputs, 1, dtype=x.dtype)
+    said = str(backend.explain("shift_pointwise", [x, conv.weight])).splitlines()
+    assert said[0].endswith(f": {way}")
+    assert words in said[-1]
+    assert fuses(x, Shift2d(8), conv) == (way != rules.APART)
+
+
+def test_by_torch_no_pair_is_fused():
+    x, conv = X.to(memory_format=torch.channels_last), nn.Conv2d(8, 16, 1)
+    with backend.use("torch"):
+        assert str(backend.explain("shift_pointwise", [x, conv.weight])).splitlines()[0].endswith(rules.APART)
+        assert not fuses(x, Shift2d(8), conv)

@@ -39,7 +39,7 @@ def loop(function: Callable[..., Any]) -> Any:
 @functools.cache
 def _dates(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Of the files whose functions may call each other once compiled: name, time of the last change, bytes."""
-    files = sorted(file for name in ("cpu/*.py", "*/loops.py", "*/product.py") for file in folder.glob(name))
+    files = sorted(file for name in ("cpu/*.py", "*/loops.py") for file in folder.glob(name))
     return tuple((str(file.relative_to(folder)), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 

@@ -56,6 +56,14 @@ class Vectors:
         name = f"llvm.masked.load.v{self.lanes}f{self.bits}.p0"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), [place, *rest])
 
+    def store_some(self, value, base, index, wanted) -> None:
+        """The elements that are wanted; where the others would go nothing is written."""
+        place, i32 = self.at(base, index), ir.IntType(32)
+        given = (value, place, ir.Constant(i32, self.bits // 8), wanted)
+        function = ir.FunctionType(ir.VoidType(), [one.type for one in given])
+        name = f"llvm.masked.store.v{self.lanes}f{self.bits}.p0"
+        self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), given)
+
     def store(self, value, base, index) -> None:
         self.builder.store(value, self.at(base, index)).align = self.bits // 8
 
@@ -127,20 +135,31 @@ def copy(typingctx, target, i, source, j):
     return types.void(target, types.int64, source, types.int64), generate
 
 
-@intrinsic
-def copy_some(typingctx, target, i, source, j, wanted):
-    """`copy` of the elements whose bit is set in `wanted`, zeros for the others, which are not read."""
+def _masked_copy(zeros: bool):
+    @intrinsic
+    def copy_masked(typingctx, target, i, source, j, wanted):
+        """`copy` of the elements whose bit is set in `wanted`; the others are not read."""
 
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, target.dtype)
-        to, from_ = (pointer(context, builder, signature.args[n], args[n]) for n in (0, 2))
-        bits = builder.trunc(args[4], ir.IntType(vectors.lanes))
-        wanted = builder.bitcast(bits, ir.VectorType(ir.IntType(1), vectors.lanes))
-        vectors.store(vectors.load_some(from_, args[3], wanted), to, args[1])
-        return context.get_dummy_value()
+        def generate(context, builder, signature, args):
+            vectors = Vectors(context, builder, target.dtype)
+            to, from_ = (pointer(context, builder, signature.args[n], args[n]) for n in (0, 2))
+            bits = builder.trunc(args[4], ir.IntType(vectors.lanes))
+            wanted = builder.bitcast(bits, ir.VectorType(ir.IntType(1), vectors.lanes))
+            found = vectors.load_some(from_, args[3], wanted)
+            if zeros:
+                vectors.store(found, to, args[1])
+            else:
+                vectors.store_some(found, to, args[1], wanted)
+            return context.get_dummy_value()
 
-    i64 = types.int64
-    return types.void(target, i64, source, i64, i64), generate
+        i64 = types.int64
+        return types.void(target, i64, source, i64, i64), generate
+
+    return copy_masked
+
+
+copy_some = _masked_copy(zeros=True)  # the others become zeros
+copy_only = _masked_copy(zeros=False)  # the others stay what they are
 
 
 @intrinsic
@@ -159,3 +178,18 @@ def inside(typingctx, source, numbers, first, shift, size):
 
     i64 = types.int64
     return i64(source, numbers, i64, i64, i64), generate
+
+
+@intrinsic
+def fetch(typingctx, source, j):
+    """Ask for the line of memory that holds element j, so that it is in the cache once it is read; j may be any."""
+
+    def generate(context, builder, signature, args):
+        at = builder.gep(pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        at, i32 = builder.bitcast(at, ir.IntType(8).as_pointer()), ir.IntType(32)
+        function = ir.FunctionType(ir.VoidType(), [at.type, i32, i32, i32])
+        given = [at, *(ir.Constant(i32, n) for n in (0, 3, 1))]  # to be read, into all caches, data
+        builder.call(cgutils.get_or_insert_function(builder.module, function, "llvm.prefetch.p0"), given)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64), generate

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from convnotes.kernels.cpu.jobs import run
+from convnotes.kernels.cpu.product import packed, product
 from convnotes.kernels.cpu.vectors import lanes
 from convnotes.kernels.deform import loops
-from convnotes.kernels.deform.product import packed, product
 from convnotes.kernels.deform.sampling import Sampling
 
 _COLUMNS = 2 * 2**20  # bytes of them at a time

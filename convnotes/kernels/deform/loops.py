@@ -16,8 +16,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from convnotes.kernels.cpu.compile import loop
+from convnotes.kernels.cpu.product import Matrices, multiply_rows
 from convnotes.kernels.cpu.vectors import Vectors, pointer
-from convnotes.kernels.deform.product import Matrices, multiply_rows
 
 _I64 = types.int64
 

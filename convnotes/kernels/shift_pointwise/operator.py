@@ -30,15 +30,11 @@ def fuses(input: Tensor, shift: nn.Module, conv: nn.Conv2d) -> bool:
     if not isinstance(input, Tensor) or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     weight, displacements = conv.weight, shift.displacements
-    if "triton" not in backend.KERNELS["shift_pointwise"] or input.device.type != backend.DEVICE["triton"]:
-        return False
-    if private.hooked(shift, conv) or transformed(input, weight):
+    if private.hooked(shift, conv) or transformed(input, weight) or displacements.device != input.device:
         return False
     moved, mixed = _as_autocast(input, weight)
-    if displacements.device != input.device:
-        return False
     call = rules.Mixing(moved, mixed, functools.partial(backend.chosen, "shift_pointwise", (moved, mixed)))
-    return rules.SHIFT_POINTWISE.first(call).way == "triton"
+    return rules.SHIFT_POINTWISE.first(call).way != rules.APART
 
 
 def shift_pointwise(input: Tensor, weight: Tensor, displacements: Tensor, stride: int) -> Tensor:

@@ -11,11 +11,11 @@ pytest.importorskip("numba")
 from llvmlite import binding
 
 from convnotes.kernels.adder import loops as adder
-from convnotes.kernels.cpu import compile
+from convnotes.kernels.cpu import compile, product
 from convnotes.kernels.deform import loops as deform
-from convnotes.kernels.deform import product
 from convnotes.kernels.depthwise import loops as depthwise
 from convnotes.kernels.shift import loops as shift
+from convnotes.kernels.shift_pointwise import loops as shift_pointwise
 
 # Inputs that end, or begin, where the memory of the process does: one element too far is the end of the process.
 SCRIPT = """
@@ -87,7 +87,7 @@ def test_the_adder_reads_nothing_outside_its_inputs(width, tmp_path):
 
 
 def test_what_is_kept_on_the_disk_hangs_on_every_file_of_loops(tmp_path):
-    of_loops = ("cpu/jobs.py", "cpu/vectors.py", "one/loops.py", "other/loops.py", "one/product.py")
+    of_loops = ("cpu/jobs.py", "cpu/vectors.py", "cpu/product.py", "one/loops.py", "other/loops.py")
     for name in (*of_loops, "one/other.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("1")
@@ -102,5 +102,5 @@ def test_what_is_kept_on_the_disk_hangs_on_every_file_of_loops(tmp_path):
 
     dates = compile._dates(Path(compile.__file__).parents[1])
     loops = (adder.sum_tiles, deform.sample, depthwise.channels, product.multiply_rows, shift.move_planes)
-    for loop in loops:
+    for loop in (*loops, shift_pointwise.outputs):
         assert loop._cache._cache_file._source_stamp[1] == dates

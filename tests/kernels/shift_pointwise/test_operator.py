@@ -1,4 +1,4 @@
-"""The operator in plain torch; its kernels are tested by `gpu/triton_cases.py`."""
+"""The operator by each backend; its kernels for CUDA are tested by `gpu/triton_cases.py`."""
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from convnotes.kernels.shift_pointwise.operator import shift_pointwise
 
 MOVES = torch.tensor([[0, 0], [1, 0], [0, -1], [-9, 2]])  # the last one is out of the picture
 operator = torch.ops.convnotes.shift_pointwise
+pytestmark = pytest.mark.usefixtures("each_backend")
 
 
 def factors(stride, dtype=torch.float64):

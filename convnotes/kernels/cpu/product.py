@@ -24,7 +24,7 @@ from convnotes.kernels.cpu.vectors import Vectors, lanes, pointer
 
 _I64 = types.int64
 _ROWS = 6  # of c in the registers at a time, by
-_VECTORS = 4  # vectors
+STRIP = 4  # vectors
 
 
 class Matrices(NamedTuple):
@@ -42,7 +42,7 @@ def packed(b: Tensor) -> Tensor:
     A strip is read again for every tile of rows. With the rows of the whole matrix between its own, it would lie on
     many pages of memory, and in few sets of the cache.
     """
-    width = _VECTORS * lanes(b.element_size())
+    width = STRIP * lanes(b.element_size())
     whole = b.shape[1] - b.shape[1] % width
     strips = b[:, :whole].unflatten(1, (whole // width, width)).transpose(0, 1).flatten()
     return strips if whole == b.shape[1] else torch.cat([strips, b[:, whole:].flatten()])
@@ -103,9 +103,9 @@ def multiply_rows(start, stop, a, b, c, sizes, add):
     whole = columns // lane * lane
     v = 0
     while v < whole:
-        many = _VECTORS if whole - v >= _VECTORS * lane else 1
-        strip = v - v % (_VECTORS * lane)
-        width = min(_VECTORS * lane, columns - strip)
+        many = STRIP if whole - v >= STRIP * lane else 1
+        strip = v - v % (STRIP * lane)
+        width = min(STRIP * lane, columns - strip)
         at = strip * inner + v - strip
         r = start
         while r < stop:
@@ -123,7 +123,7 @@ def multiply_rows(start, stop, a, b, c, sizes, add):
     for r in range(start, stop):
         for v in range(whole, columns):
             total = c[r * columns + v] if add else c.dtype.type(0)
-            strip = v - v % (_VECTORS * lane)
+            strip = v - v % (STRIP * lane)
             at, width = strip * inner + v - strip, columns - strip
             for k in range(inner):
                 total += a[r * ra + k * ka] * b[at + k * width]
