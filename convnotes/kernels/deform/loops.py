@@ -69,7 +69,7 @@ def _totals(vectors: Vectors, four):
         even = [start + e for start in range(0, 2 * n, 2 * width) for e in range(width)]
         return builder.fadd(mixed(a, b, even), mixed(a, b, [place + width for place in even]))
 
-    sums = halves(halves(*four[:2], n // 2), halves(*four[2:], n // 2), n // 4)
+    sums = halves(halves(four[0], four[1], n // 2), halves(four[2], four[3], n // 2), n // 4)
     width = n // 4  # of each sum
     while width > 1:
         width //= 2
