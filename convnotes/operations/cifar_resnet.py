@@ -69,7 +69,7 @@ class BasicBlock(Block, shown="in_channels out_channels stride"):
         self.downsample = shortcut(in_channels, out_channels, stride, conv, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("BasicBlock", input, self.conv1.weight, self.in_channels)
+        checks.images("BasicBlock", input, self.bn1.weight, self.in_channels)  # a kernel may be quantised
         y = activated(self.act1, self.bn1(self.conv1(input)))
         y = self.bn2(self.conv2(y))
         return activated(self.act2, y + (input if self.downsample is None else self.downsample(input)))
