@@ -50,7 +50,7 @@ CHAPTERS = {
         *("squeezenet", "residual", "small_kernels"),
     ],
     "receptive_field": ["gridding", "dilated", "splat", "synapses", "active", "deformable", "non_local"],
-    "operations": ["cifar_resnet", "shift", "active_shift", "adder"],
+    "operations": ["cifar_resnet", "shift", "active_shift", "adder", "quantized_adder"],
     "beyond": [
         *("fusing", "reparameterise", "large_kernels", "convnext", "replknet"),
         *("dynamic", "involution", "rednet", "cheap_features", "ghostnet", "fasternet", "shift_add"),

@@ -69,7 +69,8 @@ class BasicBlock(Block, shown="in_channels out_channels stride"):
         self.downsample = shortcut(in_channels, out_channels, stride, conv, **kw)
 
     def forward(self, input: Tensor) -> Tensor:
-        checks.images("BasicBlock", input, next(self.conv1.parameters()), self.in_channels)
+        like = next(p for p in self.parameters() if p.is_floating_point())  # a kernel may be quantised
+        checks.images("BasicBlock", input, like, self.in_channels)
         y = activated(self.act1, self.bn1(self.conv1(input)))
         y = self.bn2(self.conv2(y))
         return activated(self.act2, y + (input if self.downsample is None else self.downsample(input)))

@@ -162,6 +162,7 @@ def test_a_network_is_calibrated_by_the_images_it_is_given():
     assert layer.scale.item() == pytest.approx(seen[0].max().item() / 255)
     assert layer.zero_point == 0  # behind a ReLU
     assert not quantised.training
+    assert quantised(x).shape == (4, 10)
 
 
 def test_a_layer_alone_and_a_shared_one():

@@ -30,7 +30,7 @@ def scores(
     needed = -(-W // loops.LANES) * loops.LANES + before + max(place[2] for place in places)
     pitch = -(-needed // loops.STEP) * loops.STEP
     M = -(-C // loops.CHANNELS)
-    images = loops.Images(C, M, len(parts), *source.shape[3:], above, before, rows, pitch)
+    images = loops.Images(C, M, len(parts), source.shape[3], source.shape[4], above, before, rows, pitch)
     plane = len(parts) * rows * pitch
     words = torch.empty(B * G * M * plane, dtype=torch.int64)
     grid = torch.stack((scale, zero_point.to(scale.dtype)))
