@@ -184,8 +184,8 @@ SHIFT_POINTWISE = Table(
             APART,
             f"the outputs are no multiple of {WHOLE}",
             lambda call: len(call.weight) % WHOLE != 0,
-            "where they are, one pass takes 0.3 to 0.9 of the time of two (AMD EPYC with AVX-512, one thread, 16 to 384 "
-            "channels, stride 1 and 2)",
+            "where they are, one pass takes 0.3 to 0.9 of the time of two (AMD EPYC with AVX-512, one thread, 16 to "
+            "384 channels, stride 1 and 2)",
         ),
         Rule("numba", "rows of channels are gathered and multiplied in one pass", lambda call: True),
     ),
