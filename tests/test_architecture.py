@@ -48,7 +48,7 @@ CHAPTERS = {
         *("squeezenet", "residual", "small_kernels"),
     ],
     "receptive_field": ["gridding", "dilated", "splat", "synapses", "active", "deformable", "non_local"],
-    "operations": ["cifar_resnet", "shift", "active_shift", "adder"],
+    "operations": ["cifar_resnet", "shift", "active_shift", "adder", "quantized_adder"],
 }
 
 # What the package may import from outside at the top of a file: everything else is imported where it is used.
