@@ -97,7 +97,7 @@ class QuantizedAdder2d(ConvBlock, shown="groups scale zero_point"):
 
     In the chapter's adder network on digits, the scores of each layer are off by less than 0.2 per cent of their
     standard deviation, and at least 99 of 100 answers stay (`tests/operations/test_quantized_adder_digits.py`). On one
-    core with AVX-512 it was 2.6 to 2.8 times as fast as `Adder2d` and 2.0 to 2.4 times as fast as `torch.nn.Conv2d`,
+    core with AVX-512 it was 2.6 to 3.1 times as fast as `Adder2d` and 2.1 to 2.7 times as fast as `torch.nn.Conv2d`,
     both in float32, on the shapes of the benchmark.
 
     Args:
