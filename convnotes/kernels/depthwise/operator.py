@@ -2,11 +2,12 @@
 
     y[b,c,i,j] = Σ_{u,v} w[c,u,v] · x[b, c, i − p + u·d, j − p + v·d]
 
-The forward pass is torch's, in the memory format in which it is fast. Its backward on the CPU is several times as slow
-from dilation 2 or a kernel side of 5 on, with channels last from 81 taps on. There the gradient of the input is taken
-as one more forward convolution, and that of the weight by loops of our own (`in_numba`), or in plain torch
-(`in_torch`). Second derivatives and `torch.func` are torch's own. Padding is a zero like any other: it meets a weight
-or a gradient that is infinite, and makes NaN of it.
+The forward pass is torch's, in the memory format in which it is fast. For a dilated kernel that reaches over more than
+13 columns it is fast in none, and loops of our own take over (`in_numba`): 4 to 14 times as fast with planes, 1.5 to 15
+times with channels last. Torch's backward on the CPU is several times as slow from dilation 2 or a kernel side of 5 on,
+with channels last from 81 taps on. There the gradient of the input is taken as one more forward convolution, and that
+of the weight by loops of our own, or in plain torch (`in_torch`). Second derivatives and `torch.func` are torch's own.
+Padding is a zero like any other: it meets a weight or a gradient that is infinite, and makes NaN of it.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from torch import Tensor
 from convnotes.geometry import IntOrPair, resolve_padding
 from convnotes.kernels import backend
 from convnotes.kernels.depthwise import in_torch
-from convnotes.kernels.depthwise.plane import Plane
+from convnotes.kernels.depthwise.plane import Plane, wide_and_dilated
 from convnotes.kernels.operator import define
 from convnotes.kernels.transforms import one_node, transformed
 
 # Numbers of a map from which the backward in plain torch beats torch's own, measured on 1 and 2 threads: of one image
 # tap by tap, of all by columns. On smaller ones the calls take longer than what they save. Compiled loops pay on all.
 _TAPS_PAY_FROM, _COLUMNS_PAY_FROM = 2**15, 2**16
-_CHANNELS_LAST_PAYS_FROM = 81  # taps of a kernel: with fewer, torch is fast by itself in that format
+# Taps of a kernel: with fewer, torch is fast by itself in that format. The second is for wide and dilated kernels.
+_CHANNELS_LAST_PAYS_FROM = 81, 25
 
 
 @one_node
@@ -58,16 +60,17 @@ def off_the_fast_path(kernel: Sequence[int], stride: Sequence[int], dilation: Se
 def _is_faster(
     input: Tensor, weight: Tensor, stride: Sequence[int], padding: IntOrPair | str, dilation: Sequence[int]
 ) -> bool:
-    """In training on the CPU, as measured: see the head of this file."""
-    if not (torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)):
-        return False
+    """On the CPU, as measured: see the head of this file."""
     kernel = weight.shape[2:]
+    slow = wide_and_dilated(kernel, dilation)
+    if not slow and not (torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)):
+        return False
     if not off_the_fast_path(kernel, stride, dilation) or input.device.type != "cpu" or input.dim() != 4:
         return False
     if input.dtype not in (torch.float32, torch.float64) or input.dtype != weight.dtype:
         return False
     channels_last = input.stride(1) == 1 and not input.is_contiguous()
-    if len(weight) != input.shape[1] or (channels_last and weight[0].numel() < _CHANNELS_LAST_PAYS_FROM):
+    if len(weight) != input.shape[1] or (channels_last and weight[0].numel() < _CHANNELS_LAST_PAYS_FROM[slow]):
         return False
     if torch.is_autocast_enabled("cpu") or transformed(input, weight):
         return False
@@ -87,7 +90,7 @@ _operator = define(
     __package__,
     "Tensor input, Tensor weight, Tensor? bias",
     Plane,
-    in_torch.forward,
+    "forward",
     gradient="backward",
     in_torch=in_torch.forward,
     products=lambda needed: sum(needed[:2]),
