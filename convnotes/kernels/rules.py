@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from convnotes.geometry import IntOrPair, resolve_padding
+from convnotes.kernels.depthwise.plane import WIDEST, wide_and_dilated
 from convnotes.kernels.transforms import transformed
 
 
@@ -34,14 +35,14 @@ class Table(NamedTuple):
         return next(rule for rule in self.rules if rule.holds(call))
 
 
-# Depthwise convolution: whose backward
+# Depthwise convolution: whose loops
 
-WIDEST = 13  # kernel for whose planes oneDNN has fast code, with AVX2 and with AVX-512
 MANY = 64  # channels of all images together, from which oneDNN gives no thread a part of a channel (up to 7 threads)
 # Numbers of a map from which the backward in plain torch beats torch's own: of one image tap by tap, of all by columns.
 # On smaller ones the calls take longer than what they save. Compiled loops pay on all.
 TAPS_PAY_FROM, COLUMNS_PAY_FROM = 2**15, 2**16
-CHANNELS_LAST_PAYS_FROM = 81  # taps of a kernel: with fewer, torch is fast by itself in that format
+# Taps of a kernel: with fewer, torch is fast by itself in that format. The second is for wide and dilated kernels.
+CHANNELS_LAST_PAYS_FROM = 81, 25
 
 
 class Depthwise(NamedTuple):
@@ -65,6 +66,16 @@ class Depthwise(NamedTuple):
     @property
     def trains(self) -> bool:
         return torch.is_grad_enabled() and (self.input.requires_grad or self.weight.requires_grad)
+
+    @property
+    def slow(self) -> bool:
+        """Is torch slow forwards, too?"""
+        return wide_and_dilated(self.kernel, self.dilation)
+
+    @property
+    def fewest(self) -> int:
+        """Taps from which channels last pay here."""
+        return CHANNELS_LAST_PAYS_FROM[self.slow]
 
     @property
     def overhangs(self) -> bool:
@@ -96,7 +107,12 @@ def _pays_in_torch(call: Depthwise) -> bool:
 DEPTHWISE = Table(
     Depthwise,
     (
-        Rule("torch", "nothing is differentiated", lambda call: not call.trains),
+        Rule(
+            "torch",
+            f"nothing is differentiated, and no dilation reaches over more than {WIDEST} columns",
+            lambda call: not call.trains and not call.slow,
+            "with such a dilation the loops here take 1/4 to 1/14 of the time (AMD EPYC with AVX-512, one thread)",
+        ),
         Rule(
             "torch",
             "its backward is fast: a stride, or kernel sides below 5 and no dilation",
@@ -105,7 +121,7 @@ DEPTHWISE = Table(
         ),
         Rule(
             "torch",
-            "the backward here takes images [B, C, H, W] on the CPU, in float32 or float64",
+            "the loops here take images [B, C, H, W] on the CPU, in float32 or float64",
             lambda call: (
                 call.input.device.type != "cpu"
                 or call.input.dim() != 4
@@ -116,9 +132,11 @@ DEPTHWISE = Table(
         Rule("torch", "there is not one kernel per channel", lambda call: len(call.weight) != call.input.shape[1]),
         Rule(
             "torch",
-            f"channels last, and fewer than {CHANNELS_LAST_PAYS_FROM} taps",
-            lambda call: call.channels_last and call.weight[0].numel() < CHANNELS_LAST_PAYS_FROM,
-            "from there on the backward here takes 1/6 to 1/10 of the time (AMD EPYC with AVX-512, one thread)",
+            "channels last, and fewer than {} taps, or {} of a wide and dilated kernel".format(
+                *CHANNELS_LAST_PAYS_FROM
+            ),
+            lambda call: call.channels_last and call.weight[0].numel() < call.fewest,
+            "from 81 on the backward here takes 1/6 to 1/10 of the time (AMD EPYC with AVX-512, one thread)",
         ),
         Rule(
             "torch",
@@ -132,6 +150,7 @@ DEPTHWISE = Table(
             lambda call: call.chosen() == "numba",
             "1/3.5 to 1/9.7 of the time of torch's backward (AMD EPYC with AVX-512, two threads)",
         ),
+        Rule("torch", "nothing is differentiated", lambda call: not call.trains),
         Rule(
             "torch, tap by tap or by columns",
             "the map is large enough for calls per tap or per column",

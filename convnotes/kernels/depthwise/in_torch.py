@@ -16,7 +16,7 @@ from torch.nn.grad import conv2d_weight
 
 from convnotes.geometry import IntOrPair
 from convnotes.kernels import rules
-from convnotes.kernels.depthwise.plane import Plane
+from convnotes.kernels.depthwise.plane import WIDEST, Plane
 
 _WIDTH = 3  # of a kernel whose gradient oneDNN takes on its fast path, however high it is
 
@@ -38,7 +38,7 @@ def convolve(
     dilation: Sequence[int],
 ) -> Tensor:
     """torch's convolution, by way of channels last where that is many times as fast as with planes."""
-    wide = weight.shape[3] > rules.WIDEST and max(dilation) == 1
+    wide = weight.shape[3] > WIDEST and max(dilation) == 1
     planes = input.device.type == "cpu" and input.dtype == torch.float32 and input.dim() == 4 and input.is_contiguous()
     if wide and planes and not torch.is_autocast_enabled("cpu"):
         last = input.to(memory_format=torch.channels_last)
@@ -52,10 +52,7 @@ def backward(
     """The gradients of input, weight and bias."""
     by_input = by_weight = None
     if needed[0]:
-        (KH, KW), (top, bottom, left, right), (dy, dx) = weight.shape[2:], *plane
-        tall, wide = dy * (KH - 1), dx * (KW - 1)
-        turned = plane._replace(padding=(tall - top, tall - bottom, wide - left, wide - right))
-        by_input = forward(grad, weight.flip(2, 3), None, turned)
+        by_input = forward(grad, weight.flip(2, 3), None, plane.turned(weight))
     if needed[1]:
         weight_gradient = _weight_by_columns if rules.dense_and_many(grad, plane.dilation) else _weight_by_taps
         by_weight = weight_gradient(grad, input, weight, plane)

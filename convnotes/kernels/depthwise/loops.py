@@ -1,7 +1,8 @@
-"""The loop behind `in_numba`, whose sums stay in the registers of the processor.
+"""The loops behind `in_numba`, whose sums stay in the registers of the processor.
 
-Planes are flat, with their padding, rows `pitch` apart: for each tap all the positions of a plane are one long run of
-memory. Between the rows lie positions that are not read, or zeros.
+Images are flat, with their padding: a tap is an offset, the same for all positions. Outputs are summed a few rows by a
+few vectors at a time. For the gradient of the weight all the positions of an image are one long run of memory; between
+its rows lie zeros.
 """
 
 from __future__ import annotations
@@ -15,32 +16,99 @@ from convnotes.kernels.cpu.compile import loop
 from convnotes.kernels.cpu.vectors import Vectors, lanes, pointer
 
 _I64 = types.int64
-_VECTORS = 4  # of positions at a time
+_SUMS = 8  # vectors of positions that stay in the registers while the taps run, in one row or in several
 
 
-@intrinsic
-def _sum_taps(typingctx, target, t, source, s, taps, offsets, weight, w0):
-    """target[t + e] = Σ_k weight[w0 + k] · source[s + offsets[k] + e], for `_VECTORS` vectors e."""
+def _taps(rows: int, many: int):
+    @intrinsic
+    def sum_taps(typingctx, target, t, pitch, source, s, below, taps, offsets, weight, w0, start):
+        """target[t + r·pitch + e] = start + Σ_k weight[w0 + k] · source[s + r·below + offsets[k] + e].
 
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, target.dtype)
-        T, S, O, W = (pointer(context, builder, signature.args[n], args[n]) for n in (0, 2, 5, 6))
-        places = [ir.Constant(ir.IntType(64), n * vectors.lanes) for n in range(_VECTORS)]
+        For `rows` rows r and `many` vectors e; `start` is a bias.
+        """
 
-        def body(k, sums):
-            at = builder.add(args[3], builder.load(builder.gep(O, [k])))
-            w = vectors.splat(builder.load(builder.gep(W, [builder.add(args[7], k)])))
-            return [
-                vectors.call("fma", w, vectors.load(S, builder.add(at, place)), total)
-                for place, total in zip(places, sums, strict=True)
-            ]
+        def generate(context, builder, signature, args):
+            vectors, i64 = Vectors(context, builder, target.dtype), ir.IntType(64)
+            T, S, O, W = (pointer(context, builder, signature.args[n], args[n]) for n in (0, 3, 7, 8))
+            _, t, pitch, _, s, below, taps, _, _, w0, start = args
 
-        totals = vectors.summed(_VECTORS, args[4])(body)
-        for place, total in zip(places, totals, strict=True):
-            vectors.store(total, T, builder.add(args[1], place))
-        return context.get_dummy_value()
+            def tile(first, apart):
+                lines = [builder.add(first, builder.mul(apart, ir.Constant(i64, r))) for r in range(rows)]
+                ends = [ir.Constant(i64, n * vectors.lanes) for n in range(many)]
+                return [builder.add(line, end) for line in lines for end in ends]
 
-    return types.void(target, _I64, source, _I64, _I64, offsets, weight, _I64), generate
+            read = tile(s, below)
+
+            def body(k, sums):
+                at = builder.load(builder.gep(O, [k]))
+                w = vectors.splat(builder.load(builder.gep(W, [builder.add(w0, k)])))
+                return [
+                    vectors.call("fma", w, vectors.load(S, builder.add(at, place)), total)
+                    for place, total in zip(read, sums, strict=True)
+                ]
+
+            totals, start = vectors.summed(rows * many, taps)(body), vectors.splat(start)
+            for place, total in zip(tile(t, pitch), totals, strict=True):
+                vectors.store(builder.fadd(total, start), T, place)
+            return context.get_dummy_value()
+
+        i, array = _I64, target
+        return types.void(array, i, i, source, i, i, i, offsets, weight, i, target.dtype), generate
+
+    return sum_taps
+
+
+_taps_2_4, _taps_4_2, _taps_8_1 = _taps(2, 4), _taps(4, 2), _taps(8, 1)
+_taps_1_4, _taps_1_2, _taps_1_1 = _taps(1, 4), _taps(1, 2), _taps(1, 1)
+
+
+@loop
+def plane(source, below, target, h, w, taps, offsets, weight, w0, start):
+    """The outputs `[h, w]` of one channel from its padded image, whose rows lie `below` apart, into whole vectors."""
+    lane = lanes(target.itemsize)
+    width = -(-w // lane) * lane  # of a row of target
+    j = 0
+    while j < width:
+        many = 4 if width - j >= 4 * lane else 2 if width - j >= 2 * lane else 1
+        rows, i = _SUMS // many, 0
+        while i < h:
+            t, s, all = i * width + j, i * below + j, h - i >= rows
+            if many == 4 and all:
+                _taps_2_4(target, t, width, source, s, below, taps, offsets, weight, w0, start)
+            elif many == 4:
+                _taps_1_4(target, t, width, source, s, below, taps, offsets, weight, w0, start)
+            elif many == 2 and all:
+                _taps_4_2(target, t, width, source, s, below, taps, offsets, weight, w0, start)
+            elif many == 2:
+                _taps_1_2(target, t, width, source, s, below, taps, offsets, weight, w0, start)
+            elif all:
+                _taps_8_1(target, t, width, source, s, below, taps, offsets, weight, w0, start)
+            else:
+                _taps_1_1(target, t, width, source, s, below, taps, offsets, weight, w0, start)
+            i += rows if all else 1
+        j += many * lane
+
+
+@loop
+def outputs(start, stop, input, weight, bias, out, sizes):
+    """The planes start to stop of the output, those of all channels of the first image first; all arrays flat."""
+    _, C, H, W, h, w, KH, KW, top, bottom, left, right, dy, dx = sizes
+    K, below, lane = KH * KW, W + left + right, lanes(out.itemsize)
+    width = -(-w // lane) * lane
+    padded = np.zeros((H + top + bottom) * below + width, out.dtype)
+    total, offsets = np.empty(h * width, out.dtype), np.empty(K, np.int64)
+    for k in range(K):
+        u, v = divmod(k, KW)
+        offsets[k] = u * dy * below + v * dx
+    for n in range(start, stop):
+        for i in range(H):
+            at, row = (top + i) * below + left, (n * H + i) * W
+            padded[at : at + W] = input[row : row + W]
+        c = n % C
+        added = bias[c] if len(bias) else out.dtype.type(0)
+        plane(padded, below, total, h, w, K, offsets, weight, c * K, added)
+        for i in range(h):
+            out[(n * h + i) * w : (n * h + i + 1) * w] = total[i * width : i * width + w]
 
 
 def _products(taps: int):
@@ -78,52 +146,37 @@ _add_9_products, _add_3_products, _add_1_product = _products(9), _products(3), _
 
 
 @loop
-def channels(start, stop, grad, input, weight, by_input, by_weight, sizes, for_input, for_weight):
-    """The gradients of the channels start to stop; all arrays flat, arguments as in `in_numba.backward`."""
+def by_weight(start, stop, grad, input, found, sizes):
+    """The gradient of the kernels of the channels start to stop; all arrays flat."""
     B, C, H, W, h, w, KH, KW, top, bottom, left, right, dy, dx = sizes
-    K, tall, wide, lane = KH * KW, (KH - 1) * dy, (KW - 1) * dx, lanes(grad.itemsize)
-    width, pitch = W + wide, W + left + right
-    slack = wide + _VECTORS * lane  # read past the end, and multiplied by zeros or written where it is not read
-    sent = np.zeros((H + tall) * width + slack, grad.dtype)  # g where the input's gradient looks for it
-    total = np.empty(H * width + slack, grad.dtype)
+    K, pitch, lane = KH * KW, W + left + right, lanes(grad.itemsize)
+    slack = (KW - 1) * dx + lane  # read past the end, and multiplied by zeros
     padded = np.zeros((H + top + bottom) * pitch + slack, grad.dtype)
     spread = np.zeros(h * pitch + slack, grad.dtype)  # g in rows as long as those of padded, zeros after it
-    sums = np.empty(K * lane, grad.dtype)
-    of_sent, of_padded = np.empty(K, np.int64), np.empty(K, np.int64)
+    sums, offsets = np.empty(K * lane, grad.dtype), np.empty(K, np.int64)
     for k in range(K):
         u, v = divmod(k, KW)
-        of_sent[k] = (tall - u * dy) * width + wide - v * dx
-        of_padded[k] = u * dy * pitch + v * dx
+        offsets[k] = u * dy * pitch + v * dx
     for c in range(start, stop):
         sums[:] = 0
         for b in range(B):
-            place = (b * C + c) * h * w
             for i in range(h):
-                row = grad[place + i * w : place + (i + 1) * w]
-                at = (tall - top + i) * width + wide - left
-                sent[at : at + w] = row
-                spread[i * pitch : i * pitch + w] = row
-            place = (b * C + c) * H * W
-            if for_input:
-                for at in range(0, H * width, _VECTORS * lane):
-                    _sum_taps(total, at, sent, at, K, of_sent, weight, c * K)
-                for i in range(H):
-                    by_input[place + i * W : place + (i + 1) * W] = total[i * width : i * width + W]
-            if for_weight:
-                for i in range(H):
-                    at = (top + i) * pitch + left
-                    padded[at : at + W] = input[place + i * W : place + (i + 1) * W]
-                vectors = -(-h * pitch // lane)
-                k = 0
-                while k < K:
-                    if K - k >= 9:
-                        _add_9_products(sums, k, spread, padded, of_padded, vectors)
-                        k += 9
-                    elif K - k >= 3:
-                        _add_3_products(sums, k, spread, padded, of_padded, vectors)
-                        k += 3
-                    else:
-                        _add_1_product(sums, k, spread, padded, of_padded, vectors)
-                        k += 1
+                row = ((b * C + c) * h + i) * w
+                spread[i * pitch : i * pitch + w] = grad[row : row + w]
+            for i in range(H):
+                at, row = (top + i) * pitch + left, ((b * C + c) * H + i) * W
+                padded[at : at + W] = input[row : row + W]
+            vectors = -(-h * pitch // lane)
+            k = 0
+            while k < K:
+                if K - k >= 9:
+                    _add_9_products(sums, k, spread, padded, offsets, vectors)
+                    k += 9
+                elif K - k >= 3:
+                    _add_3_products(sums, k, spread, padded, offsets, vectors)
+                    k += 3
+                else:
+                    _add_1_product(sums, k, spread, padded, offsets, vectors)
+                    k += 1
         for k in range(K):
-            by_weight[c * K + k] = sums[k * lane : (k + 1) * lane].sum()
+            found[c * K + k] = sums[k * lane : (k + 1) * lane].sum()

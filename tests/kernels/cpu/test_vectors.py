@@ -101,6 +101,6 @@ def test_what_is_kept_on_the_disk_hangs_on_every_file_of_loops(tmp_path):
         before = after
 
     dates = compile._dates(Path(compile.__file__).parents[1])
-    loops = (adder.sum_tiles, deform.sample, depthwise.channels, product.multiply_rows, shift.move_planes)
+    loops = (adder.sum_tiles, deform.sample, depthwise.by_weight, product.multiply_rows, shift.move_planes)
     for loop in (*loops, shift_pointwise.outputs):
         assert loop._cache._cache_file._source_stamp[1] == dates
