@@ -1,7 +1,7 @@
 """Which code computes an operator: the one module where it is chosen::
 
     "torch"    plain torch, on any device and for any dtype
-    "numba"    loops compiled for this processor: CPU, float32 and float64, for the shift also float16 and bfloat16;
+    "numba"    loops compiled for this processor: CPU, float32 and float64, for some operators half precision too;
                `pip install "convnotes[fast]"`
     "triton"   kernels for CUDA, float64 for the adder only; `pip install "convnotes[gpu]"`; never run on a GPU so far
     "auto"     the fastest of them that can run, chosen again for each call, else "torch"; never fails

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
 import nbformat
 from support.editions import portions
+
+from convnotes import designs
 
 SMALL = 12  # whole numbers up to here are counted in words as well, and need no cell
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?!\w|\.\d|,\d)")
@@ -23,12 +26,13 @@ def orphans(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
     """(number, where it stands) for each number in prose, captions and alt texts that nothing gives.
 
     What gives one: the code and the output of any cell, rounded to the digits of the text, a percentage of it too, and
-    within 5 % after "about"; formulas and code in the text; a citation in the same paragraph. Angles and the numbers of
-    sections and preprints need nothing.
+    within 5 % after "about"; formulas and code in the text; a citation in the same paragraph; and in one that links to
+    the comparison of designs, its stored rows. Angles and the numbers of sections and preprints need nothing.
     """
     given = " ".join(_given(notebook))
     known = {_value(number) for number in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", given)}
     for paragraph in _paragraphs(notebook):
+        here = known | _stored() if "](../choosing.ipynb)" in paragraph else known
         text = NOT_TEXT.sub(" ", paragraph)
         for found in NUMBER.finditer(text):
             digits = len(found[0].partition(".")[2])
@@ -38,8 +42,14 @@ def orphans(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
                 continue
             about = text[: found.start()].rstrip().endswith("about")
             near = max(0.5001 * 10**-digits, 0.05 * value if about else 0)
-            if not any(abs(scale * number - value) <= near for number in known for scale in scales):
+            if not any(abs(scale * number - value) <= near for number in here for scale in scales):
                 yield found[0], text[max(0, found.start() - 60) : found.end() + 30].replace("\n", " ")
+
+
+@functools.cache
+def _stored() -> set[float]:
+    """Budgets and mean accuracies of the comparison of designs."""
+    return {value for row in designs.read() for value in (row.budget, row.accuracy)}
 
 
 def _value(number: str) -> float:
