@@ -68,7 +68,7 @@ def empty(tmp_path_factory, wheel, lent):
         return done.stdout
 
     (elsewhere / "support").mkdir()
-    for file in ("layer_cases.py", "network_cases.py", "layer_definitions.py", "public_calls.py"):
+    for file in ("layer_cases.py", "beyond_cases.py", "network_cases.py", "layer_definitions.py", "public_calls.py"):
         (elsewhere / "support" / file).write_text((SUPPORT / file).read_text())
     return run
 
