@@ -45,6 +45,35 @@ def drop_path(added: Tensor, probability: float, training: bool) -> Tensor:
     return added * kept / (1 - probability)
 
 
+def drop_rates(layers: Sequence[int], last: float) -> list[list[float]]:
+    """The probability of `drop_path` for each block of each stage: from 0 in the first block to `last` in the last."""
+    blocks, done, rates = max(sum(layers) - 1, 1), 0, []
+    for count in layers:
+        rates.append([last * n / blocks for n in range(done, done + count)])
+        done += count
+    return rates
+
+
+def draw_truncated(module: nn.Module) -> None:
+    """Draw the weights of a network as ConvNeXt's authors do: normal, deviation 0.02, cut off at ±2; biases 0."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class Stage(nn.Module):
+    """The blocks of a stage, one after the other, as its submodule `blocks`."""
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.blocks(input)
+
+
 class ConvNeXtBlock(Composite, shown="channels kernel_size expansion"):
     """A large depthwise kernel, layer norm, and two 1×1 kernels with GELU, scaled and added to the input.
 
@@ -162,19 +191,16 @@ class ConvNeXt(Classifier):
     ) -> None:
         super().__init__(num_classes, least=32)
         counts, widths = checks.wholes("layers", layers, 4), checks.wholes("channels", channels, 4)
-        kw, last = Factory(device=device, dtype=dtype), max(sum(counts) - 1, 1)
+        kw = Factory(device=device, dtype=dtype)
         norm = LayerNorm2d(widths[0], eps=1e-6, **kw)
         features: list[nn.Module] = [nn.Sequential(nn.Conv2d(3, widths[0], 4, stride=4, **kw), norm)]
-        done = 0
-        for stage, (count, width) in enumerate(zip(counts, widths, strict=True)):
+        for stage, (drops, width) in enumerate(zip(drop_rates(counts, drop_path), widths, strict=True)):
             if stage:
                 before = widths[stage - 1]
                 norm = LayerNorm2d(before, eps=1e-6, **kw)
                 features.append(nn.Sequential(norm, nn.Conv2d(before, width, 2, stride=2, **kw)))
-            drops = [drop_path * n / last for n in range(done, done + count)]
             blocks = (ConvNeXtBlock(width, kernel_size, 4, layer_scale, drop, **kw) for drop in drops)
             features.append(nn.Sequential(*blocks))
-            done += count
         self.features = nn.Sequential(*features)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         head = nn.Linear(widths[-1], num_classes, **kw)
@@ -182,12 +208,7 @@ class ConvNeXt(Classifier):
         self._start()
 
     def _start(self) -> None:
-        """Normal with deviation 0.02, cut off at ±2, biases 0: as the authors'."""
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.trunc_normal_(layer.weight, std=0.02)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        draw_truncated(self)
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("ConvNeXt", input, self.classifier[2].weight, 3, self.least)

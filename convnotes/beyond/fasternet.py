@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.beyond.cheap_features import PartialConv2d
-from convnotes.beyond.convnext import drop_path
+from convnotes.beyond.convnext import Stage, draw_truncated, drop_path, drop_rates
 from convnotes.fundamentals.activation import ActLayer
 from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory
@@ -41,15 +41,6 @@ class _Block(Block, shown="in_channels"):
 
     def forward(self, input: Tensor) -> Tensor:
         return input + drop_path(self.mlp(self.spatial_mixing(input)), self.drop, self.training)
-
-
-class _Stage(nn.Module):
-    def __init__(self, blocks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(*blocks)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return self.blocks(input)
 
 
 class _Patches(nn.Module):
@@ -109,16 +100,14 @@ class FasterNet(Classifier):
         counts = checks.wholes("layers", layers, 4)
         checks.positive(channels=channels, expansion=expansion, feature_channels=feature_channels)
         checks.number("drop_path", drop_path, "[0, 1)")
-        kw, last, done = Factory(device=device, dtype=dtype), max(sum(counts) - 1, 1), 0
+        kw = Factory(device=device, dtype=dtype)
         self.patch_embed = _Patches("proj", 3, channels, 4, **kw)
         stages: list[nn.Module] = []
-        for stage, count in enumerate(counts):
+        for stage, drops in enumerate(drop_rates(counts, drop_path)):
             width = channels * 2**stage
             if stage:
                 stages.append(_Patches("reduction", width // 2, width, 2, **kw))
-            drops = [drop_path * n / last for n in range(done, done + count)]
-            stages.append(_Stage([_Block(width, expansion, n_div, drop, act_layer, **kw) for drop in drops]))
-            done += count
+            stages.append(Stage([_Block(width, expansion, n_div, drop, act_layer, **kw) for drop in drops]))
         self.stages = nn.Sequential(*stages)
         features = nn.Conv2d(channels * 8, feature_channels, 1, bias=False, **kw)
         self.avgpool_pre_head = nn.Sequential(nn.AdaptiveAvgPool2d(1), features, act_layer())
@@ -126,12 +115,7 @@ class FasterNet(Classifier):
         self._start()
 
     def _start(self) -> None:
-        """Normal with deviation 0.02, cut off at ±2, biases 0: as the authors'."""
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.trunc_normal_(layer.weight, std=0.02)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        draw_truncated(self)
 
     def forward(self, input: Tensor) -> Tensor:
         checks.images("FasterNet", input, self.head.weight, 3, self.least)

@@ -170,10 +170,12 @@ def _linear(module: nn.Module, name: str, channels: int) -> _Linear:
     if isinstance(module, Branches):
         return _sum({f"{name}.{n}": _linear(part, f"{name}.{n}", channels) for n, part in module.named_children()})
     if isinstance(module, nn.Sequential):
-        total = _per_channel(torch.ones(1, 1), channels)
+        total = None
         for n, part in module.named_children():
-            total = _series(total, _linear(part, f"{name}.{n}", len(total.weight)), f"{name}.{n}")
-        return total
+            after = _linear(part, f"{name}.{n}", channels)
+            total = after if total is None else _series(total, after, f"{name}.{n}")
+            channels = len(total.weight)
+        return _per_channel(torch.ones(1, 1), channels) if total is None else total
     if isinstance(module, nn.Conv2d):
         return _conv(module, name)
     if isinstance(module, nn.BatchNorm2d):

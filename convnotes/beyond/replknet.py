@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.beyond.convnext import drop_path
+from convnotes.beyond.convnext import Stage, drop_path, drop_rates
 from convnotes.beyond.large_kernels import LargeKernelConv2d
 from convnotes.beyond.reparameterise import conv_norm
 from convnotes.fundamentals.layer import Block, Classifier
@@ -51,15 +51,6 @@ class _FeedForward(Block, shown="in_channels"):
     def forward(self, input: Tensor) -> Tensor:
         x = nn.functional.gelu(self.pw1(self.preffn_bn(input)))
         return input + drop_path(self.pw2(x), self.drop, self.training)
-
-
-class _Stage(nn.Module):
-    def __init__(self, blocks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(*blocks)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return self.blocks(input)
 
 
 class RepLKNet(Classifier):
@@ -101,7 +92,7 @@ class RepLKNet(Classifier):
         super().__init__(num_classes, least=1)
         sizes, counts = checks.wholes("kernel_sizes", kernel_sizes, 4), checks.wholes("layers", layers, 4)
         widths, kw = checks.wholes("channels", channels, 4), Factory(device=device, dtype=dtype)
-        first, last = widths[0], max(sum(counts) - 1, 1)
+        first = widths[0]
         self.stem = nn.ModuleList(
             [
                 conv_norm(3, first, 3, 2, 1, **kw),
@@ -110,14 +101,12 @@ class RepLKNet(Classifier):
                 conv_norm(first, first, 3, 2, 1, first, **kw),
             ]
         )
-        stages, done = [], 0
-        for size, count, width in zip(sizes, counts, widths, strict=True):
+        stages = []
+        for size, drops, width in zip(sizes, drop_rates(counts, drop_path), widths, strict=True):
             blocks: list[nn.Module] = []
-            for n in range(done, done + count):
-                drop = drop_path * n / last
+            for drop in drops:
                 blocks += [_LargeKernelBlock(width, size, small_kernel, drop, **kw), _FeedForward(width, 4, drop, **kw)]
-            stages.append(_Stage(blocks))
-            done += count
+            stages.append(Stage(blocks))
         transitions = [
             nn.ModuleList([conv_norm(before, width, 1, **kw), conv_norm(width, width, 3, 2, 1, width, **kw)])
             for before, width in pairwise(widths)

@@ -25,7 +25,7 @@ from convnotes.kernels.transforms import Tensors, autocast_dtype, empty_like_for
 def fuses(input: Tensor, shift: nn.Module, conv: nn.Conv2d) -> bool:
     """Does `shift_pointwise` serve these two modules, and pay? Never in a graph that is captured or transformed.
 
-    Modules with hooks are called one by one, so that whoever looks at them sees them.
+    Modules with hooks are called one by one, so that their hooks see the maps.
     """
     if not isinstance(input, Tensor) or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
