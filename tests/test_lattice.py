@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from convnotes import Adder2d, PowerOfTwoConv2d
 from convnotes.lattice import CHANNELS, INCLUSIONS, OPERATORS, SIZE
 
 BOOK = Path(__file__).parents[1] / "book"
@@ -47,6 +48,24 @@ def test_an_operator_has_a_chapter_and_a_sentence(name):
         ("shift", 0, 0, "3×3"),
         ("active shift", 2 * 64, 0, "learned"),
         ("adder", 9 * 64 * 64, 0, "3×3"),
+        ("branches", (9 + 1) * 64 * 64 + 3 * 2 * 64, (9 + 1) * 64 * 64 * 56 * 56, "3×3"),
+        ("large kernel", (31 * 31 + 5 * 5) * 64 + 2 * 2 * 64, (31 * 31 + 5 * 5) * 64 * 56 * 56, "31×31"),
+        (
+            "dynamic",
+            4 * 9 * 64 * 64 + (64 * 16 + 16) + (16 * 4 + 4),
+            9 * 64 * 64 * 56 * 56 + 4 * 9 * 64 * 64 + 64 * 16 + 16 * 4,
+            "the whole input",
+        ),
+        (
+            "involution",
+            64 * 16 + 2 * 16 + (16 * 4 * 49 + 4 * 49),
+            (64 * 16 + 16 * 4 * 49) * 56 * 56,
+            "7×7",
+        ),
+        ("partial", 9 * 16 * 16, 9 * 16 * 16 * 56 * 56, "3×3"),
+        ("powers of two", 9 * 64 * 64, 9 * 64 * 64 * 56 * 56, "3×3"),
+        ("shift-add", 2 * 9 * 64 * 64, 9 * 64 * 64 * 56 * 56, "5×5"),
+        ("ghost", (64 + 9) * 32 + 2 * 2 * 32, (64 + 9) * 32 * 56 * 56, "3×3"),
     ],
 )
 def test_costs_of_the_standard_case_worked_out_by_hand(name, params, macs, field):
@@ -87,10 +106,20 @@ def test_every_operator_has_a_cell_of_the_map_for_itself():
     assert {column for column, _ in cells} == {0, 1, 2}
 
 
+def kind(convolution: nn.Module) -> str:
+    """The operator of the map that a layer inside a block is."""
+    if isinstance(convolution, Adder2d):
+        return "adder"
+    if isinstance(convolution, PowerOfTwoConv2d):
+        return "powers of two"
+    if convolution.groups > 1:
+        return "depthwise"
+    return {1: "1×1", 3: "convolution", 5: "convolution"}[convolution.kernel_size[0]]
+
+
 def test_a_block_consists_of_what_it_says():
-    kinds = {1: "1×1", 3: "convolution", 5: "convolution"}
     blocks = {name: operator for name, operator in OPERATORS.items() if operator.made_of}
-    assert list(blocks) == ["Inception", "Fire", "bottleneck"]
+    assert list(blocks) == ["shift-add", "ghost", "Inception", "Fire", "bottleneck"]
     for operator in blocks.values():
-        convolutions = [m for m in operator.build().modules() if isinstance(m, nn.Conv2d)]
-        assert {kinds[conv.kernel_size[0]] for conv in convolutions} == set(operator.made_of)
+        layers = [m for m in operator.build().modules() if isinstance(m, (nn.Conv2d, Adder2d, PowerOfTwoConv2d))]
+        assert {kind(layer) for layer in layers} == set(operator.made_of)

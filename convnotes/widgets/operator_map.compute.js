@@ -3,7 +3,7 @@
 import { format, percent } from "./kit/numbers.js";
 
 export const COLUMNS = 3;
-const BOX = { height: 38, gap: 22, apart: 10, top: 4, margin: 16 }; // a line may pass on the right, in the margin
+const BOX = { height: 38, gap: 22, apart: 8, top: 4, margin: 12 }; // a line may pass on either side, in the margin
 const HEAD = 8; // pixels, the length of the head of an arrow
 
 export function operatorCalled(operators, name) {
@@ -35,12 +35,12 @@ export function setting(inclusion) {
 
 // Where the boxes lie on a drawing of some width: name → x, y, width, height; and the height of the drawing.
 export function boxes(operators, width) {
-  const column = (width - BOX.margin) / COLUMNS;
+  const column = (width - 2 * BOX.margin) / COLUMNS;
   const places = Object.fromEntries(
     operators.map(({ name, at }) => [
       name,
       {
-        x: at[0] * column + BOX.apart / 2,
+        x: BOX.margin + at[0] * column + BOX.apart / 2,
         y: BOX.top + at[1] * (BOX.height + BOX.gap),
         width: column - BOX.apart,
         height: BOX.height,
@@ -52,17 +52,17 @@ export function boxes(operators, width) {
 }
 
 // Where the arrow from a general operator to a special one ends, the direction back from there, and the rest of its
-// path. It goes round by the margin where boxes stand between the two.
+// path. It turns just above the special operator, so that arrows from one operator begin as one line, and goes round by
+// the margin where boxes stand between the two.
 function route(operators, special, general, places) {
   const [low, high] = [special, general].map((name) => operatorCalled(operators, name).at);
   const [from, to] = [places[special], places[general]];
   const centre = (box) => box.x + box.width / 2;
   const middle = (box) => box.y + box.height / 2;
-  const side = from.x + from.width;
   if (low[1] === high[1]) {
     const right = low[0] < high[0];
     return {
-      tip: [right ? side : from.x, middle(from)],
+      tip: [right ? from.x + from.width : from.x, middle(from)],
       back: [right ? 1 : -1, 0],
       rest: `H${right ? to.x : to.x + to.width}`,
     };
@@ -73,12 +73,14 @@ function route(operators, special, general, places) {
   if (!between) {
     const tip = [centre(from), from.y];
     const end = [centre(to), to.y + to.height];
-    const turn = tip[0] === end[0] ? "" : `V${(tip[1] + end[1]) / 2}H${end[0]}`;
+    const turn = tip[0] === end[0] ? "" : `V${tip[1] - BOX.gap / 2}H${end[0]}`;
     return { tip, back: [0, -1], rest: `${turn}V${end[1]}` };
   }
-  const out = BOX.margin - 5;
-  const aside = `q${out - HEAD} 0 ${out - HEAD} -12V${middle(to) + 12}q0 -12 ${-out} -12`;
-  return { tip: [side, middle(from)], back: [1, 0], rest: aside };
+  const way = low[0] === 0 ? -1 : 1;
+  const out = BOX.margin;
+  const aside = `q${way * (out - HEAD)} 0 ${way * (out - HEAD)} -12V${middle(to) + 12}q0 -12 ${-way * out} -12`;
+  const tip = [way < 0 ? from.x : from.x + from.width, middle(from)];
+  return { tip, back: [way, 0], rest: aside };
 }
 
 // The path of an arrow from a general operator to a special one, without its head.

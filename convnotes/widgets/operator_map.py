@@ -26,7 +26,7 @@ class OperatorMap(Widget):
         >>> from convnotes.lattice import INCLUSIONS, OPERATORS
         >>> from convnotes.widgets import OperatorMap
         >>> OperatorMap(OPERATORS, INCLUSIONS, chosen="convolution")
-        OperatorMap(22 operators, 20 inclusions, convolution chosen)
+        OperatorMap(30 operators, 28 inclusions, convolution chosen)
     """
 
     module = "operator_map"
@@ -70,7 +70,7 @@ class OperatorMap(Widget):
         at = {one["name"]: one["at"] for one in self.operators}
         rows = 1 + max(row for _, row in at.values())
         ax = panels(1, 1, (6.4, 0.62 * rows))
-        ax.set(xlim=(-0.5, 2.75), ylim=(rows - 0.5, -0.5))
+        ax.set(xlim=(-0.75, 2.75), ylim=(rows - 0.5, -0.5))
         ax.axis("off")
         ink = plots.INK["light"]
         boxes = {}
@@ -92,9 +92,10 @@ class OperatorMap(Widget):
                 ends = {"patchA": boxes[one["general"]], "patchB": boxes[one["special"]]}
                 style = {"arrowstyle": "-|>", "color": ink["grey"], "shrinkA": 0, "shrinkB": 0, "zorder": 3}
                 start = (a, b)
-                if aside:  # round by the right
-                    ax.plot([a, a + 0.6, a + 0.6], [b, b, y], color=ink["grey"], lw=1, zorder=0)
-                    start = (a + 0.6, y)
+                if aside:  # round by the nearer side
+                    out = a - 0.6 if a == 0 else a + 0.6
+                    ax.plot([a, out, out], [b, b, y], color=ink["grey"], lw=1, zorder=0)
+                    start = (out, y)
                     del ends["patchA"]
                 ax.annotate("", (x, y), start, arrowprops=style | ends)
         return plots.save(ax)

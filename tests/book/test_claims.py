@@ -1,4 +1,4 @@
-"""The page of claims: sixteen verdicts, each with a number that a cell prints and that a chapter measured."""
+"""The page of claims: a verdict on each, with a number that a cell prints and that a chapter measured."""
 
 import html
 import re
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
+from convnotes import page
 
 BOOK = Path(__file__).parents[2] / "book"
 VERDICTS = ("Holds", "Holds with a condition", "Misleading")
@@ -23,9 +25,9 @@ def sections() -> dict[int, list]:
     return found
 
 
-def test_each_of_the_sixteen_claims_has_a_chapter_a_printed_number_and_a_verdict():
+def test_each_claim_has_a_chapter_a_printed_number_and_a_verdict():
     found = sections()
-    assert list(found) == list(range(1, 17))
+    assert list(found) == list(page.CLAIMS)
     for number, cells in found.items():
         text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
         for link in re.findall(r"\]\((.*?\.ipynb)\)", text):
@@ -42,17 +44,24 @@ def test_each_of_the_sixteen_claims_has_a_chapter_a_printed_number_and_a_verdict
         assert "The claim leaves out" in text
 
 
-def test_the_table_gives_the_verdicts_of_the_sections():
+@pytest.mark.parametrize(
+    ("title", "numbers"),
+    [
+        ("The claims and their verdicts", page.SOURCE),
+        ("The claims of part 4 and their verdicts", range(page.SOURCE.stop, len(page.CLAIMS) + 1)),
+    ],
+)
+def test_a_table_gives_the_verdicts_of_the_sections(title, numbers):
     cells = nbformat.read(BOOK / "claims.ipynb", as_version=4).cells
     tables = [o.data["text/html"] for c in cells for o in c.get("outputs", []) if "text/html" in o.get("data", {})]
-    (table,) = [table for table in tables if "The claims and their verdicts" in table]
+    (table,) = [table for table in tables if f">{title}<" in table]
     rows = [
         re.findall(r"<t[hd](?: scope=.row.)?>(.*?)</t[hd]>", row)
         for row in re.findall(r"<tr>(.*?)</tr>", table, flags=re.S)
     ]
     rows = [row for row in rows if len(row) == 3]
-    assert len(rows) == 16
-    for number, (claim, verdict, figure) in enumerate(rows, 1):
+    assert len(rows) == len(numbers)
+    for number, (claim, verdict, figure) in zip(numbers, rows, strict=True):
         heading, *_, last = sections()[number]
         assert heading.source.startswith(f"## {html.unescape(claim)}\n")
         assert claim.startswith(f"C{number} · ")

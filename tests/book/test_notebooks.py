@@ -21,7 +21,8 @@ from support.nbval_runs import failed_cells
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
 NOTEBOOKS = sorted(path for path in BOOK.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-CHAPTERS = [p for p in NOTEBOOKS if p.parent.name in ("fundamentals", "compression", "receptive_field", "operations")]
+PARTS = ("fundamentals", "compression", "receptive_field", "operations", "beyond")
+CHAPTERS = [p for p in NOTEBOOKS if p.parent.name in PARTS]
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 

@@ -56,12 +56,13 @@ def test_every_page_is_two_links_from_the_landing_page_at_most():
             assert (ROOT / chapter["file"]).resolve() in near, chapter["file"]
 
 
-def test_the_four_parts_of_operators_open_with_a_page_of_their_own():
-    assert [caption.lstrip("123 ") for caption in OPENED] == [
+def test_the_five_parts_of_operators_open_with_a_page_of_their_own():
+    assert [caption.lstrip("1234 ") for caption in OPENED] == [
         "Fundamentals",
         "Parameter compression",
         "Receptive field",
         "Operation optimisation",
+        "After the source",
     ]
 
 
@@ -141,12 +142,12 @@ def test_a_click_chooses_an_operator_and_enter_opens_its_chapter(chromium, addre
     with Visit(chromium, address, "book/map.html") as visit:
         visit.settle()
         page = visit.page
-        page.locator('.cn-map a[href="operations/adder.html"]').click()
-        assert page.locator('[data-shown="title"]').text_content() == "adder"
+        page.locator('.cn-map a[href="receptive_field/dilated.html"]').click()
+        assert page.locator('[data-shown="title"]').text_content() == "dilated"
         assert page.url.endswith("book/map.html")
-        page.wait_for_function("() => document.querySelector('.cn-widget .cn-live').textContent.startsWith('adder:')")
+        page.wait_for_function("() => document.querySelector('.cn-widget .cn-live').textContent.startsWith('dilated:')")
         page.locator('[data-control="operators"]').focus()
-        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowUp")
         assert page.locator('[data-shown="title"]').text_content() == "active"
         shown = page.locator('[data-shown="relations"]').text_content()
         for one in INCLUSIONS:

@@ -10,16 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from support.close import assert_same
+from support.inclusions import PART_4, B, C, H, O, W, normal
 from torch.func import functional_call
 
 from convnotes import NonLocal2d, active_conv2d, active_shift2d, definitions, deform_conv2d, shift2d
 from convnotes.lattice import INCLUSIONS
-
-B, C, O, H, W = 2, 4, 6, 11, 7
-
-
-def normal(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def taps(dilation: float = 1.0) -> torch.Tensor:
@@ -186,6 +181,7 @@ LATTICE = {
         lambda x, w, more: F.conv2d(x, one_hot(w) + more, padding=2),
         lambda: normal(O, C, 5, 5),
     ),
+    **PART_4,
 }
 
 

@@ -1,14 +1,8 @@
-"""The operators of the book, and which of them contains which.
-
-An operator contains another one when some value of its arguments makes it that other one, in its output and in its
-gradients. `INCLUSIONS` says which value; `tests/contract/test_lattice.py` proves each line, and the page "The map of
-operators" draws them. `OPERATORS` also builds each operator for one standard case, so that costs can be compared.
-"""
+"""The operators of the book: what each does, where it stands on the map, and its layer in one standard case."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
@@ -63,35 +57,17 @@ class Operator:
         return ("≤ " if self.reach == "bound" else "") + receptive_field(self.build()).words
 
 
-@dataclass(frozen=True)
-class Inclusion:
-    """`special` is what `general` becomes with these values of its arguments.
-
-    Args:
-        special, general: names in `OPERATORS`.
-        set: argument of the general operator → its value, in words or code.
-
-    Example:
-        >>> from convnotes.lattice import INCLUSIONS
-        >>> [one.special for one in INCLUSIONS if one.general == "dilated"]
-        ['convolution']
-    """
-
-    special: str
-    general: str
-    set: Mapping[str, str] = field(default_factory=dict)
-
-
 _CONV = "nn.Conv2d(64, 64, 3, padding=1, bias=False)"
 _DEFORM = "DeformConv2d(64, 64, 3, padding=1, bias=False"
 
 OPERATORS: dict[str, Operator] = {
-    "embedded non-local": Operator(
-        "Every pixel reads all others; learned projections of both decide how much each one counts.",
-        "receptive_field/non_local",
-        "NonLocal2d(64)",
+    "offset groups": Operator(
+        "A deformable convolution with several sets of offsets, each for a share of the channels.",
+        "receptive_field/deformable",
+        f"{_DEFORM}, offset_groups=2, modulated=False)",
         (0, 0),
-        function="",
+        function="convnotes.deform_conv2d",
+        reach="learned",
     ),
     "deformable v2": Operator(
         "A deformable convolution that also predicts a weight for each of its samples.",
@@ -101,19 +77,20 @@ OPERATORS: dict[str, Operator] = {
         function="convnotes.deform_conv2d",
         reach="learned",
     ),
-    "offset groups": Operator(
-        "A deformable convolution with several sets of offsets, each for a share of the channels.",
-        "receptive_field/deformable",
-        f"{_DEFORM}, offset_groups=2, modulated=False)",
+    "involution": Operator(
+        "Every position has a kernel of its own, made from the pixel there and shared by a group of channels.",
+        "beyond/dynamic",
+        "Involution2d(64, 7, groups=4)",
         (2, 0),
-        function="convnotes.deform_conv2d",
-        reach="learned",
+        function="convnotes.involution2d",
     ),
-    "Gaussian non-local": Operator(
-        "Every pixel reads all others, and those with similar values count most.",
-        "receptive_field/non_local",
-        'NonLocal2d(64, mode="gaussian")',
+    "active shift": Operator(
+        "Every channel moves by a learned distance, which need not be whole pixels.",
+        "operations/shift",
+        "ActiveShift2d(64)",
         (0, 1),
+        function="convnotes.active_shift2d",
+        reach="learned",
     ),
     "deformable v1": Operator(
         "The input decides, at each output position, where the kernel samples.",
@@ -123,12 +100,12 @@ OPERATORS: dict[str, Operator] = {
         function="convnotes.deform_conv2d",
         reach="learned",
     ),
-    "adder": Operator(
-        "It compares the pixels with a template by sums of differences, and multiplies nothing.",
-        "operations/adder",
-        "Adder2d(64, 64, 3, padding=1, bias=False)",
+    "embedded non-local": Operator(
+        "Every pixel reads all others; learned projections of both decide how much each one counts.",
+        "receptive_field/non_local",
+        "NonLocal2d(64)",
         (0, 2),
-        function="convnotes.adder2d",
+        function="",
     ),
     "active": Operator(
         "The positions of the taps are learned, and are the same at every output position.",
@@ -138,19 +115,24 @@ OPERATORS: dict[str, Operator] = {
         function="convnotes.active_conv2d",
         reach="bound",
     ),
-    "active shift": Operator(
-        "Every channel moves by a learned distance, which need not be whole pixels.",
-        "operations/shift",
-        "ActiveShift2d(64)",
-        (2, 2),
-        function="convnotes.active_shift2d",
-        reach="learned",
+    "Gaussian non-local": Operator(
+        "Every pixel reads all others, and those with similar values count most.",
+        "receptive_field/non_local",
+        'NonLocal2d(64, mode="gaussian")',
+        (0, 3),
     ),
     "dilated": Operator(
         "The taps stand apart, so the kernel sees further with the same number of weights.",
         "receptive_field/dilated",
         "nn.Conv2d(64, 64, 3, padding=2, dilation=2, bias=False)",
         (1, 3),
+    ),
+    "dynamic": Operator(
+        "Every image gets a kernel of its own, mixed from several learned ones.",
+        "beyond/dynamic",
+        "DynamicConv2d(64, 64, 3, padding=1, bias=False)",
+        (2, 3),
+        function="convnotes.definitions.mixture_conv2d",
     ),
     "small kernels": Operator(
         "Two 3×3 kernels in a row see as far as one 5×5 kernel.",
@@ -164,6 +146,13 @@ OPERATORS: dict[str, Operator] = {
         _CONV,
         (1, 4),
     ),
+    "branches": Operator(
+        "3×3 and 1×1 kernels and the identity, each with batch norm, are added in training and fused afterwards.",
+        "beyond/reparameterise",
+        "RepConv2d(64, 64)",
+        (2, 4),
+        function="convnotes.definitions.branches",
+    ),
     "thin kernels": Operator(
         "A 3×1 and a 1×3 kernel in a row, instead of one 3×3 kernel.",
         "compression/inception",
@@ -171,97 +160,111 @@ OPERATORS: dict[str, Operator] = {
         "nn.Conv2d(64, 64, (1, 3), padding=(0, 1), bias=False))",
         (0, 5),
     ),
+    "powers of two": Operator(
+        "Every weight is plus or minus a power of two, so that a product is a shift of bits.",
+        "beyond/cheap_features",
+        "PowerOfTwoConv2d(64, 64, 3, padding=1, bias=False)",
+        (2, 5),
+    ),
     "separable": Operator(
         "One kernel per channel, then a 1×1 convolution that mixes the channels.",
         "compression/separable",
         "SeparableConv2d(64, 64, 3, padding=1, bias=False)",
-        (1, 5),
+        (0, 6),
         function="convnotes.definitions.separable",
     ),
     "grouped": Operator(
         "An output channel sees only the input channels of its own group.",
         "compression/residual",
         "nn.Conv2d(64, 64, 3, padding=1, groups=4, bias=False)",
-        (2, 5),
+        (1, 6),
     ),
-    "1×1": Operator(
-        "It mixes the channels of one pixel and sees no neighbours.",
-        "compression/pointwise",
-        "nn.Conv2d(64, 64, 1, bias=False)",
-        (0, 6),
+    "partial": Operator(
+        "A quarter of the channels is convolved, and the others pass as they are.",
+        "beyond/cheap_features",
+        "PartialConv2d(64)",
+        (2, 6),
     ),
     "shift and 1×1": Operator(
         "Every channel moves by whole pixels, then a 1×1 convolution mixes them.",
         "operations/shift",
         "nn.Sequential(Shift2d(64), nn.Conv2d(64, 64, 1, bias=False))",
-        (1, 6),
+        (0, 7),
         function="convnotes.shift2d",
+    ),
+    "1×1": Operator(
+        "It mixes the channels of one pixel and sees no neighbours.",
+        "compression/pointwise",
+        "nn.Conv2d(64, 64, 1, bias=False)",
+        (1, 7),
     ),
     "depthwise": Operator(
         "Every channel is filtered by a kernel of its own and mixes with no other.",
         "compression/separable",
         "nn.Conv2d(64, 64, 3, padding=1, groups=64, bias=False)",
-        (2, 6),
-    ),
-    "mixed sizes": Operator(
-        "Depthwise kernels of 3×3, 5×5 and 7×7, each on its own share of the channels.",
-        "fundamentals/multi_scale",
-        "MixedConv2d(64, 64, (3, 5, 7), depthwise=True, bias=False)",
-        (1, 7),
+        (2, 7),
     ),
     "shift": Operator(
         "Every channel moves by whole pixels; nothing is multiplied.",
         "operations/shift",
         "Shift2d(64)",
-        (2, 7),
+        (0, 8),
         function="convnotes.shift2d",
+    ),
+    "mixed sizes": Operator(
+        "Depthwise kernels of 3×3, 5×5 and 7×7, each on its own share of the channels.",
+        "fundamentals/multi_scale",
+        "MixedConv2d(64, 64, (3, 5, 7), depthwise=True, bias=False)",
+        (1, 8),
+    ),
+    "large kernel": Operator(
+        "One kernel of 31×31 per channel, trained beside a small one that is added to it.",
+        "beyond/large_kernels",
+        "LargeKernelConv2d(64, 31)",
+        (2, 8),
+        function="convnotes.definitions.branches",
+    ),
+    "shift-add": Operator(
+        "A convolution by powers of two, then an adder: neither of them multiplies.",
+        "beyond/cheap_features",
+        "ShiftAdd2d(64, 64, 3, padding=1, bias=False)",
+        (0, 9),
+        function="",
+        made_of=("powers of two", "adder"),
+    ),
+    "adder": Operator(
+        "It compares the pixels with a template by sums of differences, and multiplies nothing.",
+        "operations/adder",
+        "Adder2d(64, 64, 3, padding=1, bias=False)",
+        (1, 9),
+        function="convnotes.adder2d",
+    ),
+    "ghost": Operator(
+        "A 1×1 convolution makes half of the channels, and one small kernel for each makes the other half.",
+        "beyond/cheap_features",
+        "GhostConv2d(64, 64)",
+        (2, 9),
+        made_of=("1×1", "depthwise"),
     ),
     "Inception": Operator(
         "Branches of 1×1, 3×3 and 5×5 kernels and pooling, side by side.",
         "compression/inception",
         "Inception(64, 16, 24, 32, 4, 8, 8)",
-        (0, 8),
+        (0, 10),
         made_of=("1×1", "convolution"),
     ),
     "Fire": Operator(
         "A 1×1 convolution squeezes the channels, then 1×1 and 3×3 kernels expand them.",
         "compression/squeezenet",
         "Fire(64, 8, 32, 32)",
-        (1, 8),
+        (1, 10),
         made_of=("1×1", "convolution"),
     ),
     "bottleneck": Operator(
         "1×1, 3×3 and 1×1 convolutions, whose result is added to the input of the block.",
         "compression/residual",
         "Bottleneck(64, 16)",
-        (2, 8),
+        (2, 10),
         made_of=("1×1", "convolution"),
     ),
 }
-
-INCLUSIONS: tuple[Inclusion, ...] = (
-    Inclusion("convolution", "dilated", {"dilation": "1"}),
-    Inclusion("dilated", "active", {"positions": "those of a grid, dilation pixels apart"}),
-    Inclusion("active", "deformable v1", {"offset": "the learned positions, the same at every output position"}),
-    Inclusion("convolution", "deformable v1", {"offset": "0"}),
-    Inclusion("deformable v1", "deformable v2", {"mask": "1"}),
-    Inclusion("deformable v1", "offset groups", {"offset": "the same for both groups"}),
-    Inclusion("active shift", "offset groups", {"offset": "one for each channel", "weight": "1, depthwise 1×1"}),
-    Inclusion("1×1", "convolution", {"weight": "0 except at the centre tap"}),
-    Inclusion(
-        "small kernels",
-        "convolution",
-        {"weight": "the two small kernels convolved with each other, if no ReLU stands between them"},
-    ),
-    Inclusion("thin kernels", "convolution", {"weight": "the outer products of column and row"}),
-    Inclusion("separable", "convolution", {"weight": "the depthwise kernel times the 1×1 weight"}),
-    Inclusion("grouped", "convolution", {"weight": "0 between channels of different groups"}),
-    Inclusion("depthwise", "grouped", {"weight": "0 between the channels of a group"}),
-    Inclusion("mixed sizes", "depthwise", {"weight": "a border of 0 around the smaller kernels"}),
-    Inclusion("shift", "depthwise", {"weight": "1 at one tap, 0 at the others"}),
-    Inclusion("shift", "active shift", {"displacements": "whole pixels"}),
-    Inclusion("1×1", "shift and 1×1", {"displacements": "0"}),
-    Inclusion("shift and 1×1", "separable", {"depthwise": "1 at one tap, 0 at the others"}),
-    Inclusion("shift and 1×1", "convolution", {"weight": "0 except at one tap per input channel"}),
-    Inclusion("Gaussian non-local", "embedded non-local", {"theta": "the identity", "phi": "the identity"}),
-)
