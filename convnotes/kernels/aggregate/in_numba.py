@@ -23,7 +23,7 @@ from convnotes.kernels.cpu.jobs import run
 from convnotes.kernels.deform.in_numba import Samples, blocks, room, write
 from convnotes.kernels.deform.loops import locate
 
-_LOCATED = 2**15  # bytes of what is known of the samples of a thread at a time
+_LOCATED = 2**16  # bytes of what is known of the samples of a thread at a time
 
 
 def forward(input: Tensor, offset: Tensor, mask: Tensor, taps: Taps) -> Tensor:
@@ -32,7 +32,7 @@ def forward(input: Tensor, offset: Tensor, mask: Tensor, taps: Taps) -> Tensor:
     for b in blocks(input, offset):
         last, work = out[b].permute(0, 2, 3, 1), _work(input[b], offset[b], mask[b], taps)
         y = room(last, work.table.dtype)
-        tile = max(8, min(64, _LOCATED // work.size))
+        tile = _tile(work)
         given = (tile, work.table, work.offset, work.mask, y, work.sizes)
         run(loops.aggregate, y.dtype, work.places, work.threads, *given, grain=tile)
         write(y, last)
@@ -57,10 +57,17 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
             if needed[0]:
                 work.scatter(start, stop, 0, by_table)
             if needed[1] or needed[2]:
-                work.run(loops.compare, start, stop, *found)
+                given = (start, _tile(work), *work.arguments(), *found)
+                run(loops.compare, exact, stop - start, work.threads, *given, first=start)
         for made, wanted in zip((by_table, *found), (last, by_offset[b], by_mask[b]), strict=True):
             write(made, wanted)
     return by_input, by_offset, by_mask
+
+
+def _tile(work: Samples) -> int:
+    """Positions that a thread looks at together: rows of the output, or equal parts of one, as rows are read at once."""
+    most, w = max(8, min(64, _LOCATED // work.size)), work.sizes.w
+    return -(-w // -(-w // most)) if w > most else max(1, w) * (most // max(1, w))
 
 
 def _work(input: Tensor, offset: Tensor, mask: Tensor, taps: Taps) -> Samples:

@@ -29,9 +29,7 @@ class _Neighbours:
         _, self.t, self.n, _, _, first, right, below, *self.weights = args
         self.pixels = []
         for n, way in enumerate((_number(0), right, below, builder.add(below, right))):
-            pixel = builder.gep(table, [builder.add(builder.ashr(first, _number(4)), way)])
-            is_there = builder.icmp_signed("!=", builder.and_(first, _number(1 << n)), _number(0))
-            self.pixels.append(builder.select(is_there, pixel, frame))
+            self.pixels.append(_pixel(builder, table, frame, first, n, way))
 
     def each(self, body) -> None:
         """Write `body(vectors, weights, place in the array, channel)` for all whole vectors, then for the rest."""
@@ -42,13 +40,19 @@ class _Neighbours:
                 body(vectors, weights, self.builder.add(self.t, channel), channel)
 
 
+def _pixel(builder, table, frame, first, corner: int, way):
+    """Where one of the four pixels of a sample lies, in the frame if the image has none there."""
+    pixel = builder.gep(table, [builder.add(builder.ashr(first, _number(4)), way)])
+    is_there = builder.icmp_signed("!=", builder.and_(first, _number(1 << corner)), _number(0))
+    return builder.select(is_there, pixel, frame)
+
+
 def _number(value: int) -> ir.Constant:
     return ir.Constant(ir.IntType(64), value)
 
 
-def _blended(vectors: Vectors, weights, values, before=None):
-    first = (weights[0], values[0])
-    total = vectors.builder.fmul(*first) if before is None else vectors.call("fma", *first, before)
+def _blended(vectors: Vectors, weights, values):
+    total = vectors.builder.fmul(weights[0], values[0])
     for weight, value in zip(weights[1:], values[1:], strict=True):
         total = vectors.call("fma", weight, value, total)
     return total
@@ -75,30 +79,69 @@ def _totals(vectors: Vectors, four):
     return [builder.extract_element(sums, ir.Constant(i32, e)) for e in range(0, n, n // 4)]
 
 
-def _blending(more: bool):
-    @intrinsic
-    def blend(typingctx, target, t, n, table, frame, first, right, below, a, b, c, d):
-        """target[t + e] = a·(first pixel)[e] + b·(the one right of it)[e] + c·(below it)[e] + d·(below and right)[e]"""
+@intrinsic
+def blend(typingctx, target, t, n, table, frame, first, right, below, a, b, c, d):
+    """target[t + e] = a·(first pixel)[e] + b·(the one right of it)[e] + c·(below it)[e] + d·(below and right)[e]"""
 
-        def generate(context, builder, signature, args):
-            four = _Neighbours(context, builder, signature, args)
+    def generate(context, builder, signature, args):
+        four = _Neighbours(context, builder, signature, args)
 
-            def body(vectors, weights, at, channel):
-                values = [vectors.load(pixel, channel) for pixel in four.pixels]
-                before = vectors.load(four.array, at) if more else None
-                vectors.store(_blended(vectors, weights, values, before), four.array, at)
+        def body(vectors, weights, at, channel):
+            values = [vectors.load(pixel, channel) for pixel in four.pixels]
+            vectors.store(_blended(vectors, weights, values), four.array, at)
 
-            four.each(body)
-            return context.get_dummy_value()
+        four.each(body)
+        return context.get_dummy_value()
 
-        f = target.dtype
-        return types.void(target, _I64, _I64, table, frame, _I64, _I64, _I64, f, f, f, f), generate
-
-    return blend
+    f = target.dtype
+    return types.void(target, _I64, _I64, table, frame, _I64, _I64, _I64, f, f, f, f), generate
 
 
-blend = _blending(more=False)
-blend_more = _blending(more=True)  # is added to what is there
+@intrinsic
+def sum_blends(typingctx, target, t, n, table, frame, firsts, weights, s, step, taps, right, below):
+    """target[t + e] = the sum of what `blend` writes for the samples s, s + step … of `taps` taps.
+
+    `weights` are those of the first pixels of all samples, then those of the pixels right of them, and so on. Sums stay
+    in registers: those of four vectors of channels, or four for one vector.
+    """
+
+    def generate(context, builder, signature, args):
+        wide, single = Vectors(context, builder, target.dtype), Vectors(context, builder, target.dtype, single=True)
+        array, data, zeros, index, shares = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3, 4, 5, 6))
+        _, t, n, *_, s, step, taps, right, below = args
+        many = cgutils.create_struct_proxy(signature.args[5])(context, builder, args[5]).nitems
+        ways = (_number(0), right, below, builder.add(below, right))
+
+        def write(vectors, count, start, stop):
+            with cgutils.for_range_slice(builder, start, stop, _number(count * vectors.lanes)) as (channel, _):
+                channels = [builder.add(channel, _number(r * vectors.lanes)) for r in range(count)]
+
+                @vectors.summed(4, taps)
+                def sums(k, sums):
+                    at = builder.add(s, builder.mul(k, step))
+                    first, sums = builder.load(builder.gep(index, [at])), list(sums)
+                    for corner, way in enumerate(ways):
+                        pixel = _pixel(builder, data, zeros, first, corner, way)
+                        weight = builder.load(builder.gep(shares, [builder.add(at, builder.mul(_number(corner), many))]))
+                        weight = vectors.splat(weight)
+                        for r, own in enumerate(channels):
+                            to = r if count > 1 else corner
+                            sums[to] = vectors.call("fma", weight, vectors.load(pixel, own), sums[to])
+                    return sums
+
+                if count == 1:
+                    sums = [builder.fadd(builder.fadd(*sums[:2]), builder.fadd(*sums[2:]))]
+                for own, total in zip(channels, sums, strict=True):
+                    vectors.store(total, array, builder.add(t, own))
+
+        ends = [builder.and_(n, _number(-count * wide.lanes)) for count in (4, 1)]
+        write(wide, 4, _number(0), ends[0])
+        write(wide, 1, *ends)
+        write(single, 1, ends[1], n)
+        return context.get_dummy_value()
+
+    i = types.int64
+    return types.void(target, i, i, table, frame, firsts, weights, i, i, i, i, i), generate
 
 
 def _comparing(written: bool):
