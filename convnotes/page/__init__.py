@@ -3,7 +3,7 @@
 card         the fact card of an operator: what it is, what it costs, when to use it
 figure       panels with one numbered caption, which re-flow on a narrow page and follow its theme
 definition   the code that defines an operator, highlighted, with its docstring cut to the equation
-verdict      what the book finds of a claim of its source: one datum for all pages
+verdict      what the book finds of a claim: one datum for all pages
 checked      one quiet line that says what the cell has asserted
 
 Tables are `convnotes.measure.Table`, and what is drawn comes from `convnotes.plots`. Each object has a text as well,
@@ -14,10 +14,11 @@ from convnotes.page.card import Card, card
 from convnotes.page.figure import Figure, figure
 from convnotes.page.listing import Definition, definition
 from convnotes.page.notes import Checked, checked
-from convnotes.page.verdict import CLAIMS, Verdict, verdict
+from convnotes.page.verdict import CLAIMS, SOURCE, Verdict, verdict
 
 __all__ = [
     "CLAIMS",
+    "SOURCE",
     "Card",
     "Checked",
     "Definition",

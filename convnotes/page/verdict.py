@@ -1,4 +1,4 @@
-"""The verdicts on the sixteen claims of the source: stated once, shown by the chapters and the page of claims."""
+"""The verdicts on the sixteen claims of the source, and those of part 4: stated once, shown by all pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HOLDS, CONDITION, MISLEADING = "Holds", "Holds with a condition", "Misleading"
 
 
 class Verdict(NamedTuple):
-    """A claim of the source in our words, with the verdict of this book on it. `verdict` gives those of the book."""
+    """A claim in our words, with the verdict of this book on it. `verdict` gives those of the book."""
 
     number: int
     claim: str
@@ -45,14 +45,21 @@ CLAIMS = {
             ("Non-local sees everything", CONDITION),
             ("Shift replaces spatial convolution at far less computation", CONDITION),
             ("Adders can do without multiplication", CONDITION),
+            # Part 4
+            ("Branches train better, and one kernel does the same work", CONDITION),
+            ("Large depthwise kernels see farther than stacks of small ones", CONDITION),
+            ("Kernels that follow the input gain accuracy at little cost", CONDITION),
+            ("Sampling needs no kernel weights of its own", CONDITION),
+            ("Cheap features can replace a share of a convolution", CONDITION),
         ],
         start=1,
     )
 }
+SOURCE = range(1, 17)  # the numbers of the claims that the source makes; those after them are of the papers of part 4
 
 
 def verdict(number: int) -> Verdict:
-    """The verdict on one of the sixteen claims.
+    """The verdict on one of the sixteen claims of the source, or of those of part 4.
 
     Args:
         number: of the claim, from 1.

@@ -116,13 +116,14 @@ def test_a_definition_keeps_the_code_and_the_equation_and_cuts_the_rest():
 
 
 def test_a_verdict_names_its_claim_and_is_one_of_three():
-    assert list(page.CLAIMS) == list(range(1, 17))
+    assert list(page.SOURCE) == list(range(1, 17))
+    assert list(page.CLAIMS) == list(range(1, 22))
     assert {verdict.verdict for verdict in page.CLAIMS.values()} <= {"Holds", "Holds with a condition", "Misleading"}
     assert page.verdict(1)._repr_html_() == (
         "<p class='cn-verdict'>C1 · Size sets the receptive field. <strong>Holds with a condition.</strong></p>"
     )
     with pytest.raises(ValueError, match="number must be"):
-        page.verdict(17)
+        page.verdict(22)
 
 
 def test_a_checked_line_is_escaped():

@@ -34,6 +34,11 @@ SECOND = [
     "receptive_field/non_local",
     "operations/shift",
     "operations/adder",
+    "beyond/reparameterise",
+    "beyond/large_kernels",
+    "beyond/dynamic",
+    "beyond/deformable_aggregation",
+    "beyond/cheap_features",
 ]
 
 # Pages that are no chapters: without card, definition, verdict and so on, gated by what fits them.
