@@ -13,6 +13,7 @@ CVPR 2024, arXiv:2401.06197, section 3 · chapter beyond/deformable_aggregation.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes import checks
@@ -118,7 +119,7 @@ def _placed(
 def _with_middle(map: Tensor, groups: int, channels: int) -> Tensor:
     """The map, with `channels` of zeros for the middle tap of each group."""
     before, behind = map.unflatten(1, (groups, 2, -1)).unbind(2)
-    return torch.cat([before, torch.zeros_like(before[:, :, :channels]), behind], 2).flatten(1, 2)
+    return torch.cat([F.pad(before, (0, 0, 0, 0, 0, channels)), behind], 2).flatten(1, 2)
 
 
 class DeformableAggregation2d(
