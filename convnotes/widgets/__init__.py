@@ -19,6 +19,7 @@ from convnotes.checks import naming_extras
 
 _HOME = {
     "ActiveSynapses": "active_synapses",
+    "AggregationSampler": "aggregation_sampler",
     "AttentionViewer": "attention_viewer",
     "BranchDiagram": "branch_diagram",
     "ChannelMixer": "channel_mixer",

@@ -2,6 +2,7 @@
 # `as` says that a name is there to be imported: jedi, which completes in Jupyter, does not look at `__all__`.
 
 from convnotes.widgets.active_synapses import ActiveSynapses as ActiveSynapses
+from convnotes.widgets.aggregation_sampler import AggregationSampler as AggregationSampler
 from convnotes.widgets.attention_viewer import AttentionViewer as AttentionViewer
 from convnotes.widgets.branch_diagram import BranchDiagram as BranchDiagram
 from convnotes.widgets.channel_mixer import ChannelMixer as ChannelMixer
@@ -26,6 +27,7 @@ from convnotes.widgets.transfer_viewer import TransferViewer as TransferViewer
 
 __all__ = [
     "ActiveSynapses",
+    "AggregationSampler",
     "AttentionViewer",
     "BranchDiagram",
     "ChannelMixer",
