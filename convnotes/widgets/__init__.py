@@ -21,6 +21,7 @@ _HOME = {
     "ActiveSynapses": "active_synapses",
     "AttentionViewer": "attention_viewer",
     "BranchDiagram": "branch_diagram",
+    "BranchFuser": "branch_fuser",
     "ChannelMixer": "channel_mixer",
     "ConvAlgorithms": "conv_algorithms",
     "ConvArithmetic": "conv_arithmetic",
