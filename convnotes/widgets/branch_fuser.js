@@ -89,9 +89,8 @@ function render({ model, el }) {
   });
   const bias = ranged(model, "bias", "Bias of the 1×1", SHIFT, { step: 0.1, digits: 1 });
   const which = h(
-    "fieldset",
-    { className: "cn-fuser-switches" },
-    h("legend", { className: "cn-small" }, "Branches"),
+    "div",
+    { className: "cn-fuser-switches", role: "group", "aria-label": "Branches" },
     switches.map((each) => each.el),
   );
   ui.stage.append(taps, maps);

@@ -28,7 +28,7 @@ BAD = {
         "true_5x5": ["no"],
     },
     "BranchFuser": {
-        "on": [[], ["5x5"], ["kxk", "kxk"], "kxk"],
+        "on": [[], ["5x5"], ["kxk", "kxk"]],
         "scales": [[1] * 6, [3] * 7, ["one"] * 7],
         "shifts": [[0] * 8, [-1.5] * 7],
         "bias": [2, "0"],
