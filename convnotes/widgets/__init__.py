@@ -22,6 +22,7 @@ _HOME = {
     "AggregationSampler": "aggregation_sampler",
     "AttentionViewer": "attention_viewer",
     "BranchDiagram": "branch_diagram",
+    "BranchFuser": "branch_fuser",
     "ChannelMixer": "channel_mixer",
     "ConvAlgorithms": "conv_algorithms",
     "ConvArithmetic": "conv_arithmetic",

@@ -5,6 +5,7 @@ from convnotes.widgets.active_synapses import ActiveSynapses as ActiveSynapses
 from convnotes.widgets.aggregation_sampler import AggregationSampler as AggregationSampler
 from convnotes.widgets.attention_viewer import AttentionViewer as AttentionViewer
 from convnotes.widgets.branch_diagram import BranchDiagram as BranchDiagram
+from convnotes.widgets.branch_fuser import BranchFuser as BranchFuser
 from convnotes.widgets.channel_mixer import ChannelMixer as ChannelMixer
 from convnotes.widgets.conv_algorithms import ConvAlgorithms as ConvAlgorithms
 from convnotes.widgets.conv_arithmetic import ConvArithmetic as ConvArithmetic
@@ -30,6 +31,7 @@ __all__ = [
     "AggregationSampler",
     "AttentionViewer",
     "BranchDiagram",
+    "BranchFuser",
     "ChannelMixer",
     "ConvAlgorithms",
     "ConvArithmetic",

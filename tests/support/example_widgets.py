@@ -21,6 +21,7 @@ EXAMPLES = {
         torch.rand(2, 1, 8, 12), torch.ones(2, 3, 4, 6), torch.ones(2, 3, 4, 6), ["noise", "more noise"]
     ),
     "BranchDiagram": widgets.BranchDiagram,
+    "BranchFuser": lambda: widgets.BranchFuser(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ConvAlgorithms": widgets.ConvAlgorithms,
     "ConvArithmetic": widgets.ConvArithmetic,

@@ -27,6 +27,15 @@ BAD = {
         "branch": ["1×1", 2],
         "true_5x5": ["no"],
     },
+    "BranchFuser": {
+        "on": [[], ["5x5"], ["kxk", "kxk"]],
+        "scales": [[1] * 6, [3] * 7, ["one"] * 7],
+        "shifts": [[0] * 8, [-1.5] * 7],
+        "bias": [2, "0"],
+        "padding": ["reflect", 0],
+        "melt": [-0.1, 3.5],
+        "branch": ["3×3"],
+    },
     "ChannelMixer": {
         "weight": [[[1, 2]], [], [[1, 2, 3]] * 5],
         "bias": [[], ["a"]],
