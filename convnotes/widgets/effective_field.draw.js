@@ -1,7 +1,7 @@
 // The influence along a row of two networks on one pair of axes.
 
 import { h, lineThrough, svg } from "./kit/dom.js";
-import { format } from "./kit/numbers.js";
+import { format, percent } from "./kit/numbers.js";
 import { chartArea } from "./kit/pictures.js";
 
 const [W, H] = [340, 216];
@@ -21,7 +21,7 @@ export function profiles(lines, reach, label) {
   for (const share of [0, 0.5, 1])
     drawing.append(
       h("path", { d: `M${left} ${y(share)}H${right}`, class: "cn-ruled" }),
-      text(format(share * most, 3), left - 6, y(share) + 5, "end"),
+      text(percent(share * most), left - 6, y(share) + 5, "end"),
     );
   for (const n of [-reach, 0, reach])
     drawing.append(

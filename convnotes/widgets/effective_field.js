@@ -32,8 +32,9 @@ function render({ model, el }) {
   const ui = frame(model, el, "effective-field", {
     label: "What matters to one output: a few large kernels against many small ones",
     prompt:
-      "Both networks have a receptive field of 31×31 pixels (blue). Give B more layers: when does its orange " +
-      "square, which holds 95% of the influence, catch up with that of A?",
+      "The brighter a pixel, the more it matters to the output in the ring. Both networks have a receptive field of " +
+      "31×31 pixels (blue). Give B more layers: when does its orange square, which holds 95% of the influence, " +
+      "catch up with that of A?",
     code: () => torchCode(now()),
     initial: structuredClone(now()),
   });
@@ -125,9 +126,6 @@ function render({ model, el }) {
         `${model.get("alt")}, each pixel as bright as its influence on the output at row ${at[0]}, column ${at[1]} of ` +
           `${words[which]}`,
         `${NAMES[which]}: ${words[which]}`,
-        which
-          ? ""
-          : ". Bright: much influence. Blue: receptive field; orange, dashed: 95% of the influence",
       );
       frameOn(view.theory, fields[which], at);
       frameOn(view.most, sides[which], at);
