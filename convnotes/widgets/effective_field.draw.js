@@ -5,7 +5,7 @@ import { format, percent } from "./kit/numbers.js";
 import { chartArea } from "./kit/pictures.js";
 
 const [W, H] = [340, 216];
-const AREA = chartArea(W, H, { left: 46, right: 10, top: 12, bottom: 40 });
+const AREA = chartArea(W, H, { left: 56, right: 10, top: 12, bottom: 40 });
 
 function text(words, x, y, anchor = "middle", className = "") {
   const more = { class: `cn-erf-text ${className}`.trim(), "text-anchor": anchor };
