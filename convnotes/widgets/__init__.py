@@ -28,6 +28,7 @@ _HOME = {
     "ConvArithmetic": "conv_arithmetic",
     "DeformSampler": "deform_sampler",
     "DesignExplorer": "design_explorer",
+    "EffectiveField": "effective_field",
     "FieldGrower": "field_grower",
     "KernelCount": "kernel_count",
     "KernelStackViewer": "kernel_stack_viewer",

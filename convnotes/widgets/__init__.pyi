@@ -11,6 +11,7 @@ from convnotes.widgets.conv_algorithms import ConvAlgorithms as ConvAlgorithms
 from convnotes.widgets.conv_arithmetic import ConvArithmetic as ConvArithmetic
 from convnotes.widgets.deform_sampler import DeformSampler as DeformSampler
 from convnotes.widgets.design_explorer import DesignExplorer as DesignExplorer
+from convnotes.widgets.effective_field import EffectiveField as EffectiveField
 from convnotes.widgets.field_grower import FieldGrower as FieldGrower
 from convnotes.widgets.kernel_count import KernelCount as KernelCount
 from convnotes.widgets.kernel_stack_viewer import KernelStackViewer as KernelStackViewer
@@ -37,6 +38,7 @@ __all__ = [
     "ConvArithmetic",
     "DeformSampler",
     "DesignExplorer",
+    "EffectiveField",
     "FieldGrower",
     "KernelCount",
     "KernelStackViewer",

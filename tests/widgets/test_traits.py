@@ -60,6 +60,14 @@ BAD = {
         "transposed": ["no"],
     },
     "DesignExplorer": {"x": ["cost"], "gain": ["best"], "budget": [101], "design": ["ours"]},
+    "EffectiveField": {
+        "kernel_sizes": [[4, 3], [1, 3], [53, 3], [3], [3, "3"]],
+        "depths": [[0, 1], [1, 73], [1]],
+        "dilations": [[1, 16], [0, 1]],
+        "channels": [65, "64"],
+        "residual": ["yes"],
+        "probe": [[9, 0], [0]],
+    },
     "FieldGrower": {
         "layers": [[], [[3, 1]], [[8, 1, 1]], [[3, 3, 1]], [[3, 1, 9]], [[3, 1, 1]] * 5],
         "position": [[0], [0, 3], [-3, 0], [0.5, 0]],
