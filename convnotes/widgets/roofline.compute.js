@@ -89,26 +89,26 @@ export function roof({ peak, bandwidth }) {
   ];
 }
 
-// Where names stand beside their points: `points` are [text, x, y], `area` is what holds the names. → [x, y, anchor].
+// Where names stand beside their points: `points` are [text, x, y], `area` is what holds the names. → [x, y] of each
+// name's middle, so that none lies on a point or on another name.
 export function beside(points, area, size) {
   const taken = points.map(([, x, y]) => [x - 7, y - 7, x + 7, y + 7]);
-  const covers = ([x0, y0, x1, y1]) => {
-    const out = Math.max(0, area.left - x0, x1 - area.right, y1 - area.bottom, area.top - y0);
-    const over = taken.filter(([a, b, c, d]) => a < x1 && c > x0 && b < y1 && d > y0).length;
-    return 10 * out + over;
-  };
+  const covers = ([x0, y0, x1, y1]) =>
+    taken.filter(([a, b, c, d]) => a < x1 && c > x0 && b < y1 && d > y0).length;
   return points.map(([text, x, y]) => {
-    const wide = 0.56 * size * text.length;
-    const tries = [1, 2.1, 3.2, 4.3, 5.4].flatMap((lines) =>
-      [x - wide / 2, x - wide + 4, x - 4].flatMap((from) =>
-        [y + lines * size + 4, y - lines * size + 4].map((middle) => [
-          ...[from, middle - 0.6 * size, from + wide, middle + 0.6 * size],
-        ]),
+    const [half, tall] = [0.28 * size * text.length, 0.6 * size];
+    const boxes = [1, 2.2, 3.4, 4.6, 5.8, 7, 8.2, 9.4, 10.6].flatMap((lines) =>
+      [0, 10 - half, half - 10].flatMap((right) =>
+        [4 + lines * size, 4 - lines * size].map((down) => {
+          const middle = clamp(x + right, area.left + half, area.right - half);
+          const line = clamp(y + down, area.top + tall, area.bottom - tall);
+          return [middle - half, line - tall, middle + half, line + tall];
+        }),
       ),
     );
-    const best = tries.reduce((a, b) => (covers(b) < covers(a) ? b : a));
+    const best = boxes.reduce((a, b) => (covers(b) < covers(a) ? b : a));
     taken.push(best);
-    return [(best[0] + best[2]) / 2, (best[1] + best[3]) / 2, "middle"];
+    return [(best[0] + best[2]) / 2, (best[1] + best[3]) / 2];
   });
 }
 

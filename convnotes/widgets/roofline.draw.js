@@ -90,7 +90,7 @@ export function points(rows, chosen, state) {
     h("circle", { cx, cy, r: 12, class: "cn-roofline-chosen" }),
     ...rows.map((row, n) => {
       const bold = row === chosen ? "cn-roofline-named" : "";
-      return text(row.name, names[n][0], names[n][1] + 5, names[n][2], `cn-roofline-name ${bold}`);
+      return text(row.name, names[n][0], names[n][1] + 5, "middle", `cn-roofline-name ${bold}`);
     }),
   ];
 }
