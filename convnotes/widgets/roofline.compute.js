@@ -65,7 +65,7 @@ export function bounds(state) {
 }
 
 // The axes: multiply-adds per byte, and shares of the machine's peak.
-export const AXES = { x: [0.1, 10000], y: [0.001, 1] };
+export const AXES = { x: [0.2, 1000], y: [0.01, 1] };
 
 // Where a value lies between the ends of a logarithmic axis, from 0 to 1; what lies outside is put at an end.
 export function place(value, [low, high]) {
@@ -89,26 +89,13 @@ export function roof({ peak, bandwidth }) {
   ];
 }
 
-// Where names stand beside their points: `points` are [text, x, y], `area` is what holds the names. → [x, y] of each
-// name's middle, so that none lies on a point or on another name.
-export function beside(points, area, size) {
-  const taken = points.map(([, x, y]) => [x - 7, y - 7, x + 7, y + 7]);
-  const covers = ([x0, y0, x1, y1]) =>
-    taken.filter(([a, b, c, d]) => a < x1 && c > x0 && b < y1 && d > y0).length;
-  return points.map(([text, x, y]) => {
-    const [half, tall] = [0.28 * size * text.length, 0.6 * size];
-    const boxes = [1, 2.2, 3.4, 4.6, 5.8, 7, 8.2, 9.4, 10.6].flatMap((lines) =>
-      [0, 10 - half, half - 10].flatMap((right) =>
-        [4 + lines * size, 4 - lines * size].map((down) => {
-          const middle = clamp(x + right, area.left + half, area.right - half);
-          const line = clamp(y + down, area.top + tall, area.bottom - tall);
-          return [middle - half, line - tall, middle + half, line + tall];
-        }),
-      ),
-    );
-    const best = boxes.reduce((a, b) => (covers(b) < covers(a) ? b : a));
-    taken.push(best);
-    return [(best[0] + best[2]) / 2, (best[1] + best[3]) / 2];
+// Where names stand above their points, as flags on poles: `points` are [text, x]. The flag of a point further to the
+// left stands higher, so that no flag covers another. → [x, line, anchor], lines counted from the lowest flag.
+export function flags(points, right, size) {
+  const order = points.map((_, n) => n).sort((a, b) => points[b][1] - points[a][1] || b - a);
+  return points.map(([text, x], n) => {
+    const fits = x + 0.58 * size * text.length <= right;
+    return [fits ? x - 3 : right, order.indexOf(n), fits ? "start" : "end"];
   });
 }
 

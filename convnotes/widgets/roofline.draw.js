@@ -2,12 +2,13 @@
 
 import { h, lineThrough, movable, pointedAt, rect } from "./kit/dom.js";
 import { chartArea } from "./kit/pictures.js";
-import { AXES, beside, place, point, roof, scaled } from "./roofline.compute.js";
+import { AXES, flags, place, point, roof, scaled } from "./roofline.compute.js";
 
 const W = 440;
-const H = 400;
+const H = 420;
 const LETTERS = 16;
-const AREA = chartArea(W, H, { left: 62, right: 14, top: 34, bottom: 52 });
+const LINE = 18; // from one flag to the next
+const AREA = chartArea(W, H, { left: 62, right: 14, top: 172, bottom: 52 });
 const INK = { operations: "kernel", bytes: "input", both: "muted" };
 
 export function emptyChart() {
@@ -37,13 +38,13 @@ function text(words, x, y, anchor, more = "") {
 
 function axes({ peak }) {
   const { left, right, top, bottom } = AREA;
-  const powers = (low, high) =>
-    Array.from({ length: Math.round(Math.log10(high / low)) + 1 }, (_, n) => low * 10 ** n);
-  const ticks = powers(...AXES.x).map((v) => {
+  const powers = ([low, high]) =>
+    [0.01, 0.1, 1, 10, 100, 1000].filter((power) => power >= low && power <= high);
+  const ticks = powers(AXES.x).map((v) => {
     const x = AREA.x(place(v, AXES.x));
-    return text(`${Number(v.toPrecision(3))}`, x, bottom + 20, "middle", "cn-fill-muted");
+    return text(`${v}`, x, bottom + 20, "middle", "cn-fill-muted");
   });
-  const rules = powers(...AXES.y).map((share) => {
+  const rules = powers(AXES.y).map((share) => {
     const y = AREA.y(place(share, AXES.y));
     const words = scaled(share * peak * 1e9);
     return [
@@ -56,7 +57,8 @@ function axes({ peak }) {
     h("path", { d: `M${left} ${top}V${bottom}H${right}`, class: "cn-roofline-axis" }),
     ...ticks,
     text("multiply-adds per byte", (left + right) / 2, H - 8, "middle"),
-    text("multiply-adds per second", 4, 16, "start"),
+    text("multiply-adds", 4, top - 40, "start"),
+    text("per second", 4, top - 22, "start"),
   ];
 }
 
@@ -73,11 +75,12 @@ function mark([x, y], decides, r) {
 export function points(rows, chosen, state) {
   const [start, ridge, end] = roof(state).map(([x, y]) => [AREA.x(x), AREA.y(y)]);
   const spots = rows.map((row) => at(row, state));
-  const names = beside(
-    rows.map((row, n) => [row.name, ...spots[n]]),
-    { ...AREA, left: AREA.left + 4 },
+  const names = flags(
+    rows.map((row, n) => [row.name, spots[n][0]]),
+    W - 4,
     LETTERS,
   );
+  const height = (n) => AREA.top - 26 - LINE * names[n][1];
   const [cx, cy] = spots[rows.indexOf(chosen)];
   return [
     ...axes(state),
@@ -86,11 +89,14 @@ export function points(rows, chosen, state) {
     h("path", { d: lineThrough([ridge, end]), class: "cn-roofline-operations" }),
     text("bytes decide", ridge[0] - 8, AREA.bottom - 10, "end", "cn-fill-input"),
     text("operations decide", ridge[0] + 8, AREA.bottom - 10, "start", "cn-roofline-busy"),
+    ...spots.map(([x, y], n) =>
+      h("path", { d: `M${x} ${y}V${height(n) + 4}`, class: "cn-roofline-pole" }),
+    ),
     ...rows.map((row, n) => mark(spots[n], row.decides, 6)),
     h("circle", { cx, cy, r: 12, class: "cn-roofline-chosen" }),
     ...rows.map((row, n) => {
       const bold = row === chosen ? "cn-roofline-named" : "";
-      return text(row.name, names[n][0], names[n][1] + 5, "middle", `cn-roofline-name ${bold}`);
+      return text(row.name, names[n][0], height(n), names[n][2], `cn-roofline-name ${bold}`);
     }),
   ];
 }

@@ -56,7 +56,7 @@ function render({ model, el }) {
 
   const layer = [
     ["channels", "Channels"],
-    ["size", "Map, pixels per side"],
+    ["size", "Map, px per side"],
     ["kernel", "Kernel k×k"],
     ["batch", "Images"],
   ].map(([name, label]) => ranged(model, name, label, LIMITS[name], { step: STEPS[name] }));
@@ -69,8 +69,8 @@ function render({ model, el }) {
   });
   const which = choice({ ...trait(model, "operator"), label: "Operator", options: NAMES });
   const speeds = [
-    speedSlider("peak", "Multiply-adds per second", ""),
-    speedSlider("bandwidth", "Bytes per second", "B"),
+    speedSlider("peak", "Multiply-adds/s", ""),
+    speedSlider("bandwidth", "Bytes/s", "B"),
   ];
   const controls = [...layer, machine, which, ...speeds];
   const list = table("cn-bounds", "At least, and what decides", ["", "MACs", "bytes", "time"], []);

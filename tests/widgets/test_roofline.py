@@ -90,7 +90,7 @@ def test_the_roof_bends_at_the_ridge_and_points_of_single_steps_lie_on_it():
     state = whole({})
     start, ridge, end = call("roofline", "roof(state)", state=state)
     assert start[0] == 0
-    assert ridge == [pytest.approx(math.log(2.5 / 0.1) / math.log(1e5)), 1]
+    assert ridge == [pytest.approx(math.log(2.5 / 0.2) / math.log(5e3)), 1]
     assert end == [1, 1]
     spots = call("roofline", "bounds(state).map((row) => point(row, state))", state=state)
     x, y = spots[2]  # depthwise: left of the ridge
@@ -102,19 +102,17 @@ def test_the_roof_bends_at_the_ridge_and_points_of_single_steps_lie_on_it():
 
 
 @every_state
-def test_names_stay_inside_the_chart_and_apart(state):
-    expression = """(() => {
-        const area = { left: 66, right: 426, top: 34, bottom: 348 };
-        const rows = bounds(state).map((row) => {
-            const [x, y] = point(row, state);
-            return [row.name, 62 + x * 364, 348 - y * 314];
-        });
-        return beside(rows, area, 16).map(([x, y], n) => [x, y, 0.56 * 16 * rows[n][0].length]);
-    })()"""
-    boxes = [(x - w / 2, y - 9, x + w / 2, y + 9) for x, y, w in call("roofline", expression, state=whole(state))]
-    assert all(x0 >= 66 and y0 >= 34 and x1 <= 426 and y1 <= 348 for x0, y0, x1, y1 in boxes)
-    pairs = [(a, b) for n, a in enumerate(boxes) for b in boxes[:n]]
-    assert not [(a, b) for a, b in pairs if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]]
+def test_flags_stay_inside_the_chart_on_lines_of_their_own(state):
+    points = "bounds(state).map((row) => [row.name, 62 + 364 * point(row, state)[0]])"
+    names = call("roofline", points, state=whole(state))
+    found = call("roofline", "flags(names, 436, 16)", names=names)
+    assert sorted(line for _, line, _ in found) == list(range(7))
+    for (text, at), (x, line, anchor) in zip(names, found, strict=True):
+        width = 0.58 * 16 * len(text)
+        left = x - width if anchor == "end" else x
+        assert left + width <= 436
+        lower = [other for (_, other), (_, below, _) in zip(names, found, strict=True) if below < line]
+        assert all(other >= at for other in lower), "a pole goes through the flag of a point to its left"
 
 
 @every_state
