@@ -8,7 +8,7 @@ const W = 440;
 const H = 420;
 const LETTERS = 16;
 const LINE = 18; // from one flag to the next
-const AREA = chartArea(W, H, { left: 62, right: 14, top: 172, bottom: 52 });
+const AREA = chartArea(W, H, { left: 62, right: 24, top: 172, bottom: 52 });
 const INK = { operations: "kernel", bytes: "input", both: "muted" };
 
 export function emptyChart() {
@@ -71,6 +71,16 @@ function mark([x, y], decides, r) {
   return h("path", { d: `M${x} ${y - s}l${s} ${s}l${-s} ${s}l${-s} ${-s}z`, class: className });
 }
 
+// What decides on either side of the ridge, in words where there is room for them.
+function sides(x) {
+  const y = AREA.bottom - 10;
+  const [bytes, operations] = [x - AREA.left > 110, AREA.right - x > 145];
+  return [
+    bytes && text("bytes decide", x - 8, y, "end", "cn-fill-input"),
+    operations && text("operations decide", x + 8, y, "start", "cn-roofline-busy"),
+  ].filter(Boolean);
+}
+
 // The roof with the side that decides below each of its parts, and the operators `rows`, the chosen one with a ring.
 export function points(rows, chosen, state) {
   const [start, ridge, end] = roof(state).map(([x, y]) => [AREA.x(x), AREA.y(y)]);
@@ -87,8 +97,7 @@ export function points(rows, chosen, state) {
     h("path", { d: `M${ridge[0]} ${ridge[1]}V${AREA.bottom}`, class: "cn-roofline-ridge" }),
     h("path", { d: lineThrough([start, ridge]), class: "cn-roofline-bytes" }),
     h("path", { d: lineThrough([ridge, end]), class: "cn-roofline-operations" }),
-    text("bytes decide", ridge[0] - 8, AREA.bottom - 10, "end", "cn-fill-input"),
-    text("operations decide", ridge[0] + 8, AREA.bottom - 10, "start", "cn-roofline-busy"),
+    ...sides(ridge[0]),
     ...spots.map(([x, y], n) =>
       h("path", { d: `M${x} ${y}V${height(n) + 4}`, class: "cn-roofline-pole" }),
     ),

@@ -56,7 +56,7 @@ function render({ model, el }) {
 
   const layer = [
     ["channels", "Channels"],
-    ["size", "Map, px per side"],
+    ["size", "Map side, px"],
     ["kernel", "Kernel k×k"],
     ["batch", "Images"],
   ].map(([name, label]) => ranged(model, name, label, LIMITS[name], { step: STEPS[name] }));
@@ -73,7 +73,12 @@ function render({ model, el }) {
     speedSlider("bandwidth", "Bytes/s", "B"),
   ];
   const controls = [...layer, machine, which, ...speeds];
-  const list = table("cn-bounds", "At least, and what decides", ["", "MACs", "bytes", "time"], []);
+  const list = table(
+    "cn-bounds",
+    "MACs (multiply-adds), bytes, least time",
+    ["", "MACs", "bytes", "time"],
+    [],
+  );
   ui.lead(chart, machine, which);
   ui.panel.append(list, ...layer.map((one) => one.el));
   ui.more(...speeds);
