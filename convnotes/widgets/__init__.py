@@ -38,6 +38,7 @@ _HOME = {
     "PoolPlacer": "pool_placer",
     "Quiz": "quiz",
     "ReadBack": "read_back",
+    "Roofline": "roofline",
     "SeparableViewer": "separable_viewer",
     "ShiftViewer": "shift_viewer",
     "SignalDepth": "signal_depth",

@@ -21,6 +21,7 @@ from convnotes.widgets.operator_map import OperatorMap as OperatorMap
 from convnotes.widgets.pool_placer import PoolPlacer as PoolPlacer
 from convnotes.widgets.quiz import Quiz as Quiz
 from convnotes.widgets.read_back import ReadBack as ReadBack
+from convnotes.widgets.roofline import Roofline as Roofline
 from convnotes.widgets.separable_viewer import SeparableViewer as SeparableViewer
 from convnotes.widgets.shift_viewer import ShiftViewer as ShiftViewer
 from convnotes.widgets.signal_depth import SignalDepth as SignalDepth
@@ -48,6 +49,7 @@ __all__ = [
     "PoolPlacer",
     "Quiz",
     "ReadBack",
+    "Roofline",
     "SeparableViewer",
     "ShiftViewer",
     "SignalDepth",

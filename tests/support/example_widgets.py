@@ -39,6 +39,7 @@ EXAMPLES = {
     "ReadBack": lambda: widgets.ReadBack(
         torch.rand(3, 5, 7), torch.nn.Conv2d(3, 4, 3, padding=1), [Bottleneck(4, 1), Bottleneck(4, 1)]
     ),
+    "Roofline": widgets.Roofline,
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "SignalDepth": widgets.SignalDepth,

@@ -88,6 +88,15 @@ BAD = {
     "PoolPlacer": {"pools": [[1, 4], [0, 1, 2], [1, 1, 2], [4, 1, 8], [1, 4, 10], [1, 4, "8"]]},
     "Quiz": {"chosen": [[2], [0, 0], [-2]]},
     "ReadBack": {"depth": [3, -1], "shortcut": ["yes"]},
+    "Roofline": {
+        "channels": [0, 12, 520],
+        "size": [3, 57, 116],
+        "kernel": [2, 13],
+        "batch": [0, 65],
+        "peak": [5, "100"],
+        "bandwidth": [0, 20000],
+        "operator": ["1×1", "adder"],
+    },
     "SeparableViewer": {
         "target": ["sharpen", 1],
         "layers": [0, 4],
