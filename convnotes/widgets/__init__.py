@@ -26,6 +26,7 @@ _HOME = {
     "ConvArithmetic": "conv_arithmetic",
     "DeformSampler": "deform_sampler",
     "DesignExplorer": "design_explorer",
+    "DynamicKernel": "dynamic_kernel",
     "FieldGrower": "field_grower",
     "KernelCount": "kernel_count",
     "KernelStackViewer": "kernel_stack_viewer",
