@@ -29,6 +29,7 @@ _HOME = {
     "DeformSampler": "deform_sampler",
     "DesignExplorer": "design_explorer",
     "EffectiveField": "effective_field",
+    "DynamicKernel": "dynamic_kernel",
     "FieldGrower": "field_grower",
     "KernelCount": "kernel_count",
     "KernelStackViewer": "kernel_stack_viewer",

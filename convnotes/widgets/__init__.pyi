@@ -12,6 +12,7 @@ from convnotes.widgets.conv_arithmetic import ConvArithmetic as ConvArithmetic
 from convnotes.widgets.deform_sampler import DeformSampler as DeformSampler
 from convnotes.widgets.design_explorer import DesignExplorer as DesignExplorer
 from convnotes.widgets.effective_field import EffectiveField as EffectiveField
+from convnotes.widgets.dynamic_kernel import DynamicKernel as DynamicKernel
 from convnotes.widgets.field_grower import FieldGrower as FieldGrower
 from convnotes.widgets.kernel_count import KernelCount as KernelCount
 from convnotes.widgets.kernel_stack_viewer import KernelStackViewer as KernelStackViewer
@@ -40,6 +41,7 @@ __all__ = [
     "DeformSampler",
     "DesignExplorer",
     "EffectiveField",
+    "DynamicKernel",
     "FieldGrower",
     "KernelCount",
     "KernelStackViewer",

@@ -28,6 +28,7 @@ EXAMPLES = {
     "DeformSampler": lambda: widgets.DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
     "DesignExplorer": lambda: widgets.DesignExplorer([ROW]),
     "EffectiveField": lambda: widgets.EffectiveField(torch.rand(3, 9, 11), alt="Nine by eleven pixels of noise"),
+    "DynamicKernel": lambda: widgets.DynamicKernel(torch.rand(2, 3, 5, 7), ["noise", "more noise"]),
     "FieldGrower": widgets.FieldGrower,
     "KernelCount": lambda: widgets.KernelCount(torch.linspace(0, 1, 231).view(3, 7, 11), alt="A grey ramp"),
     "KernelStackViewer": lambda: widgets.KernelStackViewer(),

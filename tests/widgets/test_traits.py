@@ -152,5 +152,5 @@ def test_what_python_refuses_is_put_back_by_the_page_and_the_present_state_is_ke
 
 
 def test_every_widget_says_what_its_traits_take():
-    tested = {"AggregationSampler", "DeformSampler", "LiveFilter", "OperatorMap"}  # in their own files
+    tested = {"AggregationSampler", "DeformSampler", "DynamicKernel", "LiveFilter", "OperatorMap"}  # in their own files
     assert {*BAD} | tested == {*widgets.__all__}
