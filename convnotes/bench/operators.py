@@ -20,7 +20,7 @@ from convnotes.bench import rivals
 from convnotes.bench.engines import engines
 from convnotes.bench.layers import LAYERS, build_layer
 from convnotes.bench.memory import too_large
-from convnotes.bench.parts import Build, Call, Calls, Make, Shape
+from convnotes.bench.parts import Build, Call, Calls, Make, Shape, off_the_kink
 from convnotes.beyond.deformable_aggregation import deform_aggregate2d
 from convnotes.kernels.depthwise.operator import depthwise_conv2d
 from convnotes.kernels.shift_pointwise.operator import fuses, shift_pointwise
@@ -66,10 +66,6 @@ def yardstick(make: Make, shape: Shape, x: Tensor) -> tuple[str, Call, int]:
     batch, channels, side = shape
     weight = make(channels, channels, 3, 3, scale=1 / (3 * math.sqrt(channels)))
     return "conv2d 3×3", Call(conv, {"x": x, "weight": weight}), batch * side**2 * 9 * channels**2
-
-
-def _last(make: Make, tensor: Tensor) -> Tensor:
-    return make.leaf(tensor.detach().to(memory_format=torch.channels_last))
 
 
 def adder(make: Make, shape: Shape) -> Calls:
@@ -118,7 +114,7 @@ def aggregation(make: Make, shape: Shape, width: int) -> Calls:
     taps = 9 * max(1, channels // width)
     x = make(*_images(shape))
     inputs = {
-        "x": make.leaf(x.detach().to(memory_format=torch.channels_last)),
+        "x": make.last(x),
         "offset": make.between_pixels(batch, 2 * taps, side, side),
         "mask": make(batch, taps, side, side),
     }
@@ -159,16 +155,6 @@ def non_local(make: Make, shape: Shape, mode: Mode) -> Calls:
     return Calls(Call(ours, inputs), macs[mode], them, *yardstick(make, shape, inputs["query"]))
 
 
-@torch.no_grad()
-def off_the_kink(inputs: dict[str, Tensor], step: float = 2**-10) -> None:
-    """Move the last channel of query and key so that no a_i + b_j comes within a quarter of `step` of 0."""
-    for name, half, off in zip(("query", "key"), inputs["relation"].chunk(2), (0.25, 0.5), strict=True):
-        half[-1] = 1.0
-        x = inputs[name]
-        score = torch.einsum("bchw,c->bhw", x.double(), half.double())
-        x[:, -1] += ((score / step).round() + off) * step - score
-
-
 def shift(make: Make, shape: Shape) -> Calls:
     """The depthwise rival gets the kernels that shift: then both are the same function."""
     batch, channels, side = shape
@@ -178,7 +164,7 @@ def shift(make: Make, shape: Shape) -> Calls:
     for channel, (dy, dx) in enumerate(layer.displacements.tolist()):
         depthwise[channel, 0, 1 + dy, 1 + dx] = 1.0
     theirs = {"x": x, "pointwise": pointwise, "depthwise": make.leaf(depthwise)}
-    last = {name: _last(make, t) for name, t in theirs.items()}
+    last = {name: make.last(t) for name, t in theirs.items()}
     ours = Call(lambda x, pointwise: F.conv2d(layer(x), pointwise), {"x": x, "pointwise": pointwise})
     them = {
         "depthwise 3×3 and 1×1": Call(rivals.depthwise_separable, theirs),
@@ -191,18 +177,18 @@ def shift_last(make: Make, shape: Shape) -> Calls:
     """Shift and 1×1 as `ShiftBlock` computes them in channels_last; the yardstick is the 1×1 convolution alone."""
     batch, channels, side = shape
     shift, conv = Shift2d(channels).to(make.device), nn.Conv2d(channels, channels, 1, bias=False).to(make.device)
-    conv.weight = nn.Parameter(_last(make, make(channels, channels, 1, 1, scale=channels**-0.5)).detach())
+    conv.weight = nn.Parameter(make.last(make(channels, channels, 1, 1, scale=channels**-0.5)).detach())
     depthwise = torch.zeros(channels, 1, 3, 3)
     rows, columns = 1 + shift.displacements.cpu().t()
     depthwise[torch.arange(channels), 0, rows, columns] = 1.0
-    inputs = {"x": _last(make, make(*_images(shape))), "pointwise": conv.weight}
+    inputs = {"x": make.last(make(*_images(shape))), "pointwise": conv.weight}
 
     def ours(x: Tensor, pointwise: Tensor) -> Tensor:
         if fuses(x, shift, conv):
             return shift_pointwise(x, pointwise, shift.displacements, 1)
         return F.conv2d(shift(x), pointwise)
 
-    theirs = Call(rivals.depthwise_separable, inputs | {"depthwise": _last(make, depthwise)})
+    theirs = Call(rivals.depthwise_separable, inputs | {"depthwise": make.last(depthwise)})
     macs = batch * side**2 * channels**2
     alone = Call(lambda x, pointwise: F.conv2d(x, pointwise), inputs)
     rival = {"depthwise 3×3 and 1×1, channels_last": theirs}
@@ -215,7 +201,7 @@ def depthwise(make: Make, shape: Shape, size: int, dilation: int = 1) -> Calls:
     inputs = {"x": make(*_images(shape)), "weight": make(channels, 1, size, size, scale=1 / size)}
     ours = Call(lambda x, weight: depthwise_conv2d(x, weight, None, (1, 1), padding, rates), inputs)
     theirs = partial(rivals.depthwise, dilation=dilation)
-    last = {name: _last(make, t) for name, t in inputs.items()}
+    last = {name: make.last(t) for name, t in inputs.items()}
     them: dict[str, Call | str] = {
         "torch's depthwise": Call(theirs, inputs),
         "torch's depthwise, channels_last": Call(theirs, last),

@@ -11,8 +11,8 @@ from convnotes.widgets.conv_algorithms import ConvAlgorithms as ConvAlgorithms
 from convnotes.widgets.conv_arithmetic import ConvArithmetic as ConvArithmetic
 from convnotes.widgets.deform_sampler import DeformSampler as DeformSampler
 from convnotes.widgets.design_explorer import DesignExplorer as DesignExplorer
-from convnotes.widgets.effective_field import EffectiveField as EffectiveField
 from convnotes.widgets.dynamic_kernel import DynamicKernel as DynamicKernel
+from convnotes.widgets.effective_field import EffectiveField as EffectiveField
 from convnotes.widgets.field_grower import FieldGrower as FieldGrower
 from convnotes.widgets.kernel_count import KernelCount as KernelCount
 from convnotes.widgets.kernel_stack_viewer import KernelStackViewer as KernelStackViewer
@@ -40,8 +40,8 @@ __all__ = [
     "ConvArithmetic",
     "DeformSampler",
     "DesignExplorer",
-    "EffectiveField",
     "DynamicKernel",
+    "EffectiveField",
     "FieldGrower",
     "KernelCount",
     "KernelStackViewer",
