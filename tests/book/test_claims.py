@@ -48,7 +48,7 @@ def test_each_claim_has_a_chapter_a_printed_number_and_a_verdict():
     ("title", "numbers"),
     [
         ("The claims and their verdicts", page.SOURCE),
-        ("The claims of part 4 and their verdicts", range(page.SOURCE.stop, len(page.CLAIMS) + 1)),
+        ("The claims of part 4 and their verdicts", [n for n in page.CLAIMS if n not in page.SOURCE]),
     ],
 )
 def test_a_table_gives_the_verdicts_of_the_sections(title, numbers):
