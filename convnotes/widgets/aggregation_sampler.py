@@ -1,4 +1,4 @@
-"""One position of a deformable aggregation on an image: where its nine samples lie, and how much each of them counts."""
+"""One position of a deformable aggregation on an image: where its nine samples lie, and how much each counts."""
 
 from __future__ import annotations
 

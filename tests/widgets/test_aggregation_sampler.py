@@ -5,7 +5,7 @@ import torch
 from support.close import assert_close
 from support.javascript import call, refused_by_both
 
-from convnotes import deform_aggregate2d, definitions
+from convnotes import definitions, deform_aggregate2d
 from convnotes.widgets import AggregationSampler
 
 KINDS = pytest.mark.parametrize("masks", ["softmax", "unbounded"])
