@@ -118,8 +118,7 @@ def aggregation(make: Make, shape: Shape, width: int) -> Calls:
         "offset": make.between_pixels(batch, 2 * taps, side, side),
         "mask": make(batch, taps, side, side),
     }
-    options = dict(kernel_size=3, padding=1, groups=taps // 9)
-    ours = Call(lambda x, offset, mask: deform_aggregate2d(x, offset, mask, **options), inputs)
+    ours = Call(lambda x, offset, mask: deform_aggregate2d(x, offset, mask, 3, padding=1, groups=taps // 9), inputs)
     them = {
         "grid_sample": Call(rivals.deform_aggregate2d, inputs | {"x": x}),
         "grid_sample, channels_last": Call(rivals.deform_aggregate2d, inputs),
