@@ -95,7 +95,9 @@ function render({ model, el }) {
   );
   ui.stage.append(taps, maps);
   ui.lead(taps, melt, scale, { el: which });
-  ui.more(shift, bias, around);
+  const hint = h("p", { className: "cn-small" }, "The branch 1×1, then 3×3 has two more settings.");
+  const border = h("div", {}, hint);
+  ui.more(shift, border);
   const far = ui.fact("difference", "difference note");
   const work = ui.fact("operations", "operations note");
 
@@ -129,7 +131,8 @@ function render({ model, el }) {
       control.el.querySelector(".cn-label").textContent = `${what} of the norm of ${name}`;
       control.input.setAttribute("aria-label", `${what} of the norm of ${name}`);
     }
-    around.input.disabled = bias.input.disabled = !series;
+    if (series !== border.contains(bias.el))
+      border.replaceChildren(...(series ? [bias.el, around.el] : [hint]));
 
     const size = Math.max(290, map.clientWidth || 330);
     const drawn = melting(parts, now.melt, chosen(), {
