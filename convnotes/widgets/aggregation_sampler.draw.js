@@ -19,12 +19,12 @@ export function tapsOn([i, j], at, masks, chosen) {
     return [
       h("circle", {
         ...centre,
-        r: 0.3 + 1.1 * Math.sqrt(Math.abs(masks[k]) / most),
+        r: 0.2 + 0.55 * Math.sqrt(Math.abs(masks[k]) / most),
         class: names.join(" "),
       }),
       h("circle", {
         ...centre,
-        r: k === chosen ? 1.7 : 0.25,
+        r: k === chosen ? 0.95 : 0.1,
         class: k === chosen ? "cn-aggregation-chosen" : "cn-aggregation-point",
       }),
     ];

@@ -185,6 +185,7 @@ function render({ model, el }) {
   ];
   ui.lead(pictures, masks, scale);
   ui.more(...others);
+  ui.stage.append(h("div", { className: "cn-wide" }, ui.formula));
   const result = ui.fact("value");
   const total = ui.fact("total");
 
