@@ -6,6 +6,13 @@ from convnotes.beyond.cheap_features import PartialConv2d as PartialConv2d
 from convnotes.beyond.convnext import ConvNeXt as ConvNeXt
 from convnotes.beyond.convnext import ConvNeXtBlock as ConvNeXtBlock
 from convnotes.beyond.convnext import convnext_tiny as convnext_tiny
+from convnotes.beyond.dcn import DCNv3 as DCNv3
+from convnotes.beyond.dcn import DCNv4 as DCNv4
+from convnotes.beyond.dcn_layouts import from_dcn_state as from_dcn_state
+from convnotes.beyond.dcn_layouts import from_dcnv3 as from_dcnv3
+from convnotes.beyond.dcn_layouts import from_dcnv4 as from_dcnv4
+from convnotes.beyond.deformable_aggregation import DeformableAggregation2d as DeformableAggregation2d
+from convnotes.beyond.deformable_aggregation import deform_aggregate2d as deform_aggregate2d
 from convnotes.beyond.dynamic import CondConv2d as CondConv2d
 from convnotes.beyond.dynamic import DynamicConv2d as DynamicConv2d
 from convnotes.beyond.fasternet import FasterNet as FasterNet
@@ -89,8 +96,11 @@ __all__ = [
     "CondConv2d",
     "ConvNeXt",
     "ConvNeXtBlock",
+    "DCNv3",
+    "DCNv4",
     "DeepLabV3",
     "DeformConv2d",
+    "DeformableAggregation2d",
     "DynamicConv2d",
     "FasterNet",
     "Fire",
@@ -128,8 +138,12 @@ __all__ = [
     "adder_resnet20",
     "convnext_tiny",
     "deeplabv3_resnet50",
+    "deform_aggregate2d",
     "deform_conv2d",
     "fasternet_t0",
+    "from_dcn_state",
+    "from_dcnv3",
+    "from_dcnv4",
     "fuse",
     "fuse_branches",
     "ghostnet_100",

@@ -53,7 +53,8 @@ CHAPTERS = {
     "operations": ["cifar_resnet", "shift", "active_shift", "adder", "quantized_adder"],
     "beyond": [
         *("fusing", "reparameterise", "large_kernels", "convnext", "replknet"),
-        *("dynamic", "involution", "rednet", "cheap_features", "ghostnet", "fasternet", "shift_add"),
+        *("dynamic", "involution", "rednet", "dcn_layouts", "deformable_aggregation", "dcn"),
+        *("cheap_features", "ghostnet", "fasternet", "shift_add"),
     ],
 }
 

@@ -21,6 +21,7 @@ from convnotes.bench.engines import engines
 from convnotes.bench.layers import LAYERS, build_layer
 from convnotes.bench.memory import too_large
 from convnotes.bench.parts import Build, Call, Calls, Make, Shape
+from convnotes.beyond.deformable_aggregation import deform_aggregate2d
 from convnotes.kernels.depthwise.operator import depthwise_conv2d
 from convnotes.operations.adder import adder2d
 from convnotes.operations.shift import Shift2d
@@ -91,6 +92,25 @@ def deformable(make: Make, shape: Shape, groups: int) -> Calls:
     placed = dict(strides=[1, 1], pads=[1] * 4, dilations=[1, 1], offset_group=groups)
     theirs = engines("DeformConv", inputs, ("x", "weight", "offset", "", "mask"), **placed)
     return Calls(ours, macs, {"torchvision.ops.deform_conv2d": rival} | theirs, *yardstick(make, shape, x))
+
+
+def aggregation(make: Make, shape: Shape, width: int) -> Calls:
+    """Ours has its channels last, the rival each format; `width` channels share their offsets and masks."""
+    batch, channels, side = shape
+    taps = 9 * max(1, channels // width)
+    x = make(*_images(shape))
+    inputs = {
+        "x": make.leaf(x.detach().to(memory_format=torch.channels_last)),
+        "offset": make.between_pixels(batch, 2 * taps, side, side),
+        "mask": make(batch, taps, side, side),
+    }
+    options = dict(kernel_size=3, padding=1, groups=taps // 9)
+    ours = Call(lambda x, offset, mask: deform_aggregate2d(x, offset, mask, **options), inputs)
+    them = {
+        "grid_sample": Call(rivals.deform_aggregate2d, inputs | {"x": x}),
+        "grid_sample, channels_last": Call(rivals.deform_aggregate2d, inputs),
+    }
+    return Calls(ours, 9 * channels * side**2 * batch, them, *yardstick(make, shape, x))
 
 
 def non_local(make: Make, shape: Shape, mode: Mode) -> Calls:
@@ -183,6 +203,10 @@ _MODES: tuple[Mode, ...] = ("gaussian", "dot", "concat")
 OPS: dict[str, dict[str, Build]] = {
     "adder": {"3×3": adder},
     "deformable": {"1 offset group": partial(deformable, groups=1), "4 offset groups": partial(deformable, groups=4)},
+    "aggregation": {
+        "16 channels per group": partial(aggregation, width=16),
+        "64 channels per group": partial(aggregation, width=64),
+    },
     "non-local": {mode: partial(non_local, mode=mode) for mode in _MODES},
     "shift": {"and 1×1": shift},
     "depthwise": {
@@ -194,13 +218,18 @@ OPS: dict[str, dict[str, Build]] = {
     "plain": {"3×3": plain},
     **{op: {variant: partial(build_layer, pair) for variant, pair in pairs.items()} for op, pairs in LAYERS.items()},
 }
-KERNELS = {"deformable": "deform_conv2d", "depthwise": "depthwise_conv2d"}  # named otherwise among the backends
+KERNELS = {  # named otherwise among the backends
+    "aggregation": "deform_aggregate2d",
+    "deformable": "deform_conv2d",
+    "depthwise": "depthwise_conv2d",
+}
 
 _LARGE_TO_SMALL: tuple[Shape, ...] = ((8, 64, 56), (32, 16, 32), (32, 64, 8), (2, 256, 14))
 SHAPES: dict[str, tuple[Shape, ...]] = dict.fromkeys(LAYERS, _LARGE_TO_SMALL) | {
     "adder": ((32, 16, 32), (32, 32, 16), (32, 64, 8), (2, 64, 56)),  # the stages of a ResNet-20, and a larger map
     "plain": ((2, 64, 56), (8, 128, 28), (1, 256, 64)),
     "deformable": ((2, 64, 56), (8, 128, 28), (1, 256, 64)),
+    "aggregation": ((2, 64, 56), (8, 128, 28), (1, 256, 64)),
     "non-local": ((1, 32, 32), (1, 32, 64), (1, 32, 128)),
     "shift": ((8, 64, 56), (32, 64, 16), (8, 256, 14)),
     "depthwise": ((8, 96, 56),),

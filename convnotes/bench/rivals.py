@@ -66,6 +66,21 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Te
     return importlib.import_module("torchvision").ops.deform_conv2d(x, offset, weight, padding=1, mask=mask)
 
 
+def deform_aggregate2d(x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
+    """The aggregation by `grid_sample`, as its authors compute it without their kernels; 3×3, padding 1.
+
+    All samples of a group are stored, multiplied by their masks and summed. Wang et al. 2023, arXiv:2211.05778.
+    """
+    B, C, H, W = x.shape
+    G = mask.shape[1] // 9
+    moves = offset.view(B * G, 9, 2, H * W).permute(0, 3, 1, 2)  # [B·G, H·W, K, (y, x)]
+    taps = torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).to(x)
+    places = torch.cartesian_prod(torch.arange(H), torch.arange(W)).to(x).unsqueeze(1)
+    at = (2 * (places + taps + moves) + 1) / x.new_tensor([H, W]) - 1
+    samples = F.grid_sample(x.reshape(B * G, C // G, H, W), at.flip(3), align_corners=False)  # [B·G, C/G, H·W, K]
+    return (samples * mask.view(B * G, 1, 9, H * W).transpose(2, 3)).sum(3).view(B, C, H, W)
+
+
 def non_local_gaussian(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """softmax_j(q_i·k_j) g_j by the matrix of all pairs. Wang et al. 2018, arXiv:1711.07971, figure 2."""
     pairs = torch.softmax(query.flatten(2).transpose(1, 2) @ key.flatten(2), 2)

@@ -18,6 +18,7 @@ from convnotes.definitions.algorithms import (
 from convnotes.definitions.beyond import (
     branches,
     convnext_block,
+    deform_aggregate2d,
     ghost_conv2d,
     involution2d,
     mixture_conv2d,
@@ -71,6 +72,7 @@ __all__ = [
     "conv_norm_relu",
     "conv_transpose2d",
     "convnext_block",
+    "deform_aggregate2d",
     "deform_conv2d",
     "factorised",
     "fire",

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from convnotes.definitions.plain import batch_norm, conv2d
-from convnotes.geometry import IntOrPair, Padding, pair, resolve_padding
+from convnotes.definitions.receptive_field import hat
+from convnotes.geometry import (
+    Factory,
+    IntOrPair,
+    Padding,
+    pair,
+    resolve_padding,
+)
 
 
 def branches(
@@ -124,6 +131,59 @@ def involution2d(
                 y = y + w * x[:, c, rows, columns]
         channels.append(y)
     return torch.stack(channels, 1)
+
+
+def deform_aggregate2d(
+    input: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    kernel_size: IntOrPair,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    offset_scale: float = 1.0,
+    remove_center: bool = False,
+) -> Tensor:
+    """Samples at positions of their own, summed with weights of their own::
+
+        y[b,c,i,j] = Σ_{u,v} m[b,g,u,v,i,j] · x̃[b, c, ŷ, x̂]
+        ŷ = i·s − p + r + a·(u·d − r + Δy),    r = ⌊d·(KH − 1)/2⌋
+        x̂ = j·s − p + r + a·(v·d − r + Δx),    r = ⌊d·(KW − 1)/2⌋
+
+    x̃ is that of `deform_conv2d`, a is `offset_scale`, g the group of channel c.
+    `offset` `[B, 2·K·G, H_out, W_out]` holds (Δy, Δx) of the K taps in turn,
+    for each of G groups of neighbouring channels; `mask` `[B, K·G, H_out,
+    W_out]` holds m. With `remove_center` the middle tap is left out. Wang et
+    al. 2023, arXiv:2211.05778, equation 2; Xiong et al. 2024, arXiv:2401.06197.
+    """
+    B, C, H, W = input.shape
+    KH, KW = pair(kernel_size, "kernel_size", 1)
+    sy, sx = pair(stride, "stride", 1)
+    dy, dx = pair(dilation, "dilation", 1)
+    (top, _), (left, _) = resolve_padding(padding, (KH, KW), (dy, dx), (sy, sx))
+    kind = Factory(dtype=input.dtype, device=input.device)
+    rows = sy * torch.arange(offset.shape[2], **kind).view(-1, 1) - top
+    columns = sx * torch.arange(offset.shape[3], **kind) - left
+    half_y, half_x = dy * (KH - 1) // 2, dx * (KW - 1) // 2
+
+    x = input.unflatten(1, (groups, C // groups))
+    offset = offset.unflatten(1, (groups, -1, 2))  # [B, G, K, 2, H_out, W_out]
+    mask = mask.unflatten(1, (groups, 1, -1))  # [B, G, 1, K, H_out, W_out]
+    y = input.new_zeros(B, groups, C // groups, *offset.shape[-2:])
+    k = 0
+    for u in range(KH):
+        for v in range(KW):
+            if remove_center and (u, v) == (KH // 2, KW // 2):
+                continue
+            down = u * dy - half_y + offset[:, :, k, 0]
+            right = v * dx - half_x + offset[:, :, k, 1]
+            at_y = hat(rows + half_y + offset_scale * down, H)
+            at_x = hat(columns + half_x + offset_scale * right, W)
+            sample = torch.einsum("bgijq,bgijr,bgcqr->bgcij", at_y, at_x, x)
+            y = y + mask[:, :, :, k] * sample
+            k += 1
+    return y.flatten(1, 2)
 
 
 def ghost_conv2d(

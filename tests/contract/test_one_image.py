@@ -61,6 +61,10 @@ FUNCTIONS = {  # the arguments that are maps, and the others
         dict(input=(4, 11, 7), offset=(2 * 6 * 2, 10, 5), mask=(6 * 2, 10, 5)),
         lambda: dict(weight=noise(6, 4, 2, 3), bias=noise(6)),
     ),
+    "deform_aggregate2d": (
+        dict(input=(4, 11, 7), offset=(2 * 6 * 2, 10, 5), mask=(6 * 2, 10, 5)),
+        lambda: dict(kernel_size=(2, 3), groups=2),
+    ),
     "non_local2d": (dict(query=(4, 11, 7), key=(4, 5, 3), value=(3, 5, 3)), dict),
     "shift2d": (dict(input=(3, 11, 7)), lambda: dict(displacements=[(0, 1), (2, 0), (-1, -1)])),
     "active_shift2d": (dict(input=(3, 11, 7)), lambda: dict(displacements=noise(3, 2))),

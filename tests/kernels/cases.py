@@ -25,6 +25,16 @@ CASES = {
             at.Contraction("output", "distance", (2, 1), (1, 0, 1, 1), (1, 2), 2, True),
         ),
     ),
+    "deform_aggregate2d": (
+        "aggregate",
+        "_operator",
+        lambda at: (
+            leaf(2, 4, 7, 6),
+            between_pixels(2, 12, 4, 5),
+            leaf(2, 6, 4, 5),
+            at.Taps((3, 1), (2, 2), (1, 2), (1, 1)),
+        ),
+    ),
     "deform_conv2d": (
         "deform",
         "_operator",

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import convnotes
-from convnotes import adder2d, deform_conv2d, shift2d
+from convnotes import adder2d, deform_aggregate2d, deform_conv2d, shift2d
 
 pytest.importorskip("numba", reason="the loops need numba")
 from convnotes.kernels.cpu import jobs
@@ -16,11 +16,16 @@ from convnotes.kernels.cpu import jobs
 PACKAGE = Path(convnotes.__file__).parent
 CALLS = {
     "adder2d": lambda x: adder2d(x, torch.ones(4, 3, 3, 3)),
+    "deform_aggregate2d": lambda x: deform_aggregate2d(x, torch.zeros(2, 18, 5, 4), torch.ones(2, 9, 5, 4), 3),
     "deform_conv2d": lambda x: deform_conv2d(x, torch.zeros(2, 18, 5, 4), torch.ones(4, 3, 3, 3)),
     "shift2d": lambda x: shift2d(x, [(0, 1), (1, 0), (0, 0)]),
 }
 WAYS = {
     "adder2d": ["operations/adder", "kernels/operator", "kernels/adder/in_numba"],
+    "deform_aggregate2d": [
+        *("beyond/deformable_aggregation", "kernels/aggregate/operator", "kernels/deform/operator"),
+        *("kernels/operator", "kernels/aggregate/in_numba"),
+    ],
     "deform_conv2d": [
         *("receptive_field/deformable", "kernels/deform/operator", "kernels/operator", "kernels/deform/in_numba"),
     ],

@@ -1,7 +1,9 @@
 """The layers of part 4 once, as data, as `layer_cases` has the others, and each as its definition."""
 
+import math
+
 import torch
-from support.layer_definitions import Layer, adder_definition, paper_adder_definition, window
+from support.layer_definitions import Layer, adder_definition, let_it_move, paper_adder_definition, window
 from torch import Tensor, nn
 
 import convnotes
@@ -45,6 +47,28 @@ def involution_definition(layer: nn.Module, x: Tensor) -> Tensor:
     y = torch.relu(definitions.batch_norm(definitions.conv2d(pooled, conv.weight), norm))
     kernels = definitions.conv2d(y, last.weight, last.bias).unflatten(1, (layer.groups, *layer.kernel_size))
     return definitions.involution2d(x, kernels, **window(layer))
+
+
+def aggregation_definition(layer: nn.Module, x: Tensor) -> Tensor:
+    G, K, seen, value = layer.groups, layer.taps, x, x
+    if layer.depthwise is not None:
+        conv = layer.depthwise
+        seen = definitions.conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding, 1, layer.channels)
+    if layer.norm is not None:
+        centred = seen - seen.mean(1, keepdim=True)
+        seen = centred / (centred.square().mean(1, keepdim=True) + layer.norm.eps).sqrt()
+        seen = seen * layer.norm.weight[:, None, None] + layer.norm.bias[:, None, None]
+        seen = seen * (1 + torch.erf(seen / math.sqrt(2))) / 2  # GELU
+    predicted = definitions.conv2d(seen, layer.conv_offset.weight, layer.conv_offset.bias, layer.conv_offset.stride)
+    offset, mask = predicted[:, : 2 * G * K], predicted[:, 2 * G * K :]
+    if layer.softmax:
+        powers = mask.unflatten(1, (G, K)).exp()
+        mask = (powers / powers.sum(2, keepdim=True)).flatten(1, 2)
+    if layer.value_proj is not None:
+        value = definitions.conv2d(x, layer.value_proj.weight, layer.value_proj.bias)
+    spread = dict(groups=G, offset_scale=layer.offset_scale, remove_center=layer.remove_center)
+    y = definitions.deform_aggregate2d(value, offset, mask, layer.kernel_size, **window(layer), **spread)
+    return y if layer.output_proj is None else definitions.conv2d(y, layer.output_proj.weight, layer.output_proj.bias)
 
 
 def ghost_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -138,6 +162,35 @@ BEYOND = {
         definition=involution_definition,
         flops=2 * 2 * 18 * (4 * 1 + 1 * 2 * 9),
         words=("stride=(2, 3)",),
+    ),
+    "DeformableAggregation2d": Layer(
+        lambda **kw: convnotes.DeformableAggregation2d(
+            *(6, (3, 5), (2, 1), (1, 2), 2, 1.5, True), predictor_size=(3, 1), act_layer=None, projections=False, **kw
+        ),
+        input=(2, 6, 11, 7),
+        output=(2, 6, 6, 7),
+        definition=aggregation_definition,
+        flops=2 * 2 * 42 * (3 * 6 + 6 * 3 * 2 * 14),
+        words=("6, kernel_size=(3, 5)", "stride=(2, 1)", "groups=2", "offset_scale=1.5", "remove_center=True"),
+        wake=let_it_move,
+    ),
+    "DCNv3": Layer(
+        lambda **kw: convnotes.DCNv3(4, groups=2, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 11, 7),
+        definition=aggregation_definition,
+        flops=2 * 2 * 77 * (2 * 4 * 4 + 9 * 4 + 4 * 3 * 2 * 9),
+        words=("4, kernel_size=(3, 3)", "softmax=True", "predictor_size=(3, 3)"),
+        wake=let_it_move,
+    ),
+    "DCNv4": Layer(
+        lambda **kw: convnotes.DCNv4(4, stride=2, groups=2, offset_scale=0.8, **kw),
+        input=(2, 4, 11, 7),
+        output=(2, 4, 6, 4),
+        definition=aggregation_definition,
+        flops=2 * 2 * (77 * 4 * 4 + 24 * (4 * 4 + 4 * 3 * 2 * 9)),
+        words=("stride=(2, 2)", "offset_scale=0.8", "softmax=False", "predictor_size=None"),
+        wake=let_it_move,
     ),
     "GhostConv2d": Layer(
         lambda **kw: convnotes.GhostConv2d(4, 7, 3, stride=2, ratio=3, cheap_kernel_size=5, **kw),

@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-from convnotes import adder2d, deform_conv2d, shift2d
+from convnotes import adder2d, deform_aggregate2d, deform_conv2d, shift2d
 from convnotes.kernels import backend
 from convnotes.kernels.depthwise.operator import depthwise_conv2d
 
@@ -26,6 +26,11 @@ def deform(dtype):
             deform_conv2d(x, leaf(dtype, 2, 18, 7, 5), w, mask=mask).sum().backward()
 
 
+def aggregate(dtype):
+    x, offset, mask = leaf(dtype, 2, 4, 9, 7), leaf(dtype, 2, 18, 7, 5), leaf(dtype, 2, 9, 7, 5)
+    deform_aggregate2d(x, offset, mask, 3).sum().backward()
+
+
 def adder(dtype):
     for gradient in ("paper", "exact"):
         adder2d(leaf(dtype, 2, 3, 9, 7), leaf(dtype, 5, 3, 3, 3), gradient=gradient).sum().backward()
@@ -41,7 +46,7 @@ def shift(dtype):
     shift2d(leaf(dtype, 2, 3, 9, 7), [(0, 1), (1, 0), (0, -1)]).sum().backward()
 
 
-SHARES = {"deform": (deform,), "others": (adder, depthwise, shift)}  # about as long as each other
+SHARES = {"deform": (deform,), "others": (adder, depthwise, shift, aggregate)}  # about as long as each other
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -15,6 +15,7 @@ ONE_IMAGE = (
     *("MLPConv", "MixedConv2d", "FactorisedConv2d", "SeparableConv2d", "KernelStack", "ActiveConv2d", "NonLocal2d"),
     *("DeformConv2d", "Shift2d", "ActiveShift2d", "Adder2d"),
     *("CondConv2d", "DynamicConv2d", "PartialConv2d", "PowerOfTwoConv2d", "ShiftAdd2d"),
+    *("DeformableAggregation2d", "DCNv3", "DCNv4"),
 )
 
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)

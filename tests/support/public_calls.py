@@ -25,6 +25,7 @@ FUNCTIONS = {
     "active_conv2d": lambda: convnotes.active_conv2d(noise(*X), noise(4, 3, 5), noise(5, 2)),
     "non_local2d": lambda: convnotes.non_local2d(noise(*X), noise(*X), noise(*X)),
     "deform_conv2d": lambda: convnotes.deform_conv2d(noise(*X), noise(2, 18, 7, 5), noise(4, 3, 3, 3)),
+    "deform_aggregate2d": lambda: convnotes.deform_aggregate2d(noise(*X), noise(2, 18, 7, 5), noise(2, 9, 7, 5), 3),
     "shift2d": lambda: convnotes.shift2d(noise(*X), [(0, 0), (1, -1), (0, 2)]),
     "active_shift2d": lambda: convnotes.active_shift2d(noise(*X), noise(3, 2)),
     "adder2d": lambda: adder2d(noise(*X), noise(4, 3, 3, 3)),
@@ -63,6 +64,9 @@ OTHERS = {
     "active_shift_groups": lambda: step(convnotes.ActiveShift2d(3), groups=convnotes.active_shift_groups),
     "fuse": lambda: convnotes.fuse(torch.nn.BatchNorm2d(3).eval())(noise(*X)),
     "fuse_branches": lambda: convnotes.fuse_branches(convnotes.RepConv2d(3, 4).eval())(noise(*X)),
+    "from_dcnv3": lambda: convnotes.from_dcnv3(torch.zeros(1, 5, 7, 36), torch.zeros(1, 5, 7, 18), 3, 2),
+    "from_dcnv4": lambda: convnotes.from_dcnv4(torch.zeros(1, 5, 7, 56), 3, 2),
+    "from_dcn_state": lambda: convnotes.from_dcn_state({"output_proj.bias": torch.zeros(8)}, 3, 2),
     "__version__": lambda: convnotes.__version__.split("."),
 }
 

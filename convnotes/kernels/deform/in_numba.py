@@ -25,7 +25,7 @@ from convnotes.kernels.cpu.jobs import run
 from convnotes.kernels.cpu.product import packed, product
 from convnotes.kernels.cpu.vectors import lanes
 from convnotes.kernels.deform import loops
-from convnotes.kernels.deform.sampling import Sampling
+from convnotes.kernels.deform.sampling import Sampling, Sizes
 
 _COLUMNS = 2 * 2**20  # bytes of them at a time
 _PICTURES = 2 * 2**20  # bytes of them at a time
@@ -37,19 +37,19 @@ def forward(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, 
     out = sampling.empty(input, offset, weight)
     kernel = _matrices(weight, input.shape[1])
     strips = packed(kernel[0]) if _own_product(weight, input.shape[1]) else kernel
-    for b in _blocks(input, offset):
+    for b in blocks(input, offset):
         work = _Work(input[b], offset[b], weight, None if mask is None else mask[b], sampling)
         last = out[b].permute(0, 2, 3, 1)
         if work.own_product:
             by_place = last.is_contiguous()
             work.outputs(strips, last if by_place else out[b], by_place)
             continue
-        y = _room(last, out.dtype)
+        y = room(last, out.dtype)
         for start, stop in work.chunks():
             work.run(loops.sample, start, stop)
             outputs = torch.bmm(work.by_group(work.columns[: stop - start]), kernel)
             y.view(work.places, work.groups, -1)[start:stop].copy_(outputs.transpose(0, 1))
-        _write(y, last)
+        write(y, last)
     return out
 
 
@@ -63,13 +63,13 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
     by_kernel, by_offset = torch.zeros_like(kernel, dtype=exact), offset.new_empty(offset.shape)
     by_mask = offset.new_empty(0) if mask is None else mask.new_empty(mask.shape)
     by_input = torch.empty_like(input) if needed[0] else input.new_empty(0)
-    for b in _blocks(input, offset):
+    for b in blocks(input, offset):
         m, by_m = (None, by_mask) if mask is None else (mask[b], by_mask[b])
         work = _Work(input[b], offset[b], weight, m, sampling)
         g = grad[b].permute(0, 2, 3, 1).reshape(work.places, -1).contiguous()
         last = by_input[b].permute(0, 2, 3, 1) if needed[0] else by_input
-        by_table = _room(last, exact).zero_()
-        found = [_room(t, exact) for t in (by_offset[b], by_m)]
+        by_table = room(last, exact).zero_()
+        found = [room(t, exact) for t in (by_offset[b], by_m)]
         for start, stop in work.chunks():
             columns, sent = work.columns[: stop - start], g[start:stop]
             by_group = sent.unflatten(1, (groups, -1)).transpose(0, 1)
@@ -80,32 +80,32 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
                 columns.view(-1, work.K, groups, parts.shape[3]).copy_(parts.permute(1, 2, 0, 3))
             work.run(loops.locate, start, stop, True)
             if needed[0]:
-                work.scatter(start, stop, by_table)
+                work.scatter(start, stop, work.sizes.C, by_table)
             work.run(loops.compare, start, stop, *found)
             if needed[2] and work.own_product:
                 product(columns.t(), packed(sent), by_kernel[0], work.threads, add=True)
             elif needed[2]:
                 by_kernel += torch.bmm(work.by_group(columns).transpose(1, 2), by_group)
         for made, wanted in zip((by_table, *found), (last, by_offset[b], by_m), strict=True):
-            _write(made, wanted)
+            write(made, wanted)
     by_weight = by_kernel.unflatten(1, (-1, weight.shape[1])).permute(0, 3, 2, 1).reshape(weight.shape)
     return by_input, by_offset, by_weight.to(weight.dtype), None if mask is None else by_mask
 
 
-def _room(result: Tensor, dtype: torch.dtype) -> Tensor:
+def room(result: Tensor, dtype: torch.dtype) -> Tensor:
     """Where a result is computed: it itself, or where it has another dtype or order, room for it."""
     if result.dtype == dtype and result.is_contiguous():
         return result
     return torch.empty(result.shape, dtype=dtype)
 
 
-def _write(found: Tensor, result: Tensor) -> None:
+def write(found: Tensor, result: Tensor) -> None:
     """Into the result, if it does not lie there already."""
     if found.data_ptr() != result.data_ptr():
         result.copy_(found)
 
 
-def _blocks(*tensors: Tensor) -> list[slice]:
+def blocks(*tensors: Tensor) -> list[slice]:
     """Images at a time, so that what is kept beside them does not grow with the batch."""
     size = max(1, _PICTURES // max(1, *(t[:1].numel() * t.element_size() for t in tensors)))
     return [slice(b, b + size) for b in range(0, len(tensors[0]), size)]
@@ -122,28 +122,55 @@ def _matrices(weight: Tensor, channels: int) -> Tensor:
     return weight.unflatten(0, (groups, -1)).flatten(3).permute(0, 3, 2, 1).flatten(1, 2).contiguous()
 
 
-class _Work:
-    """What a block of images works on: the table of pixels, and room for a chunk of positions."""
+class Samples:
+    """What a block of images is sampled by: the table of pixels, and where the samples of a chunk of positions lie.
 
-    def __init__(self, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> None:
-        self.sizes = sizes = sampling.sizes(input, offset, weight)
-        C, G = sizes.C, sizes.G
-        self.K, self.groups, self.places = sizes.K, sizes.groups, sizes.places
+    `size` bytes are kept for each position, and `_COLUMNS` for a chunk. `columns` are set by who works on them.
+    """
+
+    columns: Tensor
+
+    def __init__(self, input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes, size: int) -> None:
+        self.sizes, self.places, self.size = sizes, sizes.places, size
         dtype = torch.promote_types(input.dtype, torch.float32)
         self.table = input.permute(0, 2, 3, 1).to(dtype).contiguous()
         self.offset = offset.to(dtype).contiguous()
         self.mask = self.table.new_empty(0) if mask is None else mask.to(dtype).contiguous()
-        pieces = max(1, -(-self.places * self.K * C * self.table.element_size() // _COLUMNS))
+        pieces = max(1, -(-self.places * size // _COLUMNS))
         self.chunk = max(1, -(-self.places // pieces))  # all of about one size
-        self.columns = self.table.new_empty(self.chunk, self.K * C)
-        self.first = torch.empty(G * self.K * self.chunk, dtype=torch.int64)
+        self.threads = torch.get_num_threads()
+        self.first = torch.empty(sizes.G * sizes.K * self.chunk, dtype=torch.int64)
         self.located = self.table.new_empty(3, len(self.first))
-        self.own_product, self.dtype = _own_product(weight, C), weight.dtype
-        # torch's products spin on after themselves, and keep helpers from the processor
-        self.threads = torch.get_num_threads() if self.own_product else 1
 
     def chunks(self) -> list[tuple[int, int]]:
         return [(n, min(n + self.chunk, self.places)) for n in range(0, self.places, self.chunk)]
+
+    def arguments(self) -> tuple[Any, ...]:
+        return (self.table, self.offset, self.mask, self.columns, self.first, *self.located, self.sizes)
+
+    def run(self, function: Any, start: int, stop: int, *more: Any) -> None:
+        """Call a loop for the positions of a chunk."""
+        run(function, self.table.dtype, stop - start, self.threads, start, *self.arguments(), *more, first=start)
+
+    def scatter(self, start: int, stop: int, step: int, by_table: Tensor) -> None:
+        """Add the gradients of the columns of a chunk to those of the pixels, channels shared among threads."""
+        C, width = self.table.shape[3] // self.sizes.G, lanes(by_table.element_size())
+        block = -(-C // (width * self.threads)) * width  # whole vectors, which no two threads write to
+        jobs, given = self.sizes.G * -(-C // block), (start, stop, block, step, *self.arguments(), by_table)
+        run(loops.collect, by_table.dtype, jobs, self.threads, *given, grain=-(-jobs // self.threads))
+
+
+class _Work(Samples):
+    """Samples, and room for the columns of a chunk."""
+
+    def __init__(self, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> None:
+        sizes, exact = sampling.sizes(input, offset, weight), torch.promote_types(input.dtype, torch.float32)
+        super().__init__(input, offset, mask, sizes, sizes.K * sizes.C * exact.itemsize)
+        self.K, self.groups = sizes.K, sizes.groups
+        self.columns = self.table.new_empty(self.chunk, sizes.K * sizes.C)
+        self.own_product, self.dtype = _own_product(weight, sizes.C), weight.dtype
+        if not self.own_product:  # torch's products spin on after themselves, and keep helpers from the processor
+            self.threads = 1
 
     def by_group(self, columns: Tensor) -> Tensor:
         """`[P, K·C]` → `[groups, P, K·C/groups]`, in the dtype of the weight."""
@@ -151,21 +178,7 @@ class _Work:
             return columns[None].to(self.dtype)
         return columns.unflatten(1, (self.K, self.groups, -1)).permute(2, 0, 1, 3).to(self.dtype).flatten(2)
 
-    def arguments(self) -> tuple[Any, ...]:
-        return (self.table, self.offset, self.mask, self.columns, self.first, *self.located, self.sizes)
-
-    def run(self, function: Any, start: int, stop: int, *more: Any) -> None:
-        """Call a loop of `loops` for the positions of a chunk."""
-        run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *more, first=start)
-
     def outputs(self, kernel: Tensor, out: Tensor, by_place: bool) -> None:
         """All at once: a thread samples the columns of a few positions and multiplies them; none waits for another."""
         given = (_TILE, self.table, self.offset, self.mask, kernel, out, by_place, self.sizes)
         run(loops.sample_and_multiply, out.dtype, self.places, self.threads, *given, grain=_TILE)
-
-    def scatter(self, start: int, stop: int, by_table: Tensor) -> None:
-        """Add the gradients of the columns of a chunk to those of the pixels, channels shared among threads."""
-        C, width = self.table.shape[3] // self.sizes.G, lanes(by_table.element_size())
-        block = -(-C // (width * self.threads)) * width  # whole vectors, which no two threads write to
-        jobs, given = self.sizes.G * -(-C // block), (start, stop, block, *self.arguments(), by_table)
-        run(loops.collect, by_table.dtype, jobs, self.threads, *given, grain=-(-jobs // self.threads))

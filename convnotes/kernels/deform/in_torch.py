@@ -22,7 +22,7 @@ def forward(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, 
     """`[B, O, h, w]`, channels last in memory. Differentiable any number of times."""
     sizes = sampling.sizes(input, offset, weight)
     B, O, c, h, w, K, groups = sizes.B, sizes.O, sizes.c, sizes.h, sizes.w, sizes.K, sizes.groups
-    reads = _reads(input, offset, mask, sizes)
+    reads = reads_of(input, offset, mask, sizes)
     samples = weighted_rows(reads.table, reads.weights, reads.rows, reads.edge)
     samples = samples.to(weight.dtype).view(B * h * w, K, groups, c).permute(2, 0, 1, 3)
     out = torch.bmm(samples.flatten(2), _kernels(weight, groups))  # [groups, B·h·w, O/groups]
@@ -33,15 +33,24 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
     """The gradients of input, offset, weight and mask, written out, for where autograd does not reach."""
     input, offset, weight, mask, sampling, _ = inputs
     sizes = sampling.sizes(input, offset, weight)
-    B, C, H, W, O, c, _, _, h, w, G, *_ = sizes
+    B, C, O, c, h, w, G = sizes.B, sizes.C, sizes.O, sizes.c, sizes.h, sizes.w, sizes.G
     K, groups = sizes.K, sizes.groups
-    reads = _reads(input, offset, mask, sizes)
+    reads = reads_of(input, offset, mask, sizes)
     sent = grad.permute(0, 2, 3, 1).reshape(B * h * w, groups, O // groups).transpose(0, 1)
     samples = weighted_rows(reads.table, reads.weights, reads.rows, reads.edge)
     samples = samples.to(weight.dtype).view(B * h * w, K, groups, c).permute(2, 0, 1, 3).flatten(2)
     by_weight = torch.bmm(samples.transpose(1, 2), sent).view(groups, K, c, O // groups)
     columns = torch.bmm(sent, _kernels(weight, groups).transpose(1, 2)).view(groups, B * h * w, K, c)
     columns = columns.permute(1, 2, 0, 3).reshape(-1, C // G).to(reads.table.dtype)
+    by_input, by_offset, by_mask = sample_gradients(reads, columns, input, offset, mask)
+    return by_input, by_offset, by_weight.permute(0, 3, 2, 1).reshape(weight.shape), by_mask
+
+
+def sample_gradients(
+    reads: Reads, columns: Tensor, input: Tensor, offset: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The gradients of input, offset and mask from `columns` `[M, C/G]`, those of the samples."""
+    B, C, H, W = input.shape
     by_table = table_gradient(reads.weights, columns, reads.rows, len(reads.table)).view(B, H + 2, W + 2, C)
     by_corner = weight_gradient(reads.table, columns, reads.rows).view(*reads.below.shape, 4)
     d00, d01, d10, d11 = by_corner.unbind(-1)
@@ -53,12 +62,11 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
     return (
         by_table[:, 1:-1, 1:-1].permute(0, 3, 1, 2).to(input.dtype),
         torch.where(offset.isfinite(), moves, 0).to(offset.dtype),
-        by_weight.permute(0, 3, 2, 1).reshape(weight.shape),
         None if mask is None else by_mask.permute(0, 4, 3, 1, 2).flatten(1, 2).to(mask.dtype),
     )
 
 
-class _Reads(NamedTuple):
+class Reads(NamedTuple):
     """What is read: y[m] = Σ_n weights[m,n] · table[rows[m,n]], m counting samples `[B, h, w, K, G]`."""
 
     table: Tensor  # [pixels·G, C/G], those of the frame among them
@@ -76,7 +84,7 @@ def _kernels(weight: Tensor, groups: int) -> Tensor:
     return weight.reshape(groups, O // groups, c, KH * KW).permute(0, 3, 2, 1).flatten(1, 2)
 
 
-def _reads(input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes) -> _Reads:
+def reads_of(input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes) -> Reads:
     _, C, H, W, _, _, KH, KW, h, w, G, sy, sx, top, left, dy, dx = sizes
     K = sizes.K
     # The plain kernel's positions, [h, 1, K, 1] and [1, w, K, 1]; the layout throughout is [B, h, w, K, G].
@@ -100,7 +108,7 @@ def _reads(input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes) -> 
     edge = inside_y & inside_x & (edge_y | edge_x)
     if strength is not None:
         edge = edge & strength.isfinite()
-    return _Reads(table, weights.reshape(-1, 4), index.reshape(-1, 4), edge.reshape(-1), below, right, strength)
+    return Reads(table, weights.reshape(-1, 4), index.reshape(-1, 4), edge.reshape(-1), below, right, strength)
 
 
 def _split(move: Tensor, start: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

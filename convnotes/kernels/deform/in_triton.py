@@ -45,7 +45,7 @@ _LEAST = 16
 
 def forward(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> Tensor:
     """`[B, O, h, w]`, without derivatives."""
-    work = _Work(input, offset, weight, mask, sampling)
+    work = Work(input, offset, weight, mask, sampling)
     result = sampling.empty(input, offset, weight)
     rows = block(work.O, 64, _LEAST)
     row_tiles = ceil_div(work.O, rows)
@@ -61,7 +61,7 @@ def forward(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, 
 def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of input, offset, weight and mask; those of the input and the weight only if they are `needed`."""
     *given, needed = inputs
-    work = _Work(*given)
+    work = Work(*given)
     by_input = by_offset = by_mask = by_weight = None
     if needed[0] or needed[1] or needed[3]:
         by_input, by_offset, by_mask = work.by_samples(grad, needed[0])
@@ -70,7 +70,7 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor | None, Tensor | None, 
     return by_input, by_offset, by_weight, by_mask
 
 
-class _Work:
+class Work:
     """What all kernels are given: sizes, strides and the ways of multiplying."""
 
     def __init__(self, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> None:
@@ -98,7 +98,10 @@ class _Work:
         """`[O, C/groups, K]` in another order, in one piece."""
         return self.weight.flatten(2).permute(order).contiguous()
 
-    def by_samples(self, grad: Tensor, pixels: bool) -> tuple[Tensor | None, Tensor, Tensor | None]:
+    def by_samples(
+        self, grad: Tensor, pixels: bool, summed: bool = False
+    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        """The gradients of the input, if `pixels`, of offset and mask; samples may be `summed` without a weight."""
         input, (B, C, H, W) = self.input, self.input.shape
         by_offset = torch.empty_like(self.offset, memory_format=torch.contiguous_format)
         by_mask = None if self.mask is None else torch.empty_like(self.mask, memory_format=torch.contiguous_format)
@@ -114,10 +117,10 @@ class _Work:
         tile = places_a_tile(self.places, self.K * self.G, 64)
         launch(
             *(tiles.by_samples, ceil_div(self.places, tile) * self.K * self.G, input),
-            *(grad, input, *self.moves, self.kernel(2, 0, 1)),
+            *(grad, input, *self.moves, input if summed else self.kernel(2, 0, 1)),
             *(by_offset, by_offset if by_mask is None else by_mask, total, columns, weights, index),
             **self.numbers | strides(grad=grad) | dict(PLACES=tile, OUTPUTS=block(self.O, self.step, _LEAST)),
-            **dict(COLLECTED=collected, ATOMIC=pixels and not collected),
+            **dict(COLLECTED=collected, ATOMIC=pixels and not collected, SUMMED=summed),
         )
         if collected:
             rows = B * (H + 2) * (W + 2) * self.G

@@ -11,6 +11,8 @@ autocast's dtype, as that of a convolution has.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,26 +26,35 @@ from convnotes.kernels.transforms import autocast_dtype, transformed
 
 def deform(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> Tensor:
     """`[B, O, h, w]`, perhaps channels last: `deform_conv2d` without checks and bias."""
-    tensors: tuple[Tensor | None, ...] = (input, offset, weight, mask)
-    narrow = autocast_dtype(input)
-    if input.dtype == torch.float64:
-        narrow = None
+    return sampled("deform_conv2d", _operator, in_torch.forward, (input, offset, weight, mask), sampling)
+
+
+def sampled(
+    name: str,
+    operator: Callable[..., Tensor],
+    plain: Callable[..., Tensor],
+    tensors: tuple[Tensor | None, ...],
+    options: NamedTuple,
+) -> Tensor:
+    """What an operator that samples gives, in autocast's dtype under autocast; by the `plain` path where it must."""
+    given, input = tensors, tensors[0]
+    assert input is not None
+    narrow = None if input.dtype == torch.float64 else autocast_dtype(input)
     if narrow is not None:
         tensors = tuple(None if t is None else t.float() for t in tensors)
-    if not _as_one_operator(input.device.type, tensors):
-        return in_torch.forward(input, offset, weight, mask, sampling)
-    result = _operator(*tensors, sampling)
+    one = _as_one_operator(input.device.type, tensors, name)
+    result = operator(*tensors, options) if one else plain(*given, options)
     return result if narrow is None else result.to(narrow)
 
 
-def _as_one_operator(device: str, tensors: tuple[Tensor | None, ...]) -> bool:
+def _as_one_operator(device: str, tensors: tuple[Tensor | None, ...], name: str) -> bool:
     if device == "meta":
         return False
     if torch.compiler.is_compiling():
         return device == "cpu" or torch.onnx.is_in_onnx_export()
     if torch.jit.is_tracing():
         return True
-    return backend.chosen("deform_conv2d", tensors) != "torch" and not transformed(*tensors)
+    return backend.chosen(name, tensors) != "torch" and not transformed(*tensors)
 
 
 _operator = define(

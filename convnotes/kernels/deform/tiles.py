@@ -105,15 +105,54 @@ def forward(
 
 
 @triton.jit
+def aggregate(
+    input, offset, mask, result,
+    C, c, O, groups, G, run, H, W, KH, KW, h, w, places, sy, sx, top, left, dy, dx, steps,
+    input_b, input_c, input_h, input_w, offset_b, offset_c, offset_h, offset_w, mask_b, mask_c, mask_h, mask_w,
+    result_b, result_c, result_h, result_w,
+    PLACES: tl.constexpr, STEP: tl.constexpr, MASKED: tl.constexpr, WIDE: tl.constexpr,
+    FACTOR: tl.constexpr, PRECISION: tl.constexpr,
+):
+    """STEP channels of one offset group at PLACES positions: the sum of their samples, no weight and no columns."""
+    program = tl.program_id(0)
+    step, rest = program % steps, program // steps
+    g, tile = rest % G, rest // G
+    p, b, i, j = places_of(tile.to(tl.int64) * PLACES, h, w, PLACES, WIDE)
+    is_place = p < places
+    n = step * STEP + tl.arange(0, STEP)
+    is_channel, channel = n < run, (g * run + n).to(tl.int64)
+    base = b.to(tl.int64) * input_b
+    sums = tl.zeros([STEP, PLACES], tl.float32)
+    for u in range(KH):
+        for v in range(KW):
+            y, x, below, beside, inside, strength = _locate(
+                offset, mask, g, u, v, b, i, j, is_place, G, H, W, KH, KW, sy, sx, top, left, dy, dx,
+                offset_b, offset_c, offset_h, offset_w, mask_b, mask_c, mask_h, mask_w, MASKED,
+            )
+            above, below = (1 - below) * strength, below * strength
+            p00, p01, p10, p11 = _pixels(
+                input, base, channel * input_c, y, x, inside, is_channel, H, W, input_h, input_w
+            )
+            upper = p00 * (1 - beside)[None, :] + p01 * beside[None, :]
+            lower = p10 * (1 - beside)[None, :] + p11 * beside[None, :]
+            sums += upper * above[None, :] + lower * below[None, :]
+    place = b.to(tl.int64) * result_b + i.to(tl.int64) * result_h + j.to(tl.int64) * result_w
+    tl.store(result + channel[:, None] * result_c + place[None, :], sums, mask=is_channel[:, None] & is_place[None, :])
+
+
+@triton.jit
 def by_samples(
     grad, input, offset, mask, weight, by_offset, by_mask, total, columns, weights, index,
     C, c, O, groups, G, run, H, W, KH, KW, h, w, places, sy, sx, top, left, dy, dx,
     grad_b, grad_c, grad_h, grad_w,
     input_b, input_c, input_h, input_w, offset_b, offset_c, offset_h, offset_w, mask_b, mask_c, mask_h, mask_w,
-    PLACES: tl.constexpr, OUTPUTS: tl.constexpr, COLLECTED: tl.constexpr, ATOMIC: tl.constexpr,
+    PLACES: tl.constexpr, OUTPUTS: tl.constexpr, COLLECTED: tl.constexpr, ATOMIC: tl.constexpr, SUMMED: tl.constexpr,
     STEP: tl.constexpr, MASKED: tl.constexpr, WIDE: tl.constexpr, FACTOR: tl.constexpr, PRECISION: tl.constexpr,
 ):
-    """One tap of one offset group at PLACES positions; `weight` `[K, groups·O, c]`, `total` `[B, C, H, W]`."""
+    """One tap of one offset group at PLACES positions; `weight` `[K, groups·O, c]`, `total` `[B, C, H, W]`.
+
+    Where samples were SUMMED without a weight, the gradient of an output is that of its samples.
+    """
     program = tl.program_id(0)
     k, rest = program % (KH * KW), program // (KH * KW)
     g, tile = rest % G, rest // G
@@ -136,15 +175,19 @@ def by_samples(
             n = step + tl.arange(0, STEP)
             is_channel = n < run
             channel = (g * share + start + n).to(tl.int64)  # of the image
-            q = tl.zeros([STEP, PLACES], tl.float32)
-            for first in range(0, O, OUTPUTS):
-                o = first + tl.arange(0, OUTPUTS)
-                is_output, row = o < O, (group * O + o).to(tl.int64)
-                at = row[:, None] * grad_c + sent[None, :]
-                came = tl.load(grad + at, mask=is_output[:, None] & is_place[None, :], other=0.0)
-                at = (k.to(tl.int64) * (groups * O) + row)[None, :] * c + (channel - group * c)[:, None]
-                factor = tl.load(weight + at, mask=is_channel[:, None] & is_output[None, :], other=0.0)
-                q = tl.dot(factor.to(FACTOR), came.to(FACTOR), q, input_precision=PRECISION)
+            if SUMMED:
+                at = grad + channel[:, None] * grad_c + sent[None, :]
+                q = tl.load(at, mask=is_channel[:, None] & is_place[None, :], other=0.0).to(tl.float32)
+            else:
+                q = tl.zeros([STEP, PLACES], tl.float32)
+                for first in range(0, O, OUTPUTS):
+                    o = first + tl.arange(0, OUTPUTS)
+                    is_output, row = o < O, (group * O + o).to(tl.int64)
+                    at = row[:, None] * grad_c + sent[None, :]
+                    came = tl.load(grad + at, mask=is_output[:, None] & is_place[None, :], other=0.0)
+                    at = (k.to(tl.int64) * (groups * O) + row)[None, :] * c + (channel - group * c)[:, None]
+                    factor = tl.load(weight + at, mask=is_channel[:, None] & is_output[None, :], other=0.0)
+                    q = tl.dot(factor.to(FACTOR), came.to(FACTOR), q, input_precision=PRECISION)
             p00, p01, p10, p11 = _pixels(
                 input, base, channel * input_c, y, x, inside, is_channel, H, W, input_h, input_w
             )

@@ -136,7 +136,7 @@ def test_under_autocast_it_is_compiled_as_one_graph():
 
 def test_traced_for_another_device_no_pixel_reaches_a_sample_at_minus_1(monkeypatch):
     """With padding 1 and no offset every sample of the border stands there, with weight 0 on the pixels inside."""
-    monkeypatch.setattr(deform_operator, "_as_one_operator", lambda device, tensors: False)  # as on a GPU
+    monkeypatch.setattr(deform_operator, "_as_one_operator", lambda *_: False)  # as on a GPU
     x, offset = torch.randn(2, 4, 6, 5, dtype=torch.float64), torch.zeros(2, 18, 6, 5, dtype=torch.float64)
     weight, mask = torch.randn(3, 4, 3, 3, dtype=torch.float64), torch.rand(2, 9, 6, 5, dtype=torch.float64)
     torch.compiler.reset()

@@ -24,7 +24,8 @@ def run(*command, **variables):
 
 def cases(*options, **variables):
     plain = ("-q", "-n0", "-p", "no:nbval", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib")
-    return run("-m", "pytest", str(HERE / "triton_cases.py"), *plain, *options, **variables)
+    files = (str(HERE / name) for name in ("triton_cases.py", "aggregate_cases.py"))
+    return run("-m", "pytest", *files, *plain, *options, **variables)
 
 
 def test_the_kernels_in_the_interpreter_are_their_definitions():
@@ -37,6 +38,8 @@ import torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from convnotes.kernels.adder import in_triton as adder
+from convnotes.kernels.aggregate import in_triton as aggregate
+from convnotes.kernels.aggregate.sampling import Taps
 from convnotes.kernels.adder.operator import Contraction
 from convnotes.kernels.deform import in_triton as deform
 from convnotes.kernels.deform.sampling import Sampling
@@ -65,7 +68,7 @@ def compiled(kernel, programs, where, *tensors, **numbers):
     assert code.asm["cubin"]
     seen.add(kernel.fn.__name__)
 
-for module in (adder, deform, shift):
+for module in (adder, aggregate, deform, shift):
     module.launch = compiled
 b = dict(dtype=torch.bfloat16)
 x, w, g = torch.zeros(2, 4, 7, 6, **b), torch.zeros(6, 2, 3, 3, **b), torch.zeros(2, 6, 5, 4, **b)
@@ -80,6 +83,8 @@ offset, mask = torch.zeros(2, 36, 5, 4, **b), torch.zeros(2, 18, 5, 4, **b)
 sampling = Sampling((1, 1), (0, 0), (1, 1))
 deform.forward(x, offset, w, mask, sampling)
 deform.backward(g, x, offset, w, None, sampling, (True,) * 4)
+aggregate.forward(x, offset, mask, Taps((3, 3), *sampling))
+aggregate.backward(g[:, :4], x, offset, mask, Taps((3, 3), *sampling), (True,) * 3)
 torch.use_deterministic_algorithms(True)
 deform.table_gradient = lambda weights, columns, index, rows: torch.zeros(rows, columns.shape[1])
 deform.backward(g, x, offset, w, mask, sampling, (True, True, False, True))
@@ -91,15 +96,14 @@ print(*sorted(seen))
 def test_every_kernel_compiles_for_an_h100(tmp_path):
     """What the interpreter forgives, types that change in a loop among it, the compiler does not. Slow: about 20 s."""
     names = run("-c", COMPILE, TRITON_CACHE_DIR=str(tmp_path)).split()
-    assert names == sorted(
-        ["_sum_distances", "_sum_slopes", "_output", "_by_input", "_by_weight", "forward", "by_samples", "by_weight"]
-    )
+    mixing, sampling = ["_output", "_by_input", "_by_weight"], ["forward", "by_samples", "by_weight", "aggregate"]
+    assert names == sorted(["_sum_distances", "_sum_slopes", *mixing, *sampling])
 
 
 def test_it_serves_cuda_tensors_only():
     assert backend.DEVICE["triton"] == "cuda"
     for op in backend.KERNELS:
-        half = op in ("shift", "deform_conv2d")  # those that have half precision on the CPU
+        half = op in ("shift", "deform_conv2d", "deform_aggregate2d")  # half precision on the CPU too
         by_numba = half and "numba" in backend.available()
         assert backend.chosen(op, [torch.zeros(1, dtype=torch.bfloat16)]) == ("numba" if by_numba else "torch")
 
