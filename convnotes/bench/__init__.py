@@ -15,17 +15,19 @@ Results are compared before anything is timed.
 
 from convnotes.bench.operators import OPS, SHAPES, cases
 from convnotes.bench.run import Unequal, check_equal, machine_peak, measure, results
-from convnotes.bench.table import Row, pairs, read
+from convnotes.bench.table import Row, by_processor, on_each_processor, pairs, read
 
 __all__ = [
     "OPS",
     "SHAPES",
     "Row",
     "Unequal",
+    "by_processor",
     "cases",
     "check_equal",
     "machine_peak",
     "measure",
+    "on_each_processor",
     "pairs",
     "read",
     "results",

@@ -28,7 +28,7 @@ from convnotes.bench.parts import Shape
 from convnotes.bench.run import Unequal, machine_peak, measure
 from convnotes.bench.table import Row
 from convnotes.kernels import backend
-from convnotes.measure import Table, provenance
+from convnotes.measure import Table, processor, provenance
 from convnotes.measure.command import Options, progress, say
 from convnotes.measure.rows import Rows
 
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RuntimeError, ValueError) as problem:
         options.error(str(problem))
     device, peak = chosen.device, machine_peak(chosen.device)
-    here = {"device": device, "threads": torch.get_num_threads(), "allocator": memory.allocator(device)}
+    here = {"device": device, "processor": processor(device), "threads": torch.get_num_threads()}
+    here["allocator"] = memory.allocator(device)
     say(f"{provenance(device)}; allocator: {here['allocator']}")
     say(f"the most that it reached: {peak:.3g} billion multiply-adds per second in float32")
     how = {"peak": peak, "device": device, "backends": chosen.backend, "rounds": chosen.rounds, "note": chosen.note}

@@ -62,6 +62,7 @@ def _onnxruntime(operator: str, inputs: Mapping[str, Tensor], order: Sequence[st
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads leave the next call alone
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
     def run(**tensors: Tensor) -> Tensor:

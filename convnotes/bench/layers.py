@@ -12,6 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from convnotes.bench.parts import Call, Calls, Make, Shape
+from convnotes.beyond.cheap_features import GhostConv2d, PartialConv2d
+from convnotes.beyond.dynamic import CondConv2d, DynamicConv2d
+from convnotes.beyond.involution import Involution2d
+from convnotes.beyond.large_kernels import LargeKernelConv2d
+from convnotes.beyond.reparameterise import RepConv2d
+from convnotes.beyond.shift_add import PowerOfTwoConv2d
 from convnotes.compression.inception import FactorisedConv2d, Inception
 from convnotes.compression.residual import Bottleneck
 from convnotes.compression.separable import SeparableConv2d
@@ -58,6 +64,10 @@ def _mixed(*sizes: int) -> Layer:
 
 def _active(reach: int) -> Layer:
     return lambda c: ActiveConv2d(c, c, 9, max_reach=reach)
+
+
+def _large(size: int) -> Layer:
+    return lambda c: LargeKernelConv2d(c, size)
 
 
 def _in_turn(*layers: Layer) -> Layer:
@@ -108,6 +118,16 @@ LAYERS: dict[str, dict[str, Pair]] = {
         )
         for rate in (2, 8, 18)
     },
+    "branches": {"3×3, 1×1, identity": _against_plain(lambda c: RepConv2d(c, c))},
+    "large kernel": {f"{size}×{size} and 5×5": _against_plain(_large(size)) for size in (7, 13, 31)},
+    "mixture": {
+        "8 kernels, sigmoid": _against_plain(lambda c: CondConv2d(c, c, 3, padding=1)),
+        "4 kernels, softmax": _against_plain(lambda c: DynamicConv2d(c, c, 3, padding=1)),
+    },
+    "involution": {"7×7": _against_plain(lambda c: Involution2d(c, 7, groups=max(1, c // 16)))},
+    "ghost": {"3×3": _against_plain(lambda c: GhostConv2d(c, c, 3))},
+    "partial": {"3×3": _against_plain(lambda c: PartialConv2d(c, 3))},
+    "power of two": {"3×3": _against_plain(lambda c: PowerOfTwoConv2d(c, c, 3, padding=1))},
 }
 
 

@@ -14,16 +14,18 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from convnotes.bench import rivals
 from convnotes.bench.engines import engines
 from convnotes.bench.layers import LAYERS, build_layer
 from convnotes.bench.memory import too_large
-from convnotes.bench.parts import Build, Call, Calls, Make, Shape
+from convnotes.bench.parts import Build, Call, Calls, Make, Shape, off_the_kink
 from convnotes.beyond.deformable_aggregation import deform_aggregate2d
 from convnotes.kernels.depthwise.operator import depthwise_conv2d
-from convnotes.operations.adder import adder2d
+from convnotes.kernels.shift_pointwise.operator import fuses, shift_pointwise
+from convnotes.operations.adder import Adder2d, adder2d
+from convnotes.operations.quantized_adder import quantize_adders
 from convnotes.operations.shift import Shift2d
 from convnotes.receptive_field.deformable import deform_conv2d
 from convnotes.receptive_field.non_local import Mode, non_local2d
@@ -76,6 +78,18 @@ def adder(make: Make, shape: Shape) -> Calls:
     return Calls(ours, numbers, {"unfold and broadcast": rival}, *yardstick(make, shape, inputs["x"]))
 
 
+def adder_in_eight_bits(make: Make, shape: Shape) -> Calls:
+    """The quantised adder, which does not train. It rounds, so it has no rival that computes the same."""
+    batch, channels, side = shape
+    x, weight = make(*_images(shape)), make(channels, channels, 3, 3)
+    layer = Adder2d(channels, channels, 3, padding=1, device=make.device)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+    quantised = quantize_adders(layer, x)
+    numbers = 9 * channels**2 * side**2 * batch
+    return Calls(Call(quantised, {"input": x}, trains=False), numbers, {}, *yardstick(make, shape, x), same=False)
+
+
 def deformable(make: Make, shape: Shape, groups: int) -> Calls:
     batch, channels, side = shape
     taps = 9 * groups
@@ -100,12 +114,11 @@ def aggregation(make: Make, shape: Shape, width: int) -> Calls:
     taps = 9 * max(1, channels // width)
     x = make(*_images(shape))
     inputs = {
-        "x": make.leaf(x.detach().to(memory_format=torch.channels_last)),
+        "x": make.last(x),
         "offset": make.between_pixels(batch, 2 * taps, side, side),
         "mask": make(batch, taps, side, side),
     }
-    options = dict(kernel_size=3, padding=1, groups=taps // 9)
-    ours = Call(lambda x, offset, mask: deform_aggregate2d(x, offset, mask, **options), inputs)
+    ours = Call(lambda x, offset, mask: deform_aggregate2d(x, offset, mask, 3, padding=1, groups=taps // 9), inputs)
     them = {
         "grid_sample": Call(rivals.deform_aggregate2d, inputs | {"x": x}),
         "grid_sample, channels_last": Call(rivals.deform_aggregate2d, inputs),
@@ -141,16 +154,6 @@ def non_local(make: Make, shape: Shape, mode: Mode) -> Calls:
     return Calls(Call(ours, inputs), macs[mode], them, *yardstick(make, shape, inputs["query"]))
 
 
-@torch.no_grad()
-def off_the_kink(inputs: dict[str, Tensor], step: float = 2**-10) -> None:
-    """Move the last channel of query and key so that no a_i + b_j comes within a quarter of `step` of 0."""
-    for name, half, off in zip(("query", "key"), inputs["relation"].chunk(2), (0.25, 0.5), strict=True):
-        half[-1] = 1.0
-        x = inputs[name]
-        score = torch.einsum("bchw,c->bhw", x.double(), half.double())
-        x[:, -1] += ((score / step).round() + off) * step - score
-
-
 def shift(make: Make, shape: Shape) -> Calls:
     """The depthwise rival gets the kernels that shift: then both are the same function."""
     batch, channels, side = shape
@@ -160,7 +163,7 @@ def shift(make: Make, shape: Shape) -> Calls:
     for channel, (dy, dx) in enumerate(layer.displacements.tolist()):
         depthwise[channel, 0, 1 + dy, 1 + dx] = 1.0
     theirs = {"x": x, "pointwise": pointwise, "depthwise": make.leaf(depthwise)}
-    last = {name: make.leaf(t.detach().to(memory_format=torch.channels_last)) for name, t in theirs.items()}
+    last = {name: make.last(t) for name, t in theirs.items()}
     ours = Call(lambda x, pointwise: F.conv2d(layer(x), pointwise), {"x": x, "pointwise": pointwise})
     them = {
         "depthwise 3×3 and 1×1": Call(rivals.depthwise_separable, theirs),
@@ -169,13 +172,35 @@ def shift(make: Make, shape: Shape) -> Calls:
     return Calls(ours, batch * side**2 * channels**2, them, *yardstick(make, shape, x))
 
 
+def shift_last(make: Make, shape: Shape) -> Calls:
+    """Shift and 1×1 as `ShiftBlock` computes them in channels_last; the yardstick is the 1×1 convolution alone."""
+    batch, channels, side = shape
+    shift, conv = Shift2d(channels).to(make.device), nn.Conv2d(channels, channels, 1, bias=False).to(make.device)
+    conv.weight = nn.Parameter(make.last(make(channels, channels, 1, 1, scale=channels**-0.5)).detach())
+    depthwise = torch.zeros(channels, 1, 3, 3)
+    rows, columns = 1 + shift.displacements.cpu().t()
+    depthwise[torch.arange(channels), 0, rows, columns] = 1.0
+    inputs = {"x": make.last(make(*_images(shape))), "pointwise": conv.weight}
+
+    def ours(x: Tensor, pointwise: Tensor) -> Tensor:
+        if fuses(x, shift, conv):
+            return shift_pointwise(x, pointwise, shift.displacements, 1)
+        return F.conv2d(shift(x), pointwise)
+
+    theirs = Call(rivals.depthwise_separable, inputs | {"depthwise": make.last(depthwise)})
+    macs = batch * side**2 * channels**2
+    alone = Call(lambda x, pointwise: F.conv2d(x, pointwise), inputs)
+    rival = {"depthwise 3×3 and 1×1, channels_last": theirs}
+    return Calls(Call(ours, inputs), macs, rival, "conv2d 1×1, channels_last", alone, macs)
+
+
 def depthwise(make: Make, shape: Shape, size: int, dilation: int = 1) -> Calls:
     batch, channels, side = shape
     padding, rates = (dilation * (size // 2),) * 2, (dilation, dilation)
     inputs = {"x": make(*_images(shape)), "weight": make(channels, 1, size, size, scale=1 / size)}
     ours = Call(lambda x, weight: depthwise_conv2d(x, weight, None, (1, 1), padding, rates), inputs)
     theirs = partial(rivals.depthwise, dilation=dilation)
-    last = {name: make.leaf(t.detach().to(memory_format=torch.channels_last)) for name, t in inputs.items()}
+    last = {name: make.last(t) for name, t in inputs.items()}
     them: dict[str, Call | str] = {
         "torch's depthwise": Call(theirs, inputs),
         "torch's depthwise, channels_last": Call(theirs, last),
@@ -202,6 +227,7 @@ _MODES: tuple[Mode, ...] = ("gaussian", "dot", "concat")
 # operator → variant → builder
 OPS: dict[str, dict[str, Build]] = {
     "adder": {"3×3": adder},
+    "quantized adder": {"3×3": adder_in_eight_bits},
     "deformable": {"1 offset group": partial(deformable, groups=1), "4 offset groups": partial(deformable, groups=4)},
     "aggregation": {
         "16 channels per group": partial(aggregation, width=16),
@@ -209,6 +235,7 @@ OPS: dict[str, dict[str, Build]] = {
     },
     "non-local": {mode: partial(non_local, mode=mode) for mode in _MODES},
     "shift": {"and 1×1": shift},
+    "shift in channels_last": {"and 1×1": shift_last},
     "depthwise": {
         "3×3, dilation 2": partial(depthwise, size=3, dilation=2),
         "5×5": partial(depthwise, size=5),
@@ -218,20 +245,26 @@ OPS: dict[str, dict[str, Build]] = {
     "plain": {"3×3": plain},
     **{op: {variant: partial(build_layer, pair) for variant, pair in pairs.items()} for op, pairs in LAYERS.items()},
 }
-KERNELS = {  # named otherwise among the backends
+KERNELS = {  # what is named otherwise among the backends
+    "quantized adder": "adder",
     "aggregation": "deform_aggregate2d",
     "deformable": "deform_conv2d",
     "depthwise": "depthwise_conv2d",
+    "shift in channels_last": "shift_pointwise",
 }
 
 _LARGE_TO_SMALL: tuple[Shape, ...] = ((8, 64, 56), (32, 16, 32), (32, 64, 8), (2, 256, 14))
+_STAGES: tuple[Shape, ...] = ((32, 16, 32), (32, 32, 16), (32, 64, 8), (2, 64, 56))  # of a ResNet-20; a larger map
+_SHIFTED: tuple[Shape, ...] = ((8, 64, 56), (32, 64, 16), (8, 256, 14))
 SHAPES: dict[str, tuple[Shape, ...]] = dict.fromkeys(LAYERS, _LARGE_TO_SMALL) | {
-    "adder": ((32, 16, 32), (32, 32, 16), (32, 64, 8), (2, 64, 56)),  # the stages of a ResNet-20, and a larger map
+    "adder": _STAGES,
+    "quantized adder": _STAGES,
     "plain": ((2, 64, 56), (8, 128, 28), (1, 256, 64)),
     "deformable": ((2, 64, 56), (8, 128, 28), (1, 256, 64)),
     "aggregation": ((2, 64, 56), (8, 128, 28), (1, 256, 64)),
     "non-local": ((1, 32, 32), (1, 32, 64), (1, 32, 128)),
-    "shift": ((8, 64, 56), (32, 64, 16), (8, 256, 14)),
+    "shift": _SHIFTED,
+    "shift in channels_last": _SHIFTED,
     "depthwise": ((8, 96, 56),),
     "width": tuple((1, width, 32) for width in (16, 32, 64, 128)),
     "size": ((1, 64, 28), (8, 64, 28)),

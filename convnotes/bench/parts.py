@@ -72,8 +72,22 @@ class Make:
         whole = torch.randint(-2, 3, shape, generator=self._generator)
         return self.leaf(whole + 0.1 + 0.8 * torch.rand(shape, generator=self._generator))
 
+    def last(self, tensor: Tensor) -> Tensor:
+        """The same numbers in channels_last."""
+        return self.leaf(tensor.detach().to(memory_format=torch.channels_last))
+
     def leaf(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device).requires_grad_()
+
+
+@torch.no_grad()
+def off_the_kink(inputs: dict[str, Tensor], step: float = 2**-10) -> None:
+    """Move the last channel of query and key so that no a_i + b_j comes within a quarter of `step` of 0."""
+    for name, half, off in zip(("query", "key"), inputs["relation"].chunk(2), (0.25, 0.5), strict=True):
+        half[-1] = 1.0
+        x = inputs[name]
+        score = torch.einsum("bchw,c->bhw", x.double(), half.double())
+        x[:, -1] += ((score / step).round() + off) * step - score
 
 
 Build = Callable[[Make, Shape], Calls]

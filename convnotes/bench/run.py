@@ -18,7 +18,7 @@ from convnotes.bench.rivals import no_compiler
 from convnotes.bench.table import MODES, Row
 from convnotes.kernels import backend
 from convnotes.kernels.backend import Name
-from convnotes.measure import compare, provenance
+from convnotes.measure import compare, processor, provenance
 
 TOLERANCE = 1e-4  # of float32 results: the largest difference over the largest value
 _LEAST_ROUNDS = 3
@@ -184,7 +184,7 @@ def measure(
         calls = {"conv": made.conv} | {f"rival {name}": call for name, call in rivals.items()}
         calls |= {f"ours {name}": call for name, call in ours.items()}
         rows = []
-        for mode in MODES:
+        for mode in MODES if made.ours.trains else MODES[:1]:
             jobs = {key: _job(call, mode) for key, call in calls.items() if call.trains or mode == "forward"}
             with torch.inference_mode(mode == "forward"):
                 start = time.perf_counter()
@@ -193,7 +193,9 @@ def measure(
                 fewer = min(rounds, max(_LEAST_ROUNDS, int(seconds / once)))
                 times = compare(jobs, rounds=fewer, warmup=0, min_seconds=min_seconds, device=device)
             work = made.macs and made.macs * (1 if mode == "forward" else 3)
-            them = {name: f"rival {name}" for name in rivals if f"rival {name}" in jobs} or {made.conv_name: "conv"}
+            them = {name: f"rival {name}" for name in rivals if f"rival {name}" in jobs}
+            if not any(rival.trains for rival in rivals.values()):
+                them[made.conv_name] = "conv"
             for by, (name, key) in itertools.product(ours, them.items()):
                 mine = times[f"ours {by}"]
                 rows.append(
@@ -205,7 +207,7 @@ def measure(
                         round(times[key].median / mine.median, 4), round(mine.median / times["conv"].median, 4),
                         round(peak, 2), work and round(work / mine.median / 1e9 / peak, 4),
                         differences.get((by, name)), mine.rounds,
-                        device, torch.get_num_threads(), allocator(device), provenance(device), note,
+                        device, processor(device), torch.get_num_threads(), allocator(device), provenance(device), note,
                     )
                 )  # fmt: skip
         return rows

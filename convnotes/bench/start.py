@@ -29,7 +29,9 @@ from convnotes.measure.timing import summarise
 _TIMED = "start = time.process_time()\n{}\nprint(time.process_time() - start)"
 _IMPORT = "import time, torch\n" + _TIMED
 _CALL = (
-    "import time, torch, numba, convnotes\nfrom convnotes.kernels.depthwise.operator import depthwise_conv2d\n"
+    "import time, torch, numba, convnotes, convnotes.operations.quantized_adder\n"
+    "from convnotes.kernels.depthwise.operator import depthwise_conv2d\n"
+    "from convnotes.kernels.shift_pointwise.operator import shift_pointwise\n"
     "torch.set_num_threads({})\n{}\n" + _TIMED
 )
 
@@ -39,16 +41,29 @@ IMPORTS = {
 }
 # operator → its tensors, and the call
 CALLS = {
-    "adder": ("w = torch.randn(4, 3, 3, 3, requires_grad=True)", "convnotes.adder2d(x, w)"),
+    "adder": ("w = torch.randn(4, 3, 3, 3, requires_grad=True)", "convnotes.adder2d(x, w).sum().backward()"),
+    "quantized adder": (
+        "layer = convnotes.operations.quantized_adder.QuantizedAdder2d(3, 4, 3)",
+        "layer(x)",  # it does not train
+    ),
     "deformable": (
         "w, offset = torch.randn(4, 3, 3, 3, requires_grad=True), torch.randn(2, 18, 7, 7)",
-        "convnotes.deform_conv2d(x, offset, w)",
+        "convnotes.deform_conv2d(x, offset, w).sum().backward()",
     ),
     "depthwise": (
         "w = torch.randn(3, 1, 5, 5, requires_grad=True)",
-        "depthwise_conv2d(x, w, None, (1, 1), (2, 2), (1, 1))",
+        "depthwise_conv2d(x, w, None, (1, 1), (2, 2), (1, 1)).sum().backward()",
     ),
-    "shift": ("", "convnotes.shift2d(x, [(0, 1), (1, 0), (0, -1)])"),
+    "depthwise, wide and dilated": (
+        "w = torch.randn(3, 1, 7, 7, requires_grad=True)",
+        "depthwise_conv2d(x, w, None, (1, 1), (9, 9), (3, 3)).sum().backward()",
+    ),
+    "shift": ("", "convnotes.shift2d(x, [(0, 1), (1, 0), (0, -1)]).sum().backward()"),
+    "shift and 1×1 in one pass": (
+        "x, w = x.detach().to(memory_format=torch.channels_last).requires_grad_(), torch.randn(4, 3, 1, 1)\n"
+        "w.requires_grad_()",
+        "shift_pointwise(x, w, torch.tensor([(0, 1), (1, 0), (0, -1)]), 1).sum().backward()",
+    ),
 }
 
 
@@ -79,7 +94,7 @@ def program(what: str, op: str = "") -> str:
         return _IMPORT.format(IMPORTS[what])
     tensors, call = CALLS[op]
     made = f"x = torch.randn(2, 3, 9, 9, requires_grad=True)\n{tensors}"
-    return _CALL.format(torch.get_num_threads(), made, f"{call}.sum().backward()")
+    return _CALL.format(torch.get_num_threads(), made, call)
 
 
 def measure_start(

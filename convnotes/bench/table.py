@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from convnotes.measure.rows import Measured, Rows
+from convnotes.measure.table import Table
 
 MODES = ("forward", "forward+backward")
 
@@ -40,7 +42,7 @@ class Row(Measured):
         of_peak: share of `peak` at which ours ran; forward+backward counts as three forward passes.
         difference: largest difference from the rival, over its largest value; None: another function.
         rounds: how often each was timed.
-        device, threads, allocator, machine, note: where, how and when.
+        device, processor, threads, allocator, machine, note: where, how and when.
 
     Example:
         >>> row = convnotes.bench.read()[0]
@@ -50,7 +52,7 @@ class Row(Measured):
 
     TABLE = "table of times"
     FILE = "bench.csv"
-    KEY = ("op", "variant", "shape", "mode", "backend", "rival", "device", "threads", "allocator")
+    KEY = ("op", "variant", "shape", "mode", "backend", "rival", "device", "processor", "threads", "allocator")
 
     op: str
     variant: str
@@ -80,6 +82,7 @@ class Row(Measured):
     difference: float | None
     rounds: int
     device: str
+    processor: str
     threads: int
     allocator: str
     machine: str
@@ -116,11 +119,13 @@ def read(file: str | os.PathLike[str] | None = None) -> Rows[Row]:
 def pairs(rows: Iterable[Row]) -> list[tuple[Row, Row]]:
     """The rows in pairs (forward, forward+backward) that differ in nothing else that they are known by, in their order.
 
+    An engine, or a layer for inference, is timed forwards only: such a row is in no pair.
+
     Args:
         rows: of both modes.
 
     Raises:
-        ValueError: where one of the two is missing.
+        ValueError: where the forward pass is missing.
 
     Example:
         >>> forward, both = convnotes.bench.pairs(convnotes.bench.read())[0]
@@ -131,6 +136,59 @@ def pairs(rows: Iterable[Row]) -> list[tuple[Row, Row]]:
     for row in rows:
         found.setdefault(dataclasses.replace(row, mode="").key, {})[row.mode] = row
     for modes in found.values():
-        if modes.keys() != set(MODES):
+        if MODES[0] not in modes:
             raise ValueError(f"no pair: {' '.join(map(str, next(iter(modes.values())).key))} alone")
-    return [(modes[MODES[0]], modes[MODES[1]]) for modes in found.values()]
+    return [(modes[MODES[0]], modes[MODES[1]]) for modes in found.values() if MODES[1] in modes]
+
+
+def by_processor(rows: Iterable[Row]) -> dict[str, Rows[Row]]:
+    """The rows of each processor by its name, in their order.
+
+    Args:
+        rows: of any number of processors.
+
+    Example:
+        >>> rows = convnotes.bench.read()
+        >>> sum(map(len, convnotes.bench.by_processor(rows).values())) == len(rows)
+        True
+    """
+    found: dict[str, Rows[Row]] = {}
+    for row in rows:
+        found.setdefault(row.processor, Rows(Row)).append(row)
+    return found
+
+
+def on_each_processor(rows: Iterable[Row]) -> Table:
+    """The time of each case over that of the plain convolution, beside each other for all processors.
+
+    Args:
+        rows: of one number of threads and one allocator, so that a case has one time on a processor.
+
+    Raises:
+        ValueError: where a case has two, with the case.
+
+    Example:
+        >>> rows = convnotes.bench.read().select(op="fire", threads=2, allocator="steady")
+        >>> convnotes.bench.on_each_processor(rows).heads[0]
+        'case'
+    """
+    names, ratios = dict[str, str](), dict[str, dict[tuple[str, str], float]]()
+    for row in rows:
+        by = f", {row.backend}" if row.rival != row.conv or row.backend != "torch" else ""
+        case = ", ".join(filter(None, (row.variant, row.shape))) + by
+        place = row.processor, row.mode
+        if ratios.setdefault(case, {}).setdefault(place, row.of_conv) != row.of_conv:
+            raise ValueError(f"{case} has two times on {row.processor}: select one number of threads and one allocator")
+        names[row.processor] = re.split(r"\W", row.processor)[0]  # Intel, AMD
+    if len({*names.values()}) < len(names):
+        names = {name: name for name in names}
+    columns = {
+        f"{short}, {words}": (name, mode)
+        for name, short in names.items()
+        for words, mode in zip(("forward", "training"), MODES, strict=True)
+    }
+    lines = [
+        [case, *(f"{found[place]:.2f}" if place in found else "–" for place in columns.values())]
+        for case, found in ratios.items()
+    ]
+    return Table("Time of ours ÷ that of the plain convolution, on each processor", ["case", *columns], lines)

@@ -13,6 +13,7 @@ CVPR 2024, arXiv:2401.06197, section 3 · chapter beyond/deformable_aggregation.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convnotes import checks
@@ -118,7 +119,7 @@ def _placed(
 def _with_middle(map: Tensor, groups: int, channels: int) -> Tensor:
     """The map, with `channels` of zeros for the middle tap of each group."""
     before, behind = map.unflatten(1, (groups, 2, -1)).unbind(2)
-    return torch.cat([before, torch.zeros_like(before[:, :, :channels]), behind], 2).flatten(1, 2)
+    return torch.cat([F.pad(before, (0, 0, 0, 0, 0, channels)), behind], 2).flatten(1, 2)
 
 
 class DeformableAggregation2d(
@@ -186,7 +187,9 @@ class DeformableAggregation2d(
         checks.number("offset_scale", offset_scale, "(0, inf)")
         self.predictor_size = None if predictor_size is None else _odd("predictor_size", predictor_size)
         kw, at_once = Factory(device=device, dtype=dtype), self.stride
-        self.depthwise = self.norm = self.act = None
+        self.depthwise: nn.Conv2d | None = None
+        self.norm: nn.LayerNorm | None = None
+        self.act: nn.Module | None = None
         if self.predictor_size is not None:
             half = (self.predictor_size[0] // 2, self.predictor_size[1] // 2)
             self.depthwise = DepthwiseConv2d(
@@ -204,14 +207,15 @@ class DeformableAggregation2d(
         for conv in (self.value_proj, self.output_proj):
             if conv is not None:
                 nn.init.xavier_uniform_(conv.weight)
-                nn.init.zeros_(conv.bias)
         nn.init.zeros_(self.conv_offset.weight)
-        nn.init.zeros_(self.conv_offset.bias)
+        for conv in (self.value_proj, self.output_proj, self.conv_offset):
+            if conv is not None and conv.bias is not None:
+                nn.init.zeros_(conv.bias)
 
     def predict(self, input: Tensor) -> tuple[Tensor, Tensor]:
         """The offset and the mask that `deform_aggregate2d` is given for this input `[B, C, H, W]`."""
         x = input if self.depthwise is None else self.depthwise(input)
-        if self.norm is not None:
+        if self.norm is not None and self.act is not None:
             x = self.act(self.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         predicted, offsets = self.conv_offset(x), 2 * self.groups * self.taps
         mask = predicted[:, offsets:]
@@ -224,9 +228,15 @@ class DeformableAggregation2d(
         checks.images(type(self).__name__, input, self.conv_offset.weight, self.channels, least=1)
         value = input if self.value_proj is None else self.value_proj(input)
         offset, mask = self.predict(input)
-        window = dict(stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups)
-        spread = dict(offset_scale=self.offset_scale, remove_center=self.remove_center)
-        y = deform_aggregate2d(value, offset, mask, self.kernel_size, **window, **spread)
+        y = deform_aggregate2d(
+            *(value, offset, mask, self.kernel_size),
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            offset_scale=self.offset_scale,
+            remove_center=self.remove_center,
+        )
         return y if self.output_proj is None else self.output_proj(y)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.fundamentals.layer import ConvBlock
 from convnotes.geometry import Factory, IntOrPair, Padding, PaddingMode, Pair
-from convnotes.kernels.transforms import one_image, one_node
+from convnotes.kernels.transforms import channels_last, one_image, one_node
 
 _exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # torch 2.6 cannot tell the two apart
 
@@ -61,8 +61,7 @@ def mixture_conv2d(
 
 def in_format_of(input: Tensor, output: Tensor) -> Tensor:
     """The output, channels last where the input is."""
-    last = input.stride(1) == 1 and not input.is_contiguous()
-    return output.contiguous(memory_format=torch.channels_last) if last else output.contiguous()
+    return output.contiguous(memory_format=torch.channels_last if channels_last(input) else torch.contiguous_format)
 
 
 class _Mixture(ConvBlock, shown="groups num_experts"):

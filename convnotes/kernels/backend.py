@@ -40,8 +40,8 @@ MEASURED: tuple[Name, ...] = ("numba",)
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 KERNELS: dict[str, dict[Name, tuple[torch.dtype, ...]]] = {
     "adder": {"numba": (torch.float32, torch.float64), "triton": (*_FLOATS, torch.float64)},
-    "deform_aggregate2d": {"numba": (*_FLOATS, torch.float64), "triton": _FLOATS},
     "deform_conv2d": {"numba": (*_FLOATS, torch.float64), "triton": _FLOATS},
+    "deform_aggregate2d": {"numba": (*_FLOATS, torch.float64), "triton": _FLOATS},
     "depthwise_conv2d": {"numba": (torch.float32, torch.float64)},
     "shift": {"numba": (*_FLOATS, torch.float64)},
     "shift_pointwise": {"numba": (torch.float32, torch.float64), "triton": _FLOATS},

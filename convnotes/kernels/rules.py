@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convnotes.geometry import IntOrPair, resolve_padding
 from convnotes.kernels.depthwise.plane import WIDEST, wide_and_dilated
-from convnotes.kernels.transforms import transformed
+from convnotes.kernels.transforms import channels_last, transformed
 
 
 class Rule(NamedTuple):
@@ -61,7 +61,7 @@ class Depthwise(NamedTuple):
 
     @property
     def channels_last(self) -> bool:
-        return self.input.stride(1) == 1 and not self.input.is_contiguous()
+        return channels_last(self.input)
 
     @property
     def trains(self) -> bool:
@@ -183,7 +183,7 @@ class Mixing(NamedTuple):
 
     @property
     def channels_last(self) -> bool:
-        return self.input.is_contiguous(memory_format=torch.channels_last) and not self.input.is_contiguous()
+        return channels_last(self.input)
 
 
 SHIFT_POINTWISE = Table(

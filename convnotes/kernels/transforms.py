@@ -111,10 +111,14 @@ def autocast_dtype(tensor: Tensor) -> torch.dtype | None:
     return torch.get_autocast_dtype(device) if on else None
 
 
+def channels_last(tensor: Tensor) -> bool:
+    """Do the channels of a pixel lie side by side? Not where either format would do, as with one channel."""
+    return tensor.stride(1) == 1 and not tensor.is_contiguous()
+
+
 def empty_like_format(like: Tensor, shape: Sequence[int]) -> Tensor:
     """An unwritten tensor of `shape`, channels last where `like` is."""
-    last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
-    layout = torch.channels_last if last else torch.contiguous_format
+    layout = torch.channels_last if channels_last(like) else torch.contiguous_format
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
 
 

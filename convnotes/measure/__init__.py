@@ -6,7 +6,7 @@ effective_receptive_field   from gradients: where the influence really lies
 measured_receptive_field    from gradients: the extent, to check the closed form
 peak_memory                 bytes of the tensors that live at once
 time_call, compare          medians with their spread
-provenance                  the machine that a time was measured on
+processor, provenance       the machine that a time was measured on
 Rows                        what was measured, in a file that a broken run goes on with
 Table                       rows of text under heads, for a page and a terminal
 """
@@ -17,7 +17,7 @@ from convnotes.measure.memory import peak_memory
 from convnotes.measure.receptive_field import ReceptiveField, receptive_field
 from convnotes.measure.rows import Rows
 from convnotes.measure.table import Table
-from convnotes.measure.timing import Comparison, Timing, compare, provenance, time_call
+from convnotes.measure.timing import Comparison, Timing, compare, processor, provenance, time_call
 
 __all__ = [
     "Comparison",
@@ -32,6 +32,7 @@ __all__ = [
     "effective_receptive_field",
     "measured_receptive_field",
     "peak_memory",
+    "processor",
     "provenance",
     "receptive_field",
     "time_call",

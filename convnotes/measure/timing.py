@@ -158,14 +158,25 @@ def provenance(device: str = "cpu") -> str:
         >>> torch.__version__ in provenance()
         True
     """
-    if torch.device(device).type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    else:
-        name = f"{_processor()}, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    name = processor(device)
+    if torch.device(device).type != "cuda":
+        name += f", {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     return f"{name}, torch {torch.__version__}, {datetime.date.today().isoformat()}"
 
 
-def _processor() -> str:
+def processor(device: str = "cpu") -> str:
+    """The name of the processor of a device, as it gives it.
+
+    Args:
+        device: "cpu", or a CUDA device.
+
+    Example:
+        >>> from convnotes.measure import processor, provenance
+        >>> provenance().startswith(processor())
+        True
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]

@@ -22,7 +22,7 @@ from convnotes.fundamentals.layer import ConvBlock, draw_as_conv
 from convnotes.geometry import Factory, IntOrPair, Padding, pair, resolve_padding
 from convnotes.kernels.deform.operator import deform
 from convnotes.kernels.deform.sampling import Sampling
-from convnotes.kernels.transforms import not_given, one_image, one_node
+from convnotes.kernels.transforms import channels_last, not_given, one_image, one_node
 
 
 @one_node
@@ -77,8 +77,7 @@ def deform_conv2d(
     out = deform(input, offset, weight, mask, Sampling((sy, sx), (top, left), (dy, dx)))
     if bias is not None:
         out = out + bias.to(out.dtype).view(-1, 1, 1)
-    channels_last = input.stride(1) == 1 and not input.is_contiguous()
-    return out if channels_last else out.contiguous()
+    return out if channels_last(input) else out.contiguous()
 
 
 def _check(

@@ -25,7 +25,7 @@ from convnotes import checks
 from convnotes.fundamentals.layer import Composite
 from convnotes.geometry import Factory, IntOrPair, pair
 from convnotes.kernels.attention.operator import attention
-from convnotes.kernels.transforms import one_image, one_node
+from convnotes.kernels.transforms import channels_last, one_image, one_node
 
 Mode = Literal["gaussian", "embedded", "dot", "concat"]
 Pool = Literal["before", "after"]
@@ -71,7 +71,7 @@ def non_local2d(
     """
     _check(query, key, value, mode, scale, relation)
     q, k, g = query.flatten(2), key.flatten(2), value.flatten(2)  # [B, D, pixels], [B, D, N], [B, C, N]
-    last = query.stride(1) == 1 and query.shape[1] > 1  # channels last
+    last = channels_last(query)
     if mode == "dot":
         y = _dot(q, k, g, last)
     elif relation is not None:  # mode "concat"

@@ -2,13 +2,17 @@
 # `as` says that a name is there to be imported: jedi, which completes in Jupyter, does not look at `__all__`.
 
 from convnotes.widgets.active_synapses import ActiveSynapses as ActiveSynapses
+from convnotes.widgets.aggregation_sampler import AggregationSampler as AggregationSampler
 from convnotes.widgets.attention_viewer import AttentionViewer as AttentionViewer
 from convnotes.widgets.branch_diagram import BranchDiagram as BranchDiagram
+from convnotes.widgets.branch_fuser import BranchFuser as BranchFuser
 from convnotes.widgets.channel_mixer import ChannelMixer as ChannelMixer
 from convnotes.widgets.conv_algorithms import ConvAlgorithms as ConvAlgorithms
 from convnotes.widgets.conv_arithmetic import ConvArithmetic as ConvArithmetic
 from convnotes.widgets.deform_sampler import DeformSampler as DeformSampler
 from convnotes.widgets.design_explorer import DesignExplorer as DesignExplorer
+from convnotes.widgets.dynamic_kernel import DynamicKernel as DynamicKernel
+from convnotes.widgets.effective_field import EffectiveField as EffectiveField
 from convnotes.widgets.field_grower import FieldGrower as FieldGrower
 from convnotes.widgets.kernel_count import KernelCount as KernelCount
 from convnotes.widgets.kernel_stack_viewer import KernelStackViewer as KernelStackViewer
@@ -18,6 +22,7 @@ from convnotes.widgets.operator_map import OperatorMap as OperatorMap
 from convnotes.widgets.pool_placer import PoolPlacer as PoolPlacer
 from convnotes.widgets.quiz import Quiz as Quiz
 from convnotes.widgets.read_back import ReadBack as ReadBack
+from convnotes.widgets.roofline import Roofline as Roofline
 from convnotes.widgets.separable_viewer import SeparableViewer as SeparableViewer
 from convnotes.widgets.shift_viewer import ShiftViewer as ShiftViewer
 from convnotes.widgets.signal_depth import SignalDepth as SignalDepth
@@ -26,13 +31,17 @@ from convnotes.widgets.transfer_viewer import TransferViewer as TransferViewer
 
 __all__ = [
     "ActiveSynapses",
+    "AggregationSampler",
     "AttentionViewer",
     "BranchDiagram",
+    "BranchFuser",
     "ChannelMixer",
     "ConvAlgorithms",
     "ConvArithmetic",
     "DeformSampler",
     "DesignExplorer",
+    "DynamicKernel",
+    "EffectiveField",
     "FieldGrower",
     "KernelCount",
     "KernelStackViewer",
@@ -42,6 +51,7 @@ __all__ = [
     "PoolPlacer",
     "Quiz",
     "ReadBack",
+    "Roofline",
     "SeparableViewer",
     "ShiftViewer",
     "SignalDepth",

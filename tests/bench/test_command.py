@@ -81,7 +81,7 @@ def test_a_backend_or_a_device_that_is_not_there_is_refused(run, monkeypatch, ca
         with pytest.raises(SystemExit):
             run("--device", "cuda")
         assert "torch finds no CUDA device here" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="no operator 'conv'; the names are adder, deformable"):
+    with pytest.raises(ValueError, match="no operator 'conv'; the names are adder, quantized adder"):
         bench.cases("conv")
 
 

@@ -17,7 +17,8 @@ def test_every_operator_equals_its_rivals_and_gives_rows(measure, op):
     said = []
     for case in bench.cases(op, (TINY,)):
         rows = measure(case, backends=["torch"], say=said.append)
-        assert {row.mode for row in rows} == ({"forward", "forward+backward"} if rows else set())
+        modes = {"forward"} if op == "quantized adder" else {"forward", "forward+backward"}
+        assert {row.mode for row in rows} == (modes if rows else set())
         assert rows or "skipped" in said[-1]
         for row in rows:
             assert (row.op, row.variant, row.shape, row.backend) == (op, case.variant, "2×12×5×5", "torch")

@@ -50,9 +50,28 @@ def test_rows_are_picked_by_their_fields():
 def test_rows_are_paired_by_all_but_the_mode():
     rows = bench.read()
     found = bench.pairs(reversed(rows))
-    assert 2 * len(found) == len(rows)
+    engines = rows.where(rival="onnxruntime") + rows.where(rival="OpenVINO") + rows.where(op="quantized adder")
+    assert 2 * len(found) + len(engines) == len(rows)
     for forward, both in found:
         assert (forward.mode, both.mode) == ("forward", "forward+backward")
         assert dataclasses.replace(forward, mode=both.mode).key == both.key
     with pytest.raises(ValueError, match=rf"no pair: {' '.join(map(str, rows[0].key[:3]))} forward\+backward"):
         bench.pairs(rows[1:])
+
+
+def test_the_rows_of_two_processors_stand_side_by_side():
+    rows = bench.read().select(op="fire", threads=2, allocator="steady")
+    first, second = bench.by_processor(rows).values()
+    assert len({row.processor for row in first} | {row.processor for row in second}) == 2
+    table = bench.on_each_processor(rows)
+    assert table.heads == ["case", "Intel, forward", "Intel, training", "AMD, forward", "AMD, training"]
+    assert len(table.rows) == len({row.shape for row in rows})
+    at = {(row.shape, row.mode): f"{row.of_conv:.2f}" for row in second}
+    assert [line[3:] for line in table.rows] == [
+        [at[line[0], "forward"], at[line[0], "forward+backward"]] for line in table.rows
+    ]
+    twice = [dataclasses.replace(rows[0], of_conv=9.0, threads=1), *rows]
+    with pytest.raises(ValueError, match="has two times on Intel"):
+        bench.on_each_processor(twice)
+    alike = [dataclasses.replace(row, processor=f"AMD {row.processor}") for row in rows]
+    assert bench.on_each_processor(alike).heads[3] == "AMD AMD EPYC, forward"

@@ -5,9 +5,11 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from support import editions
 from support.visits import PAGES, Visit, browser_test, every_page
 
 CHAPTERS = [name for name in PAGES if not name.startswith("book/reference/")]
+WHOLE_TABLES = [f"book/{name}.html" for name in editions.PAGES + editions.TEXTS]  # those of a chapter may scroll
 VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]'
 SCRIPT = re.compile(r"<script([^>]*)>(.*?)</script>", flags=re.DOTALL)
 
@@ -84,7 +86,12 @@ def test_what_is_far_below_is_made_only_once_the_reader_moves(phone):
 
 @browser_test
 @every_page
-def test_a_phone_scrolls_down_and_never_sideways(phone):
+def test_a_phone_scrolls_down_and_never_sideways(phone, name):
     visit, _ = phone
     assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    if name in WHOLE_TABLES:
+        tables = visit.page.locator("article :is(.cn-scroll, .pst-scrollable-table-container)")
+        wide = """all => all.filter(t => t.checkVisibility() && t.scrollWidth > t.clientWidth + 1)
+            .map(t => t.textContent.slice(0, 80))"""
+        assert tables.evaluate_all(wide) == []
     assert not visit.wrong

@@ -1,6 +1,10 @@
-"""The widgets of the built pages: by keyboard, and without scripts."""
+"""The widgets of the built pages: by keyboard, by the links of the text, and without scripts."""
 
+import pytest
+from support import editions
 from support.visits import Visit, browser_test, every_widget_page, seen
+
+LINKED = {f"book/{page}.html": page for page in editions.WITH_LINKS}
 
 
 def move(page, control) -> None:
@@ -52,27 +56,63 @@ def move(page, control) -> None:
 
 @browser_test
 @every_widget_page
-def test_every_control_of_every_widget_moves_what_is_shown_by_keyboard_alone(chromium, address, name):
-    with Visit(chromium, address, name) as visit:
-        visit.settle()
-        page = visit.page
-        widgets = page.locator("[data-widget]")
-        assert widgets.count()
-        for n in range(widgets.count()):
-            widget = widgets.nth(n)
-            for summary in widget.locator("details:not([open]) > summary").all():
-                summary.focus()
-                page.keyboard.press("Enter")
-            names = widget.locator("[data-control]").evaluate_all("all => all.map(e => e.dataset.control)")
-            assert names
-            first = seen(widget)
-            for k in range(len(names)):
-                alike = widget.locator(f'[data-control="{names[k]}"]')  # others may come and go while it moves
-                move(page, alike.nth(names[:k].count(names[k])))
-                if "reset" in names:
-                    widget.locator('[data-control="reset"]').first.click()
-                    assert seen(widget) == first, f"reset after {names[k]} does not bring the first state back"
-        assert not visit.wrong
+def test_every_control_of_every_widget_moves_what_is_shown_by_keyboard_alone(opened):
+    page = opened.page
+    widgets = page.locator("[data-widget]")
+    assert widgets.count()
+    for n in range(widgets.count()):
+        widget = widgets.nth(n)
+        for summary in widget.locator("details:not([open]) > summary").all():
+            summary.focus()
+            page.keyboard.press("Enter")
+        names = widget.locator("[data-control]").evaluate_all("all => all.map(e => e.dataset.control)")
+        assert names
+        first = seen(widget)
+        for k in range(len(names)):
+            alike = widget.locator(f'[data-control="{names[k]}"]')  # others may come and go while it moves
+            move(page, alike.nth(names[:k].count(names[k])))
+            if "reset" in names:
+                widget.locator('[data-control="reset"]').first.click()
+                assert seen(widget) == first, f"reset after {names[k]} does not bring the first state back"
+    assert not opened.wrong
+
+
+@pytest.fixture
+def page_with_links(opened, name):
+    if name not in LINKED:
+        pytest.skip("no link of this page sets a widget")
+    return opened
+
+
+@browser_test
+@every_widget_page
+def test_a_widget_stands_within_the_first_2000_pixels(page_with_links):
+    top = page_with_links.page.locator("[data-widget]").first.evaluate("w => w.getBoundingClientRect().top + scrollY")
+    assert top <= 2000
+
+
+@browser_test
+@every_widget_page
+def test_every_link_sets_its_widget_by_keyboard_and_says_so(page_with_links, name):
+    stored = list(editions.links(editions.read(LINKED[name])))
+    tab = page_with_links.page
+    anchors = tab.locator('a[href^="set:"]')
+    assert anchors.count() == len(stored)
+    for n, (words, state, widget) in enumerate(stored):
+        kind = widget["_anywidget_id"].rsplit(".", 1)[1]
+        tab.evaluate("() => document.querySelectorAll('[data-control=reset]').forEach(b => b.click())")
+        shown = tab.locator("[data-widget]").filter(has=tab.locator('[data-control="reset"]'))
+        before = [seen(shown.nth(k)) for k in range(shown.count())]
+        anchors.nth(n).focus()
+        tab.keyboard.press("Enter" if n % 2 else "Space")
+        expected = f"The figure now shows: {words}."
+        tab.wait_for_function("text => document.querySelector('.cn-status').textContent === text", arg=expected)
+        if any(widget[trait] != value for trait, value in state.items()):
+            assert [seen(shown.nth(k)) for k in range(shown.count())] != before, f"{words} changes nothing in {kind}"
+        if tab.locator(".cn-back").count():
+            tab.locator(".cn-back").click()
+            assert anchors.nth(n).evaluate("a => document.activeElement === a")
+    assert not page_with_links.wrong
 
 
 @browser_test

@@ -4,7 +4,6 @@ import re
 
 import pytest
 from support import editions
-from support.visits import Visit, browser_test, seen
 
 from convnotes import page
 
@@ -101,22 +100,7 @@ def test_a_page_without_cells_has_a_purpose_short_paragraphs_and_narrow_code(nam
         assert table or len(paragraph.split()) <= 100, paragraph
 
 
-@browser_test
-@pytest.mark.parametrize("name", editions.PAGES + editions.TEXTS)
-def test_no_table_of_a_page_is_cut_on_a_phone(chromium, address, name):
-    with Visit(chromium, address, f"book/{name}.html", width=390) as visit:
-        visit.settle()
-        tables = visit.page.locator("article :is(.cn-scroll, .pst-scrollable-table-container)")
-        wide = """all => all.filter(t => t.checkVisibility() && t.scrollWidth > t.clientWidth + 1)
-            .map(t => t.textContent.slice(0, 80))"""
-        assert tables.evaluate_all(wide) == []
-
-
-WITH_LINKS = [*editions.SECOND, *(name for name in editions.PAGES if any(editions.links(editions.read(name))))]
-every_linked = pytest.mark.parametrize("chapter", WITH_LINKS, scope="module")
-
-
-@every_linked
+@pytest.mark.parametrize("chapter", editions.WITH_LINKS)
 def test_every_link_sets_what_its_widget_accepts_and_has_a_button_elsewhere(chapter):
     """The widget has tried each of its `links` when the notebook ran."""
     found = list(editions.links(editions.read(chapter)))
@@ -124,39 +108,3 @@ def test_every_link_sets_what_its_widget_accepts_and_has_a_button_elsewhere(chap
     for words, state, widget in found:
         assert widget, f"no widget of the page has the traits {', '.join(state)}"
         assert widget["links"].get(words) == state, words
-
-
-@pytest.fixture(scope="module")
-def name(chapter):
-    return f"book/{chapter}.html"
-
-
-@browser_test
-@every_linked
-def test_a_widget_stands_within_the_first_2000_pixels(opened):
-    top = opened.page.locator("[data-widget]").first.evaluate("w => w.getBoundingClientRect().top + scrollY")
-    assert top <= 2000
-
-
-@browser_test
-@every_linked
-def test_every_link_sets_its_widget_by_keyboard_and_says_so(opened, chapter):
-    stored = list(editions.links(editions.read(chapter)))
-    tab = opened.page
-    anchors = tab.locator('a[href^="set:"]')
-    assert anchors.count() == len(stored)
-    for n, (words, state, widget) in enumerate(stored):
-        name = widget["_anywidget_id"].rsplit(".", 1)[1]
-        tab.evaluate("() => document.querySelectorAll('[data-control=reset]').forEach(b => b.click())")
-        shown = tab.locator("[data-widget]").filter(has=tab.locator('[data-control="reset"]'))
-        before = [seen(shown.nth(k)) for k in range(shown.count())]
-        anchors.nth(n).focus()
-        tab.keyboard.press("Enter" if n % 2 else "Space")
-        expected = f"The figure now shows: {words}."
-        tab.wait_for_function("text => document.querySelector('.cn-status').textContent === text", arg=expected)
-        if any(widget[trait] != value for trait, value in state.items()):
-            assert [seen(shown.nth(k)) for k in range(shown.count())] != before, f"{words} changes nothing in {name}"
-        if tab.locator(".cn-back").count():
-            tab.locator(".cn-back").click()
-            assert anchors.nth(n).evaluate("a => document.activeElement === a")
-    assert not opened.wrong

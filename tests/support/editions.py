@@ -150,3 +150,6 @@ def _assigned(part: str) -> tuple[str, object]:
         return name, json.loads(text)
     except json.JSONDecodeError:
         return name, text
+
+
+WITH_LINKS = [*SECOND, *(name for name in PAGES if any(links(read(name))))]

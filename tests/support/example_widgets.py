@@ -16,15 +16,19 @@ ROW = Row(
 )
 EXAMPLES = {
     "ActiveSynapses": lambda: widgets.ActiveSynapses(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
+    "AggregationSampler": lambda: widgets.AggregationSampler(torch.rand(1, 5, 7), alt="Noise of five by seven pixels"),
     "AttentionViewer": lambda: widgets.AttentionViewer(
         torch.rand(2, 1, 8, 12), torch.ones(2, 3, 4, 6), torch.ones(2, 3, 4, 6), ["noise", "more noise"]
     ),
     "BranchDiagram": widgets.BranchDiagram,
+    "BranchFuser": lambda: widgets.BranchFuser(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ChannelMixer": lambda: widgets.ChannelMixer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ConvAlgorithms": widgets.ConvAlgorithms,
     "ConvArithmetic": widgets.ConvArithmetic,
     "DeformSampler": lambda: widgets.DeformSampler(torch.rand(1, 5, 7), torch.zeros(18, 5, 7), torch.ones(3, 3)),
     "DesignExplorer": lambda: widgets.DesignExplorer([ROW]),
+    "EffectiveField": lambda: widgets.EffectiveField(torch.rand(3, 9, 11), alt="Nine by eleven pixels of noise"),
+    "DynamicKernel": lambda: widgets.DynamicKernel(torch.rand(2, 3, 5, 7), ["noise", "more noise"]),
     "FieldGrower": widgets.FieldGrower,
     "KernelCount": lambda: widgets.KernelCount(torch.linspace(0, 1, 231).view(3, 7, 11), alt="A grey ramp"),
     "KernelStackViewer": lambda: widgets.KernelStackViewer(),
@@ -36,6 +40,7 @@ EXAMPLES = {
     "ReadBack": lambda: widgets.ReadBack(
         torch.rand(3, 5, 7), torch.nn.Conv2d(3, 4, 3, padding=1), [Bottleneck(4, 1), Bottleneck(4, 1)]
     ),
+    "Roofline": widgets.Roofline,
     "SeparableViewer": lambda: widgets.SeparableViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "ShiftViewer": lambda: widgets.ShiftViewer(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
     "SignalDepth": widgets.SignalDepth,

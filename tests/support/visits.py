@@ -21,7 +21,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 browser_test = pytest.mark.browser
 # For a whole module, so that its tests of one page follow each other and a fixture may open the page once for them.
 every_page = pytest.mark.parametrize("name", PAGES, scope="module")
-every_widget_page = pytest.mark.parametrize("name", WITH_WIDGETS)
+every_widget_page = pytest.mark.parametrize("name", WITH_WIDGETS, scope="module")
 
 
 def seen(widget) -> str:

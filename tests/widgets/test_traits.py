@@ -27,6 +27,15 @@ BAD = {
         "branch": ["1×1", 2],
         "true_5x5": ["no"],
     },
+    "BranchFuser": {
+        "on": [[], ["5x5"], ["kxk", "kxk"]],
+        "scales": [[1] * 6, [3] * 7, ["one"] * 7],
+        "shifts": [[0] * 8, [-1.5] * 7],
+        "bias": [2, "0"],
+        "padding": ["reflect", 0],
+        "melt": [-0.1, 3.5],
+        "branch": ["3×3"],
+    },
     "ChannelMixer": {
         "weight": [[[1, 2]], [], [[1, 2, 3]] * 5],
         "bias": [[], ["a"]],
@@ -51,6 +60,14 @@ BAD = {
         "transposed": ["no"],
     },
     "DesignExplorer": {"x": ["cost"], "gain": ["best"], "budget": [101], "design": ["ours"]},
+    "EffectiveField": {
+        "kernel_sizes": [[4, 3], [1, 3], [53, 3], [3], [3, "3"]],
+        "depths": [[0, 1], [1, 73], [1]],
+        "dilations": [[1, 16], [0, 1]],
+        "channels": [65, "64"],
+        "residual": ["yes"],
+        "probe": [[9, 0], [0]],
+    },
     "FieldGrower": {
         "layers": [[], [[3, 1]], [[8, 1, 1]], [[3, 3, 1]], [[3, 1, 9]], [[3, 1, 1]] * 5],
         "position": [[0], [0, 3], [-3, 0], [0.5, 0]],
@@ -71,6 +88,15 @@ BAD = {
     "PoolPlacer": {"pools": [[1, 4], [0, 1, 2], [1, 1, 2], [4, 1, 8], [1, 4, 10], [1, 4, "8"]]},
     "Quiz": {"chosen": [[2], [0, 0], [-2]]},
     "ReadBack": {"depth": [3, -1], "shortcut": ["yes"]},
+    "Roofline": {
+        "channels": [0, 12, 520],
+        "size": [3, 57, 116],
+        "kernel": [2, 13],
+        "batch": [0, 65],
+        "peak": [5, "100"],
+        "bandwidth": [0, 20000],
+        "operator": ["1×1", "adder"],
+    },
     "SeparableViewer": {
         "target": ["sharpen", 1],
         "layers": [0, 4],
@@ -126,5 +152,5 @@ def test_what_python_refuses_is_put_back_by_the_page_and_the_present_state_is_ke
 
 
 def test_every_widget_says_what_its_traits_take():
-    tested = {"DeformSampler", "LiveFilter", "OperatorMap"}  # in their own files
+    tested = {"AggregationSampler", "DeformSampler", "DynamicKernel", "LiveFilter", "OperatorMap"}  # in their own files
     assert {*BAD} | tested == {*widgets.__all__}

@@ -5,9 +5,9 @@
 Images whose channels are last are read where they are; others are copied into such a table, a few at a time, and half
 precision into one of float32. Threads share the positions.
 
-Backwards, chunk by chunk of the positions: samples are located once; the gradient of a position is handed back to the
-pixels of all its taps, threads taking channels; and its products with the four pixels of each sample, threads taking
-positions, give the gradients of offset and mask. All sums run in one order, on any number of threads.
+Backwards, the gradient of a position is handed back to the pixels of all its taps, threads taking channels; and its
+products with the four pixels of each sample, threads taking positions, give the gradients of offset and mask. Samples
+are located in each pass, a few positions at a time. All sums run in one order, on any number of threads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from convnotes.kernels.aggregate import loops
 from convnotes.kernels.aggregate.sampling import Taps
 from convnotes.kernels.cpu.jobs import run
 from convnotes.kernels.deform.in_numba import Samples, blocks, room, write
-from convnotes.kernels.deform.loops import locate
 
 _LOCATED = 2**16  # bytes of what is known of the samples of a thread at a time
 
@@ -31,8 +30,7 @@ def forward(input: Tensor, offset: Tensor, mask: Tensor, taps: Taps) -> Tensor:
     out = taps.empty(input, offset)
     for b in blocks(input, offset):
         last, work = out[b].permute(0, 2, 3, 1), _work(input[b], offset[b], mask[b], taps)
-        y = room(last, work.table.dtype)
-        tile = _tile(work)
+        y, tile = room(last, work.table.dtype), _tile(work)
         given = (tile, work.table, work.offset, work.mask, y, work.sizes)
         run(loops.aggregate, y.dtype, work.places, work.threads, *given, grain=tile)
         write(y, last)
@@ -46,30 +44,30 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
     by_input = torch.empty_like(input) if needed[0] else input.new_empty(0)
     for b in blocks(input, offset):
         work = _work(input[b], offset[b], mask[b], taps)
-        exact = work.table.dtype
+        exact, tile = work.table.dtype, _tile(work)
         sent = grad[b].permute(0, 2, 3, 1).reshape(work.places, -1).to(exact).contiguous()
-        last = by_input[b].permute(0, 2, 3, 1) if needed[0] else by_input
-        by_table = room(last, exact).zero_()
-        found = [room(t, exact) for t in (by_offset[b], by_mask[b])]
-        for start, stop in work.chunks():
-            work.columns = sent[start:stop]
-            work.run(locate, start, stop, True)
-            if needed[0]:
-                work.scatter(start, stop, 0, by_table)
-            if needed[1] or needed[2]:
-                given = (start, _tile(work), *work.arguments(), *found)
-                run(loops.compare, exact, stop - start, work.threads, *given, first=start)
-        for made, wanted in zip((by_table, *found), (last, by_offset[b], by_mask[b]), strict=True):
-            write(made, wanted)
+        given = (work.table, work.offset, work.mask, sent)
+        if needed[0]:
+            last = by_input[b].permute(0, 2, 3, 1)
+            by_table = room(last, exact).zero_()
+            block, jobs = work.channels()
+            each = (tile, block, *given, by_table, work.sizes)
+            run(loops.scatter, exact, jobs, work.threads, *each, grain=-(-jobs // work.threads))
+            write(by_table, last)
+        if needed[1] or needed[2]:
+            found = [room(t, exact) for t in (by_offset[b], by_mask[b])]
+            run(loops.compare, exact, work.places, work.threads, tile, *given, work.sizes, *found, grain=tile)
+            for made, wanted in zip(found, (by_offset[b], by_mask[b]), strict=True):
+                write(made, wanted)
     return by_input, by_offset, by_mask
 
 
 def _tile(work: Samples) -> int:
-    """Positions that a thread looks at together: rows of the output, or equal parts of one, as rows are read at once."""
-    most, w = max(8, min(64, _LOCATED // work.size)), work.sizes.w
-    return -(-w // -(-w // most)) if w > most else max(1, w) * (most // max(1, w))
+    """Positions that a thread looks at together: rows of the output, or equal parts of one: rows are read at once."""
+    size = work.sizes.G * work.sizes.K * (8 + 3 * work.table.element_size())
+    most, w = max(8, min(64, _LOCATED // max(1, size))), max(1, work.sizes.w)
+    return -(-w // -(-w // most)) if w > most else w * (most // w)
 
 
 def _work(input: Tensor, offset: Tensor, mask: Tensor, taps: Taps) -> Samples:
-    sizes, exact = taps.sizes(input, offset), torch.promote_types(input.dtype, torch.float32)
-    return Samples(input, offset, mask, sizes, sizes.G * sizes.K * (8 + 3 * exact.itemsize))
+    return Samples(input, offset, mask, taps.sizes(input, offset))

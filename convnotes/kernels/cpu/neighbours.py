@@ -97,51 +97,92 @@ def blend(typingctx, target, t, n, table, frame, first, right, below, a, b, c, d
     return types.void(target, _I64, _I64, table, frame, _I64, _I64, _I64, f, f, f, f), generate
 
 
+class _Taps:
+    """The arguments of an intrinsic below: an array from t on, `n` channels, samples s, s + step … of `taps` taps."""
+
+    def __init__(self, context, builder, signature, args) -> None:
+        self.builder, dtype = builder, signature.args[0].dtype
+        self.vectors, self.single = Vectors(context, builder, dtype), Vectors(context, builder, dtype, single=True)
+        pointers = [pointer(context, builder, signature.args[k], args[k]) for k in (0, 3, 4, 5, 6)]
+        self.array, self.table, self.frame, self.firsts, self.weights = pointers
+        _, self.t, self.n, *_, self.s, self.step, self.taps, right, below = args
+        self.many = cgutils.create_struct_proxy(signature.args[5])(context, builder, args[5]).nitems
+        self.ways = (_number(0), right, below, builder.add(below, right))
+
+    def each(self, body) -> None:
+        """Write `body(vectors, channels)` for four vectors at a time, for one, and for single channels."""
+        four, one = (self.builder.and_(self.n, _number(-count * self.vectors.lanes)) for count in (4, 1))
+        parts = ((self.vectors, 4, _number(0), four), (self.vectors, 1, four, one), (self.single, 1, one, self.n))
+        for vectors, count, start, stop in parts:
+            width = count * vectors.lanes
+            with cgutils.for_range_slice(self.builder, start, stop, _number(width)) as (channel, _):
+                body(vectors, [self.builder.add(channel, _number(n * vectors.lanes)) for n in range(count)])
+
+    def corners(self, vectors: Vectors, k):
+        """The four pixels of tap k, each with its weight."""
+        at = self.builder.add(self.s, self.builder.mul(k, self.step))
+        first = self.builder.load(self.builder.gep(self.firsts, [at]))
+        for corner, way in enumerate(self.ways):
+            share = self.builder.add(at, self.builder.mul(_number(corner), self.many))
+            weight = self.builder.load(self.builder.gep(self.weights, [share]))
+            yield _pixel(self.builder, self.table, self.frame, first, corner, way), vectors.splat(weight)
+
+
+def _of_taps(array, table, frame, firsts, weights):
+    return types.void(array, _I64, _I64, table, frame, firsts, weights, _I64, _I64, _I64, _I64, _I64)
+
+
 @intrinsic
 def sum_blends(typingctx, target, t, n, table, frame, firsts, weights, s, step, taps, right, below):
-    """target[t + e] = the sum of what `blend` writes for the samples s, s + step … of `taps` taps.
+    """target[t + e] = the sum of what `blend` writes for all taps.
 
     `weights` are those of the first pixels of all samples, then those of the pixels right of them, and so on. Sums stay
     in registers: those of four vectors of channels, or four for one vector.
     """
 
     def generate(context, builder, signature, args):
-        wide, single = Vectors(context, builder, target.dtype), Vectors(context, builder, target.dtype, single=True)
-        array, data, zeros, index, shares = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 3, 4, 5, 6))
-        _, t, n, *_, s, step, taps, right, below = args
-        many = cgutils.create_struct_proxy(signature.args[5])(context, builder, args[5]).nitems
-        ways = (_number(0), right, below, builder.add(below, right))
+        of = _Taps(context, builder, signature, args)
 
-        def write(vectors, count, start, stop):
-            with cgutils.for_range_slice(builder, start, stop, _number(count * vectors.lanes)) as (channel, _):
-                channels = [builder.add(channel, _number(r * vectors.lanes)) for r in range(count)]
+        def body(vectors, channels):
+            @vectors.summed(4, of.taps)
+            def sums(k, sums):
+                sums = list(sums)
+                for corner, (pixel, weight) in enumerate(of.corners(vectors, k)):
+                    for n, channel in enumerate(channels):
+                        to = n if len(channels) > 1 else corner
+                        sums[to] = vectors.call("fma", weight, vectors.load(pixel, channel), sums[to])
+                return sums
 
-                @vectors.summed(4, taps)
-                def sums(k, sums):
-                    at = builder.add(s, builder.mul(k, step))
-                    first, sums = builder.load(builder.gep(index, [at])), list(sums)
-                    for corner, way in enumerate(ways):
-                        pixel = _pixel(builder, data, zeros, first, corner, way)
-                        weight = builder.load(builder.gep(shares, [builder.add(at, builder.mul(_number(corner), many))]))
-                        weight = vectors.splat(weight)
-                        for r, own in enumerate(channels):
-                            to = r if count > 1 else corner
-                            sums[to] = vectors.call("fma", weight, vectors.load(pixel, own), sums[to])
-                    return sums
+            if len(channels) == 1:
+                sums = [builder.fadd(builder.fadd(*sums[:2]), builder.fadd(*sums[2:]))]
+            for channel, total in zip(channels, sums, strict=True):
+                vectors.store(total, of.array, builder.add(of.t, channel))
 
-                if count == 1:
-                    sums = [builder.fadd(builder.fadd(*sums[:2]), builder.fadd(*sums[2:]))]
-                for own, total in zip(channels, sums, strict=True):
-                    vectors.store(total, array, builder.add(t, own))
-
-        ends = [builder.and_(n, _number(-count * wide.lanes)) for count in (4, 1)]
-        write(wide, 4, _number(0), ends[0])
-        write(wide, 1, *ends)
-        write(single, 1, ends[1], n)
+        of.each(body)
         return context.get_dummy_value()
 
-    i = types.int64
-    return types.void(target, i, i, table, frame, firsts, weights, i, i, i, i, i), generate
+    return _of_taps(target, table, frame, firsts, weights), generate
+
+
+@intrinsic
+def scatter_taps(typingctx, source, t, n, table, frame, firsts, weights, s, step, taps, right, below):
+    """The transpose of `sum_blends`: source[t + e], times the weight of each pixel of each tap, is added to that."""
+
+    def generate(context, builder, signature, args):
+        of = _Taps(context, builder, signature, args)
+
+        def body(vectors, channels):
+            gradients = [vectors.load(of.array, builder.add(of.t, channel)) for channel in channels]
+            with cgutils.for_range_slice(builder, _number(0), of.taps, _number(1)) as (k, _):
+                for pixel, weight in of.corners(vectors, k):
+                    for channel, gradient in zip(channels, gradients, strict=True):
+                        before = vectors.load(pixel, channel)
+                        vectors.store(vectors.call("fma", weight, gradient, before), pixel, channel)
+
+        of.each(body)
+        return context.get_dummy_value()
+
+    return _of_taps(source, table, frame, firsts, weights), generate
 
 
 def _comparing(written: bool):

@@ -78,9 +78,9 @@ def backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
             else:
                 parts = torch.bmm(by_group, transposed).unflatten(2, (work.K, -1))  # [groups, P, K, C/groups]
                 columns.view(-1, work.K, groups, parts.shape[3]).copy_(parts.permute(1, 2, 0, 3))
-            work.run(loops.locate, start, stop, True)
+            work.run(loops.locate, start, stop, True, 0, work.sizes.G)
             if needed[0]:
-                work.scatter(start, stop, work.sizes.C, by_table)
+                work.scatter(start, stop, by_table)
             work.run(loops.compare, start, stop, *found)
             if needed[2] and work.own_product:
                 product(columns.t(), packed(sent), by_kernel[0], work.threads, add=True)
@@ -123,54 +123,39 @@ def _matrices(weight: Tensor, channels: int) -> Tensor:
 
 
 class Samples:
-    """What a block of images is sampled by: the table of pixels, and where the samples of a chunk of positions lie.
+    """What a block of images is sampled by: the table of its pixels, offsets and masks."""
 
-    `size` bytes are kept for each position, and `_COLUMNS` for a chunk. `columns` are set by who works on them.
-    """
-
-    columns: Tensor
-
-    def __init__(self, input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes, size: int) -> None:
-        self.sizes, self.places, self.size = sizes, sizes.places, size
+    def __init__(self, input: Tensor, offset: Tensor, mask: Tensor | None, sizes: Sizes) -> None:
+        self.sizes, self.places, self.threads = sizes, sizes.places, torch.get_num_threads()
         dtype = torch.promote_types(input.dtype, torch.float32)
         self.table = input.permute(0, 2, 3, 1).to(dtype).contiguous()
         self.offset = offset.to(dtype).contiguous()
         self.mask = self.table.new_empty(0) if mask is None else mask.to(dtype).contiguous()
-        pieces = max(1, -(-self.places * size // _COLUMNS))
-        self.chunk = max(1, -(-self.places // pieces))  # all of about one size
-        self.threads = torch.get_num_threads()
-        self.first = torch.empty(sizes.G * sizes.K * self.chunk, dtype=torch.int64)
-        self.located = self.table.new_empty(3, len(self.first))
 
-    def chunks(self) -> list[tuple[int, int]]:
-        return [(n, min(n + self.chunk, self.places)) for n in range(0, self.places, self.chunk)]
-
-    def arguments(self) -> tuple[Any, ...]:
-        return (self.table, self.offset, self.mask, self.columns, self.first, *self.located, self.sizes)
-
-    def run(self, function: Any, start: int, stop: int, *more: Any) -> None:
-        """Call a loop for the positions of a chunk."""
-        run(function, self.table.dtype, stop - start, self.threads, start, *self.arguments(), *more, first=start)
-
-    def scatter(self, start: int, stop: int, step: int, by_table: Tensor) -> None:
-        """Add the gradients of the columns of a chunk to those of the pixels, channels shared among threads."""
-        C, width = self.table.shape[3] // self.sizes.G, lanes(by_table.element_size())
+    def channels(self) -> tuple[int, int]:
+        """How many channels a thread hands gradients back to at a time, and how many such blocks there are."""
+        C, width = self.table.shape[3] // self.sizes.G, lanes(self.table.element_size())
         block = -(-C // (width * self.threads)) * width  # whole vectors, which no two threads write to
-        jobs, given = self.sizes.G * -(-C // block), (start, stop, block, step, *self.arguments(), by_table)
-        run(loops.collect, by_table.dtype, jobs, self.threads, *given, grain=-(-jobs // self.threads))
+        return block, self.sizes.G * -(-C // block)
 
 
 class _Work(Samples):
-    """Samples, and room for the columns of a chunk."""
+    """And room for a chunk of positions, their columns and where their samples lie."""
 
     def __init__(self, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, sampling: Sampling) -> None:
-        sizes, exact = sampling.sizes(input, offset, weight), torch.promote_types(input.dtype, torch.float32)
-        super().__init__(input, offset, mask, sizes, sizes.K * sizes.C * exact.itemsize)
-        self.K, self.groups = sizes.K, sizes.groups
-        self.columns = self.table.new_empty(self.chunk, sizes.K * sizes.C)
-        self.own_product, self.dtype = _own_product(weight, sizes.C), weight.dtype
+        super().__init__(input, offset, mask, sampling.sizes(input, offset, weight))
+        self.K, self.groups, C, G = self.sizes.K, self.sizes.groups, self.sizes.C, self.sizes.G
+        pieces = max(1, -(-self.places * self.K * C * self.table.element_size() // _COLUMNS))
+        self.chunk = max(1, -(-self.places // pieces))  # all of about one size
+        self.columns = self.table.new_empty(self.chunk, self.K * C)
+        self.first = torch.empty(G * self.K * self.chunk, dtype=torch.int64)
+        self.located = self.table.new_empty(3, len(self.first))
+        self.own_product, self.dtype = _own_product(weight, C), weight.dtype
         if not self.own_product:  # torch's products spin on after themselves, and keep helpers from the processor
             self.threads = 1
+
+    def chunks(self) -> list[tuple[int, int]]:
+        return [(n, min(n + self.chunk, self.places)) for n in range(0, self.places, self.chunk)]
 
     def by_group(self, columns: Tensor) -> Tensor:
         """`[P, K·C]` → `[groups, P, K·C/groups]`, in the dtype of the weight."""
@@ -178,7 +163,20 @@ class _Work(Samples):
             return columns[None].to(self.dtype)
         return columns.unflatten(1, (self.K, self.groups, -1)).permute(2, 0, 1, 3).to(self.dtype).flatten(2)
 
+    def arguments(self) -> tuple[Any, ...]:
+        return (self.table, self.offset, self.mask, self.columns, self.first, *self.located, self.sizes)
+
+    def run(self, function: Any, start: int, stop: int, *more: Any) -> None:
+        """Call a loop of `loops` for the positions of a chunk."""
+        run(function, self.columns.dtype, stop - start, self.threads, start, *self.arguments(), *more, first=start)
+
     def outputs(self, kernel: Tensor, out: Tensor, by_place: bool) -> None:
         """All at once: a thread samples the columns of a few positions and multiplies them; none waits for another."""
         given = (_TILE, self.table, self.offset, self.mask, kernel, out, by_place, self.sizes)
         run(loops.sample_and_multiply, out.dtype, self.places, self.threads, *given, grain=_TILE)
+
+    def scatter(self, start: int, stop: int, by_table: Tensor) -> None:
+        """Add the gradients of the columns of a chunk to those of the pixels, channels shared among threads."""
+        block, jobs = self.channels()
+        given = (start, stop, block, *self.arguments(), by_table)
+        run(loops.collect, by_table.dtype, jobs, self.threads, *given, grain=-(-jobs // self.threads))

@@ -11,11 +11,12 @@ from convnotes.kernels.cpu.product import Matrices, multiply_rows
 
 
 @loop
-def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, derived):
+def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, derived, group, groups):
     """Where the samples of the positions start to stop lie: the first pixel, the two fractions, the mask.
 
     A position is held as whole pixel and fraction, which are never added. One that lies outside altogether, or is NaN,
-    reads no pixel. So does one at −1 exactly, but it is `derived` as a position further in.
+    reads no pixel. So does one at −1 exactly, but it is `derived` as a position further in. The offset groups are those
+    in `range(group, groups)`.
     """
     _, C, H, W, _, _, KH, KW, h, w, G, sy, sx, top, left, dy, dx = sizes
     real = y.dtype.type
@@ -26,7 +27,7 @@ def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, siz
         row, j0 = divmod(done, w)
         b, i = divmod(row, h)
         count = min(w - j0, stop - done)
-        for g in range(G):
+        for g in range(group, groups):
             corner = b * H * line + g * (C // G)
             for k in range(K):
                 u, v = divmod(k, KW)
@@ -62,7 +63,7 @@ def locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, siz
 @loop
 def sample(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes):
     """Fill the columns of the positions start to stop."""
-    locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, False)
+    locate(start, stop, chunk, table, offset, mask, columns, first, y, x, m, sizes, False, 0, sizes.G)
     C, G, K, one = sizes.C, sizes.G, sizes.KH * sizes.KW, y.dtype.type(1)
     n, P, below = C // G, len(first) // (G * K), sizes.W * C
     frame = np.zeros(n, columns.dtype)
@@ -126,21 +127,17 @@ def slopes(start, stop, chunk, offset, mask, first, y, x, m, products, sizes, by
 
 
 @loop
-def collect(job, end_job, chunk, stop, block, step, table, offset, mask, columns, first, y, x, m, sizes, by_table):
-    """Add the gradients of the columns of a chunk to the pixels they come from: jobs are blocks of channels.
-
-    Taps are `step` numbers apart in the columns: C, or 0 where all taps of a position have one gradient.
-    """
+def collect(job, end_job, chunk, stop, block, table, offset, mask, columns, first, y, x, m, sizes, by_table):
+    """Add the gradients of the columns of a chunk to the pixels they come from: jobs are blocks of channels."""
     C, G, K, one = sizes.C, sizes.G, sizes.KH * sizes.KW, y.dtype.type(1)
     n, P, below = C // G, len(first) // (G * K), sizes.W * C
     frame = np.zeros(n, columns.dtype)
     first_g, first_c = divmod(job, -(-n // block))
-    wide = K * C if step else C
     for place in range(stop - chunk):
         for k in range(K):
             g, c = first_g, first_c * block
             for _ in range(job, end_job):
-                s, t = (g * K + k) * P + place, place * wide + k * step + g * n + c
+                s, t = (g * K + k) * P + place, (place * K + k) * C + g * n + c
                 down, right = y[s] * m[s], x[s]
                 up, left = (one - y[s]) * m[s], one - right
                 q00, q01, q10, q11 = up * left, up * right, down * left, down * right

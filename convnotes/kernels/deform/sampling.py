@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from convnotes.geometry import Pair
+from convnotes.kernels.transforms import channels_last
 
 
 class Sizes(NamedTuple):
@@ -58,6 +59,6 @@ class Sampling(NamedTuple):
     def empty(self, input: Tensor, offset: Tensor, weight: Tensor, *_: Tensor | None) -> Tensor:
         """An unwritten result, in the memory format of the input."""
         B, O, (h, w) = input.shape[0], weight.shape[0], offset.shape[2:]
-        if input.stride(1) == 1 and not input.is_contiguous():
+        if channels_last(input):
             return input.new_empty(B, h, w, O).permute(0, 3, 1, 2)
         return input.new_empty(B, O, h, w)

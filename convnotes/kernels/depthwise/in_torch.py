@@ -65,8 +65,9 @@ def _weight_by_columns(grad: Tensor, input: Tensor, weight: Tensor, plane: Plane
     grad = grad.flatten(0, 1)[None]  # each image has kernels of its own: [1, B·C, h, w]
     for left in range(0, KW, _WIDTH):
         right = min(left + _WIDTH, KW)
-        sides = (before - left, after - (KW - right), top, bottom)  # < 0 cuts columns off
-        window = F.pad(input, sides).flatten(0, 1)[None]
+        first, last = before - left, after - (KW - right)  # columns to add; < 0 cuts some off, of the padding too
+        window = F.pad(input, (max(0, first), max(0, last), top, bottom))
+        window = window.narrow(3, max(0, -first), input.shape[3] + first + last).flatten(0, 1)[None]
         size = (len(window[0]), 1, KH, right - left)
         found = conv2d_weight(window, size, grad, groups=size[0])
         by_weight[..., left:right] = found.unflatten(0, (-1, len(weight))).sum(0)

@@ -18,9 +18,7 @@ GEOMETRY = ([3, 3], [1, 1], [1, 1], [1, 1])
 def test_plain_torch_is_the_definition_and_its_written_out_gradient_that_of_autograd(case):
     inputs, options = tensors(case)
     with backend.use("torch"):
-        assert_same(
-            deform_aggregate2d(*inputs, **options), definitions.deform_aggregate2d(*inputs, **options), inputs
-        )
+        assert_same(deform_aggregate2d(*inputs, **options), definitions.deform_aggregate2d(*inputs, **options), inputs)
         y = deform_aggregate2d(*inputs, **options)
     if "offset_scale" in options or "remove_center" in options or options.get("padding") == "same":
         return

@@ -27,6 +27,7 @@ DENSE = {  # in plain torch and with many channels by columns of the kernel
     "same-and-even": ((6, 4), "same", (1, 1)),
     "wide": ((5, 15), (2, 7), (1, 1)),
     "wide-same-and-even": ((2, 14), "same", (1, 1)),
+    "much-wider-than-the-image": ((5, 81), (2, 40), (1, 1)),
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 

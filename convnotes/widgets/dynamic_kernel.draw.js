@@ -1,0 +1,38 @@
+// The kernels that are mixed, and the share of each as a bar.
+
+import { h, rect, svg } from "./kit/dom.js";
+import { format, largest } from "./kit/numbers.js";
+import { tile } from "./kit/pictures.js";
+
+const WIDE = 340;
+const TEXT = 18; // the height of a line of text
+const BAR = 46; // the height of a bar of share 1
+
+const words = (text, x, y) =>
+  h("text", { x, y, class: "cn-dynamic-text", "text-anchor": "middle" }, text);
+
+// One column per kernel: its name, its taps as tiles on one scale, a bar, and the share as a number.
+export function shareBars(kernels, shares, label) {
+  const names = Object.keys(kernels);
+  const column = WIDE / names.length;
+  const side = Math.min(60, column - 10);
+  const below = TEXT + side + 8 + BAR; // where the bars stand
+  const most = largest(Object.values(kernels).flat(2));
+  const drawing = svg(WIDE, below + TEXT, { class: "cn-drawing cn-dynamic-shares", label });
+  names.forEach((name, e) => {
+    const middle = (e + 0.5) * column;
+    const left = middle - side / 2;
+    drawing.append(words(name, middle, TEXT - 5));
+    const unit = side / kernels[name].length;
+    kernels[name].forEach((row, u) =>
+      row.forEach((w, v) => drawing.append(tile(left + v * unit, TEXT + u * unit, unit, w, most))),
+    );
+    const tall = BAR * Math.max(0, shares[e]);
+    drawing.append(
+      rect(left, below - tall, side, tall, "cn-fill-kernel"),
+      h("path", { d: `M${left} ${below}H${left + side}`, class: "cn-ruled" }),
+      words(format(shares[e], 2), middle, below + TEXT - 3),
+    );
+  });
+  return drawing;
+}

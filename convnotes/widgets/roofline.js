@@ -1,0 +1,145 @@
+// The roofline of a machine: which operators wait for bytes, and which are busy with operations.
+
+import { choice, options, presetChoice, ranged, slider } from "./kit/controls.js";
+import { arrowStep, table, tableRow } from "./kit/dom.js";
+import { change, follow, frame, trait, traits } from "./kit/frame.js";
+import { clamp, format } from "./kit/numbers.js";
+import {
+  accepts,
+  bounds,
+  duration,
+  LIMITS,
+  MACHINES,
+  NAMES,
+  SPEEDS,
+  STEPS,
+  scaled,
+  speed,
+  torchCode,
+} from "./roofline.compute.js";
+import { emptyChart, nearest, points } from "./roofline.draw.js";
+
+const TRAITS = ["channels", "size", "kernel", "batch", "peak", "bandwidth", "operator"];
+const MARKS = { operations: "◆", bytes: "●", both: "■" };
+
+function render({ model, el }) {
+  const now = () => traits(model, TRAITS);
+  const ui = frame(model, el, "roofline", {
+    label: "Operators under the roofline of a machine",
+    prompt:
+      "The depthwise layer has a 64th of the full one's multiply-adds. What is its share of the time? " +
+      "Choose the other machine.",
+    code: () => torchCode(now()),
+    initial: now(),
+  });
+  const chart = emptyChart();
+  ui.stage.append(chart);
+
+  // A slider of a speed, even in its logarithm.
+  function speedSlider(name, label, unit) {
+    const [min, max] = SPEEDS[name].map(Math.log10);
+    const one = slider({
+      name,
+      label,
+      ...{ min, max, step: 0.05 },
+      get: () => Math.log10(model.get(name)),
+      set: (power) => change(model, { [name]: speed(power) }),
+    });
+    const shown = one.el.querySelector("output");
+    function refresh() {
+      one.refresh();
+      shown.textContent = scaled(1e9 * model.get(name), unit);
+      one.input.setAttribute("aria-valuetext", shown.textContent);
+    }
+    return { ...one, refresh };
+  }
+
+  const layer = [
+    ["channels", "Channels"],
+    ["size", "Map side, px"],
+    ["kernel", "Kernel k×k"],
+    ["batch", "Images"],
+  ].map(([name, label]) => ranged(model, name, label, LIMITS[name], { step: STEPS[name] }));
+  const machine = presetChoice({
+    label: "Machine (rough)",
+    options: options(Object.keys(MACHINES)),
+    presets: MACHINES,
+    now: () => traits(model, ["peak", "bandwidth"]),
+    apply: (speeds) => change(model, speeds),
+  });
+  const which = choice({ ...trait(model, "operator"), label: "Operator", options: NAMES });
+  const speeds = [
+    speedSlider("peak", "Multiply-adds/s", ""),
+    speedSlider("bandwidth", "Bytes/s", "B"),
+  ];
+  const controls = [...layer, machine, which, ...speeds];
+  const list = table(
+    "cn-bounds",
+    "MACs (multiply-adds), bytes, least time",
+    ["", "MACs", "bytes", "time"],
+    [],
+  );
+  ui.lead(chart, machine, which);
+  ui.panel.append(list, ...layer.map((one) => one.el));
+  ui.more(...speeds);
+  const time = ui.fact("time", "decides");
+  const work = ui.fact("operations", "of-full");
+  const moved = ui.fact("bytes", "intensity");
+
+  const choose = (row) => {
+    if (row.key !== model.get("operator")) change(model, { operator: row.key });
+  };
+  chart.addEventListener("pointerdown", (event) =>
+    choose(nearest(event, chart, bounds(now()), now())[1]),
+  );
+  chart.addEventListener("keydown", (event) => {
+    const step = arrowStep(event);
+    if (!step) return;
+    const intensity = (row) => row.operations / row.bytes;
+    const ordered = bounds(now()).sort((a, b) => intensity(a) - intensity(b));
+    const place = ordered.findIndex((row) => row.key === now().operator);
+    choose(ordered[clamp(place + step[1] - step[0], 0, ordered.length - 1)]);
+  });
+
+  function draw() {
+    const state = now();
+    const rows = bounds(state);
+    const one = rows.find((row) => row.key === state.operator);
+    const full = rows.find((row) => row.key === "full");
+    const ridge = state.peak / state.bandwidth;
+    const intensity = format(one.operations / one.bytes, 1);
+    for (const control of controls) control.refresh();
+    chart.replaceChildren(...points(rows, one, state));
+    const side = {
+      operations: "its operations decide",
+      bytes: "its bytes decide",
+      both: "operations decide in one step, bytes in the other",
+    }[one.decides];
+    const words =
+      `${one.name}: ${intensity} multiply-adds per byte, at least ${duration(one.seconds)}, ${side}; ` +
+      `the ridge is at ${format(ridge, 1)}`;
+    chart.setAttribute("aria-label", `${words}. The arrow keys go to the next operator.`);
+    list.tBodies[0].replaceChildren(
+      ...rows.map((row) =>
+        tableRow(
+          `${MARKS[row.decides]} ${row.name}`,
+          [scaled(row.operations), scaled(row.bytes, "B"), duration(row.seconds)],
+          { className: row === one ? "cn-chosen" : "", on: { click: () => choose(row) } },
+        ),
+      ),
+    );
+    const share = (own, whole) =>
+      `${format(own / whole, own / whole < 0.1 ? 3 : 2)} of the full layer's`;
+    time(duration(one.seconds), `at least, ${share(one.seconds, full.seconds)}; ${side}`);
+    work(scaled(one.operations), `multiply-adds, ${share(one.operations, full.operations)}`);
+    moved(scaled(one.bytes, "B"), `read and written; ${intensity} multiply-adds per byte`);
+    ui.formula.textContent =
+      `time of a step ≥ max(multiply-adds / ${scaled(1e9 * state.peak)}, bytes / ${scaled(1e9 * state.bandwidth, "B")}) s\n` +
+      `ridge = ${scaled(1e9 * state.peak)} / ${scaled(1e9 * state.bandwidth, "B")} = ${format(ridge, 1)} multiply-adds per byte\n` +
+      "● bytes decide   ◆ operations decide   ■ one in each step";
+    ui.say(words);
+  }
+  return follow(model, draw, accepts);
+}
+
+export default { render };
