@@ -133,9 +133,10 @@ function render({ model, el }) {
     time(duration(one.seconds), `at least, ${share(one.seconds, full.seconds)}; ${side}`);
     work(scaled(one.operations), `multiply-adds, ${share(one.operations, full.operations)}`);
     moved(scaled(one.bytes, "B"), `read and written; ${intensity} multiply-adds per byte`);
+    const [peak, bandwidth] = [scaled(1e9 * state.peak), scaled(1e9 * state.bandwidth, "B")];
     ui.formula.textContent =
-      `time of a step ≥ max(multiply-adds / ${scaled(1e9 * state.peak)}, bytes / ${scaled(1e9 * state.bandwidth, "B")}) s\n` +
-      `ridge = ${scaled(1e9 * state.peak)} / ${scaled(1e9 * state.bandwidth, "B")} = ${format(ridge, 1)} multiply-adds per byte\n` +
+      `time of a step ≥ max(multiply-adds / ${peak}, bytes / ${bandwidth}) s\n` +
+      `ridge = ${peak} / ${bandwidth} = ${format(ridge, 1)} multiply-adds per byte\n` +
       "● bytes decide   ◆ operations decide   ■ one in each step";
     ui.say(words);
   }

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
-import torch
 import traitlets
 from torch import nn
 
 from convnotes import checks, plots
-from convnotes.measure import cost
 from convnotes.widgets.base import Widget, checking, panels
 
 NAMES = {
@@ -49,8 +46,8 @@ class Roofline(Widget):
     Args:
         **state: `channels`, of input and output, 8 to 512 in steps of 8; `size`, pixels per side, 4 to 112 in steps of
             4; `kernel`, taps per side, odd, 1 to 11; `batch`, images, 1 to 64; `peak`, 10⁹ multiply-adds per second, 10
-            to 1,000,000; `bandwidth`, 10⁹ bytes per second, 1 to 10,000; `operator`, the one whose numbers are written
-            out: "full", "ghost", "depthwise", "partial", "pointwise", "separable" or "mixed" (partial, then 1×1).
+            to 1,000,000; `bandwidth`, 10⁹ bytes per second, 1 to 10,000; `operator`, the chosen one, "full", "ghost",
+            "depthwise", "partial", "pointwise", "separable" or "mixed" (partial, then 1×1).
 
     Raises:
         ValueError, TypeError: for anything else.
@@ -109,14 +106,14 @@ class Roofline(Widget):
 
     def _bound(self, steps: list[nn.Conv2d]) -> Bound:
         macs, moved, seconds, sides = 0, 0, 0.0, set()
+        pixels = self.batch * self.size**2
         for conv in steps:
-            shape = (self.batch, conv.in_channels, self.size, self.size)
-            counted = cost(conv, torch.empty(shape, device="meta"))
-            read = BYTES * (math.prod(shape) + counted.params)
-            step = counted.macs, read + counted.activation_bytes
-            times = step[0] / (1e9 * self.peak), step[1] / (1e9 * self.bandwidth)
+            weights = conv.weight.numel()
+            operations = pixels * weights
+            numbers = pixels * (conv.in_channels + conv.out_channels) + weights
+            times = operations / (1e9 * self.peak), BYTES * numbers / (1e9 * self.bandwidth)
             sides.add("operations" if times[0] >= times[1] else "bytes")
-            macs, moved, seconds = macs + step[0], moved + step[1], seconds + max(times)
+            macs, moved, seconds = macs + operations, moved + BYTES * numbers, seconds + max(times)
         return Bound(macs, moved, seconds, "both" if len(sides) > 1 else sides.pop())
 
     def _describe(self) -> str:

@@ -52,8 +52,7 @@ def test_the_layers_of_the_package_have_the_same_multiply_adds_and_bytes_written
     steps = widget.steps()
     for name, bound in widget.bounds().items():
         counted = cost(layers[name], (B, C, n, n))
-        convs = [row for row in counted.layers if row.macs]
-        written = sum(row.activation_bytes for row in convs)
+        written = sum(row.activation_bytes for row in counted.layers if row.macs)
         weights = sum(conv.weight.numel() for conv in steps[name])
         read = 4 * (B * n * n * sum(conv.in_channels for conv in steps[name]) + weights)
         assert bound.operations == counted.macs
