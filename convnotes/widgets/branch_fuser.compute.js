@@ -18,6 +18,7 @@ export const PADDINGS = { zero: "0", bias: "its bias" };
 export const SCALE = [-2, 2];
 export const SHIFT = [-1, 1];
 export const STEPS = ["as trained", "norms folded", "zeros around", "added"];
+const BETWEEN = ["folding norms", "adding zeros", "adding kernels"];
 
 // The test of each trait that a reader sets.
 export const accepts = () => ({
@@ -111,9 +112,7 @@ export function steps(melt) {
 
 // The name of the step that `melt` shows.
 export function stepName(melt) {
-  return Number.isInteger(melt)
-    ? STEPS[melt]
-    : `${STEPS[Math.floor(melt)]} → ${STEPS[Math.ceil(melt)]}`;
+  return (Number.isInteger(melt) ? STEPS : BETWEEN)[Math.floor(melt)];
 }
 
 // A small number as 2.2·10⁻¹⁶; larger ones as usual.
