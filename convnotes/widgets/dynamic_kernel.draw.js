@@ -11,19 +11,18 @@ const BAR = 46; // the height of a bar of share 1
 const words = (text, x, y) =>
   h("text", { x, y, class: "cn-dynamic-text", "text-anchor": "middle" }, text);
 
-// One column per kernel: its name, its taps as tiles on one scale, a bar, and the share as a number.
+// One column per kernel: its name, its taps as tiles (the largest is the deepest), a bar, and the share as a number.
 export function shareBars(kernels, shares, label) {
   const names = Object.keys(kernels);
   const column = WIDE / names.length;
   const side = Math.min(60, column - 10);
   const below = TEXT + side + 8 + BAR; // where the bars stand
-  const most = largest(Object.values(kernels).flat(2));
   const drawing = svg(WIDE, below + TEXT, { class: "cn-drawing cn-dynamic-shares", label });
   names.forEach((name, e) => {
     const middle = (e + 0.5) * column;
     const left = middle - side / 2;
     drawing.append(words(name, middle, TEXT - 5));
-    const unit = side / kernels[name].length;
+    const [unit, most] = [side / kernels[name].length, largest(kernels[name].flat())];
     kernels[name].forEach((row, u) =>
       row.forEach((w, v) => drawing.append(tile(left + v * unit, TEXT + u * unit, unit, w, most))),
     );

@@ -21,7 +21,6 @@ import { format, largest } from "./kit/numbers.js";
 import { kernelGrid, outline, photoOf, picture, probe } from "./kit/pictures.js";
 
 const NAMES = { fixed: "fixed", image: "per image", position: "per position" };
-const LONG = { column: "along the column", row: "along the row", rising: "up to the right" };
 
 function render({ model, el }) {
   const { height, width, places, photo: all } = photoOf(model);
@@ -137,7 +136,11 @@ function render({ model, el }) {
       image: "from the mean roughness of the image",
       position: "from the pixel at the ring alone",
     }[mode];
-    bars.show(shareBars(kernels, r, `Shares: ${list.join(", ")}`), "Shares", ` ${from}`);
+    bars.show(
+      shareBars(kernels, r, `Shares: ${list.join(", ")}`),
+      "Shares",
+      ` ${from}; each small kernel in shades of its own`,
+    );
 
     left(
       format(errors[mode], 3),
@@ -148,9 +151,10 @@ function render({ model, el }) {
       NAMES[best],
       `leaves the least here: ${MODES.map((one) => `${NAMES[one]} ${format(errors[one], 3)}`).join(", ")}`,
     );
-    const words = Object.keys(kernels).map((name) => LONG[name] ?? name);
     ui.formula.textContent =
-      `kernel = ${r.map((v, e) => `${format(v)}·${words[e]}`).join(" + ")}\n` +
+      `kernel = ${Object.keys(kernels)
+        .map((name, e) => `${format(r[e])}·${name}`)
+        .join(" + ")}\n` +
       `y[${row}, ${column}] = ${format(answer[n], 3)}   input ${format(view.x[n], 3)}`;
     ui.say(
       `${NAMES[mode]}: ${list.join(", ")}; error ${format(errors[mode], 3)}; least: ${NAMES[best]}`,
