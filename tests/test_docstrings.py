@@ -1,4 +1,4 @@
-"""Every docstring on the API page names all arguments, and its example runs."""
+"""Every docstring on the pages of the layers and of the tools names all arguments, and its example runs."""
 
 import doctest
 import importlib
@@ -13,7 +13,8 @@ from torch import nn
 
 import convnotes
 
-PAGE = (Path(__file__).parents[1] / "book/reference/api.md").read_text(encoding="utf-8")
+REFERENCE = Path(__file__).parents[1] / "book/reference"
+PAGE = "\n".join((REFERENCE / f"{page}.md").read_text(encoding="utf-8") for page in ("api", "tools"))
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 ARGUMENTS = re.compile(r"^ {4}([\w, *]+):", re.MULTILINE)
 

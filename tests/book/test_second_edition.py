@@ -94,7 +94,7 @@ def test_a_page_without_cells_has_a_purpose_short_paragraphs_and_narrow_code(nam
     text = (editions.BOOK / f"{name}.md").read_text(encoding="utf-8")
     assert re.match(r"# \S.+\n\n\S", text)
     code = "\n".join(re.findall(r"^```(?:python|bash)\n(.*?)^```", text, flags=re.M | re.S))
-    assert max(map(len, code.splitlines())) <= 80
+    assert max(map(len, code.splitlines()), default=0) <= 80
     for paragraph in editions.portions(re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
         table = paragraph.lstrip().startswith("|")
         assert table or len(paragraph.split()) <= 100, paragraph

@@ -49,7 +49,7 @@ PAGES = [
     "reference/speed",
 ]
 
-TEXTS = ["reference/training", "reference/api"]  # pages without cells
+TEXTS = ["reference/training", "reference/api", "reference/tools"]  # pages without cells
 
 LINK = re.compile(r"\[([^\]]*)\]\(set:([^)\s]*)\)")
 SHOWN = {"text/html", "text/markdown", "image/svg+xml", "image/png", VIEW}
