@@ -32,10 +32,11 @@ INCLUSIONS: tuple[Inclusion, ...] = (
     Inclusion("convolution", "deformable v1", {"offset": "0"}),
     Inclusion("convolution", "dynamic", {"weights": "the same for all kernels of the mixture"}),
     Inclusion("deformable v1", "deformable v2", {"mask": "1"}),
+    Inclusion("involution", "deformable aggregation", {"offset": "0", "mask": "the kernels of the positions"}),
     Inclusion(
-        "involution",
+        "deformable aggregation",
         "deformable v2",
-        {"offset": "0", "mask": "the kernels of the positions", "weight": "1 at every tap, depthwise"},
+        {"offset": "a set per group", "mask": "the predicted weights", "weight": "1 at every tap, depthwise"},
     ),
     Inclusion("deformable v1", "offset groups", {"offset": "the same for both groups"}),
     Inclusion("active shift", "offset groups", {"offset": "one for each channel", "weight": "1, depthwise 1×1"}),

@@ -77,11 +77,19 @@ OPERATORS: dict[str, Operator] = {
         function="convnotes.deform_conv2d",
         reach="learned",
     ),
+    "deformable aggregation": Operator(
+        "Every position samples where it likes and weighs the samples by what it predicts, without kernel weights.",
+        "beyond/deformable_aggregation",
+        "DeformableAggregation2d(64)",
+        (2, 0),
+        function="convnotes.deform_aggregate2d",
+        reach="learned",
+    ),
     "involution": Operator(
         "Every position has a kernel of its own, made from the pixel there and shared by a group of channels.",
         "beyond/dynamic",
         "Involution2d(64, 7, groups=4)",
-        (2, 0),
+        (2, 1),
         function="convnotes.involution2d",
     ),
     "active shift": Operator(

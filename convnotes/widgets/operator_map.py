@@ -26,7 +26,7 @@ class OperatorMap(Widget):
         >>> from convnotes.lattice import INCLUSIONS, OPERATORS
         >>> from convnotes.widgets import OperatorMap
         >>> OperatorMap(OPERATORS, INCLUSIONS, chosen="convolution")
-        OperatorMap(30 operators, 28 inclusions, convolution chosen)
+        OperatorMap(31 operators, 29 inclusions, convolution chosen)
     """
 
     module = "operator_map"

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from convnotes import ShiftAdd2d, definitions, deform_conv2d, involution2d
+from convnotes import ShiftAdd2d, definitions, deform_aggregate2d, deform_conv2d, involution2d
 from convnotes.beyond.dynamic import mixture_conv2d
 from convnotes.beyond.shift_add import power_of_two
 
@@ -56,13 +56,19 @@ PART_4 = {
         ),
         lambda: normal(*weight),
     ),
-    "involution ⊂ deformable v2": (
+    "involution ⊂ deformable aggregation": (
         [x, (B, 2, 3, 3, H, W)],
         lambda x, kernels: definitions.involution2d(x, kernels, padding=1),
-        lambda x, kernels, more: deform_conv2d(
-            x, x.new_zeros(B, 36, H, W) + more, x.new_ones(C, 1, 3, 3), padding=1, mask=kernels.flatten(1, 3)
+        lambda x, kernels, more: deform_aggregate2d(
+            x, x.new_zeros(B, 36, H, W) + more, kernels.flatten(1, 3), 3, padding=1, groups=2
         ),
         lambda: normal(B, 36, H, W),
+    ),
+    "deformable aggregation ⊂ deformable v2": (
+        [x, (B, 36, H, W), (B, 18, H, W)],
+        lambda x, offset, mask: definitions.deform_aggregate2d(x, offset, mask, 3, padding=1, groups=2),
+        lambda x, offset, mask, more: deform_conv2d(x, offset, x.new_ones(C, 1, 3, 3) + more, padding=1, mask=mask),
+        lambda: normal(C, 1, 3, 3),
     ),
     "partial ⊂ grouped": (
         [x, (2, 2, 3, 3)],
