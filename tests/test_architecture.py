@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "train": {"plots"},
     "plots": set(),
     "page": {"lattice", "measure", "plots"},
-    "widgets": {"measure", "plots", *LAYERS},
+    "widgets": {"plots", *LAYERS},
     "lattice": {"measure"},
     "bench": {"kernels", "measure", *LAYERS},
     "designs": {"kernels", "measure", "data", "train", *LAYERS},
