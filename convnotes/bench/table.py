@@ -190,7 +190,7 @@ def on_each_processor(rows: Iterable[Row], ratio: Literal["of_conv", "faster"] =
     columns = {
         f"{short}, {words}": (name, mode)
         for name, short in names.items()
-        for words, mode in zip(("forward", "training"), MODES, strict=True)
+        for words, mode in zip("ft", MODES, strict=True)
         if any((name, mode) in found for found in ratios.values())
     }
     lines = [
@@ -199,4 +199,4 @@ def on_each_processor(rows: Iterable[Row], ratio: Literal["of_conv", "faster"] =
     ]
     yardsticks = " or ".join(dict.fromkeys(row.conv for row in rows))
     what = "Time of the rival ÷ ours" if ratio == "faster" else f"Time ÷ that of {yardsticks}"
-    return Table(f"{what}, on each processor", ["case", *columns], lines)
+    return Table(f"{what}, forward (f) and training step (t), on each processor", ["case", *columns], lines)
