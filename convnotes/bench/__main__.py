@@ -8,10 +8,10 @@
 
 Results are compared before anything is timed. All calls of a row are timed in turn, round by round, three at least, so
 that a slow moment of the machine hits each of them; a time is the median, with the 20th and the 80th percentile. Rows
-that the file holds already are not measured again, so a run that was broken off goes on where it stopped. What was
-measured is printed once more as one table. At last comes what a start costs: the import, and each operator's first
-call, in fresh processes; its rows lie beside the file, in start.csv. The last line above makes glibc's allocator keep
-the memory that it has ("steady").
+that the file holds already are not measured again, so a run that was broken off goes on where it stopped. A row knows
+its processor, so the rows of several can share a file. What was measured is printed once more as one table. At last
+comes what a start costs: the import, and each operator's first call, in fresh processes; its rows lie beside the file,
+in start.csv. The last line above makes glibc's allocator keep the memory that it has ("steady").
 """
 
 from __future__ import annotations

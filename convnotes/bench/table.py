@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from convnotes.measure.rows import Measured, Rows
 from convnotes.measure.table import Table
@@ -158,11 +158,14 @@ def by_processor(rows: Iterable[Row]) -> dict[str, Rows[Row]]:
     return found
 
 
-def on_each_processor(rows: Iterable[Row]) -> Table:
-    """The time of each case over that of the plain convolution, beside each other for all processors.
+def on_each_processor(rows: Iterable[Row], ratio: Literal["of_conv", "faster"] = "of_conv") -> Table:
+    """A ratio of each case, beside each other for all processors. A case is named by what tells the rows apart.
+
+    A mode has a column where the processor has rows of it.
 
     Args:
-        rows: of one number of threads and one allocator, so that a case has one time on a processor.
+        rows: of one number of threads and one allocator, so that a case has one ratio on a processor.
+        ratio: "of_conv", time of ours ÷ that of the plain convolution; or "faster", time of the rival ÷ that of ours.
 
     Raises:
         ValueError: where a case has two, with the case.
@@ -172,12 +175,14 @@ def on_each_processor(rows: Iterable[Row]) -> Table:
         >>> convnotes.bench.on_each_processor(rows).heads[0]
         'case'
     """
+    rows = list(rows)
+    fields = ("op", "variant", "shape", "backend", *(["rival"] if ratio == "faster" else []))
+    telling = [field for field in fields if field == "shape" or len({getattr(row, field) for row in rows}) > 1]
     names, ratios = dict[str, str](), dict[str, dict[tuple[str, str], float]]()
     for row in rows:
-        by = f", {row.backend}" if row.rival != row.conv or row.backend != "torch" else ""
-        case = ", ".join(filter(None, (row.variant, row.shape))) + by
-        place = row.processor, row.mode
-        if ratios.setdefault(case, {}).setdefault(place, row.of_conv) != row.of_conv:
+        case = ", ".join(filter(None, (getattr(row, field) for field in telling)))
+        place, value = (row.processor, row.mode), getattr(row, ratio)
+        if ratios.setdefault(case, {}).setdefault(place, value) != value:
             raise ValueError(f"{case} has two times on {row.processor}: select one number of threads and one allocator")
         names[row.processor] = re.split(r"\W", row.processor)[0]  # Intel, AMD
     if len({*names.values()}) < len(names):
@@ -185,10 +190,13 @@ def on_each_processor(rows: Iterable[Row]) -> Table:
     columns = {
         f"{short}, {words}": (name, mode)
         for name, short in names.items()
-        for words, mode in zip(("forward", "training"), MODES, strict=True)
+        for words, mode in zip("ft", MODES, strict=True)
+        if any((name, mode) in found for found in ratios.values())
     }
     lines = [
         [case, *(f"{found[place]:.2f}" if place in found else "–" for place in columns.values())]
         for case, found in ratios.items()
     ]
-    return Table("Time of ours ÷ that of the plain convolution, on each processor", ["case", *columns], lines)
+    yardsticks = " or ".join(dict.fromkeys(row.conv for row in rows))
+    what = "Time of the rival ÷ ours" if ratio == "faster" else f"Time ÷ that of {yardsticks}"
+    return Table(f"{what}, forward (f) and training step (t), on each processor", ["case", *columns], lines)

@@ -64,7 +64,7 @@ def test_the_rows_of_two_processors_stand_side_by_side():
     first, second = bench.by_processor(rows).values()
     assert len({row.processor for row in first} | {row.processor for row in second}) == 2
     table = bench.on_each_processor(rows)
-    assert table.heads == ["case", "Intel, forward", "Intel, training", "AMD, forward", "AMD, training"]
+    assert table.heads == ["case", "Intel, f", "Intel, t", "AMD, f", "AMD, t"]
     assert len(table.rows) == len({row.shape for row in rows})
     at = {(row.shape, row.mode): f"{row.of_conv:.2f}" for row in second}
     assert [line[3:] for line in table.rows] == [
@@ -74,4 +74,28 @@ def test_the_rows_of_two_processors_stand_side_by_side():
     with pytest.raises(ValueError, match="has two times on Intel"):
         bench.on_each_processor(twice)
     alike = [dataclasses.replace(row, processor=f"AMD {row.processor}") for row in rows]
-    assert bench.on_each_processor(alike).heads[3] == "AMD AMD EPYC, forward"
+    assert bench.on_each_processor(alike).heads[3] == "AMD AMD EPYC, f"
+
+
+def test_a_case_is_named_by_what_tells_its_rows_apart():
+    rows = bench.read().select(threads=2, allocator="steady")
+    adders = bench.on_each_processor(rows.select(op="adder"))
+    assert adders.caption == "Time ÷ that of conv2d 3×3, forward (f) and training step (t), on each processor"
+    assert adders.rows[0][0] == "32×16×32×32, torch"
+    several = bench.on_each_processor(rows.select(op="stack of two") + rows.select(op="stack of three"))
+    assert several.caption.startswith("Time ÷ that of conv2d 5×5 or conv2d 7×7, forward (f)")
+    assert [line[0] for line in several.rows][::4] == ["stack of two, 8×64×56×56", "stack of three, 8×64×56×56"]
+    deformable = bench.on_each_processor(rows.select(op="deformable"))  # with an engine beside it, or none
+    assert len(deformable.rows) == len({line[0] for line in deformable.rows}) == 2 * 2 * 3
+    assert [line[0] for line in deformable.rows if "–" in line[3:]] == []
+    forwards = bench.on_each_processor(rows.select(op="quantized adder"))
+    assert forwards.heads == ["case", "AMD, f"]
+
+
+def test_a_rival_over_ours_stands_on_each_processor_too():
+    rows = bench.read().select(op="shift", threads=2, allocator="steady", backend="numba")
+    table = bench.on_each_processor(rows, "faster")
+    assert table.caption.startswith("Time of the rival ÷ ours, forward (f)")
+    row = rows.select(processor="AMD EPYC", mode="forward")[0]
+    assert table.rows[0][0] == f"{row.shape}, {row.rival}"
+    assert table.rows[0][3] == f"{row.faster:.2f}"

@@ -91,6 +91,8 @@ def test_where_storage_is_blocked_a_tick_holds_for_the_page_and_the_reader_is_to
 def test_a_table_wider_than_a_phone_says_so_and_no_other_does(chromium, address):
     with Visit(chromium, address, "book/operations/shift.html", width=390) as visit:
         visit.settle()
+        visit.page.evaluate("() => { for (const d of document.querySelectorAll('details')) d.open = true; }")
+        visit.page.wait_for_timeout(500)
         tables = visit.page.locator(".cn-scroll").evaluate_all(
             """all => all.map(t => [
                 t.scrollWidth > t.clientWidth + 1,
