@@ -10,8 +10,8 @@ import torch
 import traitlets
 from torch import nn
 
-from convnotes import checks, fuse, plots
-from convnotes.beyond.fusing import Branches
+from convnotes import checks, plots
+from convnotes.beyond.fusing import Branches, fuse
 from convnotes.widgets.base import PhotoWidget, checking, panels
 
 BRANCHES = {  # kind → its kernel; "1x1-kxk" has a 1×1 kernel, `FIRST`, before it
