@@ -39,7 +39,7 @@ export function profiles(lines, reach, label) {
     drawing.append(
       text(
         which ? "B" : "A",
-        px + (which ? 8 : -8),
+        which ? Math.min(px + 8, right - 12) : Math.max(px - 8, left + 12),
         py,
         which ? "start" : "end",
         which ? "" : "cn-erf-name",
