@@ -40,7 +40,7 @@ export function profiles(lines, reach, label) {
       text(
         which ? "B" : "A",
         which ? Math.min(px + 8, right - 12) : Math.max(px - 8, left + 12),
-        py,
+        py - 6,
         which ? "start" : "end",
         which ? "" : "cn-erf-name",
       ),
