@@ -101,10 +101,11 @@ export function cost({ k, n }, channels) {
   return { params, macs: params * POSITIONS };
 }
 
-// A photograph [3, height, width], each pixel as bright as its influence is large.
-export function lit(photo, map) {
-  const most = map.reduce((a, b) => Math.max(a, b), 0) || 1;
-  return photo.map((v, n) => v * (DIM + (1 - DIM) * (map[n % map.length] / most)));
+// A photograph [3, height, width], each pixel as bright as its influence is large. The pixel `own`, at the output, does
+// not set the scale: with shortcuts it has far more influence than any other.
+export function lit(photo, map, own) {
+  const most = map.reduce((a, b, n) => (n === own ? a : Math.max(a, b)), 0) || 1;
+  return photo.map((v, n) => v * (DIM + (1 - DIM) * Math.min(1, map[n % map.length] / most)));
 }
 
 export function torchCode(state) {

@@ -39,8 +39,8 @@ export function profiles(lines, reach, label) {
     drawing.append(
       text(
         which ? "B" : "A",
-        px + (which ? 8 : -8),
-        py,
+        which ? Math.min(px + 8, right - 12) : Math.max(px - 8, left + 12),
+        py - 6,
         which ? "start" : "end",
         which ? "" : "cn-erf-name",
       ),

@@ -121,7 +121,8 @@ function render({ model, el }) {
     });
     views.forEach((view, which) => {
       for (const control of view.controls) control.refresh();
-      view.shown.paint(lit(photo, influence(partsOf(which), height, width, at)), 3);
+      const map = influence(partsOf(which), height, width, at);
+      view.shown.paint(lit(photo, map, at[0] * width + at[1]), 3);
       view.shown.describe(
         `${model.get("alt")}, each pixel as bright as its influence on the output at row ${at[0]}, column ${at[1]} of ` +
           `${words[which]}`,

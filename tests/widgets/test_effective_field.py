@@ -139,9 +139,9 @@ def test_random_networks_have_that_squared_gradient_on_average():
     assert (rows * offsets**2).sum() == pytest.approx((formula * offsets**2).sum(), rel=0.05)
 
 
-def test_a_pixel_without_influence_is_dim_and_that_with_most_is_as_it_was():
-    found = call("effective_field", "lit([0.5, 0.5, 1, 1], [0, 2])")
-    assert found == pytest.approx([0.1, 0.5, 0.2, 1])
+def test_a_pixel_without_influence_is_dim_and_that_with_most_beside_the_output_is_as_it_was():
+    found = call("effective_field", "lit([0.5, 0.5, 0.5, 1, 1, 1], [0, 2, 9], 2)")
+    assert found == pytest.approx([0.1, 0.5, 0.5, 0.2, 1, 1])
 
 
 def test_sixty_four_small_layers_have_the_square_of_one_large_one():
