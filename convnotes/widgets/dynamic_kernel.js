@@ -16,7 +16,7 @@ import {
 import { shareBars } from "./dynamic_kernel.draw.js";
 import { choice, options, ranged } from "./kit/controls.js";
 import { figure, h } from "./kit/dom.js";
-import { follow, frame, trait, traits } from "./kit/frame.js";
+import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, largest } from "./kit/numbers.js";
 import { kernelGrid, outline, photoOf, picture, probe } from "./kit/pictures.js";
 
@@ -55,7 +55,9 @@ function render({ model, el }) {
       options: options([...captions.keys()], (n) => captions[n]),
     }),
   ];
-  const heat = ranged(model, "temperature", "Temperature, per image", HEAT);
+  const heat = ranged(model, "temperature", "Temperature, per image", HEAT, {
+    set: (temperature) => change(model, { temperature, mode: "image" }),
+  });
   ui.lead(pair, ...controls);
   ui.more(heat.el);
   const own = figure();
@@ -97,7 +99,6 @@ function render({ model, el }) {
     if (settings !== last) refresh(state);
     last = settings;
     for (const control of [...controls, heat, point]) control.refresh();
-    heat.input.disabled = mode !== "image";
 
     input.paint(view.x, 1);
     input.describe(
