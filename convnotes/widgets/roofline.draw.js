@@ -4,11 +4,11 @@ import { h, lineThrough, movable, pointedAt, rect } from "./kit/dom.js";
 import { chartArea } from "./kit/pictures.js";
 import { AXES, flags, place, point, roof, scaled } from "./roofline.compute.js";
 
-const W = 440;
-const H = 420;
+const W = 380;
+const H = 400;
 const LETTERS = 16;
 const LINE = 18; // from one flag to the next
-const AREA = chartArea(W, H, { left: 62, right: 24, top: 172, bottom: 52 });
+const AREA = chartArea(W, H, { left: 56, right: 24, top: 172, bottom: 52 });
 const INK = { operations: "kernel", bytes: "input", both: "muted" };
 
 export function emptyChart() {
@@ -73,12 +73,15 @@ function mark([x, y], decides, r) {
 
 // What decides on either side of the ridge, in words where there is room for them.
 function sides(x) {
-  const y = AREA.bottom - 10;
-  const [bytes, operations] = [x - AREA.left > 110, AREA.right - x > 145];
+  const { left, right, bottom } = AREA;
+  const words = (above, at, anchor, ink) => [
+    text(above, at, bottom - 26, anchor, ink),
+    text("decide", at, bottom - 9, anchor, ink),
+  ];
   return [
-    bytes && text("bytes decide", x - 8, y, "end", "cn-fill-input"),
-    operations && text("operations decide", x + 8, y, "start", "cn-roofline-busy"),
-  ].filter(Boolean);
+    ...(x - left > 60 ? words("bytes", x - 8, "end", "cn-fill-input") : []),
+    ...(right - x > 95 ? words("operations", x + 8, "start", "cn-roofline-busy") : []),
+  ];
 }
 
 // The roof with the side that decides below each of its parts, and the operators `rows`, the chosen one with a ring.

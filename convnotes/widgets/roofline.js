@@ -27,8 +27,8 @@ function render({ model, el }) {
   const ui = frame(model, el, "roofline", {
     label: "Operators under the roofline of a machine",
     prompt:
-      "The depthwise layer has a 64th of the full one's multiply-adds. What is its share of the time? " +
-      "Choose the other machine.",
+      "With 64 channels the depthwise layer has a 64th of the full one's multiply-adds. What is its " +
+      "share of the time? Choose the other machine.",
     code: () => torchCode(now()),
     initial: now(),
   });
@@ -128,10 +128,12 @@ function render({ model, el }) {
         ),
       ),
     );
-    const share = (own, whole) =>
-      `${format(own / whole, own / whole < 0.1 ? 3 : 2)} of the full layer's`;
-    time(duration(one.seconds), `at least, ${share(one.seconds, full.seconds)}; ${side}`);
-    work(scaled(one.operations), `multiply-adds, ${share(one.operations, full.operations)}`);
+    const share = (of) =>
+      one === full
+        ? ""
+        : `, ${format(one[of] / full[of], one[of] < 0.1 * full[of] ? 4 : 2)} of the full layer's`;
+    time(duration(one.seconds), `at least${share("seconds")}; ${side}`);
+    work(scaled(one.operations), `multiply-adds${share("operations")}`);
     moved(scaled(one.bytes, "B"), `read and written; ${intensity} multiply-adds per byte`);
     const [peak, bandwidth] = [scaled(1e9 * state.peak), scaled(1e9 * state.bandwidth, "B")];
     ui.formula.textContent =
