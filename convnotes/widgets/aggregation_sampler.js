@@ -208,12 +208,20 @@ function render({ model, el }) {
     const map = everywhere(photo, height, width, moves, strength, spread);
     const signed = kind === "unbounded" && Math.min(...map) < -1e-9;
     const most = largest([...map]);
-    output.paint(signed ? map.map((v) => grey(v, most)) : map, 1);
+    const white = Math.max(1, most);
+    output.paint(
+      map.map((v) => (signed ? grey(v, most) : v / white)),
+      1,
+    );
     input.describe(model.get("alt"), "Input", ", with the taps of one position");
     output.describe(
       `What the same offsets and masks give at every position of: ${model.get("alt")}`,
       "Output",
-      signed ? ", mid grey is 0" : ", the same offsets and masks everywhere",
+      signed
+        ? ", mid grey is 0"
+        : white > 1
+          ? `, white is ${format(white)}`
+          : ", the same offsets and masks everywhere",
     );
     for (const control of [masks, scale, ...others]) control.refresh();
     const range = `${format(Math.min(...samples), 3)} to ${format(Math.max(...samples), 3)}`;

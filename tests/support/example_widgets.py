@@ -16,7 +16,7 @@ ROW = Row(
 )
 EXAMPLES = {
     "ActiveSynapses": lambda: widgets.ActiveSynapses(torch.rand(3, 5, 7), alt="Seven by five pixels of noise"),
-    "AggregationSampler": lambda: widgets.AggregationSampler(torch.rand(1, 5, 7), alt="Noise of five by seven pixels"),
+    "AggregationSampler": lambda: widgets.AggregationSampler(torch.linspace(0, 1, 35).view(1, 5, 7), alt="A grey ramp"),
     "AttentionViewer": lambda: widgets.AttentionViewer(
         torch.rand(2, 1, 8, 12), torch.ones(2, 3, 4, 6), torch.ones(2, 3, 4, 6), ["noise", "more noise"]
     ),
