@@ -38,8 +38,8 @@ function spread(line, k, d) {
   return longer;
 }
 
-// The influence as a sum of parts, {share, line}: on the plane each is share · line[i] · line[j]. With shortcuts a path
-// goes through m of the n kernels, as in n tosses of a coin; else through all of them.
+// The influence as a sum of parts, {share, line}: on the plane each is share · line[i] · line[j]. With shortcuts a
+// path goes through m of the n kernels, as in n tosses of a coin; else through all of them.
 export function parts({ k, n, d, residual }) {
   let line = Float64Array.of(1);
   let share = residual ? (1 - SHORTCUT) ** n : 0;

@@ -124,8 +124,8 @@ function render({ model, el }) {
       const map = influence(partsOf(which), height, width, at);
       view.shown.paint(lit(photo, map, at[0] * width + at[1]), 3);
       view.shown.describe(
-        `${model.get("alt")}, each pixel as bright as its influence on the output at row ${at[0]}, column ${at[1]} of ` +
-          `${words[which]}`,
+        `${model.get("alt")}, each pixel as bright as its influence on the output at row ${at[0]}, ` +
+          `column ${at[1]} of ${words[which]}`,
         `${NAMES[which]}: ${words[which]}`,
       );
       frameOn(view.theory, fields[which], at);
@@ -134,8 +134,8 @@ function render({ model, el }) {
       const times = which ? `, ${format(params / costs[0].params)} times those of A` : "";
       facts[which](
         `${NAMES[which]}: ${sides[which]}×${sides[which]}`,
-        `pixels hold 95% of the influence, ${percent((sides[which] / fields[which]) ** 2, 0)} of the receptive field of ` +
-          `${fields[which]}×${fields[which]}. ${short(params)} parameters, ${short(macs)} multiply-adds${times}`,
+        `pixels hold 95% of the influence, ${percent((sides[which] / fields[which]) ** 2, 0)} of the ` +
+          `receptive field of ${fields[which]}×${fields[which]}. ${short(params)} parameters, ${short(macs)} multiply-adds${times}`,
       );
     });
     for (const control of [shortcut, ...rest, point]) control.refresh();
@@ -153,8 +153,8 @@ function render({ model, el }) {
       .map((one, which) => {
         const half = one.residual ? "½·" : "";
         return (
-          `${NAMES[which]}: σ = d·√(${half}n·(K² − 1)/12) = ${one.d}·√(${half}${one.n}·${format((one.k ** 2 - 1) / 12)}) = ` +
-          `${format(deviation(one))} pixels`
+          `${NAMES[which]}: σ = d·√(${half}n·(K² − 1)/12) = ` +
+          `${one.d}·√(${half}${one.n}·${format((one.k ** 2 - 1) / 12)}) = ${format(deviation(one))} pixels`
         );
       })
       .join("\n");

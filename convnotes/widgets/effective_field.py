@@ -144,7 +144,7 @@ class EffectiveField(PhotoWidget):
             map_ = self.influence(which)
             others = map_.copy()
             others[row, column] = 0  # with shortcuts far more than all others: it does not set the scale
-            plots.image(self._pixels() * (_DIM + (1 - _DIM) * (map_ / (others.max() or 1)).clip(0, 1)), ax)
+            plots.image(self._pixels().numpy() * (_DIM + (1 - _DIM) * (map_ / (others.max() or 1)).clip(0, 1)), ax)
             ax.set_title(f"{NAMES[which]}: {self._words(which)}")
             sides = ((self.receptive_field(which), "input", "-"), (self.square(which), "kernel", "--"))
             for side, colour, line in sides:
