@@ -135,7 +135,8 @@ function render({ model, el }) {
       facts[which](
         `${NAMES[which]}: ${sides[which]}×${sides[which]}`,
         `pixels hold 95% of the influence, ${percent((sides[which] / fields[which]) ** 2, 0)} of the ` +
-          `receptive field of ${fields[which]}×${fields[which]}. ${short(params)} parameters, ${short(macs)} multiply-adds${times}`,
+          `receptive field of ${fields[which]}×${fields[which]}. ${short(params)} parameters, ` +
+          `${short(macs)} multiply-adds${times}`,
       );
     });
     for (const control of [shortcut, ...rest, point]) control.refresh();
