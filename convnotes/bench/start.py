@@ -50,6 +50,10 @@ CALLS = {
         "w, offset = torch.randn(4, 3, 3, 3, requires_grad=True), torch.randn(2, 18, 7, 7)",
         "convnotes.deform_conv2d(x, offset, w).sum().backward()",
     ),
+    "aggregation": (
+        "offset, mask = torch.randn(2, 18, 7, 7), torch.randn(2, 9, 7, 7)",
+        "convnotes.deform_aggregate2d(x, offset, mask, 3).sum().backward()",
+    ),
     "depthwise": (
         "w = torch.randn(3, 1, 5, 5, requires_grad=True)",
         "depthwise_conv2d(x, w, None, (1, 1), (2, 2), (1, 1)).sum().backward()",
