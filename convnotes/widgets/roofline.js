@@ -3,7 +3,7 @@
 import { choice, options, presetChoice, ranged, slider } from "./kit/controls.js";
 import { arrowStep, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
-import { clamp, format } from "./kit/numbers.js";
+import { format } from "./kit/numbers.js";
 import {
   accepts,
   bounds,
@@ -98,7 +98,7 @@ function render({ model, el }) {
     const intensity = (row) => row.operations / row.bytes;
     const ordered = bounds(now()).sort((a, b) => intensity(a) - intensity(b));
     const place = ordered.findIndex((row) => row.key === now().operator);
-    choose(ordered[clamp(place + step[1] - step[0], 0, ordered.length - 1)]);
+    choose(ordered[(place + step[1] - step[0] + ordered.length) % ordered.length]);
   });
 
   function draw() {
