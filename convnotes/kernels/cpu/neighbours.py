@@ -1,10 +1,10 @@
 """Four neighbours in a table, read, compared and added to in vector instructions: the inner steps of what samples.
 
 A table `[B, H, W, C]` is flat. The first of the four pixels of a sample is given as 16·i + those of the four that lie
-in the image, as bits: i, i + right, i + below and i + below + right, where `right` is C and `below` a line. What is no
-pixel of the image is read from the `frame`, zeros, or added to it, for nothing: so nothing lies around the table. The
-intrinsics work inside `numba.njit` only and check nothing. Each element is the same sum in the same order whatever its
-neighbours are, NaN and infinity among them.
+in the image, as bits: i, i + right, i + below and i + below + right, where `right` is C and `below` a line. A
+pixel outside the image is read from the `frame`, zeros, or added to it, for nothing: so nothing lies around the table.
+The intrinsics work inside `numba.njit` only and check nothing. Each element is the same sum in the same order whatever
+its neighbours are, NaN and infinity among them.
 """
 
 from __future__ import annotations

@@ -261,9 +261,8 @@ def test_the_operator_and_its_gradient_keep_torch_s_rules(bias):
     detached = [x.detach(), weight.detach(), b.detach() if bias else None]
     grad = torch.randn_like(torch.ops.convnotes.depthwise_conv2d(*detached, *arguments[3:]))
     for needed in ([True, True, bias], [True, False, False], [False, True, bias]):
-        torch.library.opcheck(
-            torch.ops.convnotes.depthwise_conv2d_backward, (grad, *detached, *arguments[3:], needed)
-        )  # fmt: skip
+        inputs = (grad, *detached, *arguments[3:], needed)
+        torch.library.opcheck(torch.ops.convnotes.depthwise_conv2d_backward, inputs)
 
 
 @pytest.mark.parametrize("mapped", range(3), ids=["input", "weight", "bias"])
