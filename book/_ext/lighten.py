@@ -15,6 +15,7 @@ from fontTools import subset
 from prune import (
     plain_classes,
     without_bare_groups,
+    without_parts_of_signatures,
     without_plain_spans,
     without_unused,
 )
@@ -64,6 +65,7 @@ def lighten(out):
             text = SCRIPT.sub("<script defer", text)
         text = _last(text, STATE)
         text = without_bare_groups(without_plain_spans(text, plain))
+        text = without_parts_of_signatures(text)
         text = SIZE.sub(r'width="\1" height="\2" loading="lazy"', text)
         text = text.replace(
             '<div role="list" class="citation-list">',

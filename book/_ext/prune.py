@@ -11,6 +11,8 @@ BEGUN = re.compile(
     r"([a-zA-Z][\w-]*-)(?=\$\{|[\"'`]\s*\+)"
 )  # of a name that a script puts together: `bs-${name}`
 CODE = re.compile(r'<div class="highlight"><pre>.*?</pre>', re.DOTALL)
+SIGNATURE = re.compile(r'<dt class="sig .*?</dt>', re.DOTALL)
+PART = re.compile(r'<span class="(?:n|p|pre|w)">([^<]*)</span>')
 GROUP = re.compile(r"<g\b([^>]*)>\s*|</g>\s*")
 COLOUR = re.compile(
     r'html\[data-theme="(\w+)"\] \.highlight(?: \.(\w+))? \{(?: [^}]*;)? color: (#\w+) \}'
@@ -76,6 +78,18 @@ def plain_classes(css):
 def without_plain_spans(page, plain):
     span = re.compile(rf'<span class="(?:{"|".join(plain)})">([^<]*)</span>')
     return CODE.sub(lambda code: span.sub(r"\1", code[0]), page)
+
+
+def without_parts_of_signatures(page):
+    """Sphinx marks each name, bracket and blank of a signature, twice and more; nothing styles these marks."""
+
+    def plain(signature):
+        text = signature[0]
+        while (outer := PART.sub(r"\1", text)) != text:
+            text = outer
+        return text
+
+    return SIGNATURE.sub(plain, page)
 
 
 def without_bare_groups(page):

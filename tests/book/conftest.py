@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from support.visits import CHROMIUM, ROOT, Visit
+from support.visits import CHROMIUM, ROOT
 
 
 @pytest.fixture(scope="session")
@@ -58,11 +58,3 @@ def chromium():
         )
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def opened(chromium, address, name):
-    """A page, open and settled, for all tests of a module: what one of them moves, the others do not look at."""
-    with Visit(chromium, address, name) as visit:
-        visit.settle()
-        yield visit

@@ -1,4 +1,7 @@
-"""What makes a page slow to appear, deaf while it starts, or wider than a phone: the causes, not the time."""
+"""What makes a page slow to appear, deaf while it starts, or wider than a phone: the causes, not the time.
+
+The phone opens the page from the disk and in the dark theme: three things that have nothing to do with each other.
+"""
 
 import gzip
 import re
@@ -6,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from support import editions
-from support.visits import PAGES, Visit, browser_test, every_page
+from support.visits import PAGES, Visit, browser_test, every_page, serious_violations
 
 CHAPTERS = [name for name in PAGES if not name.startswith("book/reference/")]
 WHOLE_TABLES = [f"book/{name}.html" for name in editions.PAGES + editions.TEXTS]  # those of a chapter may scroll
@@ -56,10 +59,10 @@ def test_the_text_comes_before_the_pictures(built, name):
 
 
 @pytest.fixture(scope="module")
-def phone(chromium, address, name):
+def phone(chromium, built, name):
     """A page on a phone, settled, and what was there before the reader moved."""
     tops = "all => all.map(e => e.getBoundingClientRect().top)"
-    with Visit(chromium, address, name, width=390) as visit:
+    with Visit(chromium, built.as_uri() + "/", name, width=390, theme="dark") as visit:
         visit.page.wait_for_timeout(500)
         views = visit.page.locator(f"{VIEW}:first-child").locator("..")
         early = SimpleNamespace(
@@ -95,3 +98,20 @@ def test_a_phone_scrolls_down_and_never_sideways(phone, name):
             .map(t => t.textContent.slice(0, 80))"""
         assert tables.evaluate_all(wide) == []
     assert not visit.wrong
+
+
+@browser_test
+@every_page
+def test_a_page_is_whole_from_the_disk(phone):
+    visit, _ = phone
+    visit.assert_whole()
+
+
+@browser_test
+@every_page
+def test_axe_finds_no_serious_violation_in_the_dark(phone):
+    """On the colours, which are all that the theme changes, and on a wide screen, where more of them are seen."""
+    visit, _ = phone
+    assert visit.page.evaluate("() => document.documentElement.dataset.theme") == "dark"
+    visit.page.set_viewport_size({"width": 1280, "height": 900})
+    assert not serious_violations(visit.page, runOnly=["color-contrast"])

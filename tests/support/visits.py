@@ -21,19 +21,26 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 browser_test = pytest.mark.browser
 # For a whole module, so that its tests of one page follow each other and a fixture may open the page once for them.
 every_page = pytest.mark.parametrize("name", PAGES, scope="module")
-every_widget_page = pytest.mark.parametrize("name", WITH_WIDGETS, scope="module")
 
 
 def seen(widget) -> str:
-    """All that a widget shows: its numbers, its pictures, its drawing."""
+    """All that a widget shows (its numbers, its pictures, its drawing), as a checksum: the whole is slow to send."""
     return widget.evaluate(
-        """w => JSON.stringify([
-            [...w.querySelectorAll('[data-shown]')].map(e => e.textContent),
-            [...w.querySelectorAll('canvas')].filter(c => c.offsetParent).map(c => c.toDataURL()),
-            [...w.querySelectorAll('svg')].map(s => s.outerHTML),
-            [...w.querySelectorAll('[data-control]')].map(
-                e => e.getAttribute('aria-valuetext') ?? e.getAttribute('aria-label')),
-        ])"""
+        """w => {
+            const shown = JSON.stringify([
+                [...w.querySelectorAll('[data-shown]')].map(e => e.textContent),
+                [...w.querySelectorAll('canvas')].filter(c => c.offsetParent).map(c => c.toDataURL()),
+                [...w.querySelectorAll('svg')].map(s => s.outerHTML),
+                [...w.querySelectorAll('[data-control]')].map(
+                    e => e.getAttribute('aria-valuetext') ?? e.getAttribute('aria-label')),
+            ]);
+            const sums = [0, 0];  // of two multipliers, modulo 2³²
+            for (let k = 0; k < shown.length; k++) {
+                sums[0] = Math.imul(sums[0], 31) + shown.charCodeAt(k) | 0;
+                sums[1] = Math.imul(sums[1], 0x01000193) ^ shown.charCodeAt(k);
+            }
+            return `${shown.length} ${sums}`;
+        }"""
     )
 
 
@@ -89,6 +96,19 @@ class Visit:
             timeout=120_000,
         )
         self.needed = list(self.requested)
+
+    def assert_whole(self) -> None:
+        """All maths set, every widget and every picture there, and nothing gone wrong on the way."""
+        page = self.page
+        if page.locator(".math").count():
+            assert page.locator("mjx-container").count() >= page.locator(".math").count()
+            assert page.locator("mjx-merror").count() == 0
+        assert page.locator(".widget-failed").count() == 0
+        page.evaluate("() => document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
+        page.wait_for_function("() => [...document.images].every(i => i.complete)", timeout=60_000)
+        dead = page.evaluate("() => [...document.images].filter(i => !i.naturalWidth).map(i => i.src)")
+        assert not dead
+        assert not self.wrong
 
     def __enter__(self):
         return self
