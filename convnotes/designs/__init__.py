@@ -6,15 +6,16 @@ Each design is brought to the same number of parameters by its widths, counted, 
 turn with the others (chapter choosing).
 """
 
-from convnotes.designs.blocks import DESIGNS, Design
+from convnotes.designs.blocks import DESIGNS, LATER, Design
 from convnotes.designs.measured import BATCH, BUDGETS, count, pictures, time_all, train_all, train_design
 from convnotes.designs.network import TOLERANCE, Fit, Network, fit_budget
-from convnotes.designs.table import Counts, Row, front, overview, read
+from convnotes.designs.table import Counts, Row, front, noise, overview, read
 
 __all__ = [
     "BATCH",
     "BUDGETS",
     "DESIGNS",
+    "LATER",
     "TOLERANCE",
     "Counts",
     "Design",
@@ -24,6 +25,7 @@ __all__ = [
     "count",
     "fit_budget",
     "front",
+    "noise",
     "overview",
     "pictures",
     "read",

@@ -13,6 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from convnotes.beyond.cheap_features import GhostConv2d, PartialConv2d
+from convnotes.beyond.dcn import DCNv3
+from convnotes.beyond.dynamic import CondConv2d, DynamicConv2d
+from convnotes.beyond.involution import Involution2d
+from convnotes.beyond.large_kernels import LargeKernelConv2d
+from convnotes.beyond.reparameterise import RepConv2d
+from convnotes.beyond.shift_add import ShiftAdd2d
 from convnotes.compression.inception import Inception
 from convnotes.compression.residual import Bottleneck
 from convnotes.compression.separable import SeparableConv2d
@@ -125,6 +132,39 @@ def _active_shift(before: int, after: int, place: int) -> nn.Module:
     return block
 
 
+def _branches(before: int, after: int, place: int) -> nn.Module:
+    return nn.Sequential(RepConv2d(before, after), nn.ReLU())
+
+
+def _large_kernel(before: int, after: int, place: int) -> nn.Module:
+    """As separable, with a kernel that reaches over a map of 6×6 and a small one beside it instead of the 3×3."""
+    return nn.Sequential(LargeKernelConv2d(before, 11), nn.ReLU(), nn.Conv2d(before, after, 1, bias=False))
+
+
+def _mixed_first(layer: Callable[[int], nn.Module]) -> Make:
+    """A layer that keeps the channels, after a 1×1 kernel that mixes them."""
+    return lambda before, after, place: nn.Sequential(
+        nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(), layer(after)
+    )
+
+
+def _partial(before: int, after: int, place: int) -> nn.Module:
+    return nn.Sequential(PartialConv2d(before), nn.Conv2d(before, after, 1, bias=False))
+
+
+# What came after the source of the book. `noise` was fixed before these were trained.
+LATER: dict[str, Design] = {
+    "branches": Design(_branches, "norm"),
+    "large kernel": Design(_large_kernel),
+    "CondConv": Design(lambda i, o, place: CondConv2d(i, o, 3, padding=1, bias=False, num_experts=4)),
+    "dynamic": Design(lambda i, o, place: DynamicConv2d(i, o, 3, padding=1, bias=False)),
+    "involution": Design(_mixed_first(lambda channels: Involution2d(channels, 7))),
+    "aggregation": Design(_mixed_first(DCNv3), step=4, least=4, field="start", stand_in=conv(3)),
+    "ghost": Design(lambda i, o, place: GhostConv2d(i, o, 3), "norm"),
+    "partial": Design(_partial, least=4),
+    "shift-add": Design(lambda i, o, place: ShiftAdd2d(i, o, 3, padding=1, bias=False), steer=scale_adder_steps),
+}
+
 DESIGNS: dict[str, Design] = {
     "plain 3×3": Design(conv(3)),
     "plain 5×5": Design(conv(5)),
@@ -156,4 +196,5 @@ DESIGNS: dict[str, Design] = {
         steer=scale_active_shift_steps,
     ),
     "adder": Design(lambda i, o, place: Adder2d(i, o, 3, padding=1, bias=False), steer=scale_adder_steps),
+    **LATER,
 }

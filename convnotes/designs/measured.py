@@ -1,8 +1,10 @@
 """What is measured of one design at one budget: counts, the accuracy of every seed, and times taken in turn.
 
-Counts are of float32 and repeat exactly. Trainings repeat exactly where they run in float64, which they do on the
-CPU for the images that come with the package; elsewhere they run in float32. Times are of float32. All is computed by
-plain torch: which compiled loops are installed changes no row; what they gain is the business of `convnotes.bench`.
+Counts are of float32 and repeat exactly. Operations and inference are those of the network in use, whose branches are
+fused into one kernel; parameters and the training step are those of all branches. Trainings repeat exactly where they
+run in float64, which they do on the CPU for the images that come with the package; elsewhere they run in float32. Times
+are of float32. All is computed by plain torch: which compiled loops are installed changes no row; what they gain is the
+business of `convnotes.bench`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from convnotes import data, train
+from convnotes.beyond.fusing import fuse_branches
 from convnotes.data import Split
 from convnotes.designs.blocks import DESIGNS
 from convnotes.designs.network import Network, fit_budget
@@ -83,7 +86,7 @@ def count(design: str, budget: int, split: Split) -> Counts:
     shape = tuple(split.train_x.shape[1:])
     with backend.use("torch"):
         made = Network(design, fit.widths, *_sizes(split))
-        costs = cost(made, (1, *shape))
+        costs = cost(fuse_branches(made.eval()), (1, *shape))
         seen = receptive_field(Network(design, fit.widths, *_sizes(split), stand_in=True)).size
         assert not isinstance(seen, tuple), "all designs see squares"
         step = training_step(made, torch.zeros(BATCH, *shape), torch.zeros(BATCH, dtype=torch.int64))
@@ -267,7 +270,7 @@ def time_all(
     models = {name: Network(name, widths, *_sizes(split)).eval().to(device) for name, widths in fits.items()}
     with backend.use("torch"):
         with torch.inference_mode():
-            calls = {name: functools.partial(model, x) for name, model in models.items()}
+            calls = {name: functools.partial(fuse_branches(model), x) for name, model in models.items()}
             inference = compare(calls, rounds=rounds, device=device)
         steps = {name: training_step(model, x, y) for name, model in models.items()}
         step = compare(steps, rounds=rounds, device=device)

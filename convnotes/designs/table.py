@@ -6,9 +6,10 @@ import dataclasses
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean, variance
 from typing import Any
 
-from convnotes.designs.blocks import DESIGNS
+from convnotes.designs.blocks import DESIGNS, LATER
 from convnotes.measure import Timing
 from convnotes.measure.rows import Measured, Rows
 from convnotes.measure.table import Table
@@ -168,6 +169,28 @@ def front(rows: Iterable[Row], cost: str, gain: str = "accuracy") -> list[Row]:
         raise ValueError(f"front needs {cost} and {gain} of every row: time the rows first")
     kept = [(c, -g, row) for c, g, row in at if not any(a <= c and b >= g and (a, b) != (c, g) for a, b, _ in at)]
     return [row for _, _, row in sorted(kept, key=lambda point: point[:2])]
+
+
+def noise(rows: Iterable[Row]) -> float:
+    """The standard deviation of one seed around the mean of its design, pooled over designs.
+
+    The designs of part 4 take no part: some of them vary far more than the others. The difference of two means of n
+    seeds each has the standard deviation noise · √(2/n).
+
+    Args:
+        rows: designs of one budget on one set of images, each with two seeds at least.
+
+    Raises:
+        ValueError: for rows of part 4 alone, and for a row of one seed.
+
+    Example:
+        >>> round(convnotes.designs.noise(convnotes.designs.read().select(budget=1800)), 3)
+        0.045
+    """
+    pooled = [row.accuracies for row in rows if row.design not in LATER]
+    if not pooled or min(map(len, pooled)) < 2:
+        raise ValueError("noise needs rows of two seeds at least, of designs that are not of part 4")
+    return fmean(map(variance, pooled)) ** 0.5
 
 
 def overview(rows: Iterable[Row], caption: str = "Designs") -> Table:

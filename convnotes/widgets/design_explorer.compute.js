@@ -39,6 +39,13 @@ export function front(rows, x, gain) {
     .sort((a, b) => a[x] - b[x] || b[gain] - a[gain]);
 }
 
+// What to say first where the chosen design has no network at the budget, and another one is shown.
+export function elsewhere({ design, budget }, shown) {
+  return design === shown.design
+    ? ""
+    : `${design} has no network of ${format(budget)} parameters; ${shown.design} is shown. `;
+}
+
 // Where values lie on an axis from `low` to `high` of a drawing, with the logarithm: → a function.
 export function scale(values, low, high, log) {
   const at = log ? Math.log : (v) => v;

@@ -4,6 +4,7 @@ import {
   AXES,
   accepts,
   compact,
+  elsewhere,
   front,
   GAINS,
   judged,
@@ -88,7 +89,7 @@ function render({ model, el }) {
     const rows = shown();
     const one = chosen();
     const best = front(rows, x, gain);
-    const judgement = judged(rows, one, x, gain);
+    const judgement = elsewhere(now(), one) + judged(rows, one, x, gain);
     chart.replaceChildren(...points(all, rows, one, x, gain));
     chart.setAttribute(
       "aria-label",

@@ -39,7 +39,7 @@ class DesignExplorer(Widget):
     Example:
         >>> from convnotes.widgets import DesignExplorer
         >>> DesignExplorer(convnotes.designs.read().select(budget=1800))
-        DesignExplorer(18 rows, mean accuracy against multiply-adds at 1,800 parameters)
+        DesignExplorer(25 rows, mean accuracy against multiply-adds at 1,800 parameters)
     """
 
     module = "design_explorer"

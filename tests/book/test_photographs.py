@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from statistics import fmean, variance
 
 import nbformat
 import pytest
@@ -34,7 +33,7 @@ CHAPTERS = {
 def test_a_summary_gives_the_accuracy_on_photographs_and_whether_the_difference_is_clear(chapter, design):
     rows = {row.design: row for row in designs.read() if row.data == "cifar10-jpeg"}
     ours, plain = rows[design], rows["plain 3×3"]
-    noise = fmean(variance(row.accuracies) for row in rows.values()) ** 0.5
+    noise = designs.noise(rows.values())
     clear = abs(ours.accuracy - plain.accuracy) > 2 * noise * (2 / plain.seeds) ** 0.5
     word = "better" if ours.accuracy > plain.accuracy else "worse"
     page = nbformat.read(BOOK / f"{chapter}.ipynb", as_version=4)

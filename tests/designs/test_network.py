@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from support.designs import TOO_SMALL
 from torch import nn
 
 from convnotes import designs
-from convnotes.designs.network import STEM, block, parameters
+from convnotes.designs.network import STEM, BudgetTooSmall, block, parameters
 from convnotes.measure import cost
 
-MISSED = {("grouped bottleneck", 1800): 0.03}  # what its widths, multiples of 4, cannot meet
+MISSED = {("grouped bottleneck", 1800): 0.03, ("aggregation", 5000): 0.1164}  # widths are multiples of 4
 every_design = pytest.mark.parametrize("name", designs.DESIGNS)
 
 
@@ -33,6 +34,10 @@ def test_only_the_blocks_differ_between_two_networks(name):
 @every_design
 @pytest.mark.parametrize("budget", designs.BUDGETS)
 def test_the_budget_is_met_within_the_tolerance_and_what_misses_it_is_known(name, budget):
+    if (name, budget) in TOO_SMALL:
+        with pytest.raises(BudgetTooSmall, match=f"{name} has .* parameters at its narrowest"):
+            designs.fit_budget(name, budget)
+        return
     fit = designs.fit_budget(name, budget)
     assert fit.params == parameters(name, fit.widths)
     assert fit.off == pytest.approx(fit.params / budget - 1)

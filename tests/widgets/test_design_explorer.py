@@ -102,7 +102,14 @@ def test_names_stand_beside_their_points_inside_the_chart_and_over_no_other_name
     assert not [1 for a, b in pairs if a[0] < b[2] and a[2] > b[0] and a[1] < b[3] and a[3] > b[1]]
 
 
-@pytest.mark.parametrize("name", ["separable", "adder"])
+def test_a_design_that_has_no_network_at_the_budget_is_named():
+    said = "elsewhere({ design: 'aggregation', budget: 1800 }, row)"
+    assert call("design_explorer", said, row={"design": "aggregation"}) == ""
+    words = "aggregation has no network of 1,800 parameters; plain 3×3 is shown. "
+    assert call("design_explorer", said, row={"design": "plain 3×3"}) == words
+
+
+@pytest.mark.parametrize("name", ["separable", "adder", "branches"])
 def test_the_copied_code_builds_the_network_that_is_shown(name):
     fit, scope = designs.fit_budget(name, 1800), {}
     row = {"design": name, "widths": fit.widths, "params": fit.params}

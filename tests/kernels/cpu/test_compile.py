@@ -1,6 +1,7 @@
 """What is kept of compiled loops on the disk can only help: a damaged file, or none, costs a compilation."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -33,13 +34,21 @@ def run(folder, program=SHIFT):
     return found.stderr
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder with what one process has compiled."""
+    folder = tmp_path_factory.mktemp("kept")
+    run(folder)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("suffix", "damage"),
     [(".nbi", lambda data: b""), (".nbi", lambda data: data[:-20]), (".nbc", lambda data: data[: len(data) // 2])],
     ids=["an empty index", "a cut index", "a cut object"],
 )
-def test_a_damaged_file_is_compiled_again_and_then_kept(suffix, damage, tmp_path):
-    run(tmp_path)
+def test_a_damaged_file_is_compiled_again_and_then_kept(suffix, damage, kept, tmp_path):
+    shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
     files = list(tmp_path.rglob(f"*{suffix}"))
     assert files
     for file in files:
