@@ -9,7 +9,7 @@ ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test serve zip pdf exercises notebooks bench gpu matrix lint clean
+.PHONY: help book test serve zip pdf exercises notebooks bench gpu matrix release lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -70,6 +70,13 @@ $(NOX): pyproject.toml constraints.txt
 
 matrix: $(NOX)  ## test the package on the oldest and the newest Python, torch and numpy (gigabytes the first time)
 	@$(NOX)
+
+release: $(READY)  ## build wheel and source archive, check both, look up known faults of what they need
+	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --group release
+	@rm -rf dist && $(PY) -m build --no-isolation
+	@$(PY) -m twine check --strict dist/*
+	@$(PY) -m pip_audit -r constraints.txt --no-deps --disable-pip --progress-spinner off
 
 lint: $(READY)  ## check the style of the code, and its types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
