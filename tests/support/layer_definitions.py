@@ -164,7 +164,8 @@ def shift_block_definition(layer: nn.Module, x: Tensor) -> Tensor:
         return definitions.batch_norm(definitions.conv2d(x, conv.weight, stride=conv.stride), norm)
 
     y = definitions.shift2d(torch.relu(normed(layer.conv1, layer.bn1, x)), layer.shift.displacements)
-    return torch.relu(normed(layer.conv2, layer.bn2, y)) + normed(*layer.downsample, x)
+    shortcut = x if layer.downsample is None else normed(*layer.downsample, x)
+    return torch.relu(normed(layer.conv2, layer.bn2, y)) + shortcut
 
 
 def basic_block_definition(layer: nn.Module, x: Tensor) -> Tensor:
@@ -186,7 +187,7 @@ def paper_adder_definition(layer: nn.Module, x: Tensor) -> Tensor:
     w, G = layer.weight, layer.groups
     _, _, H, W = y_shape = adder_definition(layer, x).shape
     padded = torch.nn.functional.pad(x, (px, px, py, py)).unflatten(1, (G, -1))  # [B, G, C, …]
-    y = layer.bias.view(1, -1, 1, 1)
+    y = x.new_zeros(1) if layer.bias is None else layer.bias.view(1, -1, 1, 1)
     for u in range(w.shape[2]):
         for v in range(w.shape[3]):
             rows = slice(u * dy, u * dy + (H - 1) * sy + 1, sy)
