@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convnotes.geometry import IntOrPair, Padding, Pair, is_whole, output_size, pair
+from convnotes.geometry import IntOrPair, Padding, Pair, is_whole, not_huge, output_size, pair
 
 Shape = Sequence[int | str | tuple[int, ...] | range]  # a side is a number, one of several, or a letter: any number
 
@@ -90,7 +90,15 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None, odd: b
     if value < least or (most is not None and value > most) or (odd and value % 2 == 0):
         needed = f"at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be {'odd and ' if odd else ''}{needed}, got {value!r}")
+    not_huge(name, value)
     return value
+
+
+def flags(**values: Any) -> None:
+    """True or False, by name."""
+    for name, value in values.items():
+        if not isinstance(value, bool | np.bool_):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 def positive(**values: int) -> None:

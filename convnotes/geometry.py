@@ -34,6 +34,12 @@ def is_whole(value: object) -> TypeGuard[int]:
     return torch.jit.is_tracing() and isinstance(value, torch.Tensor)
 
 
+def not_huge(name: str, value: int) -> None:
+    """A number that a size can be: torch has no larger ones on all devices, and no memory holds such a tensor."""
+    if value > 2**31 - 1:
+        raise ValueError(f"{name} must be at most 2147483647, got {value!r}")
+
+
 def pair(value: IntOrPair, name: str = "value", minimum: int | None = 0) -> Pair:
     """`value` as (vertical, horizontal): an int stands for both.
 
@@ -52,6 +58,7 @@ def pair(value: IntOrPair, name: str = "value", minimum: int | None = 0) -> Pair
         raise TypeError(f"{name} must be an int or two ints (vertical, horizontal), got {value!r}")
     if minimum is not None and min(both) < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
+    not_huge(name, max(both))
     return _plain(both[0]), _plain(both[1])
 
 

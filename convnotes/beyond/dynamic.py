@@ -140,6 +140,7 @@ class CondConv2d(_Mixture):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        checks.flags(bias=bias)
         kw, sizes = Factory(device=device, dtype=dtype), (kernel_size, stride, padding, dilation, groups)
         super().__init__(in_channels, out_channels, *sizes, bias, num_experts, kw)
         self.routing_fn = nn.Linear(in_channels, num_experts, **kw)
@@ -192,6 +193,7 @@ class DynamicConv2d(_Mixture, shown="groups num_experts temperature"):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        checks.flags(bias=bias)
         kw, sizes = Factory(device=device, dtype=dtype), (kernel_size, stride, padding, dilation, groups)
         super().__init__(in_channels, out_channels, *sizes, bias, num_experts, kw)
         checks.positive(reduction=reduction)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.beyond.cheap_features import PartialConv2d
 from convnotes.beyond.convnext import Stage, draw_truncated, drop_path, drop_rates
-from convnotes.fundamentals.activation import ActLayer
+from convnotes.fundamentals.activation import ActLayer, made
 from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory
 
@@ -35,7 +35,7 @@ class _Block(Block, shown="in_channels"):
         self.mlp = nn.Sequential(
             nn.Conv2d(channels, wide, 1, bias=False, **kw),
             nn.BatchNorm2d(wide, **kw),
-            act_layer(),
+            made(act_layer),
             nn.Conv2d(wide, channels, 1, bias=False, **kw),
         )
 
@@ -110,7 +110,7 @@ class FasterNet(Classifier):
             stages.append(Stage([_Block(width, expansion, n_div, drop, act_layer, **kw) for drop in drops]))
         self.stages = nn.Sequential(*stages)
         features = nn.Conv2d(channels * 8, feature_channels, 1, bias=False, **kw)
-        self.avgpool_pre_head = nn.Sequential(nn.AdaptiveAvgPool2d(1), features, act_layer())
+        self.avgpool_pre_head = nn.Sequential(nn.AdaptiveAvgPool2d(1), features, made(act_layer))
         self.head = nn.Linear(feature_channels, num_classes, **kw)
         self._start()
 

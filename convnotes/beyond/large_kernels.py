@@ -52,6 +52,7 @@ class LargeKernelConv2d(Branches, shown="channels kernel_size small_kernel strip
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        checks.flags(strips=strips)
         checks.positive(channels=channels)
         K, k, kw = (
             checks.whole("kernel_size", kernel_size, 1, odd=True),

@@ -132,6 +132,8 @@ class RepConv2d(Branches, shown="in_channels out_channels kernel_size stride gro
         checks.whole("kernel_size", kernel_size, 1, odd=True)
         kw, made = Factory(device=device, dtype=dtype), dict[str, nn.Module]()
         sizes = _Sizes(in_channels, out_channels, kernel_size, stride, groups, kw)
+        if not isinstance(branches, Sequence) or isinstance(branches, str):
+            raise TypeError(f"branches must be a sequence of names, got {branches!r}")
         for n, kind in enumerate(branches):
             name, make = _KINDS[checks.one_of("branches", kind, tuple(_KINDS))]
             branch = make(sizes)

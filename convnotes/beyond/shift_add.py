@@ -89,6 +89,7 @@ class PowerOfTwoConv2d(ConvBlock, shown="groups weight_bits"):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        checks.flags(bias=bias)
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
         self.weight_bits = checks.whole("weight_bits", weight_bits, 2, 8)
         shape, kw = (out_channels, in_channels // groups, *self.kernel_size), Factory(device=device, dtype=dtype)
@@ -152,6 +153,7 @@ class ShiftAdd2d(Block, shown="in_channels out_channels kernel_size stride paddi
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        checks.flags(bias=bias)
         super().__init__(in_channels, out_channels)
         self.kernel_size = KH, KW = pair(kernel_size, "kernel_size", 1)
         if not KH % 2 or not KW % 2:

@@ -49,6 +49,7 @@ class FactorisedConv2d(Block, shown="in_channels out_channels kernel_size"):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        checks.flags(bias=bias)
         super().__init__(in_channels, out_channels)
         hidden = out_channels if hidden_channels is None else hidden_channels
         checks.positive(hidden_channels=hidden)

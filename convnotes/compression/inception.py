@@ -126,6 +126,7 @@ class Inception(Block, shown="in_channels out_channels true_5x5"):
         dtype: torch.dtype | None = None,
         act_layer: ActLayer = nn.ReLU,
     ) -> None:
+        checks.flags(true_5x5=true_5x5)
         checks.positive(ch1x1=ch1x1, ch3x3red=ch3x3red, ch3x3=ch3x3)
         checks.positive(ch5x5red=ch5x5red, ch5x5=ch5x5, pool_proj=pool_proj)
         super().__init__(in_channels, ch1x1 + ch3x3 + ch5x5 + pool_proj)
@@ -228,6 +229,7 @@ class GoogLeNet(Classifier, shown="num_classes true_5x5"):
         dtype: torch.dtype | None = None,
         act_layer: ActLayer = nn.ReLU,
     ) -> None:
+        checks.flags(true_5x5=true_5x5, aux_logits=aux_logits, transform_input=transform_input)
         super().__init__(num_classes, least=_LEAST_SIZE)
         self.true_5x5, self.transform_input = true_5x5, transform_input
         kw = Factory(device=device, dtype=dtype)

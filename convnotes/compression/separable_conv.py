@@ -51,6 +51,7 @@ class SeparableConv2d(ConvBlock, shown="depth_multiplier"):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        checks.flags(bias=bias)
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation)
         checks.positive(depth_multiplier=depth_multiplier)
         self.depth_multiplier = depth_multiplier
@@ -60,6 +61,7 @@ class SeparableConv2d(ConvBlock, shown="depth_multiplier"):
             groups=in_channels, bias=False, **kw,
         )  # fmt: skip
         self.between = nn.Identity() if between is None else between
+        checks.module("between", self.between)
         self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias, **kw)
 
     @one_image("input")

@@ -58,6 +58,7 @@ class KernelStack(Composite, nn.Sequential):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        checks.flags(bias=bias, activation=activation)
         checks.positive(in_channels=in_channels, out_channels=out_channels)
         checks.whole("kernel_size", kernel_size, 3, odd=True)
         checks.one_of("padding", padding, ("same", "valid"))

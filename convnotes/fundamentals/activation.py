@@ -7,12 +7,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from convnotes import checks
+
 ActLayer = Callable[[], nn.Module]
+
+
+def made(act_layer: ActLayer) -> nn.Module:
+    """The activation that `act_layer` makes. Raises `TypeError` for what makes none."""
+    if not callable(act_layer):
+        raise TypeError(f"act_layer must make a torch.nn.Module, as nn.ReLU does, got {act_layer!r}")
+    module = act_layer()
+    checks.instance("what act_layer makes", module, nn.Module, "a torch.nn.Module")
+    return module
 
 
 def plain(act_layer: ActLayer) -> nn.Module | None:
     """None for a ReLU, which `activated` computes without a module: no further output is counted or shown."""
-    return None if act_layer is nn.ReLU else act_layer()
+    return None if act_layer is nn.ReLU else made(act_layer)
 
 
 def activated(activation: nn.Module | None, input: Tensor) -> Tensor:
@@ -22,4 +33,4 @@ def activated(activation: nn.Module | None, input: Tensor) -> Tensor:
 
 def in_place(act_layer: ActLayer) -> nn.Module:
     """The activation that `act_layer` makes; a ReLU overwrites its input, which is then a norm's result."""
-    return nn.ReLU(inplace=True) if act_layer is nn.ReLU else act_layer()
+    return nn.ReLU(inplace=True) if act_layer is nn.ReLU else made(act_layer)

@@ -99,6 +99,7 @@ class MixedConv2d(Composite):
         dtype: torch.dtype | None = None,
         padding: IntOrPair | str | None = None,
     ) -> None:
+        checks.flags(depthwise=depthwise, bias=bias)
         super().__init__()
         checks.positive(in_channels=in_channels, out_channels=out_channels)
         self.in_channels, self.out_channels, self.depthwise = in_channels, out_channels, depthwise

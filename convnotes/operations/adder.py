@@ -132,6 +132,7 @@ class Adder2d(ConvBlock, shown="groups gradient"):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        checks.flags(bias=bias)
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
         checks.one_of("gradient", gradient, _GRADIENTS)
         self.gradient, kw = gradient, Factory(device=device, dtype=dtype)

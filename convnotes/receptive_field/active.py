@@ -150,6 +150,7 @@ class ActiveConv2d(Block):
         dtype: torch.dtype | None = None,
         position_group: int = 1,
     ) -> None:
+        checks.flags(bias=bias)
         super().__init__(in_channels, out_channels)
         checks.divides("position_group", position_group, out_channels=out_channels)
         self.position_group = position_group

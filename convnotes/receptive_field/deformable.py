@@ -158,6 +158,7 @@ class DeformConv2d(ConvBlock, shown="groups offset_groups modulated"):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        checks.flags(bias=bias, modulated=modulated)
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
         checks.divides("offset_groups", offset_groups, in_channels=in_channels)
         self.offset_groups, self.modulated = offset_groups, modulated

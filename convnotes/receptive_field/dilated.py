@@ -104,6 +104,7 @@ class ASPP(Block, shown="in_channels out_channels rates image_pooling"):
         dtype: torch.dtype | None = None,
         act_layer: ActLayer = nn.ReLU,
     ) -> None:
+        checks.flags(image_pooling=image_pooling)
         super().__init__(in_channels, out_channels)
         checks.number("dropout", dropout, "[0, 1)")
         self.rates = checks.wholes("rates", rates)
@@ -241,6 +242,7 @@ class DeepLabV3(Classifier, shown="num_classes output_stride"):
         dtype: torch.dtype | None = None,
         act_layer: ActLayer = nn.ReLU,
     ) -> None:
+        checks.flags(aux_loss=aux_loss)
         super().__init__(num_classes)
         checks.one_of("output_stride", output_stride, _DILATE)
         self.output_stride, kw = output_stride, Factory(device=device, dtype=dtype)

@@ -180,6 +180,7 @@ class NonLocal2d(Composite):
         dtype: torch.dtype | None = None,
         pool: Pool = "before",
     ) -> None:
+        checks.flags(norm=norm)
         super().__init__()
         inner_channels = inner_channels if inner_channels is not None else max(1, channels // 2)
         checks.positive(channels=channels, inner_channels=inner_channels)

@@ -47,9 +47,9 @@ def ring(synapses: int, radius: float = 1.0) -> tuple[tuple[float, float], ...]:
 def checked_start(synapses: int | Sequence[Sequence[float]], reach: Pair) -> tuple[tuple[float, float], ...]:
     """The (y, x) of each tap from a number of taps or from positions; refuses what lies beyond `reach`."""
     if isinstance(synapses, Sequence) and not isinstance(synapses, str):
-        if not synapses or any(len(position) != 2 for position in synapses):
+        if not synapses or any(not isinstance(position, Sequence) or len(position) != 2 for position in synapses):
             raise ValueError(f"synapses must hold at least one (y, x), got {synapses!r}")
-        start = tuple((float(y), float(x)) for y, x in synapses)
+        start = tuple((y, x) for y, x in checks.numbers("synapses", synapses, ("N", 2)).tolist())
     else:
         start = ring(synapses)
     if start[0] != (0, 0):

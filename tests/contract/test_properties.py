@@ -29,7 +29,8 @@ def test_any_legal_arguments_give_the_definition(name, data):
     case.wake(module)
     shape = [data.draw(st.integers(1, 2), "batch"), in_channels(arguments)]
     shape += [data.draw(st.integers(1, 9), side) for side in ("height", "width")]
-    layout = data.draw(st.sampled_from(FORMATS), "format")
+    # On a map one pixel wide torch's own batch norm mistakes the layout of a gradient.
+    layout = data.draw(st.sampled_from(FORMATS if min(shape[2:]) > 1 else FORMATS[:1]), "format")
     x = torch.randn(shape, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
     try:
         with backend.use(data.draw(st.sampled_from(BACKENDS), "backend")):
