@@ -17,15 +17,16 @@ generator = torch.Generator().manual_seed(7)
 y = torch.arange(53) % 2
 x = torch.randn(53, 1, 5, 4, generator=generator, dtype=torch.float64) + y.double()[:, None, None, None]
 split = Split(x, y, x[:21] + 0.1, y[:21], ("low", "high"))
+even = Split(x[:48], y[:48], x[:20] + 0.1, y[:20], ("low", "high"))  # six batches of eight, for 1, 2 or 4 processes
 parts = TensorDataset(split.train_x, split.train_y), TensorDataset(split.test_x, split.test_y)
 
 
 class Net(nn.Sequential):
-    """Counts its training steps, and dies without a word at the step `kill_at`."""
+    """Counts its training steps; at one of them it dies without a word (`kill_at`) or with an error (`raise_at`)."""
 
-    def __init__(self, dropout: float, kill_at: int | None, unused: bool = False) -> None:
+    def __init__(self, dropout: float, kill_at: int | None, unused: bool = False, raise_at: int | None = None) -> None:
         super().__init__(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Dropout(dropout), nn.Flatten(), nn.Linear(18, 2))
-        self.steps, self.kill_at = 0, kill_at
+        self.steps, self.kill_at, self.raise_at = 0, kill_at, raise_at
         if unused:
             self.register_parameter("unused", nn.Parameter(torch.ones(3)))
 
@@ -33,6 +34,8 @@ class Net(nn.Sequential):
         self.steps += self.training
         if self.training and self.steps == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.training and self.steps == self.raise_at:
+            raise RuntimeError("the model of the last process failed")
         return super().forward(x)
 
 
@@ -44,12 +47,24 @@ class Stream(IterableDataset):
         yield from self.part
 
 
-def train(loaders=False, dropout=0.0, kill_at=None, unused=False, stream=False, **options) -> dict:
-    data = tuple(DataLoader(part, batch_size=10, shuffle=part is parts[0]) for part in parts) if loaders else split
+def here(step: int | None, life: int | None, last: bool) -> int | None:
+    """The step, where it is for this process and this start of the group (torchrun counts its restarts)."""
+    this_life = life is None or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) == life
+    is_last = int(os.environ.get("RANK", "0")) == int(os.environ.get("WORLD_SIZE", "1")) - 1
+    return step if this_life and (is_last or not last) else None
+
+
+def train(
+    loaders=False, dropout=0.0, kill_at=None, kill_life=None, raise_at=None, unused=False, stream=False, **options
+) -> dict:
+    data = even if options.pop("even", False) else split
+    if loaders:
+        data = tuple(DataLoader(part, batch_size=10, shuffle=part is parts[0]) for part in parts)
     if stream:
         data = tuple(DataLoader(Stream(part), batch_size=10) for part in parts)
-    options = {"epochs": 3, "batch_size": 10, "lr": 1e-2} | options
-    history = fit(lambda: Net(dropout, kill_at, unused).double(), data, device="cpu", schedule="cosine", **options)
+    options = {"epochs": 3, "batch_size": 10, "lr": 1e-2, "schedule": "cosine"} | options
+    kill_at, raise_at = here(kill_at, kill_life, last=kill_life is not None), here(raise_at, None, last=True)
+    history = fit(lambda: Net(dropout, kill_at, unused, raise_at).double(), data, device="cpu", **options)
     kept = {name: value for name, value in vars(history).items() if name not in ("model", "seconds")}
     weights = {name: value.tolist() for name, value in history.model.state_dict().items()}
     return {"history": kept, "weights": weights, "steps": history.model.steps}

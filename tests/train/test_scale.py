@@ -22,6 +22,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 
 DROPOUT, LOADERS = {"dropout": 0.3}, {"loaders": True}
+UNUSED, STREAM = {"unused": True, "find_unused_parameters": True}, {"stream": True}
 
 
 def train(out: Path, *options: dict, command=RUN, expected: int | None = 0) -> list[list[dict]]:
@@ -35,19 +36,19 @@ def train(out: Path, *options: dict, command=RUN, expected: int | None = 0) -> l
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """One process, never stopped: plain, with dropout, with DataLoaders."""
-    (results,) = train(tmp_path_factory.mktemp("alone") / "run", {}, DROPOUT, LOADERS)
+    """One process, never stopped: plain, with dropout, with DataLoaders, with an unused parameter, with streams."""
+    (results,) = train(tmp_path_factory.mktemp("alone") / "run", {}, DROPOUT, LOADERS, UNUSED, STREAM)
     return results
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    """Two processes: for each the results of the plain training and of that with DataLoaders."""
-    return train(tmp_path_factory.mktemp("together") / "run", {}, LOADERS, command=TORCHRUN)
+    """Two processes: for each the results of the same trainings, but for the one with dropout."""
+    return train(tmp_path_factory.mktemp("together") / "run", {}, LOADERS, UNUSED, STREAM, command=TORCHRUN)
 
 
 def test_two_processes_give_the_losses_of_one(alone, together):
-    (first, _), (second, _) = together
+    (first, *_), (second, *_) = together
     expected = alone[0]
     assert first["steps"] == second["steps"] == expected["steps"] == 18
     assert first["history"] == second["history"]
@@ -60,7 +61,7 @@ def test_two_processes_give_the_losses_of_one(alone, together):
 
 
 def test_two_processes_count_every_sample_of_a_data_loader_once(alone, together):
-    for _, result in together:
+    for _, result, *_ in together:
         assert result["steps"] == alone[2]["steps"] == 18
         assert (result["history"]["train_samples"], result["history"]["test_samples"]) == (53, 21)
         whole_batches = slice(0, 5)  # the sixth has three samples, which two processes do not share evenly
@@ -69,12 +70,10 @@ def test_two_processes_count_every_sample_of_a_data_loader_once(alone, together)
         )
 
 
-def test_a_parameter_that_no_loss_reaches_and_a_stream_are_no_obstacle_to_two_processes(tmp_path):
-    unused, stream = {"unused": True, "find_unused_parameters": True}, {"stream": True}
-    (expected,) = train(tmp_path / "alone", unused, stream)
-    for results in train(tmp_path / "together", unused, stream, command=TORCHRUN):
-        for result, alone in zip(results, expected, strict=True):
-            assert result["history"]["step_loss"][:5] == pytest.approx(alone["history"]["step_loss"][:5], rel=1e-5)
+def test_a_parameter_that_no_loss_reaches_and_a_stream_are_no_obstacle_to_two_processes(alone, together):
+    for results in together:
+        for result, expected in zip(results[2:], alone[3:], strict=True):
+            assert result["history"]["step_loss"][:5] == pytest.approx(expected["history"]["step_loss"][:5], rel=1e-5)
             assert (result["history"]["train_samples"], result["history"]["test_samples"]) == (53, 21)
 
 
@@ -103,7 +102,7 @@ def test_two_processes_killed_midway_go_on(alone, tmp_path):
 def test_two_processes_killed_midway_go_on_with_their_data_loaders(together, tmp_path):
     saving = {"checkpoint": tmp_path / "state", "checkpoint_every": 4, **LOADERS}
     assert train(tmp_path / "run", saving | {"kill_at": 11}, command=TORCHRUN, expected=None) == []
-    for (result,), (_, whole) in zip(train(tmp_path / "run", saving, command=TORCHRUN), together, strict=True):
+    for (result,), (_, whole, *_) in zip(train(tmp_path / "run", saving, command=TORCHRUN), together, strict=True):
         assert result["steps"] == 18 - 8
         assert result["history"] == whole["history"]
         assert result["weights"] == whole["weights"]
