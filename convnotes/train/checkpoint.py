@@ -8,6 +8,7 @@ has size and checksum of every file and of itself, so that a state that was dama
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -81,6 +82,8 @@ class Checkpoints:
                 setattr(history, name, run["history"][name])
             if longer:
                 self._lengthen(history, rate)
+            if not damage and self.accelerator.is_main_process:
+                self._remove_all_but(state)  # what a process left that was killed before it removed them
             return run["step"], run["epoch"]
         if damage:
             raise ValueError(
@@ -143,6 +146,11 @@ class Checkpoints:
                 stacklevel=3,
             )
 
+    def _remove_all_but(self, kept: Path) -> None:
+        for old in kept.parent.glob("step-*"):
+            if old != kept:
+                shutil.rmtree(old, ignore_errors=True)
+
     def due(self, step: int) -> bool:
         return self.folder is not None and self.every is not None and step % self.every == 0
 
@@ -189,10 +197,9 @@ class Checkpoints:
                 shutil.rmtree(damaged, ignore_errors=True)
                 os.replace(whole, damaged)
             os.replace(part, whole)
-            to_disk(folder)
-            for old in folder.glob("step-*"):
-                if old != whole:
-                    shutil.rmtree(old, ignore_errors=True)
+            with contextlib.suppress(OSError):  # until the name is on the disk, the states before stay
+                to_disk(folder)
+                self._remove_all_but(whole)
         self.accelerator.wait_for_everyone()
 
 
