@@ -88,7 +88,18 @@ def fetched(folder: Path) -> Any:
     return sorted((path.name, path.stat().st_size) for path in made.iterdir()) if made.exists() else None
 
 
+def careless(folder: Path) -> str:
+    """What no writer of the package may do: the old file is emptied before the new one is whole."""
+    (folder / "file.txt").write_text("new" * 100)
+    return "written"
+
+
 SCENARIOS = {
+    "careless": Scenario(
+        lambda folder: (folder / "file.txt").write_text("old"),
+        careless,
+        lambda folder: (folder / "file.txt").read_text(),
+    ),
     "rows": Scenario(
         lambda folder: keep(folder, ROWS[:2]),
         lambda folder: keep(folder, ROWS[2:]),

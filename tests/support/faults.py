@@ -1,7 +1,7 @@
 """Faults at every point where a call writes to the disk: the process is killed there, or the disk is full.
 
 A script: it imports what is needed once and forks a child for each fault, so that no thread is forked, and prints what
-went wrong as JSON: `faults.py FOLDER STEP SCENARIO …`. Every STEP-th point is taken. A point is a call that Python
+went wrong as JSON: `faults.py FOLDER SCENARIO:STEP …`. Every STEP-th point is taken. A point is a call that Python
 reports to its audit hooks (open for writing, mkdir, rename, remove, rmdir), or fsync; what C++ and Rust write between
 two of them meets the limit on the size of a file.
 """
@@ -179,8 +179,11 @@ def tried(scenario: Scenario, folder: Path, step: int) -> dict[str, Any]:
 def main() -> None:
     from support.fault_scenarios import SCENARIOS
 
-    folder, step, *chosen = sys.argv[1:]
-    print(json.dumps({name: tried(SCENARIOS[name], Path(folder) / name, int(step)) for name in chosen}))
+    folder, *chosen = sys.argv[1:]
+    answers = {}
+    for name, step in (one.split(":") for one in chosen):
+        answers[name] = tried(SCENARIOS[name], Path(folder) / name, int(step))
+    print(json.dumps(answers))
 
 
 if __name__ == "__main__":
