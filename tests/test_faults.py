@@ -39,5 +39,9 @@ def test_the_old_is_whole_the_error_says_what_to_do_and_the_next_call_gives_the_
 def test_a_writer_that_empties_the_old_file_first_is_found(found):
     """By a kill, by a full disk, and by an error that does not say what to do."""
     wrong = found["careless"]["wrong"]
-    for said in ("full at 1: a reader finds", "killed as it writes at 64: a reader finds", "small at 0: it says OSError"):
+    for said in (
+        "full at 1: a reader finds",
+        "killed as it writes at 64: a reader finds",
+        "small at 0: it says OSError",
+    ):
         assert any(one.startswith(said) for one in wrong), wrong

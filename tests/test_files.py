@@ -35,9 +35,14 @@ def test_a_link_is_followed(tmp_path):
 def test_whatever_goes_wrong_the_old_file_is_kept_and_nothing_else_is_left(problem, tmp_path):
     file = tmp_path / "file.txt"
     file.write_text("old")
-    with pytest.raises(type(problem)) as raised, replacing(file) as part:
-        part.write_text("half")
-        raise problem
+
+    def write_half():
+        with replacing(file) as part:
+            part.write_text("half")
+            raise problem
+
+    with pytest.raises(type(problem)) as raised:
+        write_half()
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
     if isinstance(problem, OSError):

@@ -68,7 +68,7 @@ def fetch(archives: dict[str, str], target: Path, by_hand: str) -> None:
 def _unpack(file: Path, made: Path, url: str, by_hand: str) -> None:
     """Unpack a tar archive that holds the folder `made`. Raises `ValueError` for one that holds anything else."""
     try:
-        with tarfile.open(file) as archive:
+        with tarfile.open(file, "r:gz") as archive:
             for member in archive:
                 parts = member.name.removeprefix("./").split("/")
                 if not (member.isreg() or member.isdir()) or ".." in parts or parts[0] not in (made.name, ".", ""):
@@ -80,7 +80,7 @@ def _unpack(file: Path, made: Path, url: str, by_hand: str) -> None:
         raise ValueError(
             f"the archive of {url} was not unpacked, and nothing was kept: {problem}. Try again, or {by_hand}."
         ) from problem
-    if not any(made.iterdir()):
+    if [path.name for path in made.iterdir()] == [file.name]:
         raise ValueError(f"the archive of {url} holds no file in {made.name}, and nothing was kept: {by_hand}.")
 
 

@@ -209,7 +209,8 @@ def _read(state: Path) -> dict[str, Any]:
         run = json.loads((state / "run.json").read_text(encoding="utf-8"))
         checksum = run.pop("checksum", None)
         files = {name: (size, value) for name, (size, value) in run.get("files", {}).items()}
-        _ = run["settings"], run["step"], run["epoch"], [run["history"][name] for name in (*_LISTS, *_COUNTS)]
+        _ = dict(run["settings"]), int(run["step"]), dict(run["epoch"])
+        _ = [run["history"][name] for name in (*_LISTS, *_COUNTS)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise Damaged(f"run.json: {type(problem).__name__}: {problem}") from problem
     if checksum not in (None, _checksum_of(run)):
