@@ -9,7 +9,7 @@ ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test serve zip pdf exercises notebooks bench gpu matrix lint clean
+.PHONY: help book test serve zip pdf exercises notebooks bench faults gpu matrix lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -55,6 +55,9 @@ notebooks: $(READY)  ## run every notebook again and store what it prints
 
 bench: $(READY)  ## time the layers against what is used today
 	@$(PY) -m convnotes.bench
+
+faults: $(READY)  ## kill what writes at every point, and fill the disk there (a minute)
+	@FAULTS=all $(PY) -m pytest -n0 -q tests/test_faults.py
 
 gpu:  ## test the Triton kernels and time them, on the CUDA device of PYTHON's torch (minutes)
 	@$(PYTHON) -c 'import pytest, torch, triton' || \

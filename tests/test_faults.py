@@ -1,6 +1,6 @@
 """Wherever a process is killed while it writes, or the disk is full, the old file or the new one is there, whole.
 
-Every fifth point of a training's state and every second one of the others is tried; `FAULTS=all` tries them all.
+Every fifth point of a training's state and every second one of the others is tried; `make faults` tries them all.
 """
 
 import json
