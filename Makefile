@@ -38,7 +38,7 @@ serve: book  ## build the book, serve it on 127.0.0.1 and open it
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory $(HTML)
 
 zip: book  ## pack the built book into one file, to read it without a network
-	@rm -f $(ZIP) && $(PY) -m zipfile -c $(ZIP) $(HTML)/
+	@$(PY) -m zipfile -c $(ZIP).part $(HTML)/ && mv $(ZIP).part $(ZIP)
 	@echo "Packed the book: unpack $(abspath $(ZIP)) anywhere and open html/index.html."
 
 pdf: book  ## print the book into one PDF (needs Chromium)

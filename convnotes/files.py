@@ -23,8 +23,8 @@ def replacing(file: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: with the file, the reason, what has become of the old file and what to do.
     """
     path = Path(os.path.realpath(file))
-    is_new = not path.exists()
-    part = path.with_name(f"{path.name}.part") if is_new or path.is_file() else path
+    is_new = not os.path.exists(path)  # also where a folder on the way to it is closed
+    part = path.with_name(f"{path.name}.part") if is_new or os.path.isfile(path) else path
     try:
         yield part
         if part != path:

@@ -39,8 +39,10 @@ def fetch(archives: dict[str, str], target: Path, by_hand: str) -> None:
     missing = [folder for folder in target.parents if not folder.exists()]  # deepest first
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        hidden = {"prefix": _STAGE, "dir": target.parent, "ignore_cleanup_errors": True}
-        with _in_use(target.parent), tempfile.TemporaryDirectory(**hidden) as stage:
+        with (
+            _in_use(target.parent),
+            tempfile.TemporaryDirectory(prefix=_STAGE, dir=target.parent, ignore_cleanup_errors=True) as stage,
+        ):
             made = Path(stage) / target.name
             made.mkdir()
             for url, sha256 in archives.items():

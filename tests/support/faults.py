@@ -1,4 +1,4 @@
-"""Faults at every point where a call writes to the disk: the process is killed there, or the disk is full.
+"""Faults at every point where a call writes to the disk: the process is killed there, the disk is full or closed.
 
 A script: it imports what is needed once and forks a child for each fault, so that no thread is forked, and prints what
 went wrong as JSON: `faults.py FOLDER SCENARIO:STEP …`. Every STEP-th point is taken. A point is a call that Python
@@ -62,6 +62,10 @@ def refused(number: int, name: str) -> None:
     raise OSError(28, "No space left on device")
 
 
+def closed(number: int, name: str) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
 def full(number: int, name: str) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
@@ -73,8 +77,8 @@ def arm(kind: str, at: int, folder: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN if kind == "small" else signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (at, resource.RLIM_INFINITY))
         return
-    fault = {"killed": killed, "refused": refused, "full": full}[kind]
-    points(folder, lambda number, name: fault(number, name) if number == at else None)
+    fault = {"killed": killed, "refused": refused, "closed": closed, "full": full}[kind]
+    points(folder, lambda number, name: fault(number, name) if number == at or kind == "closed" else None)
 
 
 def child(work: Callable[[], Any], seconds: float = 60) -> Any:
@@ -129,6 +133,7 @@ def faults(scenario: Scenario, folder: Path, step: int) -> Iterator[tuple[str, i
     assert isinstance(last, int), last
     for kind in ("killed", "refused", "full"):
         yield from ((kind, at) for at in sorted({*range(1, last + 1, step), last}))
+    yield "closed", 1
     for kind in ("small", "killed as it writes"):
         yield from ((kind, size) for size in SIZES[:: min(step, 2)])
 
