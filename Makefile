@@ -56,7 +56,7 @@ notebooks: $(READY)  ## run every notebook again and store what it prints
 bench: $(READY)  ## time the layers against what is used today
 	@$(PY) -m convnotes.bench
 
-faults: $(READY)  ## kill what writes at every point, and fill the disk there (a minute)
+faults: $(READY)  ## kill what writes at every point, and fill the disk there (some minutes)
 	@FAULTS=all $(PY) -m pytest -n0 -q tests/test_faults.py
 
 gpu:  ## test the Triton kernels and time them, on the CUDA device of PYTHON's torch (minutes)

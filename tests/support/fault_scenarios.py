@@ -1,5 +1,6 @@
 """What the package writes, each as an old state and a call that makes the new one, for support/faults.py."""
 
+import contextlib
 import hashlib
 import io
 import tarfile
@@ -15,6 +16,9 @@ from torch import nn
 from convnotes import plots, train
 from convnotes.bench.start import Start
 from convnotes.data import download
+from convnotes.designs import __main__ as command
+from convnotes.designs import measured
+from convnotes.designs.table import Row
 from convnotes.measure.rows import Rows
 from convnotes.train.runtime import make_accelerator
 
@@ -88,6 +92,37 @@ def fetched(folder: Path) -> Any:
     return sorted((path.name, path.stat().st_size) for path in made.iterdir()) if made.exists() else None
 
 
+def measure(folder: Path) -> Any:
+    """`python -m convnotes.designs`; what it refuses with is an `OSError` here, as of the other calls."""
+    measured.BUNDLED["tiny"] = lambda: two_classes()
+    words = [
+        "--data",
+        "tiny",
+        "--budget",
+        "1800",
+        "--design",
+        "1×1 only",
+        "--seeds",
+        "2",
+        "--epochs",
+        "1",
+        "--rounds",
+        "1",
+    ]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            command.main([*words, "--csv", str(folder / "rows.csv")])
+    except SystemExit as problem:
+        raise OSError(said.getvalue()) from problem
+    return [(row.seeds, row.lr, row.accuracies, bool(row.timed_on)) for row in Rows.read(Row, folder / "rows.csv")]
+
+
+def readable(folder: Path) -> bool:
+    """Each row is as good as the last one: it may lack seeds and times."""
+    return not (folder / "rows.csv").exists() or len(Rows.read(Row, folder / "rows.csv")) == 1
+
+
 def careless(folder: Path) -> str:
     """What no writer of the package may do: the old file is emptied before the new one is whole."""
     (folder / "file.txt").write_text("new" * 100)
@@ -111,5 +146,6 @@ SCENARIOS = {
         lambda folder: hashlib.sha256((folder / "figure.png").read_bytes()).hexdigest(),
     ),
     "training": Scenario(lambda folder: fit(folder, 1), fit, state),
+    "designs": Scenario(lambda folder: None, measure, readable, keeps=True),
     "download": Scenario(lambda folder: (folder / "data").mkdir(), fetch, fetched),
 }
