@@ -9,7 +9,7 @@ ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test properties serve zip pdf exercises notebooks bench gpu matrix release lint clean
+.PHONY: help book test properties serve zip pdf exercises notebooks bench gpu matrix release lint faults clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -41,7 +41,7 @@ serve: book  ## build the book, serve it on 127.0.0.1 and open it
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory $(HTML)
 
 zip: book  ## pack the built book into one file, to read it without a network
-	@rm -f $(ZIP) && $(PY) -m zipfile -c $(ZIP) $(HTML)/
+	@$(PY) -m zipfile -c $(ZIP).part $(HTML)/ && mv $(ZIP).part $(ZIP)
 	@echo "Packed the book: unpack $(abspath $(ZIP)) anywhere and open html/index.html."
 
 pdf: book  ## print the book into one PDF (needs Chromium)
@@ -58,6 +58,9 @@ notebooks: $(READY)  ## run every notebook again and store what it prints
 
 bench: $(READY)  ## time the layers against what is used today
 	@$(PY) -m convnotes.bench
+
+faults: $(READY)  ## kill what writes at every point, and fill the disk there (some minutes)
+	@FAULTS=all $(PY) -m pytest -n0 -q tests/test_faults.py
 
 gpu:  ## test the Triton kernels and time them, on the CUDA device of PYTHON's torch (minutes)
 	@$(PYTHON) -c 'import pytest, torch, triton' || \

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from convnotes.files import replacing
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -49,9 +50,8 @@ def execute(path: Path) -> None:
     )
     client.execute(env=os.environ | ONE_THREAD)
     settle(notebook, path.stem)
-    staged = path.with_suffix(".ipynb.part")
-    nbformat.write(notebook, staged)
-    os.replace(staged, path)
+    with replacing(path) as part:
+        nbformat.write(notebook, part)
 
 
 def installing() -> str:
@@ -129,7 +129,8 @@ def renew_widgets(path: Path) -> None:
             "_css": style(kind.module),
         }
     say_how_to_install(notebook)
-    nbformat.write(notebook, path)
+    with replacing(path) as part:
+        nbformat.write(notebook, part)
 
 
 def one_stream(outputs: list) -> list:

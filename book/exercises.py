@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import nbformat
+from convnotes.files import replacing
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from execute import ROOT, notebooks_of_the_book, say_how_to_install
@@ -282,7 +283,8 @@ def main() -> int:
         if any(exercises(notebook)):
             target = OUT / path.relative_to(ROOT / "book")
             target.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(to_solve(path), target)
+            with replacing(target) as part:
+                nbformat.write(to_solve(path), part)
     return 0
 
 

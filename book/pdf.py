@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
+from convnotes.files import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILT = ROOT / "_build" / "html"
@@ -210,8 +211,10 @@ def main() -> int:
         browser = playwright.chromium.launch(
             executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
         )
-        arguments.out.write_bytes(book(browser, BUILT, pages))
+        printed = book(browser, BUILT, pages)
         browser.close()
+    with replacing(arguments.out) as part:
+        part.write_bytes(printed)
     return 0
 
 

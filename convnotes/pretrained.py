@@ -55,6 +55,7 @@ def load_pretrained(name: str, root: str | os.PathLike[str] | None = None) -> nn
     Raises:
         ValueError: for an unknown name, and for a file that is not the published one.
         ConnectionError: where the download fails; no partly written file stays.
+        OSError: where the file cannot be written.
         ModuleNotFoundError: where the packages of `convnotes[data]` are needed and missing.
 
     Example:
@@ -73,7 +74,7 @@ def load_pretrained(name: str, root: str | os.PathLike[str] | None = None) -> nn
         download.fetch({_AT + file_name: sha256}, file.parent, by_hand)
     try:
         download.check(file, sha256)
-    except ValueError as problem:
+    except (OSError, ValueError) as problem:
         raise ValueError(
             f"{file} is not what was published: {problem} Remove it to fetch it again, or {by_hand}."
         ) from None

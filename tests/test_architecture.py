@@ -18,6 +18,7 @@ LAYERS = {"fundamentals", "compression", "receptive_field", "operations", "beyon
 MAY_IMPORT = {
     "__init__": set(),
     "checks": {"geometry"},
+    "files": set(),
     "geometry": set(),
     "definitions": set(),
     "kernels": set(),
@@ -40,7 +41,7 @@ MAY_IMPORT = {
 }
 
 # The ground floor: every room above may import it.
-GROUND = {"checks", "geometry"}
+GROUND = {"checks", "files", "geometry"}
 
 # Inside a part a chapter may import the chapters before it.
 CHAPTERS = {

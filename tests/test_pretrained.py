@@ -77,3 +77,30 @@ def test_an_unknown_name_is_refused_with_the_list():
 def test_the_published_file_names_carry_their_digest():
     for file, digest in pretrained.PUBLISHED.values():
         assert file.removesuffix(".pth").rpartition("-")[2] == digest[:8]
+
+
+def test_a_file_that_was_cut_or_changed_anywhere_is_never_loaded(publisher, tmp_path, monkeypatch):
+    folder, _ = publisher
+    publish(folder, "squeezenet1_1", monkeypatch)
+    pretrained.load_pretrained("squeezenet1_1", root=tmp_path)
+    (file,) = (tmp_path / "squeezenet1_1").iterdir()
+    content = file.read_bytes()
+    end = len(content)
+    for at in (0, 1, 100, end // 2, end - 1):
+        for damaged in (content[:at], content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]):
+            file.write_bytes(damaged)
+            with pytest.raises(ValueError, match=r"is not what was published: .*Remove it to fetch it again, or put"):
+                pretrained.load_pretrained("squeezenet1_1", root=tmp_path)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(ValueError, match=r"is not what was published: .*Is a directory.*Remove it to fetch it again"):
+        pretrained.load_pretrained("squeezenet1_1", root=tmp_path)
+
+
+def test_an_empty_folder_that_is_there_gets_the_file(publisher, tmp_path, monkeypatch):
+    """Who wants to put the file there by hand makes the folder first."""
+    folder, _ = publisher
+    publish(folder, "squeezenet1_1", monkeypatch)
+    (tmp_path / "cache" / "squeezenet1_1").mkdir(parents=True)
+    assert not pretrained.load_pretrained("squeezenet1_1", root=tmp_path / "cache").training
+    assert len(list((tmp_path / "cache" / "squeezenet1_1").iterdir())) == 1

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 pass
         rows = Rows.resume(Row, chosen.csv)
         starts = Rows.resume(start.Start, chosen.csv and chosen.csv.with_name(start.Start.FILE))
-    except (RuntimeError, ValueError) as problem:
+    except (OSError, RuntimeError, ValueError) as problem:
         options.error(str(problem))
     device, peak = chosen.device, machine_peak(chosen.device)
     here = {"device": device, "processor": processor(device), "threads": torch.get_num_threads()}
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for one in start.measure_start(min(chosen.rounds, 3), chosen.note, {row.key for row in starts}):
                 starts.keep(one)
                 say(one)
-    except (Unequal, RuntimeError) as problem:
+    except (Unequal, OSError, RuntimeError) as problem:
         print(f"stopped: {problem}", file=sys.stderr)
         return 1
     if chosen.csv:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import gzip
 import os
+import shutil
 import tarfile
 import tempfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows, where what a killed process left stays
+    fcntl = None  # type: ignore[assignment]
+
 from convnotes.checks import optional
+from convnotes.files import not_written, to_disk
+
+_STAGE = ".convnotes-"
+_OF_THE_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 def fetch(archives: dict[str, str], target: Path, by_hand: str) -> None:
@@ -17,28 +31,81 @@ def fetch(archives: dict[str, str], target: Path, by_hand: str) -> None:
     A digest may be given by its first digits, where no more was published.
 
     All happens in a hidden folder beside `target`, which is moved into place by one rename at the end and removed
-    whatever goes wrong; parents of `target` that had to be made go with it. `by_hand` closes the message of the
-    `ConnectionError` (the file does not come) or `ValueError` (it is not the file that was published).
+    whatever goes wrong; parents of `target` that had to be made go with it. What a process left there that was killed
+    goes too. A folder `target` that is there already gets the files that it lacks. `by_hand` closes the message of the
+    `ConnectionError` (the file does not come) or `ValueError` (it is not the file that was published, or an archive
+    with anything but plain files and folders inside its own folder). `OSError` is for a disk that is full or closed.
     """
     missing = [folder for folder in target.parents if not folder.exists()]  # deepest first
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=".convnotes-", dir=target.parent) as stage:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            _in_use(target.parent),
+            tempfile.TemporaryDirectory(prefix=_STAGE, dir=target.parent, ignore_cleanup_errors=True) as stage,
+        ):
             made = Path(stage) / target.name
             made.mkdir()
             for url, sha256 in archives.items():
                 file = _download(url, sha256, made, by_hand)
                 if file.name.endswith(".tar.gz"):
-                    with tarfile.open(file) as archive:
-                        archive.extractall(stage, filter="data")  # holds a folder of the name of `made`
+                    _unpack(file, made, url, by_hand)
                     file.unlink()
-            if not target.exists():  # another process may have been faster
+            for path in (*made.rglob("*"), made):
+                to_disk(path)
+            if target.is_dir():  # made by hand, or by another process that was faster
+                for path in made.iterdir():
+                    if not (target / path.name).exists():
+                        os.replace(path, target / path.name)
+            else:
                 os.replace(made, target)
-    except BaseException:
+    except BaseException as problem:
         for folder in missing:
             with contextlib.suppress(OSError):  # not empty: somebody else uses it by now
                 folder.rmdir()
+        if isinstance(problem, OSError) and not isinstance(problem, ConnectionError):
+            raise not_written(target, problem, "nothing was kept") from problem
         raise
+
+
+def _unpack(file: Path, made: Path, url: str, by_hand: str) -> None:
+    """Unpack a tar archive that holds the folder `made`. Raises `ValueError` for one that holds anything else."""
+    try:
+        with tarfile.open(file, "r:gz") as archive:
+            for member in archive:
+                parts = member.name.removeprefix("./").split("/")
+                if not (member.isreg() or member.isdir()) or ".." in parts or parts[0] not in (made.name, ".", ""):
+                    raise tarfile.TarError(f"{member.name!r} is no plain file inside {made.name}")
+                if member.name.startswith("/"):
+                    raise tarfile.TarError(f"{member.name!r} names a place on this disk")
+            archive.extractall(made.parent, filter="data")
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as problem:
+        raise ValueError(
+            f"the archive of {url} was not unpacked, and nothing was kept: {problem}. Try again, or {by_hand}."
+        ) from problem
+    if [path.name for path in made.iterdir()] == [file.name]:
+        raise ValueError(f"the archive of {url} holds no file in {made.name}, and nothing was kept: {by_hand}.")
+
+
+@contextlib.contextmanager
+def _in_use(parent: Path) -> Iterator[None]:
+    """Inside: no other process removes hidden folders from `parent`. Those of killed processes are removed before.
+
+    The lock goes with its process. Where the system or its disk knows none, such folders stay.
+    """
+    if fcntl is None:
+        yield
+        return
+    place = os.open(parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody else is at work here
+            for folder in parent.glob(f"{_STAGE}*"):
+                shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            fcntl.flock(place, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(place)
 
 
 def check(file: Path, sha256: str) -> None:
@@ -60,6 +127,8 @@ def _download(url: str, sha256: str, folder: Path, by_hand: str) -> Path:
         )
         check(Path(file), sha256)
     except OSError as problem:  # every error of requests is one
+        if problem.errno in _OF_THE_DISK:
+            raise
         raise ConnectionError(f"could not fetch {url}: {problem}. Without a network: {by_hand}.") from problem
     except ValueError as problem:
         raise ValueError(

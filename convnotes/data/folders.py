@@ -22,10 +22,16 @@ def classes_of(folder: Path) -> list[str]:
 def images_of(folder: Path) -> list[Path]:
     """Every image in a class folder and the folders inside it, sorted; none where there is no such folder.
 
-    Hidden ones are left out. Whether Pillow can read the others shows when they are read.
+    Hidden ones are left out. Whether Pillow can read the others shows when they are read. Raises `OSError` for a folder
+    that cannot be read: its images would else be missing without a word.
     """
     found, seen = [], set()
-    for place, inside, files in os.walk(folder, followlinks=True):
+
+    def refuse(problem: OSError) -> None:
+        if not isinstance(problem, FileNotFoundError):
+            raise problem
+
+    for place, inside, files in os.walk(folder, onerror=refuse, followlinks=True):
         at = Path(place)
         seen.add(at.resolve())
         inside[:] = [name for name in inside if not _hidden(at / name) and (at / name).resolve() not in seen]

@@ -83,6 +83,7 @@ KNOWN = {
         ),
     ),
 }
+_RENEW = "Remove the folder and load it again, or put back a copy"
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 TITLES = {"cifar10-jpeg": "CIFAR-10 (JPEG)"}  # folders whose name does not say enough for a caption
 
@@ -162,6 +163,7 @@ def load(
         ValueError: for a name or split that makes no sense, for files that are not what they should be, and for images
             beside the class folders.
         ConnectionError: where a download does not get through.
+        OSError: where a download cannot be written, and for a folder that cannot be read.
 
     Example:
         >>> from pathlib import Path
@@ -211,9 +213,9 @@ def _unpickle(file: Path) -> dict[str, Any]:
         try:
             content = _NumpyOnly(stream, encoding="latin1").load()  # latin1: the files were written by Python 2
         except Exception as problem:  # a damaged pickle may raise nearly anything
-            raise ValueError(f"{file} is damaged or no CIFAR file: {problem}") from problem
+            raise ValueError(f"{file} is damaged or no CIFAR file: {problem}. {_RENEW}") from problem
     if not isinstance(content, dict):
-        raise ValueError(f"{file} is no CIFAR file: it holds a {type(content).__name__}, not a dict")
+        raise ValueError(f"{file} is no CIFAR file: it holds a {type(content).__name__}, not a dict. {_RENEW}")
     return content
 
 
@@ -257,13 +259,13 @@ def _idx_array(file: Path, dimensions: int) -> Tensor:
         try:
             content = gzip.decompress(stream.read()) if file.suffix == ".gz" else stream.read()
         except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
-            raise ValueError(f"{file} is damaged: {problem}") from problem
+            raise ValueError(f"{file} is damaged: {problem}. {_RENEW}") from problem
     start = 4 + 4 * dimensions
     if content[:4] != bytes((0, 0, 8, dimensions)) or len(content) < start:
         raise ValueError(f"{file} is no idx file of bytes with {dimensions} dimensions: it starts with {content[:4]!r}")
     shape = tuple(int(size) for size in np.frombuffer(content, ">u4", dimensions, 4))
     if len(content) - start != np.prod(shape):
-        raise ValueError(f"{file} is damaged: it promises {shape} bytes and holds {len(content) - start}")
+        raise ValueError(f"{file} is damaged: it promises {shape} bytes and holds {len(content) - start}. {_RENEW}")
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())
 
 

@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     here = provenance(chosen.device)
                     rows.keep(*(row.timed(*times[design], here) for design, row in group.items()))
                 say(f"\n{name}, {budget:,} parameters\n{table.overview(rows.where(budget=budget, **frame))}")
-    except (FileNotFoundError, ValueError, ImportError) as problem:
+    except (OSError, ValueError, ImportError) as problem:
         options.error(str(problem))
     if chosen.csv:
         say(f"\n{len(rows)} rows in {chosen.csv}.")

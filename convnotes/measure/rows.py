@@ -12,6 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
+from convnotes.files import replacing
+
 _READ: dict[Any, Callable[[str], Any]] = {
     str: str,
     int: int,
@@ -72,20 +74,33 @@ class Rows(list[Row]):
     def read(cls, kind: type[Row], file: str | os.PathLike[str] | None = None) -> Rows[Row]:
         """The rows of `file`, or those that come with the package.
 
-        Raises `ValueError` for another file than `write` makes, naming the line.
+        Raises `ValueError` for another file than `write` makes, naming the line, and for one that was cut.
         """
         path = resources.files(kind.__module__.rpartition(".")[0]) / "rows" / kind.FILE if file is None else Path(file)
-        names, lines = kind.columns(), csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-        if tuple(lines.fieldnames or ()) != names:
-            missing = [name for name in names if name not in (lines.fieldnames or ())]
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as problem:
+            raise ValueError(f"{path} is no {kind.TABLE}: it is no text in UTF-8 ({problem})") from problem
+        names, lines = kind.columns(), csv.reader(io.StringIO(text), strict=True)
+        try:
+            heads = next(lines, [])
+        except csv.Error as problem:
+            raise ValueError(f"{path} is no {kind.TABLE}: {problem}") from problem
+        if tuple(heads) != names:
+            missing = [name for name in names if name not in heads]
             raise ValueError(f"{path} is no {kind.TABLE}: it lacks the columns {', '.join(missing) or 'in order'}")
+        if not text.endswith("\n"):
+            raise ValueError(f"{path} was cut: its last line has no end. Put back a copy, or remove that line")
         types = get_type_hints(kind)
         reads = {name: _READ[types[name]] for name in names}
         rows = Rows(kind)
         try:
-            for line in lines:
-                rows.append(kind(**{name: read(line[name]) for name, read in reads.items()}))
-        except (TypeError, ValueError, AttributeError) as problem:
+            for line in filter(None, lines):
+                if len(line) != len(names):
+                    raise ValueError(f"it has {len(line)} columns, and {len(names)} were needed")
+                values = zip(names, line, strict=True)
+                rows.append(kind(**{name: reads[name](value) for name, value in values}))
+        except (TypeError, ValueError, csv.Error) as problem:
             raise ValueError(f"line {len(rows) + 2} of {path} is no row of a {kind.TABLE}: {problem}") from problem
         return rows
 
@@ -101,18 +116,14 @@ class Rows(list[Row]):
             self.write(self.file)
 
     def write(self, file: str | os.PathLike[str]) -> None:
-        """Write the rows to `file`. What was there is replaced as a whole, or not at all."""
-        path, names = Path(file), self.kind.columns()
-        staged = path.with_name(path.name + ".part")
-        with open(staged, "w", newline="", encoding="utf-8") as stream:
+        """Write the rows to `file`. What was there is replaced as a whole, or not at all: then `OSError` says why."""
+        names = self.kind.columns()
+        with replacing(file) as part, open(part, "w", newline="", encoding="utf-8") as stream:
             lines = csv.writer(stream, lineterminator="\n")
             lines.writerow(names)
             lines.writerows(
                 [_text(getattr(row, name)) for name in names] for row in sorted(self, key=lambda row: row.place)
             )
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(staged, path)
 
     def where(self, **wanted: Any) -> Rows[Row]:
         """The rows whose fields have the values `wanted`, in their order. Raises `TypeError` for an unknown field."""

@@ -13,6 +13,7 @@ import torch
 
 from convnotes import checks
 from convnotes.checks import optional
+from convnotes.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,9 +113,12 @@ def save(ax: Axes, file: Any = None, format: Literal["png", "svg"] = "png", dpi:
 
     Args:
         ax: any Axes of the figure.
-        file: where the bytes are written as well; None: nowhere.
+        file: the path where the bytes are written as well; None: nowhere.
         format: "png", or "svg", in which text stays text.
         dpi: dots per inch of a PNG; 192 is twice the page's resolution.
+
+    Raises:
+        OSError: where `file` cannot be written; what was there is kept.
 
     Example:
         >>> ax = convnotes.plots.bars({"plain": 9, "separable": 4})
@@ -127,8 +131,8 @@ def save(ax: Axes, file: Any = None, format: Literal["png", "svg"] = "png", dpi:
         metadata = {"Date": None} if format == "svg" else {"Software": None}
         whole.savefig(buffer, format=format, dpi=dpi, metadata=metadata)
     if file is not None:
-        with open(file, "wb") as stream:
-            stream.write(buffer.getvalue())
+        with replacing(file) as part:
+            part.write_bytes(buffer.getvalue())
     return buffer.getvalue()
 
 

@@ -97,6 +97,7 @@ def fit(
         TypeError, ValueError: for what cannot be trained on, for what cannot be had, for a checkpoint of another
             training and for one of which no state is whole.
         FloatingPointError: with epoch and step, once the loss is not finite.
+        OSError: where a state cannot be saved; the one before it is kept.
 
     Example:
         >>> from convnotes import data, train

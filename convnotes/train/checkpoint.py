@@ -3,7 +3,7 @@
     runs/step-00000120/   model.safetensors, the state of optimiser, schedule and generators, run.json
 
 A folder `step-…` is renamed into place when it is whole and on the disk; the one before it goes only then. `run.json`
-has size and checksum of every file, so that a state that was damaged later is not gone on from.
+has size and checksum of every file and of itself, so that a state that was damaged later is not gone on from.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from convnotes.checks import optional
+from convnotes.files import not_written, to_disk
 from convnotes.train.batches import Source
 from convnotes.train.history import History
 
@@ -56,7 +58,7 @@ class Checkpoints:
             return []
         if not self.folder.is_dir():
             raise ValueError(f"checkpoint must be a folder, but {self.folder} is a file")
-        found = [p for p in self.folder.glob("step-*") if p.name[5:].isdigit() and p.is_dir() and any(p.iterdir())]
+        found = [p for p in self.folder.glob("step-*") if p.name[5:].isdecimal() and p.is_dir() and any(p.iterdir())]
         return sorted(found, key=lambda p: int(p.name[5:]), reverse=True)
 
     def resume(self, history: History, train: Source, rate: Any) -> tuple[int, dict[str, float]]:
@@ -80,6 +82,8 @@ class Checkpoints:
                 setattr(history, name, run["history"][name])
             if longer:
                 self._lengthen(history, rate)
+            if not damage and self.accelerator.is_main_process:
+                self._remove_all_but(state)  # what a process left that was killed before it removed them
             return run["step"], run["epoch"]
         if damage:
             raise ValueError(
@@ -111,11 +115,13 @@ class Checkpoints:
 
     def _load(self, state: Path, run: dict[str, Any], train: Source) -> None:
         generators = state / f"data_states_{self.accelerator.process_index}.json"
+        begun = {name: value.detach().to("cpu", copy=True) for name, value in _tensors(self.model).items()}
         try:
             self.accelerator.load_state(str(state))
             if generators.exists():
                 train.set_states(json.loads(generators.read_text(encoding="utf-8")))
         except Exception as problem:  # of whatever kind: accelerate, torch and safetensors each have their own
+            self.model.load_state_dict(begun, strict=False)  # no model is left half loaded
             raise ValueError(
                 f"{state} cannot be loaded into this training ({problem}): choose another folder, or remove {state} to "
                 f"go on from the one before it or from the beginning"
@@ -140,14 +146,32 @@ class Checkpoints:
                 stacklevel=3,
             )
 
+    def _remove_all_but(self, kept: Path) -> None:
+        for old in kept.parent.glob("step-*"):
+            if old != kept:
+                shutil.rmtree(old, ignore_errors=True)
+
     def due(self, step: int) -> bool:
         return self.folder is not None and self.every is not None and step % self.every == 0
 
     def save(self, step: int, history: History, epoch: dict[str, float], train: Source) -> None:
-        """Write the state after `step` steps, then remove the older ones. All processes call it together."""
+        """Write the state after `step` steps, then remove the older ones. All processes call it together.
+
+        Raises `OSError` where that is not possible. The state before it is then as it was.
+        """
         if self.folder is None:
             return
-        whole = self.folder / f"step-{step:08d}"
+        try:
+            self._save(self.folder, step, history, epoch, train)
+        except (OSError, RuntimeError, optional("safetensors").SafetensorError) as problem:  # each has its own
+            if self.accelerator.is_main_process:
+                shutil.rmtree(self.folder / f"step-{step:08d}.part", ignore_errors=True)
+            before = self.states()[:1] if self.folder.is_dir() else []
+            left = f"{before[0].name} is kept, from which the same call goes on" if before else "no state is there"
+            raise not_written(self.folder / f"step-{step:08d}", problem, left) from problem
+
+    def _save(self, folder: Path, step: int, history: History, epoch: dict[str, float], train: Source) -> None:
+        whole = folder / f"step-{step:08d}"
         part, damaged = whole.with_name(whole.name + ".part"), whole.with_name(whole.name + ".old")
         if self.accelerator.is_main_process:
             shutil.rmtree(part, ignore_errors=True)
@@ -165,17 +189,17 @@ class Checkpoints:
                 "settings": self.settings, "weights": _shapes(self.model), "files": files,
                 "step": step, "epoch": epoch, "history": kept,
             }  # fmt: skip
+            run["checksum"] = _checksum_of(run)
             (part / "run.json").write_text(json.dumps(run), encoding="utf-8")
             for path in (*part.iterdir(), part):
-                _to_disk(path)
+                to_disk(path)
             if whole.exists():
                 shutil.rmtree(damaged, ignore_errors=True)
                 os.replace(whole, damaged)
             os.replace(part, whole)
-            _to_disk(self.folder)
-            for old in self.folder.glob("step-*"):
-                if old != whole:
-                    shutil.rmtree(old, ignore_errors=True)
+            with contextlib.suppress(OSError):  # until the name is on the disk, the states before stay
+                to_disk(folder)
+                self._remove_all_but(whole)
         self.accelerator.wait_for_everyone()
 
 
@@ -183,10 +207,14 @@ def _read(state: Path) -> dict[str, Any]:
     """What `run.json` says, once every file is as it says. Raises `Damaged`."""
     try:
         run = json.loads((state / "run.json").read_text(encoding="utf-8"))
-        files = run.get("files", {})
-        _ = run["settings"], run["step"], run["epoch"], [run["history"][name] for name in (*_LISTS, *_COUNTS)]
+        checksum = run.pop("checksum", None)
+        files = {name: (size, value) for name, (size, value) in run.get("files", {}).items()}
+        _ = dict(run["settings"]), int(run["step"]), dict(run["epoch"])
+        _ = [run["history"][name] for name in (*_LISTS, *_COUNTS)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise Damaged(f"run.json: {type(problem).__name__}: {problem}") from problem
+    if checksum not in (None, _checksum_of(run)):
+        raise Damaged("run.json does not have the content that was written")
     for name, (size, checksum) in files.items():
         file = state / name
         if not file.is_file():
@@ -198,6 +226,11 @@ def _read(state: Path) -> dict[str, Any]:
     return run
 
 
+def _checksum_of(run: dict[str, Any]) -> int:
+    """Of what `run.json` says."""
+    return zlib.crc32(json.dumps(run).encode())
+
+
 def _checksum(file: Path) -> int:
     value = 0
     with file.open("rb") as stream:
@@ -206,20 +239,13 @@ def _checksum(file: Path) -> int:
     return value
 
 
-def _to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, have left the memory (Windows opens no folder)."""
-    with contextlib.suppress(PermissionError):
-        place = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(place)
-        finally:
-            os.close(place)
-
-
 def _shapes(model: nn.Module) -> dict[str, str]:
     """The weights by name, as "float32 [3, 4]"; a lazy one has no shape yet."""
     return {
         name: "lazy" if is_lazy(value) else f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-        for name, value in model.state_dict().items()
-        if isinstance(value, torch.Tensor)
+        for name, value in _tensors(model).items()
     }
+
+
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}

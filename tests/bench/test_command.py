@@ -92,3 +92,21 @@ def test_another_file_is_not_taken_for_a_table_of_times(run, tmp_path, capsys):
         run("--csv", str(file))
     assert "is no table of times: it lacks the columns op, variant" in capsys.readouterr().err
     assert file.read_text() == "a,b\n1,2\n"
+
+
+def test_a_full_disk_stops_it_in_words_and_the_rows_before_are_kept(run, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "rows.csv"
+    assert run("--op", "pointwise", "--csv", str(file)) == 0
+    before = file.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        assert run("--op", "shift", "--csv", str(file)) == 1
+    said = capsys.readouterr().err
+    assert (
+        f"stopped: [Errno 28] {file} could not be written (No space left on device), and what was there is kept" in said
+    )
+    assert file.read_bytes() == before
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SystemExit):
+        run("--csv", str(tmp_path / "folder"))
+    assert "Is a directory" in capsys.readouterr().err

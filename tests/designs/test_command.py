@@ -146,3 +146,19 @@ def test_another_file_is_not_taken_for_a_table(run, tmp_path, capsys):
     file.write_text(",".join(Row.columns()) + "\n" + "x," * (len(Row.columns()) - 1) + "x\n")
     with pytest.raises(ValueError, match=r"line 2 of .* is no row of a table of designs"):
         designs.read(file)
+
+
+def test_a_full_disk_stops_it_in_words_and_the_same_command_goes_on(run, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "rows.csv"
+    run("--design", "1×1 only", "--csv", str(file))
+    before = file.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(SystemExit):
+            run("--design", "1×1 only", "shift", "--csv", str(file))
+    said = capsys.readouterr().err
+    assert "could not be written (No space left on device), and no state is there: make room on the disk" in said
+    assert file.read_bytes() == before
+    run("--design", "1×1 only", "shift", "--csv", str(file))
+    assert [row.design for row in designs.read(file)] == ["1×1 only", "shift"]
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
