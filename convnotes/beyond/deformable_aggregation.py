@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.beyond.dcn_layouts import tap_count
 from convnotes.beyond.dynamic import in_format_of
-from convnotes.fundamentals.activation import ActLayer
+from convnotes.fundamentals.activation import ActLayer, activation
 from convnotes.fundamentals.depthwise import DepthwiseConv2d
 from convnotes.fundamentals.layer import Composite
 from convnotes.geometry import Factory, IntOrPair, Padding, Pair, pair, resolve_padding
@@ -180,7 +180,10 @@ class DeformableAggregation2d(
         checks.positive(channels=channels)
         checks.divides("groups", groups, channels=channels)
         self.channels, self.groups, self.softmax, self.remove_center = channels, groups, softmax, remove_center
-        self.kernel_size, self.offset_scale = _odd("kernel_size", kernel_size), float(offset_scale)
+        self.kernel_size, self.offset_scale = (
+            _odd("kernel_size", kernel_size),
+            checks.number("offset_scale", offset_scale, "(-inf, inf)"),
+        )
         self.stride, self.dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
         self.padding = (self.dilation[0] * (self.kernel_size[0] // 2), self.dilation[1] * (self.kernel_size[1] // 2))
         self.taps = tap_count(self.kernel_size, remove_center)
@@ -197,7 +200,7 @@ class DeformableAggregation2d(
             )
             at_once = (1, 1)
             if act_layer is not None:
-                self.norm, self.act = nn.LayerNorm(channels, eps=1e-6, **kw), act_layer()
+                self.norm, self.act = nn.LayerNorm(channels, eps=1e-6, **kw), activation(act_layer)
         self.conv_offset = nn.Conv2d(channels, 3 * groups * self.taps, 1, at_once, **kw)
         self.value_proj = nn.Conv2d(channels, channels, 1, **kw) if projections else None
         self.output_proj = nn.Conv2d(channels, channels, 1, **kw) if projections else None

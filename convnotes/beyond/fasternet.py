@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.beyond.cheap_features import PartialConv2d
 from convnotes.beyond.convnext import Stage, draw_truncated, drop_path, drop_rates
-from convnotes.fundamentals.activation import ActLayer
+from convnotes.fundamentals.activation import ActLayer, activation
 from convnotes.fundamentals.layer import Block, Classifier
 from convnotes.geometry import Factory
 
@@ -35,7 +35,7 @@ class _Block(Block, shown="in_channels"):
         self.mlp = nn.Sequential(
             nn.Conv2d(channels, wide, 1, bias=False, **kw),
             nn.BatchNorm2d(wide, **kw),
-            act_layer(),
+            activation(act_layer),
             nn.Conv2d(wide, channels, 1, bias=False, **kw),
         )
 
@@ -99,7 +99,6 @@ class FasterNet(Classifier):
         super().__init__(num_classes, least=32)
         counts = checks.wholes("layers", layers, 4)
         checks.positive(channels=channels, expansion=expansion, feature_channels=feature_channels)
-        checks.number("drop_path", drop_path, "[0, 1)")
         kw = Factory(device=device, dtype=dtype)
         self.patch_embed = _Patches("proj", 3, channels, 4, **kw)
         stages: list[nn.Module] = []
@@ -110,7 +109,7 @@ class FasterNet(Classifier):
             stages.append(Stage([_Block(width, expansion, n_div, drop, act_layer, **kw) for drop in drops]))
         self.stages = nn.Sequential(*stages)
         features = nn.Conv2d(channels * 8, feature_channels, 1, bias=False, **kw)
-        self.avgpool_pre_head = nn.Sequential(nn.AdaptiveAvgPool2d(1), features, act_layer())
+        self.avgpool_pre_head = nn.Sequential(nn.AdaptiveAvgPool2d(1), features, activation(act_layer))
         self.head = nn.Linear(feature_channels, num_classes, **kw)
         self._start()
 

@@ -132,6 +132,7 @@ class RepConv2d(Branches, shown="in_channels out_channels kernel_size stride gro
         checks.whole("kernel_size", kernel_size, 1, odd=True)
         kw, made = Factory(device=device, dtype=dtype), dict[str, nn.Module]()
         sizes = _Sizes(in_channels, out_channels, kernel_size, stride, groups, kw)
+        checks.instance("branches", branches, Sequence, "a sequence of kinds of branches")
         for n, kind in enumerate(branches):
             name, make = _KINDS[checks.one_of("branches", kind, tuple(_KINDS))]
             branch = make(sizes)

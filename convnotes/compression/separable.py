@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from convnotes import checks
 from convnotes.compression.separable_conv import SeparableConv2d as SeparableConv2d
-from convnotes.fundamentals.activation import ActLayer, in_place
+from convnotes.fundamentals.activation import ActLayer, activation, in_place
 from convnotes.fundamentals.layer import Classifier
 from convnotes.geometry import Factory
 
@@ -113,7 +113,7 @@ class _XceptionBlock(nn.Module):
         layers: list[nn.Module] = []
         for n in range(len(widths) - 1):
             if n or first_act:
-                layers.append(act_layer())
+                layers.append(activation(act_layer))
             layers.append(SeparableConv2d(widths[n], widths[n + 1], 3, padding=1, bias=False, **kw))
             layers.append(nn.BatchNorm2d(widths[n + 1], **kw))
         if stride > 1:

@@ -59,6 +59,8 @@ class SeparableConv2d(ConvBlock, shown="depth_multiplier"):
             in_channels, middle, self.kernel_size, self.stride, self.padding, self.dilation,
             groups=in_channels, bias=False, **kw,
         )  # fmt: skip
+        if between is not None:
+            checks.module("between", between)
         self.between = nn.Identity() if between is None else between
         self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias, **kw)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from convnotes import checks
-from convnotes.fundamentals.activation import ActLayer, activated, plain
+from convnotes.fundamentals.activation import ActLayer, activated, activation, plain
 from convnotes.fundamentals.layer import Block, Classifier, DropoutOptions
 from convnotes.geometry import Factory
 
@@ -114,7 +114,7 @@ class SqueezeNet(Classifier, shown="version num_classes"):
         fire = functools.partial(Fire, act_layer=act_layer, **kw)
         if version == "1_0":
             layers = [
-                nn.Conv2d(3, 96, 7, stride=2, **kw), act_layer(), _pool(),
+                nn.Conv2d(3, 96, 7, stride=2, **kw), activation(act_layer), _pool(),
                 fire(96, 16, 64, 64), fire(128, 16, 64, 64), fire(128, 32, 128, 128), _pool(),
                 fire(256, 32, 128, 128), fire(256, 48, 192, 192), fire(384, 48, 192, 192),
                 fire(384, 64, 256, 256), _pool(),
@@ -122,7 +122,7 @@ class SqueezeNet(Classifier, shown="version num_classes"):
             ]  # fmt: skip
         else:
             layers = [
-                nn.Conv2d(3, 64, 3, stride=2, **kw), act_layer(), _pool(),
+                nn.Conv2d(3, 64, 3, stride=2, **kw), activation(act_layer), _pool(),
                 fire(64, 16, 64, 64), fire(128, 16, 64, 64), _pool(),
                 fire(128, 32, 128, 128), fire(256, 32, 128, 128), _pool(),
                 fire(256, 48, 192, 192), fire(384, 48, 192, 192),
@@ -130,7 +130,7 @@ class SqueezeNet(Classifier, shown="version num_classes"):
             ]  # fmt: skip
         self.features = nn.Sequential(*layers)
         last = nn.Conv2d(512, num_classes, 1, **kw)
-        self.classifier = nn.Sequential(nn.Dropout(dropout), last, act_layer(), nn.AdaptiveAvgPool2d(1))
+        self.classifier = nn.Sequential(nn.Dropout(dropout), last, activation(act_layer), nn.AdaptiveAvgPool2d(1))
         self._start()
 
     def _start(self) -> None:
