@@ -156,12 +156,19 @@ def tensor(name: str, value: Any, shape: Shape, like: Tensor | None = None) -> N
     """A tensor of a shape, on the device and, but under autocast, of the dtype of `like`."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor {_sides(shape)}, got {type(value).__name__}")
+    dense(name, value)
     if not _fits(value.shape, shape):
         raise ValueError(f"{name} must be {_sides(shape)}, got shape {tuple(value.shape)}")
     if like is not None and value.device != like.device:
         raise ValueError(f"{name} must be on {like.device} like the rest, got a tensor on {value.device}")
     if like is not None and value.dtype != like.dtype and not torch.is_autocast_enabled(value.device.type):
         raise ValueError(f"{name} must be of {like.dtype} like the rest, got {value.dtype}")
+
+
+def dense(name: str, value: Tensor) -> None:
+    """A tensor that is neither sparse nor quantised."""
+    if not _is_dense(value):
+        raise TypeError(f"{name} must be a dense tensor, got one of {value.layout} and {value.dtype}")
 
 
 def images(layer: str, input: Any, weight: Any, channels: int, least: IntOrPair = 0) -> None:
@@ -177,6 +184,7 @@ def images(layer: str, input: Any, weight: Any, channels: int, least: IntOrPair 
         or input.shape[1] != channels
         or input.device != weight.device
         or input.dtype != weight.dtype
+        or not _is_dense(input)
     ):
         tensor(f"input of {layer}", input, ("B", channels, "H", "W"), weight)
     if least != 0:
@@ -256,6 +264,11 @@ def _either(values: Collection[Any]) -> str:
 def _sides(shape: Shape) -> str:
     """The shape in words: [3, H, W], [1 to 4, 3]."""
     return f"[{', '.join(str(n) if isinstance(n, int | str) else _either(n).replace(', ', ' or ') for n in shape)}]"
+
+
+def _is_dense(value: Tensor) -> bool:
+    """Whether a tensor is neither sparse nor quantised: no operator of the package takes such."""
+    return value.layout is torch.strided and not value.is_quantized
 
 
 def _fits(found: Sequence[int], shape: Shape) -> bool:

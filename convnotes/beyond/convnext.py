@@ -47,6 +47,7 @@ def drop_path(added: Tensor, probability: float, training: bool) -> Tensor:
 
 def drop_rates(layers: Sequence[int], last: float) -> list[list[float]]:
     """The probability of `drop_path` for each block of each stage: from 0 in the first block to `last` in the last."""
+    checks.number("drop_path", last, "[0, 1)")
     blocks, done, rates = max(sum(layers) - 1, 1), 0, []
     for count in layers:
         rates.append([last * n / blocks for n in range(done, done + count)])
@@ -110,7 +111,8 @@ class ConvNeXtBlock(Composite, shown="channels kernel_size expansion"):
         checks.positive(channels=channels, expansion=expansion)
         K, kw = checks.whole("kernel_size", kernel_size, 1, odd=True), Factory(device=device, dtype=dtype)
         self.channels, self.kernel_size, self.expansion = channels, K, expansion
-        self.start, self.drop_path = float(layer_scale), checks.number("drop_path", drop_path, "[0, 1)")
+        self.start = checks.number("layer_scale", layer_scale, "(-inf, inf)")
+        self.drop_path = checks.number("drop_path", drop_path, "[0, 1)")
         self.block = nn.Sequential(
             DepthwiseConv2d(channels, channels, K, padding=K // 2, groups=channels, **kw),
             Permute(0, 2, 3, 1),

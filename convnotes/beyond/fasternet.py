@@ -99,7 +99,6 @@ class FasterNet(Classifier):
         super().__init__(num_classes, least=32)
         counts = checks.wholes("layers", layers, 4)
         checks.positive(channels=channels, expansion=expansion, feature_channels=feature_channels)
-        checks.number("drop_path", drop_path, "[0, 1)")
         kw = Factory(device=device, dtype=dtype)
         self.patch_embed = _Patches("proj", 3, channels, 4, **kw)
         stages: list[nn.Module] = []

@@ -60,8 +60,9 @@ class SeparableConv2d(ConvBlock, shown="depth_multiplier"):
             in_channels, middle, self.kernel_size, self.stride, self.padding, self.dilation,
             groups=in_channels, bias=False, **kw,
         )  # fmt: skip
+        if between is not None:
+            checks.module("between", between)
         self.between = nn.Identity() if between is None else between
-        checks.module("between", self.between)
         self.pointwise = nn.Conv2d(middle, out_channels, 1, bias=bias, **kw)
 
     @one_image("input")

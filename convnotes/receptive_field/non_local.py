@@ -182,8 +182,9 @@ class NonLocal2d(Composite):
     ) -> None:
         checks.flags(norm=norm)
         super().__init__()
+        checks.positive(channels=channels)
         inner_channels = inner_channels if inner_channels is not None else max(1, channels // 2)
-        checks.positive(channels=channels, inner_channels=inner_channels)
+        checks.positive(inner_channels=inner_channels)
         _check_mode(mode, scale)
         self.channels, self.inner_channels, self.mode, self.scale = channels, inner_channels, mode, scale
         self.subsample, self.pool = pair(subsample, "subsample", 1), checks.one_of("pool", pool, get_args(Pool))
@@ -243,6 +244,7 @@ def _check_mode(mode: str, scale: float | None) -> None:
         raise ValueError(f'scale belongs to the softmax of "gaussian" and "embedded", got scale={scale} for {mode!r}')
     if isinstance(scale, bool) or not isinstance(scale, (int, float)):
         raise TypeError(f"scale must be a number or None, got {type(scale).__name__}")
+    checks.number("scale", scale, "(-inf, inf)")
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float | None, relation: Tensor | None) -> None:
@@ -251,6 +253,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mode: str, scale: float | 
     given = maps if relation is None else {**maps, "relation": relation}
     for name, tensor in given.items():
         checks.instance(f"{name} of non_local2d", tensor, Tensor, "a tensor")
+        checks.dense(f"{name} of non_local2d", tensor)
     dtypes = {tensor.dtype for tensor in given.values()}
     needed = None
     if any(tensor.dim() != 4 for tensor in maps.values()):
