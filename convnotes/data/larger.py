@@ -75,7 +75,7 @@ KNOWN = {
         "Fashion-MNIST",
         "FashionMNIST/raw",
         _four_files(
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
             "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
             "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
             "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
