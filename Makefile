@@ -9,7 +9,7 @@ ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test serve zip pdf exercises notebooks bench gpu matrix lint clean
+.PHONY: help book test serve zip pdf exercises notebooks bench gpu matrix audit lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -70,6 +70,15 @@ $(NOX): pyproject.toml constraints.txt
 
 matrix: $(NOX)  ## test the package on the oldest and the newest Python, torch and numpy (gigabytes the first time)
 	@$(NOX)
+
+audit: $(READY)  ## look for known security faults in what is installed
+	@mkdir -p _build && $(PYTHON) -m venv _build/audit
+	@_build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit || true
+	@_build/audit/bin/pip-audit --path "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" > _build/audit.txt 2>&1; \
+	if grep -q "^Found .* known vulnerabilit" _build/audit.txt; then cat _build/audit.txt; exit 1; \
+	elif grep -q "could not be audited: numpy" _build/audit.txt; then echo "Not audited: the index that answers here knows of no faults of packages."; \
+	elif grep -q "^No known vulnerabilities" _build/audit.txt; then echo "No known faults; what could not be looked up is in _build/audit.txt."; \
+	else echo "Not audited: $$(tail -n 1 _build/audit.txt)"; fi
 
 lint: $(READY)  ## check the style of the code, and its types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
