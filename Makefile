@@ -9,7 +9,7 @@ ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test properties serve zip pdf exercises notebooks bench gpu matrix release lint faults clean
+.PHONY: help book test properties serve zip pdf exercises notebooks bench gpu matrix release audit lint faults clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -77,12 +77,20 @@ $(NOX): pyproject.toml constraints.txt
 matrix: $(NOX)  ## test the package on the oldest and the newest Python, torch and numpy (gigabytes the first time)
 	@$(NOX)
 
-release: $(READY)  ## build wheel and source archive, check both, look up known faults of what they need
+release: $(READY)  ## build the wheel and the source archive, and check both
 	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --group release
 	@rm -rf dist && $(PY) -m build --no-isolation
 	@$(PY) -m twine check --strict dist/*
-	@$(PY) -m pip_audit -r constraints.txt --no-deps --disable-pip --progress-spinner off
+
+audit: $(READY)  ## look for known security faults in what is installed
+	@mkdir -p _build && $(PYTHON) -m venv _build/audit
+	@_build/audit/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip-audit || true
+	@_build/audit/bin/pip-audit --path "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" > _build/audit.txt 2>&1; \
+	if grep -q "^Found .* known vulnerabilit" _build/audit.txt; then cat _build/audit.txt; exit 1; \
+	elif grep -q "could not be audited: numpy" _build/audit.txt; then echo "Not audited: the index that answers here knows of no faults of packages."; \
+	elif grep -q "^No known vulnerabilities" _build/audit.txt; then echo "No known faults; what could not be looked up is in _build/audit.txt."; \
+	else echo "Not audited: $$(tail -n 1 _build/audit.txt)"; fi
 
 lint: $(READY)  ## check the style of the code, and its types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

@@ -12,6 +12,8 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 try:
     import fcntl
@@ -28,7 +30,8 @@ _OF_THE_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACC
 def fetch(archives: dict[str, str], target: Path, by_hand: str) -> None:
     """Make the folder `target` out of `archives`, URL → SHA-256: tar archives unpacked, other files as they are.
 
-    A digest may be given by its first digits, where no more was published.
+    A digest may be given by its first digits, where no more was published. Addresses and redirects without https are
+    refused, but for this machine's own.
 
     All happens in a hidden folder beside `target`, which is moved into place by one rename at the end and removed
     whatever goes wrong; parents of `target` that had to be made go with it. What a process left there that was killed
@@ -115,15 +118,29 @@ def check(file: Path, sha256: str) -> None:
         raise ValueError(f"{file.name} has SHA-256 {found}, and {sha256} was needed.")
 
 
+def _https(url: str) -> None:
+    """Raise `OSError` unless nobody between here and the server can change what `url` gives."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and (parts.scheme, parts.hostname) != ("http", "127.0.0.1"):
+        raise OSError(f"downloads need an address with https, got {url}")
+
+
+def _follow(response: Any, *_: Any, **__: Any) -> None:
+    """A hook of requests, called before a redirect is followed."""
+    if "location" in response.headers:
+        _https(urljoin(response.url, response.headers["location"]))
+
+
 def _download(url: str, sha256: str, folder: Path, by_hand: str) -> Path:
     pooch = optional("pooch")
     try:
+        _https(url)
         file = pooch.retrieve(
             url,
             known_hash=f"sha256:{sha256}" if len(sha256) == 64 else None,
             fname=url.rsplit("/", 1)[-1],
             path=folder,
-            downloader=pooch.HTTPDownloader(timeout=30),
+            downloader=pooch.HTTPDownloader(timeout=30, hooks={"response": _follow}),
         )
         check(Path(file), sha256)
     except OSError as problem:  # every error of requests is one

@@ -129,5 +129,5 @@ def test_a_keyboard_interrupt_while_unpacking_leaves_nothing(tmp_path, archive, 
 def test_every_published_file_has_a_checksum():
     for known in larger.KNOWN.values():
         for url, sha256 in known.archives.items():
-            assert url.startswith("http")
+            assert url.startswith("https://")
             assert len(bytes.fromhex(sha256)) == 32
