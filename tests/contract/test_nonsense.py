@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from support.legal import LEGAL, layer_class
+from support.layer_arguments import LEGAL, layer_class
 
 # name → a value that is legal nowhere, or only somewhere
 NONSENSE = {

@@ -7,8 +7,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.close import assert_same
+from support.layer_arguments import LEGAL, layer_class
 from support.layer_cases import LAYERS
-from support.legal import LEGAL, layer_class
 
 from convnotes.kernels import backend
 
