@@ -9,7 +9,7 @@ ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test serve zip pdf exercises notebooks bench gpu matrix lint clean
+.PHONY: help book test properties serve zip pdf exercises notebooks bench gpu matrix lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -31,6 +31,9 @@ book: $(READY)  ## build the book
 test: $(READY)  ## run all tests, every notebook and the browser included
 	@$(PY) -m pytest
 	@echo "All tests passed: the package, every printed number of the book, and its pages in a browser."
+
+properties: $(READY)  ## try the tests of random arguments on many more of them (minutes)
+	@HYPOTHESIS_PROFILE=long $(PY) -m pytest -q -m hypothesis tests
 
 serve: book  ## build the book, serve it on 127.0.0.1 and open it
 	@echo "Serving on http://127.0.0.1:$(PORT)/ (Ctrl-C stops)."

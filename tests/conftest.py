@@ -18,6 +18,13 @@ from support.publishing import publisher
 
 from convnotes.kernels import backend
 
+if importlib.util.find_spec("hypothesis"):  # `make gpu` needs it not
+    from hypothesis import settings
+
+    settings.register_profile("default", max_examples=20, deadline=None, derandomize=True, database=None)
+    settings.register_profile("long", max_examples=400, deadline=None, derandomize=False, database=None)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
 __all__ = ["assert_close", "publisher"]  # the first for what still imports it from here, the second a fixture
 
 GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
