@@ -32,8 +32,9 @@ test: $(READY)  ## run all tests, every notebook and the browser included
 	@$(PY) -m pytest
 	@echo "All tests passed: the package, every printed number of the book, and its pages in a browser."
 
-properties: $(READY)  ## draw many random arguments where `make test` draws few (minutes)
-	@HYPOTHESIS_PROFILE=long $(PY) -m pytest -q -m "not browser" $$(grep -rlE "^from hypothesis|HYPOTHESIS_PROFILE" tests --include='test_*.py')
+properties: $(READY)  ## try the tests of random arguments on many more of them, and calls by the thousand (minutes)
+	@HYPOTHESIS_PROFILE=long $(PY) -m pytest -q -m hypothesis tests
+	@HYPOTHESIS_PROFILE=long $(PY) -m pytest -q tests/contract/test_growth.py
 
 serve: book  ## build the book, serve it on 127.0.0.1 and open it
 	@echo "Serving on http://127.0.0.1:$(PORT)/ (Ctrl-C stops)."

@@ -12,21 +12,20 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from hypothesis import HealthCheck, settings
 from support.close import assert_close
 from support.compile_loops import SHARES
 from support.publishing import publisher
 
 from convnotes.kernels import backend
 
-__all__ = ["assert_close", "publisher"]  # the first for what still imports it from here, the second a fixture
+if importlib.util.find_spec("hypothesis"):  # `make gpu` needs it not
+    from hypothesis import settings
 
-# Few examples, the same each time; HYPOTHESIS_PROFILE=long (`make properties`) draws many, and others each time.
-settings.register_profile("few", max_examples=20, derandomize=True, deadline=None, database=None)
-settings.register_profile(
-    "long", max_examples=400, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
+    settings.register_profile("default", max_examples=20, deadline=None, derandomize=True, database=None)
+    settings.register_profile("long", max_examples=400, deadline=None, derandomize=False, print_blob=True)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+__all__ = ["assert_close", "publisher"]  # the first for what still imports it from here, the second a fixture
 
 GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 _MMAP_THRESHOLD = -3  # of glibc's malloc.h

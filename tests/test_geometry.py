@@ -1,7 +1,8 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.drawn import at_least
 
 from convnotes.geometry import output_size, pair, resolve_padding
 
@@ -32,7 +33,7 @@ sizes = st.integers(1, 17)
 small = st.integers(1, 4)
 
 
-@settings(max_examples=200, deadline=None)
+@at_least(200)
 @given(
     st.tuples(sizes, sizes),
     st.tuples(small, small),

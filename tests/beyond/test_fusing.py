@@ -4,8 +4,9 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.drawn import at_least
 from torch import nn
 
 import convnotes
@@ -101,7 +102,7 @@ def test_what_has_no_weights_is_told_its_channels():
         fuse(nn.AvgPool2d(3))
 
 
-@settings(deadline=None, max_examples=60)
+@at_least(60)
 @given(
     kinds=st.lists(st.sampled_from([*_KINDS]), min_size=1, max_size=5),
     kernel_size=st.sampled_from([1, 3, 5, 7]),

@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from support.drawn import at_least
 from support.fields import Net, conv
 from torch import nn
 
@@ -102,7 +103,7 @@ def test_the_reported_mix_of_factors_without_a_common_divisor():
     assert measured_receptive_field(net, (1, 1, 30, 30)) == receptive_field(net).size == 5
 
 
-@settings(max_examples=40, deadline=None)
+@at_least(40)
 @given(
     st.lists(
         st.one_of(

@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.drawn import at_least
 from torch import nn
 
 import convnotes
@@ -162,7 +163,7 @@ geometry = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@at_least(40)
 @given(st.lists(geometry, min_size=1, max_size=3), st.booleans())
 def test_any_stack_has_the_field_that_its_gradients_have(layers, pooled):
     convs = [nn.Conv2d(1, 1, **options) for options in layers]
