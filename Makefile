@@ -4,12 +4,15 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 NOX    := $(VENV)/bin/nox
+COSMIC := $(VENV)/bin/cosmic-ray
+MODULE ?= convnotes/geometry.py
+SAMPLE ?= 40
 HTML   := _build/html
 ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test serve zip pdf exercises notebooks bench gpu matrix lint clean
+.PHONY: help book test serve zip pdf exercises notebooks bench gpu matrix mutation lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -70,6 +73,14 @@ $(NOX): pyproject.toml constraints.txt
 
 matrix: $(NOX)  ## test the package on the oldest and the newest Python, torch and numpy (gigabytes the first time)
 	@$(NOX)
+
+$(COSMIC): $(READY)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --group mutation
+	@touch $@
+
+mutation: $(COSMIC)  ## break MODULE in SAMPLE ways (all: every one), one at a time, and see its tests fail (hours for all)
+	@$(PY) tests/support/mutate.py $(MODULE) --sample $(SAMPLE)
 
 lint: $(READY)  ## check the style of the code, and its types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
