@@ -4,12 +4,15 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 NOX    := $(VENV)/bin/nox
+COSMIC := $(VENV)/bin/cosmic-ray
+MODULE ?= convnotes/geometry.py
+SAMPLE ?= 40
 HTML   := _build/html
 ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test properties serve zip pdf exercises notebooks bench gpu matrix release audit lint faults clean
+.PHONY: help book test properties serve zip pdf exercises notebooks bench gpu matrix release audit mutation lint faults clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -92,6 +95,14 @@ audit: $(READY)  ## look for known security faults in what is installed
 	elif grep -q "could not be audited: numpy" _build/audit.txt; then echo "Not audited: the index that answers here knows of no faults of packages."; \
 	elif grep -q "^No known vulnerabilities" _build/audit.txt; then echo "No known faults; what could not be looked up is in _build/audit.txt."; \
 	else echo "Not audited: $$(tail -n 1 _build/audit.txt)"; fi
+
+$(COSMIC): $(READY)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --group mutation
+	@touch $@
+
+mutation: $(COSMIC)  ## break MODULE in SAMPLE ways (all: every one), one at a time, and see its tests fail (hours for all)
+	@$(PY) tests/support/mutate.py $(MODULE) --sample $(SAMPLE)
 
 lint: $(READY)  ## check the style of the code, and its types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

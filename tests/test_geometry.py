@@ -70,3 +70,13 @@ def test_same_padding_with_a_stride_is_refused():
 def test_an_unknown_padding_is_refused():
     with pytest.raises(ValueError, match="'reflect'"):
         output_size(8, 3, 1, "reflect")
+
+
+def test_a_dilation_that_is_not_given_is_one():
+    assert output_size(9, 3) == output_size(9, 3, dilation=1) == (7, 7)
+
+
+@pytest.mark.parametrize("value", [(), (1,), (1, 2, 3)])
+def test_a_pair_of_another_length_than_two_says_how_many_came(value):
+    with pytest.raises(ValueError, match=f"must be an int or two ints .*, got {len(value)}"):
+        pair(value, "stride", 1)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from convnotes import checks
 from convnotes.fundamentals.layer import ConvBlock
 from convnotes.geometry import Factory, IntOrPair, Padding, PaddingMode, Pair
+from convnotes.kernels import private
 from convnotes.kernels.transforms import channels_last, one_image, one_node
 
 _exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # torch 2.6 cannot tell the two apart
@@ -60,7 +61,9 @@ def mixture_conv2d(
 
 
 def in_format_of(input: Tensor, output: Tensor) -> Tensor:
-    """The output, channels last where the input is."""
+    """The output, channels last where the input is; as it comes inside `torch.vmap`, which knows one format only."""
+    if not torch.compiler.is_compiling() and private.transforming():
+        return output
     return output.contiguous(memory_format=torch.channels_last if channels_last(input) else torch.contiguous_format)
 
 

@@ -1,22 +1,19 @@
 """The notebooks as files: executed whole, nothing tagged away, every picture in words, the chapters of one pattern."""
 
 import ast
-import copy
 import json
 import math
-import random
 import re
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 from support import measured
+from support.broken_notebooks import printed
 from support.editions import PAGES, SECOND
-from support.nbval_runs import failed_cells
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
@@ -153,13 +150,6 @@ def test_every_solution_executes_and_ends_in_an_assert(path):
         assert checked, f"the solution ends without an assert: {code[-1]}"
 
 
-def printed(cell: nbformat.NotebookNode) -> list[tuple[dict, str]]:
-    """(holder, key) of each text of a cell that nbval compares and that holds numbers."""
-    texts = [(o, "text") for o in cell.outputs if o.output_type == "stream"]
-    shown = [(o.data, "text/plain" if VIEW in o.data else "text/html") for o in cell.outputs if "data" in o]
-    return texts + [(data, kind) for data, kind in shown if kind in data]
-
-
 @every_notebook
 def test_a_tolerance_is_explained_and_used_and_no_number_has_more_digits_than_it_supports(path):
     for cell in code_cells(path):
@@ -174,44 +164,6 @@ def test_a_tolerance_is_explained_and_used_and_no_number_has_more_digits_than_it
             assert value > 0
             used = any(most for line in lines for _, most in measured.numbers(line, [(words, value)]))
             assert used, f"no number is printed after {words!r}: {cell.source}"
-
-
-def broken(notebook: nbformat.NotebookNode, seed: int = 0) -> tuple[nbformat.NotebookNode, list[int]]:
-    """A copy in which one number of every printing cell is another one; the numbers of these cells.
-
-    A computed number gets another digit, a measured one a value just beyond its tolerance.
-    """
-    other, chosen, draw = copy.deepcopy(notebook), [], random.Random(seed)
-    code = [cell for cell in other.cells if cell.cell_type == "code"]
-    for number, cell in enumerate(code):
-        if "nbval-ignore-output" in cell.metadata.get("tags", []):
-            continue
-        digits = [(o, k, m.start()) for o, k in printed(cell) for m in re.finditer(r"\d", o[k])]
-        if digits:
-            output, key, at = draw.choice(digits)
-            output[key] = with_another_number(output[key], at, cell.metadata.get("tolerance", 0))
-            chosen.append(number)
-    return other, chosen
-
-
-def with_another_number(text: str, at: int, tolerance: measured.Tolerance) -> str:
-    """`text` with another digit at `at`, or with another number there, if it is one with a tolerance."""
-    start = text.rfind("\n", 0, at) + 1
-    for found, most in measured.numbers(text[start:].splitlines()[0], tolerance):
-        if most and start + found.start() <= at < start + found.end():
-            digits = measured.digits(found[0])
-            beyond = measured.value(found[0]) + most + Fraction(1, 10**digits)
-            return text[: start + found.start()] + f"{float(beyond):.{digits}f}" + text[start + found.end() :]
-    return text[:at] + str((int(text[at]) + 1) % 10) + text[at + 1 :]
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_breaking_any_printed_number_fails_and_nothing_else_does(tmp_path, seed):
-    """On a copy of a chapter: one number changed in each cell that prints one, and nbval must name each."""
-    notebook, chosen = broken(read(BOOK / "compression" / "pointwise.ipynb"), seed)
-    assert len(chosen) >= 12
-    (tmp_path / "compression").mkdir()
-    assert failed_cells(tmp_path / "compression", notebook) == chosen
 
 
 def test_the_widget_sources_can_be_renewed_without_running_a_notebook(tmp_path):

@@ -11,7 +11,7 @@ from support.contract import every_layer, images, made
 from convnotes.kernels import backend
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"  # `make properties`
-CALLS = 1000 if LONG else 40
+CALLS = 1000 if LONG else 20
 KEPT = 2**20  # bytes: what the allocator and lazy imports keep back, whatever the number of calls
 
 
