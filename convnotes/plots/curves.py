@@ -279,7 +279,7 @@ def name_points(
     for name in sorted(named, key=lambda name: points[name]):
         x, y = at[name]
         bold = named[name] == "accent"
-        wide, gap = (0.64 if bold else 0.58) * size * len(name), 0.7 * size
+        wide, gap = (0.7 if bold else 0.6) * size * len(name), 0.7 * size
         sides = [(x + gap, y + up * size) for up in (0, 0.8, -0.8, 1.6, -1.6)]
         sides += [(x - gap - wide, y + up * size) for up in (0, 0.8, -0.8, 1.6, -1.6)]
         sides += [(x - wide / 2, y + up * size) for up in (1.2, -1.2, 2.2, -2.2, 3.4, -3.4, 4.8, -4.8)]

@@ -26,6 +26,10 @@ CHAPTERS = {
     "receptive_field/non_local": "non-local",
     "operations/shift": "shift",
     "operations/adder": "adder",
+    "beyond/reparameterise": "branches",
+    "beyond/large_kernels": "large kernel",
+    "beyond/dynamic": "dynamic",
+    "beyond/cheap_features": "ghost",
 }
 
 
