@@ -47,23 +47,18 @@ class Stream(IterableDataset):
         yield from self.part
 
 
-def here(step: int | None, life: int | None, last: bool) -> int | None:
-    """The step, where it is for this process and this start of the group (torchrun counts its restarts)."""
-    this_life = life is None or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) == life
-    is_last = int(os.environ.get("RANK", "0")) == int(os.environ.get("WORLD_SIZE", "1")) - 1
-    return step if this_life and (is_last or not last) else None
+def in_the_last_process(step: int | None) -> int | None:
+    return step if int(os.environ.get("RANK", "0")) == int(os.environ.get("WORLD_SIZE", "1")) - 1 else None
 
 
-def train(
-    loaders=False, dropout=0.0, kill_at=None, kill_life=None, raise_at=None, unused=False, stream=False, **options
-) -> dict:
+def train(loaders=False, dropout=0.0, kill_at=None, raise_at=None, unused=False, stream=False, **options) -> dict:
     data = even if options.pop("even", False) else split
     if loaders:
         data = tuple(DataLoader(part, batch_size=10, shuffle=part is parts[0]) for part in parts)
     if stream:
         data = tuple(DataLoader(Stream(part), batch_size=10) for part in parts)
     options = {"epochs": 3, "batch_size": 10, "lr": 1e-2, "schedule": "cosine"} | options
-    kill_at, raise_at = here(kill_at, kill_life, last=kill_life is not None), here(raise_at, None, last=True)
+    raise_at = in_the_last_process(raise_at)
     history = fit(lambda: Net(dropout, kill_at, unused, raise_at).double(), data, device="cpu", **options)
     kept = {name: value for name, value in vars(history).items() if name not in ("model", "seconds")}
     weights = {name: value.tolist() for name, value in history.model.state_dict().items()}
