@@ -31,24 +31,6 @@ GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 _MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
-# What takes longest begins first, so that no worker is left with it at the end; the rest in the order of collection.
-LONGEST = (
-    "tests/book/test_pages.py",
-    "tests/contract/test_onnx.py",
-    "tests/contract/test_transforms.py",
-    "book/fundamentals/transfer_learning.ipynb",
-    "tests/book/test_page_light.py",
-    "tests/book/test_broken_notebooks.py",
-    "tests/train/test_scale.py",
-    "book/compression/small_kernels.ipynb",
-)
-
-
-def pytest_collection_modifyitems(items):
-    files = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: files.get(item.nodeid.partition("::")[0], len(files)))
-
-
 def pytest_configure():
     """Large blocks go back to the system when they are freed: the weights of a network would else stay in the heap."""
     if GLIBC is not None:
