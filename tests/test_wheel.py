@@ -6,32 +6,16 @@ import subprocess
 import sys
 import venv
 import zipfile
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from support.distributions import closure
 
 from convnotes.checks import EXTRA
 
 ROOT = Path(__file__).parents[1]
 SUPPORT = ROOT / "tests" / "support"
-
-
-def closure(*names: str) -> set[str]:
-    """These distributions and all that they require here, without extras, as far as it is installed."""
-    found, open_ = set(), list(names)
-    while open_:
-        name = canonicalize_name(open_.pop())
-        try:
-            lines = () if name in found else distribution(name).requires or ()
-        except PackageNotFoundError:
-            continue
-        found.add(name)
-        required = map(Requirement, lines)
-        open_ += [r.name for r in required if r.marker is None or r.marker.evaluate({"extra": ""})]
-    return found
 
 
 def entries(name: str) -> list[Path]:

@@ -84,6 +84,7 @@ class _Mixture(ConvBlock, shown="groups num_experts"):
         kw: Factory,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        checks.flags(bias=bias)
         checks.positive(num_experts=num_experts)
         self.num_experts = num_experts
         sizes = (in_channels, out_channels, self.kernel_size, self.stride, self.padding, self.dilation, groups, bias)
@@ -143,7 +144,6 @@ class CondConv2d(_Mixture):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        checks.flags(bias=bias)
         kw, sizes = Factory(device=device, dtype=dtype), (kernel_size, stride, padding, dilation, groups)
         super().__init__(in_channels, out_channels, *sizes, bias, num_experts, kw)
         self.routing_fn = nn.Linear(in_channels, num_experts, **kw)
@@ -196,7 +196,6 @@ class DynamicConv2d(_Mixture, shown="groups num_experts temperature"):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        checks.flags(bias=bias)
         kw, sizes = Factory(device=device, dtype=dtype), (kernel_size, stride, padding, dilation, groups)
         super().__init__(in_channels, out_channels, *sizes, bias, num_experts, kw)
         checks.positive(reduction=reduction)

@@ -153,7 +153,6 @@ class ShiftAdd2d(Block, shown="in_channels out_channels kernel_size stride paddi
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        checks.flags(bias=bias)
         super().__init__(in_channels, out_channels)
         self.kernel_size = KH, KW = pair(kernel_size, "kernel_size", 1)
         if not KH % 2 or not KW % 2:

@@ -159,7 +159,7 @@ def load(
             nothing kept unless it is whole.
 
     Raises:
-        FileNotFoundError: for what is not there.
+        FileNotFoundError: for a data set that is not there.
         ValueError: for a name or split that makes no sense, for files that are not what they should be, and for images
             beside the class folders.
         ConnectionError: where a download does not get through.

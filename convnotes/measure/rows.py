@@ -110,7 +110,7 @@ class Rows(list[Row]):
         return Rows(kind, Rows.read(kind, file) if file and file.exists() else (), file)
 
     def keep(self, *rows: Row) -> None:
-        """Add `rows`, each in the place of one with its key if there is one, and write the file."""
+        """Add `rows`, each instead of the one with its key if there is one, and write the file."""
         self[:] = ({row.key: row for row in self} | {row.key: row for row in rows}).values()
         if self.file:
             self.write(self.file)

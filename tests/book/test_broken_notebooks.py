@@ -8,10 +8,9 @@ import pytest
 from nbval.plugin import IPyNbFile
 from support import measured
 from support.broken_notebooks import broken, with_another_word
+from support.editions import BOOK, NOTEBOOKS
 from support.nbval_runs import failed_cells
 
-BOOK = Path(__file__).parents[2] / "book"
-NOTEBOOKS = sorted(path for path in BOOK.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 WORD = r"(?<![\w<&/])[A-Za-z](?=[a-z]{3,}\b)(?![^<>]*>)"  # the first letter of a word, outside the tags of HTML
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.relative_to(BOOK)))
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from support.editions import BOOK, NOTEBOOKS
 from support.scripts import script
 
 ROOT = Path(__file__).parents[2]
-BOOK = ROOT / "book"
-NOTEBOOKS = sorted(path for path in BOOK.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 HERE = '# Not found? In the folder of the book: pip install -e ".[book]"'
 
 

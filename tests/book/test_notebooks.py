@@ -13,11 +13,9 @@ import pytest
 import yaml
 from support import measured
 from support.broken_notebooks import printed
-from support.editions import PAGES, SECOND
+from support.editions import BOOK, NOTEBOOKS, PAGES, SECOND
 
 ROOT = Path(__file__).parents[2]
-BOOK = ROOT / "book"
-NOTEBOOKS = sorted(path for path in BOOK.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 PARTS = ("fundamentals", "compression", "receptive_field", "operations", "beyond")
 CHAPTERS = [p for p in NOTEBOOKS if p.parent.name in PARTS]
 VIEW = "application/vnd.jupyter.widget-view+json"

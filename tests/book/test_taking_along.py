@@ -10,11 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from support.editions import BOOK, NOTEBOOKS
 from support.visits import Visit, browser_test
 
 ROOT = Path(__file__).parents[2]
-BOOK = ROOT / "book"
-NOTEBOOKS = sorted(path for path in BOOK.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def called(make, data, seed) -> tuple[Call, list[int]]:
 
 
 def grown(one):
-    """A leaf for one image in the place of one for none."""
+    """A leaf for one image instead of one for none."""
     return (torch.rand(1, *one.shape[1:], dtype=one.dtype) * 0.8 + 0.1).requires_grad_()
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import nbformat
 
 BOOK = Path(__file__).parents[2] / "book"
+NOTEBOOKS = sorted(path for path in BOOK.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
