@@ -28,8 +28,8 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 book: $(READY)  ## build the book
-	@$(VENV)/bin/jupyter-book build . -W --keep-going --quiet
-	@echo "Built the book: open $(CURDIR)/$(HTML)/index.html, or run 'make serve'."
+	@$(PY) book/build.py
+	@echo "Built the book: open $(CURDIR)/$(HTML)/index.html (in Chinese zh/index.html), or run 'make serve'."
 
 test: $(READY)  ## run all tests, every notebook and the browser included
 	@$(PY) -m pytest

@@ -43,9 +43,9 @@ STATE = re.compile(
 SIZE = re.compile(r'style="width: (\d+)px; height: (\d+)px;"')
 
 
-def lighten(out):
-    """All pages below the folder `out`; the search page keeps its scripts as they are."""
-    pages = {page: page.read_text("utf-8") for page in out.rglob("*.html")}
+def lighten(out, files):
+    """The pages `files` below the folder `out`; the search page keeps its scripts as they are."""
+    pages = {page: page.read_text("utf-8") for page in files}
     options = (out / "_static/documentation_options.js").read_text("utf-8")
     plain = plain_classes((out / "_static/pygments.css").read_text("utf-8"))
     words = "".join(pages.values())

@@ -5,18 +5,19 @@
 - Figures stand in the page itself (figures.py).
 - It works where a browser allows no storage.
 - A widget's picture of its first state, or its words, stand in a <noscript>, for readers without JavaScript.
+- Texts of outputs and widgets in the language of the page (languages.py).
 - Styles, scripts and icons are made light (lighten.py).
 """
 
 import html
 import importlib.metadata
-import json
 import re
 import shutil
 from base64 import b64decode
 from pathlib import Path
 
 import figures
+import languages
 from docutils import nodes
 from lighten import lighten
 
@@ -81,21 +82,19 @@ def finish(app, exception):
     copy_mathjax(app)
     out = Path(app.outdir)
     for page in app.env.found_docs:
-        file, notebook = (
-            out / f"{page}.html",
-            Path(app.srcdir) / f"{page}.ipynb",
-        )
-        if file.exists() and notebook.exists():
-            text = with_pictures(
-                file.read_text("utf-8"), notebook, out / "_images", file
-            )
-            file.write_text(text, "utf-8")
-    lighten(out)
+        file, notebook = out / f"{page}.html", languages.notebook(app, page)
+        if not file.exists():
+            continue
+        text = file.read_text("utf-8")
+        if notebook:
+            text = with_pictures(text, notebook, out / "_images", file)
+        file.write_text(languages.finish(app, page, text), "utf-8")
+    lighten(out, languages.pages_of(app))
 
 
 def with_pictures(text, notebook, images, page):
     """After each widget's view, its stored picture or else its words, for those who run no JavaScript."""
-    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+    for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if VIEW not in data:

@@ -25,5 +25,13 @@
     return Promise.race([seen, moved]);
   }
 
-  window.reader = { moved, near };
+  // A text of a script of the page, tr`${read} of ${all} read`, as in the kit of the widgets: a page in another language
+  // than English holds the dictionary `cnWords`, where this one is called "{0} of {1} read".
+  function tr(parts, ...values) {
+    const english = parts.reduce((text, part, n) => `${text}{${n - 1}}${part}`);
+    const found = globalThis.cnWords?.[english] ?? english;
+    return found.replace(/\{(\d+)\}/g, (_, n) => values[n]);
+  }
+
+  window.reader = { moved, near, tr };
 })();

@@ -2,11 +2,11 @@
 // and a box to tick at the end of a page. Tables that are wider than the screen are told apart, so that they can say so.
 // A classic script, so that it also runs from file://.
 (() => {
+  const { tr } = window.reader;
   const KEY = "convnotes"; // in the browser's storage: page → { read, right, of }
   const root = new URL(document.documentElement.dataset.content_root, location).pathname;
   const named = (url) => url.pathname.slice(root.length);
   const here = named(location);
-  const SCORE = /^(\d+) of (\d+) right, (\d+) answered$/;
 
   function load() {
     try {
@@ -50,7 +50,7 @@
     }));
   const box = node("input", { type: "checkbox" });
   const count = node("span", { className: "cn-read-count" });
-  const forget = node("button", { type: "button", className: "cn-forget" }, "Forget all marks");
+  const forget = node("button", { type: "button", className: "cn-forget" }, tr`Forget all marks`);
   box.addEventListener("change", () => change(here, { read: box.checked }));
   forget.addEventListener("click", () => {
     marks = {};
@@ -62,12 +62,14 @@
     for (const { page, mark } of links) {
       const { read, of, right } = marks[page] ?? {};
       mark.replaceChildren();
-      if (of) mark.append(hidden(", quiz "), `${right}/${of}`);
-      if (read) mark.append(" ✓", hidden(" read"));
+      if (of) mark.append(hidden(tr`, quiz `), `${right}/${of}`);
+      if (read) mark.append(" ✓", hidden(tr` read`));
     }
     const pages = links.filter(({ page }) => marks[page]?.read).length;
     box.checked = Boolean(marks[here]?.read);
-    count.textContent = `${pages} of ${links.length} pages read.${kept ? "" : " This browser does not keep the marks."}`;
+    count.textContent =
+      tr`${pages} of ${links.length} pages read.` +
+      (kept ? "" : tr` This browser does not keep the marks.`);
     forget.hidden = !Object.keys(marks).length;
   }
 
@@ -79,7 +81,7 @@
           node(
             "p",
             { className: "cn-read" },
-            node("label", {}, box, "I have read this page"),
+            node("label", {}, box, tr`I have read this page`),
             count,
             forget,
           ),
@@ -92,8 +94,8 @@
     const score = event.target
       .closest('[data-widget="quiz"]')
       ?.querySelector('[data-shown="score"]');
-    const [, right, of, answered] = (score?.textContent.match(SCORE) ?? []).map(Number);
-    if (of && of === answered) change(here, { right, of });
+    const { right, of, answered } = score?.dataset ?? {};
+    if (of && of === answered) change(here, { right: Number(right), of: Number(of) });
   });
   addEventListener("storage", (event) => {
     if (event.key !== KEY && event.key !== null) return;
@@ -101,6 +103,20 @@
     draw();
   });
   start();
+
+  // The language that a reader chose last: the way in leads to it, and every other address shows what it names.
+  const other = document.querySelector(".cn-language");
+  const CHOSEN = "convnotes-language";
+  other.addEventListener("click", () => {
+    other.hash = location.hash;
+    try {
+      localStorage.setItem(CHOSEN, other.hreflang);
+    } catch {
+      // it is not kept, then
+    }
+  });
+  if (here === "book/intro.html" && localStorage.getItem(CHOSEN) === other.hreflang)
+    location.replace(other.href);
 
   // What is wider than the page: a table scrolls inside its frame, a formula in its line, which the keyboard reaches then.
   const measure = new ResizeObserver((changes) => {

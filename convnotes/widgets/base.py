@@ -17,7 +17,7 @@ from convnotes import checks, plots
 from convnotes.checks import naming_extras
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("kit/numbers", "kit/dom", "kit/frame", "kit/controls", "kit/pictures")
+_SCRIPTS = ("kit/words", "kit/numbers", "kit/dom", "kit/frame", "kit/controls", "kit/pictures")
 _STYLES = ("kit/frame", "kit/controls", "kit/pictures")
 _IMPORT = re.compile(r'^import [^;]+ from "\.[^"]*";\n', re.MULTILINE)
 

@@ -2,6 +2,7 @@
 
 import { h, KEYS, prose } from "./kit/dom.js";
 import { change, follow, frame } from "./kit/frame.js";
+import { inWords, tr } from "./kit/words.js";
 import { accepts, score, verdict } from "./quiz.compute.js";
 
 let quizzes = 0; // names of radio groups must differ between two quizzes, and two views of one
@@ -10,8 +11,8 @@ function render({ model, el }) {
   const questions = model.get("questions");
   const group = `cn-quiz-${quizzes++}`;
   const ui = frame(model, el, "quiz", {
-    label: "Quiz",
-    prompt: "Choose an answer; the reason appears below it.",
+    label: tr`Quiz`,
+    prompt: tr`Choose an answer; the reason appears below it.`,
     initial: { chosen: questions.map(() => -1) },
   });
   const blocks = questions.map((question, n) => {
@@ -29,9 +30,9 @@ function render({ model, el }) {
     const el = h(
       "fieldset",
       { className: "cn-question" },
-      h("legend", {}, `${n + 1}. `, ...prose(question.question)),
+      h("legend", {}, `${n + 1}. `, ...prose(inWords(question.question))),
       question.options.map((text, k) =>
-        h("label", { className: "cn-option" }, inputs[k], h("span", {}, prose(text))),
+        h("label", { className: "cn-option" }, inputs[k], h("span", {}, prose(inWords(text)))),
       ),
       why,
     );
@@ -57,7 +58,9 @@ function render({ model, el }) {
       why.replaceChildren(...prose(text).filter((part) => part !== ""));
       why.classList.toggle("cn-right", right);
     });
-    total.textContent = score(questions, chosen);
+    const { right, answered, text } = score(questions, chosen);
+    total.textContent = text;
+    Object.assign(total.dataset, { right, answered, of: questions.length });
   }
   return follow(model, draw, accepts);
 }

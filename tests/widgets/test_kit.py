@@ -75,7 +75,7 @@ def test_the_quiz_judges_and_counts():
     assert second["right"] is False
     assert "The answer is “yes”" in second["text"]
     assert call("quiz", "verdict(q, -1)", q=QUESTION)["text"] == ""
-    assert call("quiz", "score([q, q], [0, -1])", q=QUESTION) == "1 of 2 right, 1 answered"
+    assert call("quiz", "score([q, q], [0, -1]).text", q=QUESTION) == "1 of 2 right, 1 answered"
 
 
 def test_the_quiz_says_why_a_wrong_option_is_wrong_and_then_why_the_right_one_is_right():

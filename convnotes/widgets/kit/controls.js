@@ -3,6 +3,7 @@
 import { h, KEYS, table, tableRow, tint } from "./dom.js";
 import { trait } from "./frame.js";
 import { clamp, format, largest, parse } from "./numbers.js";
+import { tr } from "./words.js";
 
 function labelled(label, ...parts) {
   const name = h("span", { className: "cn-label" }, label);
@@ -56,9 +57,9 @@ export function presetChoice({ presets, now, apply, ...rest }) {
   const same = (state) => JSON.stringify(state) === JSON.stringify(now());
   return choice({
     name: "preset",
-    label: "Preset",
+    label: tr`Preset`,
     ...rest,
-    options: { ...rest.options, own: rest.options.own ?? "your own" },
+    options: { ...rest.options, own: rest.options.own ?? tr`your own` },
     get: () => Object.keys(presets).find((name) => same(presets[name])) ?? "own",
     set: (name) => name !== "own" && apply(structuredClone(presets[name])),
   });

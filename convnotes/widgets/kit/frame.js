@@ -1,6 +1,7 @@
 // The frame of every widget, and its bond to the model that holds the state.
 
 import { h, KEYS } from "./dom.js";
+import { tr } from "./words.js";
 
 // What to try, the stage with the pictures, the panel with the controls, the answer, the formula, the buttons.
 // `initial` is what Reset brings back.
@@ -19,7 +20,7 @@ export function frame(model, el, name, { label, prompt, code, initial }) {
     ...[body, answer, formula, actions, live],
   );
   if (initial)
-    actions.append(button("reset", "Reset", () => change(model, structuredClone(initial))));
+    actions.append(button("reset", tr`Reset`, () => change(model, structuredClone(initial))));
   if (code) actions.append(copyButton(code));
   if (!model.inPage) linkRow(model, root);
   el.replaceChildren(root);
@@ -52,7 +53,7 @@ export function frame(model, el, name, { label, prompt, code, initial }) {
   // Controls that fewer readers need: folded on a phone.
   function more(...nodes) {
     const wide = !window.matchMedia("(max-width: 640px)").matches;
-    panel.append(fold("More settings", wide, ...nodes));
+    panel.append(fold(tr`More settings`, wide, ...nodes));
   }
 
   // Tell a screen reader what has changed, once the changes pause.
@@ -74,7 +75,7 @@ function linkRow(model, root) {
     button(`link-${n}`, words, () => change(model, structuredClone(state))),
   );
   root.append(
-    h("p", { className: "cn-actions cn-links" }, h("span", {}, "From the text:"), ...buttons),
+    h("p", { className: "cn-actions cn-links" }, h("span", {}, tr`From the text:`), ...buttons),
   );
 }
 
@@ -136,7 +137,7 @@ export function button(name, text, action) {
 }
 
 function copyButton(code) {
-  const node = button("copy", "Copy as torch", async () => {
+  const node = button("copy", tr`Copy as torch`, async () => {
     const text = code();
     try {
       await navigator.clipboard.writeText(text);
@@ -149,10 +150,10 @@ function copyButton(code) {
       area.remove();
       node.focus();
     }
-    node.textContent = "Copied";
+    node.textContent = tr`Copied`;
     node.dataset.copied = text;
     setTimeout(() => {
-      node.textContent = "Copy as torch";
+      node.textContent = tr`Copy as torch`;
     }, 1500);
   });
   return node;

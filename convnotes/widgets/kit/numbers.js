@@ -52,8 +52,8 @@ export function short(value) {
   return `${format(value / unit, value < 100 * unit ? 2 : 1)} ${name}`;
 }
 
-// A count with its noun: "1 row", "2 rows".
-export function several(count, one, many = `${one}s`) {
+// A count with its noun, in the language of the page: several(2, tr`row`, tr`rows`).
+export function several(count, one, many) {
   return `${format(count)} ${count === 1 ? one : many}`;
 }
 

@@ -13,6 +13,7 @@ import {
   tint,
 } from "./dom.js";
 import { clamp, largest, together } from "./numbers.js";
+import { tr } from "./words.js";
 
 export const COLOURS = ["red", "green", "blue"];
 const POSITIVE = [230, 159, 0]; // as --cn-positive and --cn-negative
@@ -145,7 +146,7 @@ export function probe({ name, label, on, get, set, more = [], echo = [], ...rest
     const [row, column] = get();
     for (const one of [ring, ...echoes])
       placeAt(one, { top: (row + 0.5) / height, left: (column + 0.5) / width });
-    ring.setAttribute("aria-label", `${label}: row ${row}, column ${column}`);
+    ring.setAttribute("aria-label", tr`${label}: row ${row}, column ${column}`);
   }
   return { refresh };
 }
