@@ -1,4 +1,4 @@
-"""What is wrong with a Chinese translation of an English message: what was lost, typography, words that the book avoids."""
+"""What is wrong with a Chinese translation of an English message: what is lost, typography, words to avoid."""
 
 import re
 from collections import Counter
@@ -46,7 +46,7 @@ TERMS = {
     r"seeds?": ("种子",),
 }
 # Words that have another one in this book.
-AVOIDED = [
+AVOIDED = (  # fmt: skip
     "反卷积",
     "解卷积",
     "感受域",
@@ -78,7 +78,7 @@ AVOIDED = [
     "众所周知",
     "显而易见",
     "持平",
-]
+)
 ALLOWED = {"步长": "学习率 优化器", "转移学习": "原讲义", "显著": "显著性检验 不写", "组卷积层": "分组卷积层"}
 
 
