@@ -16,14 +16,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import languages
-import wording
 import yaml
 from babel.messages import Catalog
 from babel.messages.pofile import read_po, write_po
 from convnotes.files import replacing
 
 import build
+from build import languages, wording
 
 ROOT = build.ROOT
 CATALOGUES = languages.LOCALE / "zh_CN" / "LC_MESSAGES"
