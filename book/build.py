@@ -1,8 +1,9 @@
-"""Build the book in both languages, side by side: `make book`, or `python book/build.py` with en or zh_CN for one.
+"""Build the book in both languages, side by side: `make book`, or `python book/build.py --language en` for one of them.
 
 English goes to _build/html, Chinese to _build/html/zh. A warning fails the build.
 """
 
+import argparse
 import logging
 import subprocess
 import sys
@@ -17,13 +18,12 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import languages  # noqa: E402
 import wording  # noqa: E402
 
-HTML = ROOT / "_build" / "html"
 logging.getLogger("fontTools").setLevel(
     logging.WARNING
 )  # it tells of each table of a font
 
 
-def table_of_contents(language: str) -> Path:
+def table_of_contents(language: str, folder: Path) -> Path:
     """_toc.yml with its titles in a language, in a file of its own where that is not English."""
     toc = ROOT / "_toc.yml"
     if language == "en":
@@ -34,25 +34,25 @@ def table_of_contents(language: str) -> Path:
         part["caption"] = say(part["caption"])
         for chapter in part["chapters"]:
             chapter["title"] = say(chapter["title"])
-    translated = ROOT / "_build" / language / "_toc.yml"
-    translated.parent.mkdir(parents=True, exist_ok=True)
+    translated = folder / f"_toc.{language}.yml"
     text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
     if not translated.exists() or translated.read_text("utf-8") != text:
+        folder.mkdir(parents=True, exist_ok=True)
         translated.write_text(text, "utf-8")
     return translated
 
 
-def build(language: str, builder: str = "html", out: Path | None = None) -> int:
-    """Build with Sphinx; 0 where nothing was wrong."""
+def build(language: str, folder: Path, builder: str = "html") -> int:
+    """Build with Sphinx below `folder`; 0 where nothing was wrong."""
     result = build_sphinx(
         ROOT,
-        out or HTML / languages.FOLDERS[language],
-        doctreedir=ROOT / "_build" / language / f".doctrees-{builder}",
+        folder / builder / languages.FOLDERS[language],
+        doctreedir=folder / f".doctrees-{builder}-{language}",
         noconfig=True,
         path_config=ROOT / "_config.yml",
         confoverrides={
             "language": language,
-            "external_toc_path": table_of_contents(language).as_posix(),
+            "external_toc_path": table_of_contents(language, folder).as_posix(),
             "latex_individualpages": False,
         },
         builder=builder,
@@ -64,13 +64,17 @@ def build(language: str, builder: str = "html", out: Path | None = None) -> int:
 
 
 def main() -> int:
-    chosen = sys.argv[1:]
-    if len(chosen) == 1:
-        return build(chosen[0])
-    command = [sys.executable, __file__]
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--language", choices=languages.FOLDERS)
+    options.add_argument(
+        "--to", type=Path, default=ROOT / "_build", metavar="FOLDER"
+    )
+    chosen = options.parse_args()
+    if chosen.language:
+        return build(chosen.language, chosen.to.resolve())
+    command = [sys.executable, __file__, "--to", chosen.to, "--language"]
     running = [
-        subprocess.Popen([*command, language])
-        for language in chosen or languages.FOLDERS
+        subprocess.Popen([*command, language]) for language in languages.FOLDERS
     ]
     return max(process.wait() for process in running)
 

@@ -189,7 +189,7 @@ def main() -> int:
         if chosen and not any(name.startswith("book/") for name in chosen)
         else EXTRACTED
     )
-    if extracted and build.build("en", "gettext", extracted):
+    if extracted and build.build("en", extracted.parent, "gettext"):
         return 1
     messages = wanted(extracted)
     lacking = 0

@@ -25,8 +25,11 @@
     return Promise.race([seen, moved]);
   }
 
-  // A text of a script of the page, tr`${read} of ${all} read`, as in the kit of the widgets: a page in another language
-  // than English holds the dictionary `cnWords`, where this one is called "{0} of {1} read".
+  // The dictionary of a page in another language than English, for its scripts and its widgets.
+  globalThis.cnWords = JSON.parse(document.querySelector(".cn-words")?.textContent ?? "{}");
+
+  // A text of a script of the page, tr`${read} of ${all} read`, as in the kit of the widgets: the dictionary calls it
+  // "{0} of {1} read".
   function tr(parts, ...values) {
     const english = parts.reduce((text, part, n) => `${text}{${n - 1}}${part}`);
     const found = globalThis.cnWords?.[english] ?? english;
