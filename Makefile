@@ -12,7 +12,7 @@ ZIP    := _build/convnotes.zip
 BIOME  := node_modules/.bin/biome
 PORT   ?= 8000
 
-.PHONY: help book test properties serve zip pdf exercises notebooks bench gpu matrix release audit mutation lint faults clean
+.PHONY: help book translate test properties serve zip pdf exercises notebooks bench gpu matrix release audit mutation lint faults clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -30,6 +30,9 @@ $(READY): pyproject.toml constraints.txt
 book: $(READY)  ## build the book
 	@$(PY) book/build.py
 	@echo "Built the book: open $(CURDIR)/$(HTML)/index.html (in Chinese zh/index.html), or run 'make serve'."
+
+translate: $(READY)  ## bring the catalogues of the Chinese edition up to date, and list what to translate
+	@$(PY) book/translate.py
 
 test: $(READY)  ## run all tests, every notebook and the browser included
 	@$(PY) -m pytest

@@ -4,7 +4,7 @@ What has no translation yet is listed.
 
 A page has one catalogue, in the order of the page: its prose, as Sphinx extracts it, then what its outputs say. A widget
 has one, with the texts of its scripts; `kit` holds those that all widgets share, and `site` the table of contents, the
-words of _config.yml and of the scripts of the page. Messages that are gone are dropped. A message that has changed keeps
+words of _config.yml, of the themes and of the scripts of the page. Messages that are gone are dropped. A message that has changed keeps
 its old translation, marked as fuzzy, until somebody has looked at it and removed the mark.
 """
 
@@ -122,7 +122,7 @@ def site() -> Iterator[str]:
     sphinx = config["sphinx"]["config"]
     words = {"project": config["title"], "html_title": config["title"]} | sphinx
     named = [words[name] for name in languages.CONFIGURED]
-    named.append(sphinx["html_theme_options"]["toc_title"])
+    named += [sphinx["html_theme_options"]["toc_title"], *languages.FIXED]
     for part in toc["parts"]:
         named += [
             part["caption"],

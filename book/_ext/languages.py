@@ -24,6 +24,14 @@ CONFIGURED = (  # words of _config.yml that a reader sees
     "togglebutton_hint",
     "togglebutton_hint_hide",
 )
+FIXED = (  # words in quotation marks that the themes write into their templates
+    "Toggle hidden content",
+    "Toggle primary sidebar",
+    "Toggle secondary sidebar",
+    "Search this book...",
+    "Main",
+    "Page",
+)
 
 
 @cache
@@ -122,6 +130,10 @@ def finish(app, docname, page):
     """A built page with its words for scripts; what stays English in another language is marked."""
     if app.config.language == "en":
         return page
+    say = wording.translating(catalogue(app.config.language, "site"))
+    for words in FIXED:
+        page = page.replace(f'="{words}"', f'="{say(words)}"')
+    page = page.replace("列印成 PDF", "打印为 PDF")  # the theme has a word of Taiwan
     page = page.replace('<dl class="py ', '<dl lang="en" class="py ')
     page = page.replace(
         '<div class="citation"', '<div lang="en" class="citation"'

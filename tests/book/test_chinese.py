@@ -1,4 +1,4 @@
-"""The Chinese edition: nothing is left in English or out of date, nothing is lost in translation, and its pages work."""
+"""The Chinese edition: nothing is English or out of date, nothing is lost in translation, and its pages work."""
 
 import re
 import sys
@@ -10,11 +10,10 @@ from support.visits import FILES, WITH_WIDGETS, Visit, browser_test, every_page,
 
 sys.path[:0] = [str(BOOK), str(BOOK / "_ext")]
 
-import translate
+import translate  # noqa: E402
 
-STORED = sorted(
-    path.relative_to(translate.CATALOGUES).with_suffix("").as_posix() for path in translate.CATALOGUES.rglob("*.po")
-)
+FILES_OF_MESSAGES = translate.CATALOGUES.rglob("*.po")
+STORED = sorted(file.relative_to(translate.CATALOGUES).with_suffix("").as_posix() for file in FILES_OF_MESSAGES)
 every_catalogue = pytest.mark.parametrize("name", STORED)
 
 # The texts of a page that hold several English words and no Chinese one, code and formulas and what is marked as
