@@ -8,7 +8,6 @@ words of _config.yml, of the themes and of the scripts of the page. Messages tha
 its old translation, marked as fuzzy, until somebody has looked at it and removed the mark.
 """
 
-import datetime
 import io
 import json
 import re
@@ -30,8 +29,11 @@ EXTRACTED = ROOT / "_build" / "gettext"
 WIDGETS = ROOT / "convnotes" / "widgets"
 MARK = re.compile(r"(?<![\w$])tr`")
 COMMENT = re.compile(r"^\s*//.*$", re.MULTILINE)
+UNTOLD = re.compile(
+    rb'^"(?:Project|Report|POT|PO|Last|Language-Team|Generated)[\w-]*:.*\n',
+    re.MULTILINE,
+)  # of a header
 HEADER = "# The Chinese edition: see book/translate.py."
-FIRST = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def pages() -> list[str]:
@@ -161,10 +163,7 @@ def updated(name: str, messages: list[str]) -> Catalog:
         translated = old
     else:
         translated = new
-    result = Catalog(
-        locale="zh_CN", fuzzy=False, header_comment=HEADER, project="convnotes", version="1",
-        creation_date=FIRST, revision_date=FIRST, last_translator="", language_team="",
-    )  # fmt: skip
+    result = Catalog(locale="zh_CN", fuzzy=False, header_comment=HEADER)
     for text in messages:
         entry = translated[text]
         result.add(text, entry.string, flags=entry.flags & {"fuzzy"})
@@ -173,8 +172,8 @@ def updated(name: str, messages: list[str]) -> Catalog:
 
 def written(catalogue: Catalog) -> bytes:
     stream = io.BytesIO()
-    write_po(stream, catalogue, width=0, omit_header=False, no_location=True)
-    return stream.getvalue()
+    write_po(stream, catalogue, width=0, no_location=True)
+    return UNTOLD.sub(b"", stream.getvalue())
 
 
 def missing(catalogue: Catalog) -> list[str]:

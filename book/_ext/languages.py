@@ -133,7 +133,9 @@ def finish(app, docname, page):
     say = wording.translating(catalogue(app.config.language, "site"))
     for words in FIXED:
         page = page.replace(f'="{words}"', f'="{say(words)}"')
-    page = page.replace("列印成 PDF", "打印为 PDF")  # the theme has a word of Taiwan
+    page = page.replace(
+        "列印成 PDF", "打印为 PDF"
+    )  # the theme has a word of Taiwan
     page = page.replace('<dl class="py ', '<dl lang="en" class="py ')
     page = page.replace(
         '<div class="citation"', '<div lang="en" class="citation"'
