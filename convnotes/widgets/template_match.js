@@ -135,9 +135,15 @@ function render({ model, el }) {
     const weight = centred ? "(w − w̄)" : "w";
     for (const control of [...controls, ...others]) control.refresh();
     drawBand(now());
-    const much = light ? tr` ${added(light)} of light` : "";
     line.holder.replaceChildren(
-      profile(found.lit, place[1], window, tr`Brightness along row ${place[0]}${much}`),
+      profile(
+        found.lit,
+        place[1],
+        window,
+        light
+          ? tr`Brightness along row ${place[0]} ${added(light)} of light`
+          : tr`Brightness along row ${place[0]}`,
+      ),
     );
     line.holder.setAttribute(
       "aria-label",
@@ -147,7 +153,7 @@ function render({ model, el }) {
       line.text,
       tr`The row`,
       light
-        ? tr`${much}, not clipped; thin lines at 0 and 1. Drag the window`
+        ? tr` ${added(light)} of light, not clipped; thin lines at 0 and 1. Drag the window`
         : tr`; thin lines at 0 and 1. Drag the window`,
     );
     both.show(
