@@ -4,6 +4,7 @@
 //     fine position = coarse position · s + u · d − p .
 
 import { among, format, listOf, several, whole, yesOrNo } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 export const LIMITS = {
   size: [1, 16],
@@ -16,6 +17,7 @@ export const LIMITS = {
 };
 
 export const AXES = ["height", "width"];
+const AXIS_NAMES = [tr`the height`, tr`the width`];
 export const both = (value) => [value, value];
 
 export const PLAIN = {
@@ -32,25 +34,28 @@ export const PLAIN = {
 
 // name → its text, and what differs from a plain 3×3 layer on 8×8 pixels
 export const PRESETS = {
-  halve: ["3×3, stride 2", { stride: both(2) }],
-  valid: ["3×3, valid", {}],
-  same: ["3×3, same", { padding: both(1) }],
+  halve: [tr`3×3, stride 2`, { stride: both(2) }],
+  valid: [tr`3×3, valid`, {}],
+  same: [tr`3×3, same`, { padding: both(1) }],
   stem: [
-    "7×7, stride 2",
+    tr`7×7, stride 2`,
     { size: both(16), kernel: both(7), stride: both(2), padding: both(3), channels: [3, 64] },
   ],
-  patches: ["4×4 patches", { kernel: both(4), stride: both(4), channels: [3, 192] }],
-  skipping: ["1×1, stride 2", { kernel: both(1), stride: both(2), channels: [64, 128] }],
-  dilated: ["3×3, dilation 2", { padding: both(2), dilation: both(2) }],
-  depthwise: ["depthwise 3×3", { padding: both(1), channels: both(32), groups: 32 }],
-  row: ["1×5, same", { kernel: [1, 5], padding: [0, 2] }],
-  twice: ["transposed 2×2", { size: both(4), kernel: both(2), stride: both(2), transposed: true }],
+  patches: [tr`4×4 patches`, { kernel: both(4), stride: both(4), channels: [3, 192] }],
+  skipping: [tr`1×1, stride 2`, { kernel: both(1), stride: both(2), channels: [64, 128] }],
+  dilated: [tr`3×3, dilation 2`, { padding: both(2), dilation: both(2) }],
+  depthwise: [tr`depthwise 3×3`, { padding: both(1), channels: both(32), groups: 32 }],
+  row: [tr`1×5, same`, { kernel: [1, 5], padding: [0, 2] }],
+  twice: [
+    tr`transposed 2×2`,
+    { size: both(4), kernel: both(2), stride: both(2), transposed: true },
+  ],
   uneven: [
-    "transposed 3×3",
+    tr`transposed 3×3`,
     { size: both(4), stride: both(2), padding: both(1), output_padding: both(1), transposed: true },
   ],
   even: [
-    "transposed 4×4",
+    tr`transposed 4×4`,
     { size: both(4), kernel: both(4), stride: both(2), padding: both(1), transposed: true },
   ],
 };
@@ -80,23 +85,26 @@ export function refusal(layer) {
   const [C, O] = layer.channels;
   const G = layer.groups;
   if (C % G || O % G)
-    return `${G} groups do not divide ${C % G ? `the ${C} input` : `the ${O} output`} channels.`;
+    return C % G
+      ? tr`${G} groups do not divide the ${C} input channels.`
+      : tr`${G} groups do not divide the ${O} output channels.`;
   for (const a of [0, 1]) {
     const { n, k, s, p, d, e } = along(layer, a);
+    const axis = AXIS_NAMES[a];
     if (layer.transposed && e >= s && e >= d)
       return (
-        "The output padding must be smaller than the stride or the dilation: along the " +
-        `${AXES[a]} it is ${e}, the stride ${s}, the dilation ${d}.`
+        tr`The output padding must be smaller than the stride or the dilation: ` +
+        tr`along ${axis} it is ${e}, the stride ${s}, the dilation ${d}.`
       );
     if (layer.transposed && length(layer, a) < 1)
       return (
-        `Along the ${AXES[a]} a padding of ${p} at both ends cuts off all ` +
-        `${length(layer, a) + 2 * p} positions: nothing is left.`
+        tr`Along ${axis} a padding of ${p} at both ends cuts off all ${length(layer, a) + 2 * p} positions: ` +
+        tr`nothing is left.`
       );
     if (!layer.transposed && n + 2 * p < span(k, d))
       return (
-        `Along the ${AXES[a]} a kernel of ${k} with dilation ${d} spans ${span(k, d)} ` +
-        `positions, and the padded input has ${n + 2 * p}: it does not fit.`
+        tr`Along ${axis} a kernel of ${k} with dilation ${d} spans ${span(k, d)} positions, ` +
+        tr`and the padded input has ${n + 2 * p}: it does not fit.`
       );
   }
   return "";
@@ -221,7 +229,9 @@ export function extent(layer, side) {
 // The rows (axis 0) or columns of the marks: "row 2", "columns 2, 3, 4".
 function listed(marks, axis) {
   const lines = [...new Set(marks.map(({ place }) => place[axis]))];
-  return `${["row", "column"][axis]}${lines.length > 1 ? "s" : ""} ${lines.map((n) => format(n)).join(", ")}`;
+  const numbers = lines.map((n) => format(n)).join(", ");
+  if (axis === 0) return lines.length > 1 ? tr`rows ${numbers}` : tr`row ${numbers}`;
+  return lines.length > 1 ? tr`columns ${numbers}` : tr`column ${numbers}`;
 }
 
 // What the chosen position reads, spreads to, gathers from or is read by, as one sentence.
@@ -230,23 +240,28 @@ export function sentence(layer, side, place) {
   const here = `(${place.join(", ")})`;
   const kept = marks.filter(({ inside }) => inside).length;
   const lost = marks.length - kept;
-  if (side === "output" && !layer.transposed)
-    return (
-      `Output ${here} reads ${listed(marks, 0)} and ${listed(marks, 1)}: ` +
-      `${several(kept, "input pixel")}${lost ? ` and ${several(lost, "zero")} of the padding` : ""}.`
-    );
-  if (side === "input" && layer.transposed)
-    return (
-      `Input pixel ${here} spreads the kernel over ${listed(marks, 0)} and ${listed(marks, 1)}: ` +
-      `${several(kept, "output")}${lost ? `, and ${lost} cut off by the padding` : ""}.`
-    );
-  if (side === "input")
+  const pixels = several(kept, tr`input pixel`, tr`input pixels`);
+  if (side === "input" && !layer.transposed) {
+    const positions = several(kept, tr`output position`, tr`output positions`);
     return kept
-      ? `Input pixel ${here} is read by ${several(kept, "output position")}, each through another tap.`
-      : `Input pixel ${here} is never read.`;
-  return kept
-    ? `Output ${here} is the sum of ${several(kept, "input pixel")}, each through another tap.`
-    : `No tap reaches output ${here}: it is the bias.`;
+      ? tr`Input pixel ${here} is read by ${positions}, each through another tap.`
+      : tr`Input pixel ${here} is never read.`;
+  }
+  if (side === "output" && layer.transposed)
+    return kept
+      ? tr`Output ${here} is the sum of ${pixels}, each through another tap.`
+      : tr`No tap reaches output ${here}: it is the bias.`;
+  const [rows, columns] = [0, 1].map((axis) => listed(marks, axis));
+  if (side === "output") {
+    const zeros = several(lost, tr`zero`, tr`zeros`);
+    return lost
+      ? tr`Output ${here} reads ${rows} and ${columns}: ${pixels} and ${zeros} of the padding.`
+      : tr`Output ${here} reads ${rows} and ${columns}: ${pixels}.`;
+  }
+  const outputs = kept === 1 ? tr`1 output` : tr`${kept} outputs`;
+  return lost
+    ? tr`Input pixel ${here} spreads the kernel over ${rows} and ${columns}: ${outputs}, and ${lost} cut off by the padding.`
+    : tr`Input pixel ${here} spreads the kernel over ${rows} and ${columns}: ${outputs}.`;
 }
 
 // The test of each trait that a reader sets.

@@ -4,6 +4,7 @@ import { extent, outputSize, sizeOf, visits } from "./conv_arithmetic.compute.js
 import { options } from "./kit/controls.js";
 import { arrowStep, caption, h, movable, pointedAt, pointerMoves, rect, svg } from "./kit/dom.js";
 import { sum } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 const UNIT = 40;
 
@@ -91,7 +92,7 @@ export function drawKernel({ kernel: [rows, columns] }, marks) {
     margin: 3,
     class: "cn-arith-kernel",
     style: { "--cells": columns },
-    label: `Kernel of ${rows} by ${columns} taps, ${live.size} of them in use for the chosen position`,
+    label: tr`Kernel of ${rows} by ${columns} taps, ${live.size} of them in use for the chosen position`,
   });
   for (let u = 0; u < rows; u++)
     for (let v = 0; v < columns; v++) {
@@ -120,7 +121,9 @@ export function drawChannels({ channels: [C, O], groups }) {
     {
       margin: 2,
       class: "cn-drawing cn-arith-plan",
-      label: `Each of ${O} output channels sees ${whole ? C / groups : "no whole number"} of ${C} input channels`,
+      label: whole
+        ? tr`Each of ${O} output channels sees ${C / groups} of ${C} input channels`
+        : tr`Each of ${O} output channels sees no whole number of ${C} input channels`,
     },
     rect(0, 0, 120, 120, "cn-arith-none"),
   );
@@ -208,18 +211,16 @@ export function drawGrids(grids, now, { side, place, marks, numbers }) {
     }))
       view.el.style.setProperty(key, value);
     const size = sizeOf(now, s);
-    const title = s === "input" ? "Input" : "Output";
+    const title = s === "input" ? tr`Input` : tr`Output`;
     const around = s === fine && Math.max(...now.padding) > 0;
-    caption(
-      view.text,
-      title,
-      ` ${size.join("×")}`,
-      around ? `; around it: ${now.transposed ? "cut off" : "zeros"}` : "",
-    );
+    const margin = now.transposed ? tr`; around it: cut off` : tr`; around it: zeros`;
+    caption(view.text, title, ` ${size.join("×")}`, around ? margin : "");
+    const [row, column] = place;
     view.holder.setAttribute(
       "aria-label",
-      `${title} of ${size.join(" by ")}, chosen: ` +
-        `${s === side ? "" : "in the other grid, "}row ${place[0]}, column ${place[1]}`,
+      s === side
+        ? tr`${title} of ${size[0]} by ${size[1]}, chosen: row ${row}, column ${column}`
+        : tr`${title} of ${size[0]} by ${size[1]}, chosen: in the other grid, row ${row}, column ${column}`,
     );
   }
 }

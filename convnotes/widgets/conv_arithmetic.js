@@ -25,14 +25,15 @@ import { cell, options, presetChoice, slider, toggle } from "./kit/controls.js";
 import { figure, h, table, tableRow } from "./kit/dom.js";
 import { button, change, fold, follow, frame, trait, traits } from "./kit/frame.js";
 import { clamp, format, several, short } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 const NAMES = {
-  size: "Input",
-  kernel: "Kernel",
-  stride: "Stride",
-  padding: "Padding",
-  dilation: "Dilation",
-  output_padding: "Output pad",
+  size: tr`Input`,
+  kernel: tr`Kernel`,
+  stride: tr`Stride`,
+  padding: tr`Padding`,
+  dilation: tr`Dilation`,
+  output_padding: tr`Output pad`,
 };
 const FIELDS = Object.keys(NAMES);
 const LEADS = ["stride", "padding"];
@@ -43,9 +44,10 @@ function render({ model, el }) {
     outputSize(now) ? place.map((v, a) => clamp(v, 0, sizeOf(now, side)[a] - 1)) : place;
   const chosen = (now) => fit(model.get("probe"), model.get("side"), now);
   const ui = frame(model, el, "conv-arithmetic", {
-    label: "The arithmetic of a convolution layer",
+    label: tr`The arithmetic of a convolution layer`,
     prompt:
-      "× marks a pixel that this layer never reads (transposed: never writes). Change one number so that no × is left.",
+      tr`× marks a pixel that this layer never reads (transposed: never writes). ` +
+      tr`Change one number so that no × is left.`,
     code: () => torchCode(layer()),
     initial: { ...preset("halve"), linked: true, numbers: false, side: "output", probe: [1, 1] },
   });
@@ -93,29 +95,29 @@ function render({ model, el }) {
     }),
     toggle({
       ...trait(model, "transposed"),
-      label: "Transposed",
+      label: tr`Transposed`,
       set: (on) => change(model, { transposed: on, side: on ? "input" : "output", probe: [1, 1] }),
     }),
     toggle({
       ...trait(model, "linked"),
-      label: "Height and width together",
+      label: tr`Height and width together`,
       set: (on) =>
         change(model, { linked: on, ...(on ? options(FIELDS, (f) => both(model.get(f)[0])) : {}) }),
     }),
-    toggle({ ...trait(model, "numbers"), label: "Count taps per position" }),
+    toggle({ ...trait(model, "numbers"), label: tr`Count taps per position` }),
   ];
   const count = { min: LIMITS.channels[0], max: LIMITS.channels[1], step: 1, digits: 0 };
   const channels = [
     ...["in", "out"].map((name, n) =>
       cell({
         name: `channels-${name}`,
-        label: `channels ${name}`,
+        label: [tr`channels in`, tr`channels out`][n],
         ...count,
         get: () => model.get("channels")[n],
         set: (value) => change(model, { channels: model.get("channels").with(n, value) }),
       }),
     ),
-    cell({ ...trait(model, "groups"), name: "channels-groups", label: "groups", ...count }),
+    cell({ ...trait(model, "groups"), name: "channels-groups", label: tr`groups`, ...count }),
   ];
   ui.panel.classList.add("cn-arith-panel");
   ui.panel.append(
@@ -123,7 +125,7 @@ function render({ model, el }) {
     rows,
     kernelView.el,
     fold(
-      "More: transposed, channels, groups",
+      tr`More: transposed, channels, groups`,
       false,
       transposed,
       rare,
@@ -132,7 +134,7 @@ function render({ model, el }) {
       table(
         "cn-matrix cn-arith-table",
         "",
-        ["channels in", "out", "groups"],
+        [tr`channels in`, tr`out`, tr`groups`],
         tableRow(
           null,
           channels.map((one) => one.el),
@@ -186,12 +188,12 @@ function render({ model, el }) {
   // Play: the chosen position goes over the coarse grid, from one to the next.
   let timer;
   let own = false;
-  const play = button("play", "Play", () => (timer ? stop() : start()));
+  const play = button("play", tr`Play`, () => (timer ? stop() : start()));
   ui.actions.prepend(play);
   function stop() {
     clearInterval(timer);
     timer = undefined;
-    play.textContent = "Play";
+    play.textContent = tr`Play`;
   }
   function start() {
     let n = 0;
@@ -203,7 +205,7 @@ function render({ model, el }) {
       put(side, [Math.floor(n / size[1]), n++ % size[1]]);
       own = false;
     };
-    play.textContent = "Pause";
+    play.textContent = tr`Pause`;
     timer = setInterval(step, 350);
     step();
   }
@@ -211,18 +213,24 @@ function render({ model, el }) {
   function tell(now, out) {
     const cost = out && counts(now);
     const fine = now.transposed ? out : now.size;
-    facts.output(out ? `${out[0]}×${out[1]}` : "none", out ? "output, H × W" : "no output");
-    facts.untouched(
-      out ? format(untouched(now)) : "–",
-      out
-        ? `of ${format(fine[0] * fine[1])} ${now.transposed ? "outputs only bias" : "pixels never read"}`
-        : "",
-    );
-    facts.params(
-      out ? format(cost.params) : "–",
-      out ? `parameters, ${several(now.channels[1], "bias", "biases")}` : "",
-    );
-    facts.macs(out ? short(cost.macs) : "–", "multiply-adds");
+    if (out) {
+      const all = format(fine[0] * fine[1]);
+      const count = now.channels[1];
+      facts.output(`${out[0]}×${out[1]}`, tr`output, H × W`);
+      facts.untouched(
+        format(untouched(now)),
+        now.transposed ? tr`of ${all} outputs only bias` : tr`of ${all} pixels never read`,
+      );
+      facts.params(
+        format(cost.params),
+        count === 1 ? tr`parameters, 1 bias` : tr`parameters, ${count} biases`,
+      );
+    } else {
+      facts.output(tr`none`, tr`no output`);
+      facts.untouched("–", "");
+      facts.params("–", "");
+    }
+    facts.macs(out ? short(cost.macs) : "–", tr`multiply-adds`);
     const heads = formula(now, 0) === formula(now, 1) ? ["H_out = W_out"] : ["H_out", "W_out"];
     const left = [0, 1].map((a) => remainder(now, a));
     const shape = now.transposed ? "weight [C, O/groups, KH, KW]" : "weight [O, C/groups, KH, KW]";
@@ -230,8 +238,8 @@ function render({ model, el }) {
       ...heads.map((head, a) => `${head} = ${formula(now, a)}`),
       ...(out && (left[0] || left[1])
         ? [
-            `remainder: ${several(left[0], "row")} and ${several(left[1], "column")} at ` +
-              "the end of the padded input are left over",
+            tr`remainder: ${several(left[0], tr`row`, tr`rows`)} and ${several(left[1], tr`column`, tr`columns`)} ` +
+              tr`at the end of the padded input are left over`,
           ]
         : []),
       ...(out ? [`${shape} = [${weightShape(now).join(", ")}]`] : []),
@@ -251,15 +259,18 @@ function render({ model, el }) {
     drawGrids(grids, now, { side, place, marks, numbers: model.get("numbers") });
     wrong.textContent = refusal(now);
     wrong.hidden = Boolean(out);
-    said.textContent = out ? sentence(now, side, place) : "torch refuses this layer.";
-    kernelView.show(drawKernel(now, marks), "Kernel", ` ${now.kernel.join("×")}, taps u,v`);
+    said.textContent = out ? sentence(now, side, place) : tr`torch refuses this layer.`;
+    const { channels, groups } = now;
+    kernelView.show(drawKernel(now, marks), tr`Kernel`, tr` ${now.kernel.join("×")}, taps u,v`);
     channelView.show(
       drawChannels(now),
-      "Channels",
-      ` ${now.channels[0]} in (across), ${now.channels[1]} out (down), ${several(now.groups, "group")}`,
+      tr`Channels`,
+      groups === 1
+        ? tr` ${channels[0]} in (across), ${channels[1]} out (down), 1 group`
+        : tr` ${channels[0]} in (across), ${channels[1]} out (down), ${groups} groups`,
     );
     tell(now, out);
-    ui.say(out ? `output ${out[0]} by ${out[1]}. ${sentence(now, side, place)}` : refusal(now));
+    ui.say(out ? tr`output ${out[0]} by ${out[1]}. ${sentence(now, side, place)}` : refusal(now));
   }
   const leave = follow(model, draw, accepts);
   return () => {

@@ -2,6 +2,7 @@
 
 import { h, lineThrough, svg } from "./kit/dom.js";
 import { clamp, largest, percent } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 const DECADES = 4; // of what is lost, from 100 % down
 
@@ -65,6 +66,6 @@ export function curve(shares, count, label) {
     }),
     text(left, H - bottom + 17, "1", "middle"),
     text(W - 12, H - bottom + 17, `${shares.length}`, "middle"),
-    text((W + left) / 2, H - 4, "kernels N", "middle"),
+    text((W + left) / 2, H - 4, tr`kernels N`, "middle"),
   );
 }

@@ -17,6 +17,7 @@ import { arrowStep, figure, h, movable, pointedAt } from "./kit/dom.js";
 import { change, follow, frame, trait } from "./kit/frame.js";
 import { clamp, format, largest, mean, percent, several, short, sum } from "./kit/numbers.js";
 import { kernelGrid, outline, ownBuffer, photoOf, picture } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 
 function render({ model, el }) {
   const { height, width, places, photo } = photoOf(model);
@@ -33,9 +34,10 @@ function render({ model, el }) {
   const count = () => clamp(model.get("count"), 1, size() ** 2);
   const shown = () => clamp(model.get("shown"), 1, count());
   const ui = frame(model, el, "kernel-count", {
-    label: "Rebuild a photograph from a few kernels",
+    label: tr`Rebuild a photograph from a few kernels`,
     prompt:
-      "Move the number of kernels: from which number on do you see no difference? Click a kernel: what does it add?",
+      tr`Move the number of kernels: from which number on do you see no difference? ` +
+      tr`Click a kernel: what does it add?`,
     code: () => torchCode(basisOf(size()), size(), count(), model.get("overlap")),
     initial: { size: first[0], count: first[1], shown: 1, overlap: false },
   });
@@ -51,16 +53,16 @@ function render({ model, el }) {
   const adds = picture(height, width, "cn-wide");
   ui.stage.append(bank, adds.el);
   const fromOne = (name, label, get) => ranged(model, name, label, [1, 49], { get });
-  const number = fromOne("count", "Kernels N", count);
+  const number = fromOne("count", tr`Kernels N`, count);
   const [area, overlap] = [
     choice({
       ...trait(model, "size"),
-      label: "Size of a kernel",
+      label: tr`Size of a kernel`,
       options: options(sizes, (k) => `${k}×${k}`),
       set: (k) =>
         change(model, { size: Number(k), count: Math.min(count(), Number(k) ** 2), shown: 1 }),
     }),
-    toggle({ ...trait(model, "overlap"), label: "A patch at every position, overlaps averaged" }),
+    toggle({ ...trait(model, "overlap"), label: tr`A patch at every position, overlaps averaged` }),
   ];
   const controls = [area, number, overlap];
   ui.lead(pair, number);
@@ -93,13 +95,15 @@ function render({ model, el }) {
     function draw(n, at, basis) {
       view.paintSigned(sheet(basis, k, n), 1);
       view.describe(
-        `The ${k * k} kernels in order of strength, the first ${n} in use, the others pale`,
-        `The ${k * k} kernels`,
-        `, strongest first: orange positive, blue negative${n < k * k ? `, pale: not used` : ""}. Click one.`,
+        tr`The ${k * k} kernels in order of strength, the first ${n} in use, the others pale`,
+        tr`The ${k * k} kernels`,
+        n < k * k
+          ? tr`, strongest first: orange positive, blue negative, pale: not used. Click one.`
+          : tr`, strongest first: orange positive, blue negative. Click one.`,
       );
       const cell = (k + 1) / side;
       place(Math.floor((at - 1) / k) * cell, ((at - 1) % k) * cell, k / side, k / side);
-      touch.setAttribute("aria-label", `Kernel ${at} of ${n} in use is chosen`);
+      touch.setAttribute("aria-label", tr`Kernel ${at} of ${n} in use is chosen`);
     }
     return { el: view.el, draw };
   }
@@ -118,28 +122,28 @@ function render({ model, el }) {
       curve(
         shares,
         n,
-        `Share of the variance of all patches that the first kernels lose; with ${n}: ${left}`,
+        tr`Share of the variance of all patches that the first kernels lose; with ${n}: ${left}`,
       ),
-      "Lost",
-      ` of the variance of all ${k}×${k} patches with N kernels; dot: N = ${n}, ${left}`,
+      tr`Lost`,
+      tr` of the variance of all ${k}×${k} patches with N kernels; dot: N = ${n}, ${left}`,
     );
     const from = (at - 1) * k * k;
     const rows = Array.from({ length: k }, (_, u) =>
       Array.from(basis.subarray(from + u * k, from + (u + 1) * k), (v) => Math.round(100 * v)),
     );
     one.show(
-      kernelGrid(rows, `Kernel ${at} of ${n} with its values in hundredths`),
-      `Kernel ${at}`,
-      ` of ${n}, its ${k * k} taps in hundredths`,
+      kernelGrid(rows, tr`Kernel ${at} of ${n} with its values in hundredths`),
+      tr`Kernel ${at}`,
+      tr` of ${n}, its ${k * k} taps in hundredths`,
     );
     const stride = model.get("overlap") ? 1 : k;
     const added = part(photo, height, width, basis, k, at, stride);
     const most = largest(added);
     adds.paintSigned(added, most);
     adds.describe(
-      `What kernel ${at} adds to the rebuilt photograph, at most ${format(most)}`,
-      `What kernel ${at} adds`,
-      ` to the rebuilt photograph: orange brighter, blue darker, at most ${format(most)} (white is 1)`,
+      tr`What kernel ${at} adds to the rebuilt photograph, at most ${format(most)}`,
+      tr`What kernel ${at} adds`,
+      tr` to the rebuilt photograph: orange brighter, blue darker, at most ${format(most)} (white is 1)`,
     );
   }
 
@@ -153,26 +157,31 @@ function render({ model, el }) {
     const y = rebuild(photo, height, width, basis, k, n, dense ? 1 : k);
     const { error, whole, share, decibels } = quality(photo, y);
     input.paint(photo, 1);
-    input.describe(model.get("alt"), "Photograph", ` of ${height}×${width} pixels`);
+    input.describe(inWords(model.get("alt")), tr`Photograph`, tr` of ${height}×${width} pixels`);
     output.paint(y, 1);
+    const kernels = several(n, tr`kernel`, tr`kernels`);
+    const numbers = several(n, tr`number`, tr`numbers`);
     output.describe(
-      `The photograph rebuilt from ${several(n, "kernel")} of ${k} by ${k}: ${percent(share)} of its variance`,
-      "Rebuilt",
-      ` from ${several(n, "number")} ${dense ? "at every position" : `per patch of ${k}×${k}`}`,
+      tr`The photograph rebuilt from ${kernels} of ${k} by ${k}: ${percent(share)} of its variance`,
+      tr`Rebuilt`,
+      dense ? tr` from ${numbers} at every position` : tr` from ${numbers} per patch of ${k}×${k}`,
     );
     drawKernels(k, n, shown(), basis);
     const cost = counts(n, k, places);
     const full = counts(k * k, k, places);
     kept(
       percent(share),
-      `of the variance is rebuilt (${decibels > 99 ? "exact" : `peak signal to noise: ${format(decibels, 1)} dB`})`,
+      decibels > 99
+        ? tr`of the variance is rebuilt (exact)`
+        : tr`of the variance is rebuilt (peak signal to noise: ${format(decibels, 1)} dB)`,
     );
-    weights(format(cost.weights), `weights (all ${k * k} kernels: ${format(full.weights)})`);
-    macs(short(cost.macs), `multiply-adds, a layer of N kernels at ${format(places)} positions`);
+    weights(format(cost.weights), tr`weights (all ${k * k} kernels: ${format(full.weights)})`);
+    macs(short(cost.macs), tr`multiply-adds, a layer of N kernels at ${format(places)} positions`);
     ui.formula.textContent =
-      `share = 1 − Σ (x − x̂)² / Σ (x − x̄)² = 1 − ${format(error, 2)} / ${format(whole, 2)} = ${format(share, 3)}\n` +
-      `weights = N·k² = ${n}·${k * k} = ${format(cost.weights)};  multiply-adds = N·k²·H·W = ${format(cost.macs)}`;
-    ui.say(`${several(n, "kernel")}: ${percent(share)} rebuilt, ${format(cost.weights)} weights`);
+      tr`share = 1 − Σ (x − x̂)² / Σ (x − x̄)² = 1 − ${format(error, 2)} / ${format(whole, 2)} = ${format(share, 3)}` +
+      "\n" +
+      tr`weights = N·k² = ${n}·${k * k} = ${format(cost.weights)};  multiply-adds = N·k²·H·W = ${format(cost.macs)}`;
+    ui.say(tr`${kernels}: ${percent(share)} rebuilt, ${format(cost.weights)} weights`);
   }
   return follow(model, draw, accepts);
 }

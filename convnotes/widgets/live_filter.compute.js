@@ -13,6 +13,7 @@ import {
   whole,
 } from "./kit/numbers.js";
 import { addFiltered } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 
 export const KINDS = ["blur", "derivative", "centre-surround", "hand"];
 export const SHAPES = ["square", "row", "column"];
@@ -134,8 +135,10 @@ export function band(kernel) {
 
 // The band in words, as a number of pixels: "≥ 18.6 px", "2.4 to 12 px".
 export function bandInWords({ top, from, to }) {
-  if (!top) return "nothing";
-  return to === Infinity ? `≥ ${format(from, 1)} px` : `${format(from, 1)} to ${format(to, 1)} px`;
+  if (!top) return tr`nothing`;
+  return to === Infinity
+    ? `≥ ${format(from, 1)} px`
+    : tr`${format(from, 1)} to ${format(to, 1)} px`;
 }
 
 export function torchCode({ kind, size, shape, kernel }, height, width) {

@@ -3,6 +3,7 @@
 import { h, lineThrough, rect, svg } from "./kit/dom.js";
 import { largest } from "./kit/numbers.js";
 import { chartArea } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 import { band, gains, WAVES } from "./live_filter.compute.js";
 
 const [W, H] = [340, 216];
@@ -38,7 +39,7 @@ export function spectrum(kernel, label) {
       text(words, left - 6, y(share) + 5, "end"),
     );
   for (let v = low; v <= high; v *= 2) drawing.append(text(v, x(v), bottom + 18));
-  drawing.append(text("wavelength in pixels", (left + right) / 2, H - 5));
+  drawing.append(text(tr`wavelength in pixels`, (left + right) / 2, H - 5));
   if (largest(across.map((v, n) => v - down[n])) > 1e-9 * most)
     drawing.append(h("path", { d: line(down), class: "cn-curve-other" }));
   drawing.append(h("path", { d: line(across), class: "cn-curve cn-gain-across" }));

@@ -5,6 +5,7 @@ import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, largest, sum } from "./kit/numbers.js";
 import { grey, kernelGrid, outline, photoOf, picture, probe } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 import {
   accepts,
   BY_HAND,
@@ -21,7 +22,13 @@ import {
 } from "./live_filter.compute.js";
 import { spectrum } from "./live_filter.draw.js";
 
-const SHAPED = { square: "square, k×k", row: "row, 1×k", column: "column, k×1" };
+const SHAPED = { square: tr`square, k×k`, row: tr`row, 1×k`, column: tr`column, k×1` };
+const NAMES = {
+  blur: tr`blur`,
+  derivative: tr`derivative`,
+  "centre-surround": tr`centre-surround`,
+  hand: tr`by hand`,
+};
 
 function render({ model, el }) {
   const { height, width, photo } = photoOf(model);
@@ -31,8 +38,8 @@ function render({ model, el }) {
     return kind === "hand" ? now().kernel : made(kind, size, shape);
   };
   const ui = frame(model, el, "live-filter", {
-    label: "Make a kernel larger and see which waves it passes",
-    prompt: "Make the kernel larger: what is left of the photograph, and which waves still pass?",
+    label: tr`Make a kernel larger and see which waves it passes`,
+    prompt: tr`Make the kernel larger: what is left of the photograph, and which waves still pass?`,
     code: () => torchCode(now(), height, width),
     initial: structuredClone({ ...now(), probe: model.get("probe") }),
   });
@@ -44,11 +51,11 @@ function render({ model, el }) {
   const seen = outline(input);
   const pair = h("div", { className: "cn-pair" }, output.el, waves.el);
   ui.body.before(pair);
-  const side = ranged(model, "size", "Size k", SIZE, { step: 2 });
+  const side = ranged(model, "size", tr`Size k`, SIZE, { step: 2 });
   const kind = choice({
     ...trait(model, "kind"),
-    label: "Kernel",
-    options: options(KINDS, (name) => (name === "hand" ? "by hand" : name)),
+    label: tr`Kernel`,
+    options: options(KINDS, (name) => NAMES[name]),
     set: (name) => {
       const few = kernel().length <= BY_HAND && kernel()[0].length <= BY_HAND;
       change(model, name === "hand" && few ? { kernel: rounded(), kind: name } : { kind: name });
@@ -56,7 +63,7 @@ function render({ model, el }) {
   });
   const shape = choice({
     ...trait(model, "shape"),
-    label: "Shape",
+    label: tr`Shape`,
     options: options(SHAPES, (name) => SHAPED[name]),
   });
   ui.lead(pair, side, kind);
@@ -66,7 +73,7 @@ function render({ model, el }) {
   ui.more(holder);
   const point = probe({
     ...trait(model, "probe"),
-    label: "Marked position of the output",
+    label: tr`Marked position of the output`,
     on: output,
     more: [input],
   });
@@ -90,7 +97,7 @@ function render({ model, el }) {
         ? null
         : matrix({
             name: "tap",
-            caption: "Change a tap: type, arrow keys, or drag it up and down",
+            caption: tr`Change a tap: type, arrow keys, or drag it up and down`,
             rows: names(rows),
             columns: names(columns),
             min: -MOST,
@@ -105,7 +112,7 @@ function render({ model, el }) {
             },
           });
     holder.replaceChildren(
-      cells?.el ?? h("p", { className: "cn-small" }, "Taps can be changed up to 7×7."),
+      cells?.el ?? h("p", { className: "cn-small" }, tr`Taps can be changed up to 7×7.`),
     );
     cells?.el.classList.toggle("cn-matrix-5", columns === 5);
     cells?.el.classList.toggle("cn-matrix-7", columns === 7);
@@ -117,9 +124,13 @@ function render({ model, el }) {
     const most = largest(y);
     output.paint(balanced ? y.map((v) => grey(v, most)) : y, 1);
     const scale = balanced
-      ? `grey 0, black ${format(-most)}, white ${format(most)}`
-      : "black 0, white 1";
-    output.describe(`The photograph filtered by the kernel; ${scale}`, "Output", `: ${scale}`);
+      ? tr`grey 0, black ${format(-most)}, white ${format(most)}`
+      : tr`black 0, white 1`;
+    output.describe(
+      tr`The photograph filtered by the kernel; ${scale}`,
+      tr`Output`,
+      tr`: ${scale}`,
+    );
     return y;
   }
 
@@ -133,9 +144,9 @@ function render({ model, el }) {
     side.input.disabled = shape.input.disabled = now().kind === "hand";
     input.paint(photo, 1);
     input.describe(
-      model.get("alt"),
-      "Input",
-      `; blue: the ${size} pixels that the ring's output reads`,
+      inWords(model.get("alt")),
+      tr`Input`,
+      tr`; blue: the ${size} pixels that the ring's output reads`,
     );
     seen(
       (row - (rows - 1) / 2) / height,
@@ -144,37 +155,41 @@ function render({ model, el }) {
       columns / width,
     );
     taps.show(
-      kernelGrid(used, `The kernel of ${size} taps`, {
+      kernelGrid(used, tr`The kernel of ${size} taps`, {
         unit: 60,
         numbers: Math.max(rows, columns) <= 5,
       }),
-      "Kernel",
-      ` ${size}; orange positive, blue negative`,
+      tr`Kernel`,
+      tr` ${size}; orange positive, blue negative`,
     );
     const passing = band(used);
     const words = bandInWords(passing);
-    const along = passing.top ? ` ${passing.along}` : "";
-    const best = passing.wave === Infinity ? "even light" : `${format(passing.wave, 1)} px`;
-    const strongest = passing.top ? `; strongest: ${best}, gain ${format(passing.top, 2)}` : "";
+    const best = passing.wave === Infinity ? tr`even light` : `${format(passing.wave, 1)} px`;
+    const strongest = passing.top ? tr`; strongest: ${best}, gain ${format(passing.top, 2)}` : "";
+    const passes = {
+      across: tr`wavelengths across that pass at half of the largest gain or more`,
+      down: tr`wavelengths down that pass at half of the largest gain or more`,
+    };
     waves.show(
       spectrum(
         used,
-        `Gain against wavelength: half of the largest or more for waves of ${words}${strongest}`,
+        tr`Gain against wavelength: half of the largest or more for waves of ${words}${strongest}`,
       ),
-      "Spectrum",
-      ": the share of the largest gain, waves across (dashed: down, where it differs). Shaded: half or more",
+      tr`Spectrum`,
+      tr`: the share of the largest gain, waves across (dashed: down, where it differs). Shaded: half or more`,
     );
     const y = drawOutput(used);
     const value = format(y[row * width + column], 3);
-    wave(words, `wavelengths${along} that pass at half of the largest gain or more${strongest}`);
-    cost(`${size} = ${rows * columns}`, "taps, and multiply-adds per output");
-    answer(value, `output at the ring, row ${row}, column ${column}`);
+    const plain = tr`wavelengths that pass at half of the largest gain or more`;
+    wave(words, `${passes[passing.along] ?? plain}${strongest}`);
+    cost(`${size} = ${rows * columns}`, tr`taps, and multiply-adds per output`);
+    answer(value, tr`output at the ring, row ${row}, column ${column}`);
     ui.formula.textContent =
       rows * columns > 15
-        ? `y[${row}, ${column}] = Σ of ${rows * columns} products = ${value}`
+        ? tr`y[${row}, ${column}] = Σ of ${rows * columns} products = ${value}`
         : `y[${row}, ${column}] = ${value} = ${rows > 1 ? "\n  " : ""}` +
           `${written(photo, height, width, used, [row, column]).join("\n+ ")}`;
-    ui.say(`${size}: passes waves of ${words}${strongest}; output ${value} at the ring`);
+    ui.say(tr`${size}: passes waves of ${words}${strongest}; output ${value} at the ring`);
   }
   return follow(model, draw, accepts);
 }

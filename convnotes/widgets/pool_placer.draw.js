@@ -2,12 +2,13 @@
 
 import { h, rect, svg } from "./kit/dom.js";
 import { short } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 const [COLUMN, LEFT, WIDTH, HIGHEST] = [33, 6, 22, 40];
 const ROWS = [
-  ["positions", "positions of the map", 64, "cn-pool-positions"],
-  ["written", "values written", 136, "cn-fill-output"],
-  ["macs", "multiply-adds", 208, "cn-fill-kernel"],
+  ["positions", tr`positions of the map`, 64, "cn-pool-positions"],
+  ["written", tr`values written`, 136, "cn-fill-output"],
+  ["macs", tr`multiply-adds`, 208, "cn-fill-kernel"],
 ];
 const NUMBERS = 228; // where the numbers of the layers stand
 
@@ -24,7 +25,9 @@ export function network(rows, pools, label) {
     h("path", { d: `M${LEFT + number * COLUMN} ${from}V${to}`, class: "cn-pool-line" });
   for (const [kind, words, bottom, fill] of ROWS) {
     const most = Math.max(...rows.map((row) => row[kind]));
-    drawing.append(text(`${words}, at most ${short(most)}`, LEFT, bottom - HIGHEST - 11, "start"));
+    drawing.append(
+      text(tr`${words}, at most ${short(most)}`, LEFT, bottom - HIGHEST - 11, "start"),
+    );
     for (const number of pools) drawing.append(pooling(number, bottom - HIGHEST, bottom));
     rows.forEach((row, n) => {
       const height = (HIGHEST * row[kind]) / most;
@@ -34,6 +37,6 @@ export function network(rows, pools, label) {
   }
   rows.forEach((_, n) => drawing.append(text(n + 1, LEFT + (n + 0.5) * COLUMN, NUMBERS)));
   for (const number of pools) drawing.append(pooling(number, NUMBERS - 12, NUMBERS + 3));
-  drawing.append(text("layer", width / 2, NUMBERS + 20));
+  drawing.append(text(tr`layer`, width / 2, NUMBERS + 20));
   return drawing;
 }

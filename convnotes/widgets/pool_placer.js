@@ -4,6 +4,7 @@ import { ranged } from "./kit/controls.js";
 import { figure, h, placeAt } from "./kit/dom.js";
 import { change, follow, frame, traits } from "./kit/frame.js";
 import { format, percent, short } from "./kit/numbers.js";
+import { inWords, tr } from "./kit/words.js";
 import {
   accepts,
   COUNT,
@@ -16,7 +17,10 @@ import {
 } from "./pool_placer.compute.js";
 import { network } from "./pool_placer.draw.js";
 
-const KINDS = { macs: "multiply-adds", written: "values written" };
+const KINDS = {
+  macs: (share) => tr`multiply-adds, ${share} of version 1.0`,
+  written: (share) => tr`values written, ${share} of version 1.0`,
+};
 
 function render({ model, el }) {
   const [layers, side] = [model.get("layers"), model.get("side")];
@@ -26,13 +30,13 @@ function render({ model, el }) {
   const late = rows([layers.length - 3, layers.length - 2, layers.length - 1]); // the largest maps of all placements
   const worst = totals(late);
   const ui = frame(model, el, "pool-placer", {
-    label: "Move the poolings of SqueezeNet",
-    prompt: "Move a pooling: what happens to the two totals, and what to the parameters?",
+    label: tr`Move the poolings of SqueezeNet`,
+    prompt: tr`Move a pooling: what happens to the two totals, and what to the parameters?`,
     code: () => torchCode(model.get("pools")),
     initial,
   });
   const picture = figure();
-  const names = ["First after layer", "Second after layer", "Third after layer"];
+  const names = [tr`First after layer`, tr`Second after layer`, tr`Third after layer`];
   const controls = Array.from({ length: COUNT }, (_, n) =>
     ranged(model, `pool-${n}`, names[n], limits(n, layers.length), {
       get: () => model.get("pools")[n],
@@ -47,7 +51,7 @@ function render({ model, el }) {
     placeAt(mark, { left: published[key] / worst[key] });
     return { key, bar, number, note, el: h("div", {}, number, note, h("div", {}, bar, mark)) };
   });
-  const scale = "Mark: version 1.0. Full bar: all poolings at the end.";
+  const scale = tr`Mark: version 1.0. Full bar: all poolings at the end.`;
   ui.stage.append(picture.el);
   ui.panel.append(
     ...controls.map((control) => control.el),
@@ -65,24 +69,26 @@ function render({ model, el }) {
     const now = rows(pools);
     const all = totals(now);
     for (const control of controls) control.refresh();
-    const after = pools.map((number) => layers[number - 1].name).join(", ");
+    const after = pools.map((number) => inWords(layers[number - 1].name)).join(", ");
     const words =
-      `poolings after ${after}: ${short(all.macs)} multiply-adds, ` +
-      `${short(all.written)} values written, ${format(all.parameters)} parameters`;
+      tr`poolings after ${after}: ${short(all.macs)} multiply-adds, ` +
+      tr`${short(all.written)} values written, ${format(all.parameters)} parameters`;
+    const sides = now.map((row) => row.side).join(", ");
     picture.show(
-      network(now, pools, `The layers of the network, ${words}`),
-      "Heights",
-      " of the bars: what each layer has. Dashed lines: poolings. Layers 1 and 10 are convolutions, " +
-        `the others Fire blocks. Sides of the maps: ${now.map((row) => row.side).join(", ")}.`,
+      network(now, pools, tr`The layers of the network, ${words}`),
+      tr`Heights`,
+      tr` of the bars: what each layer has. Dashed lines: poolings. ` +
+        tr`Layers 1 and 10 are convolutions, the others Fire blocks. ` +
+        tr`Sides of the maps: ${sides}.`,
     );
     for (const { key, bar, number, note } of bars) {
       const share = percent(all[key] / published[key], 0);
       placeAt(bar, { width: all[key] / worst[key] });
       number.textContent = short(all[key]);
-      note.textContent = ` ${KINDS[key]}, ${share} of version 1.0`;
+      note.textContent = ` ${KINDS[key](share)}`;
     }
-    parameters(format(all.parameters), "parameters, wherever the poolings stand");
-    ui.formula.textContent = "multiply-adds = Σ weights of a layer · side² of its map";
+    parameters(format(all.parameters), tr`parameters, wherever the poolings stand`);
+    ui.formula.textContent = tr`multiply-adds = Σ weights of a layer · side² of its map`;
     ui.say(words);
   }
   return follow(model, draw, accepts);

@@ -1,12 +1,18 @@
 // A signal through a deep random network and its gradient back, in numbers.
 
 import { among, between, clamp, format, mean, whole, yesOrNo } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 const BATCH = 32;
 const EPS = 1e-5; // of torch's batch norm
 
-export const SCHEMES = { normal: "normal", xavier: "Xavier", he: "He", orthogonal: "orthogonal" };
-export const NONLINEARITIES = { linear: "none", relu: "ReLU", tanh: "tanh" };
+export const SCHEMES = {
+  normal: tr`normal`,
+  xavier: "Xavier",
+  he: "He",
+  orthogonal: tr`orthogonal`,
+};
+export const NONLINEARITIES = { linear: tr`none`, relu: "ReLU", tanh: "tanh" };
 export const LIMITS = { std: [0.01, 0.4], depth: [2, 30], width: [16, 96], draw: [1, 9] };
 
 export const FIRST = {

@@ -2,6 +2,7 @@
 
 import { h, lineThrough, rect, svg } from "./kit/dom.js";
 import { chartArea } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 import { BAND, histogram } from "./signal_depth.compute.js";
 
 const WIDE = 340;
@@ -39,7 +40,7 @@ export function chart(deviations, gradients, predicted, held, words) {
   }
   for (const l of [0, Math.round(last / 2), last])
     drawing.append(label(`${l + 1}`, x(l), bottom + 14));
-  drawing.append(label("layer", (left + right) / 2, bottom + 33));
+  drawing.append(label(tr`layer`, (left + right) / 2, bottom + 33));
   const size = { width: right - left, height: bottom - top };
   const inside = h("svg", {
     ...{ x: left, y: top, ...size },
@@ -103,7 +104,7 @@ export function histograms(layers, ink, words) {
         rect(from + n * bar, tall + 2 - high, Math.max(0.5, bar - 0.4), high, `cn-fill-${ink}`),
       );
     });
-    drawing.append(label(k ? `${l + 1}` : "layer 1", from + (bins * bar) / 2, tall + 17));
+    drawing.append(label(k ? `${l + 1}` : tr`layer 1`, from + (bins * bar) / 2, tall + 17));
   });
   return drawing;
 }

@@ -5,6 +5,7 @@ import { arrowStep, caption, figure, h, movable, placeAt, pointedAt } from "./ki
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { added, clamp, format, several, sum } from "./kit/numbers.js";
 import { outline, photoOf, picture } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 import {
   accepts,
   centres,
@@ -19,7 +20,7 @@ import {
 } from "./template_match.compute.js";
 import { bars, overlay, profile, trace } from "./template_match.draw.js";
 
-const NAMES = { distance: "Adder", product: "Convolution" };
+const NAMES = { distance: tr`Adder`, product: tr`Convolution` };
 const BAND = 21; // rows of the photograph that are shown
 const MARK = 5; // rows that a mark on them covers
 
@@ -28,10 +29,10 @@ function render({ model, el }) {
   const names = ["place", "window", "light", "centred"];
   const now = () => traits(model, names);
   const ui = frame(model, el, "template-match", {
-    label: "Look for nine pixels of a row by inner product and by L1 distance",
+    label: tr`Look for nine pixels of a row by inner product and by L1 distance`,
     prompt:
-      "Drag the window along the row, then add light: which of the two still scores highest " +
-      "where the template was cut out?",
+      tr`Drag the window along the row, then add light: ` +
+      tr`which of the two still scores highest where the template was cut out?`,
     code: () => torchCode(width, now()),
     initial: structuredClone(now()),
   });
@@ -76,14 +77,14 @@ function render({ model, el }) {
   const controls = [
     slider({
       ...trait(model, "light", (light) => Number(light.toFixed(2))),
-      label: "Light added",
+      label: tr`Light added`,
       min: -HALF,
       max: HALF,
       step: 0.02,
       digits: 2,
     }),
-    ranged(model, "window", "Window at pixel", [first, last]),
-    toggle({ ...trait(model, "centred"), label: "Convolution: template less its mean" }),
+    ranged(model, "window", tr`Window at pixel`, [first, last]),
+    toggle({ ...trait(model, "centred"), label: tr`Convolution: template less its mean` }),
   ];
   const coordinate = (axis, name, label, [min, max]) =>
     slider({
@@ -92,8 +93,8 @@ function render({ model, el }) {
       set: (v) => change(model, { place: model.get("place").with(axis, v) }),
     });
   const others = [
-    coordinate(1, "column", "Template at pixel", [first, last]),
-    coordinate(0, "row", "Row", [0, height - 1]),
+    coordinate(1, "column", tr`Template at pixel`, [first, last]),
+    coordinate(0, "row", tr`Row`, [0, height - 1]),
   ];
   ui.stage.remove();
   ui.body.before(head);
@@ -112,9 +113,9 @@ function render({ model, el }) {
     const at = (place[0] - top) / rows;
     band.paint(photo.slice(top * width, (top + rows) * width), 1);
     band.describe(
-      `Rows ${top} to ${top + rows - 1} of: ${model.get("alt")}`,
-      "Photograph",
-      `, the rows around row ${place[0]} (thin line); dashed: the template; blue: the window`,
+      tr`Rows ${top} to ${top + rows - 1} of: ${inWords(model.get("alt"))}`,
+      tr`Photograph`,
+      tr`, the rows around row ${place[0]} (thin line); dashed: the template; blue: the window`,
     );
     row(at, 0, 1 / rows, 1);
     for (const [mark, column] of [
@@ -134,43 +135,51 @@ function render({ model, el }) {
     const weight = centred ? "(w − w̄)" : "w";
     for (const control of [...controls, ...others]) control.refresh();
     drawBand(now());
-    const much = light ? ` ${added(light)} of light` : "";
     line.holder.replaceChildren(
-      profile(found.lit, place[1], window, `Brightness along row ${place[0]}${much}`),
+      profile(
+        found.lit,
+        place[1],
+        window,
+        light
+          ? tr`Brightness along row ${place[0]} ${added(light)} of light`
+          : tr`Brightness along row ${place[0]}`,
+      ),
     );
     line.holder.setAttribute(
       "aria-label",
-      `The window, at pixel ${window}; the template is from pixel ${place[1]}. Arrow keys move it`,
+      tr`The window, at pixel ${window}; the template is from pixel ${place[1]}. Arrow keys move it`,
     );
     caption(
       line.text,
-      "The row",
-      `${much && `${much}, not clipped`}; thin lines at 0 and 1. Drag the window`,
+      tr`The row`,
+      light
+        ? tr` ${added(light)} of light, not clipped; thin lines at 0 and 1. Drag the window`
+        : tr`; thin lines at 0 and 1. Drag the window`,
     );
     both.show(
       overlay(
         found.template,
         values,
-        `The template and the window at pixel ${window}; the gaps between them add up to ${format(-score)}`,
+        tr`The template and the window at pixel ${window}; the gaps between them add up to ${format(-score)}`,
       ),
-      "Window on template",
-      `: orange the template w, blue dashed the window x. Adder: minus the shaded gap, ${format(score)}`,
+      tr`Window on template`,
+      tr`: orange the template w, blue dashed the window x. Adder: minus the shaded gap, ${format(score)}`,
     );
     each.show(
-      bars(parts, found.kernel, `The nine products, which add up to ${format(total)}`),
-      `Products ${weight}·x`,
-      `. Convolution: the sum of the bars, ${format(total)}`,
+      bars(parts, found.kernel, tr`The nine products, which add up to ${format(total)}`),
+      tr`Products ${weight}·x`,
+      tr`. Convolution: the sum of the bars, ${format(total)}`,
     );
     for (const { name, on, fact } of traces) {
       const { value, best, miss, home } = found[name];
       const title = NAMES[name];
-      const far = several(miss, "pixel");
+      const far = several(miss, tr`pixel`, tr`pixels`);
       const { drawing, top } = trace(
         found[name],
         width,
         place[1],
         window,
-        `${title}: its scores along the row; the best lies ${far} from the template's position`,
+        tr`${title}: its scores along the row; the best lies ${far} from the template's position`,
       );
       const dot = h("div", { className: "cn-match-best" });
       placeAt(dot, { top, left: (best + 0.5) / width });
@@ -178,18 +187,22 @@ function render({ model, el }) {
       caption(
         on.text,
         title,
-        `'s score at every pixel, thin line at 0: best (dot) ${format(value)}; ` +
-          `at the template (dashed) ${format(home)}`,
+        tr`'s score at every pixel, thin line at 0: best (dot) ${format(value)}; ` +
+          tr`at the template (dashed) ${format(home)}`,
       );
-      fact(`${title}: ${miss ? `${format(miss)} px off` : "found"}`, `best match at pixel ${best}`);
+      fact(
+        miss ? tr`${title}: ${format(miss)} px off` : tr`${title}: found`,
+        tr`best match at pixel ${best}`,
+      );
     }
     const list = (terms) => Array.from(terms, (v, k) => (k ? added(v) : format(v))).join(" ");
     ui.formula.textContent =
       `−Σ |x − w| = −(${list(apart)}) = ${format(score)}\n` +
       `Σ ${weight}·x = ${list(parts)} = ${format(total)}`;
+    const off = (name) => several(found[name].miss, tr`pixel`, tr`pixels`);
     ui.say(
-      `At pixel ${window} the adder scores ${format(score)}, the convolution ${format(total)}. Best matches: adder ` +
-        `${several(found.distance.miss, "pixel")} off, convolution ${several(found.product.miss, "pixel")} off`,
+      tr`At pixel ${window} the adder scores ${format(score)}, the convolution ${format(total)}. ` +
+        tr`Best matches: adder ${off("distance")} off, convolution ${off("product")} off`,
     );
   }
   return follow(model, draw, accepts);
