@@ -103,7 +103,7 @@ def _formulas(text):
 
 def _bare(text):
     """A text without what is the same in both languages; a letter stands for each of it."""
-    text = ROLE.sub(lambda role: re.sub(r"<[^>]*>", "", role[2]) if "<" in role[2] else "X", text)
+    text = ROLE.sub(lambda role: re.sub(r"\s*<[^>]*>", "", role[2]) if "<" in role[2] else "X", text)
     text = MATHS.sub("X", CODE.sub("X", text))
     return LINK.sub(lambda link: link[2], text)
 
