@@ -1,12 +1,19 @@
-"""The built pages as a reader meets them: whole without a network, by axe, by keyboard, by links, without scripts."""
+"""The built pages as a reader meets them: on a phone, whole without a network, by axe, by keyboard, by links.
+
+A page is loaded once for all tests of it: from the disk, on a phone and in the dark theme, three things that have
+nothing to do with each other. Then the same page becomes wide, and then light.
+"""
 
 import gzip
 import re
+from types import SimpleNamespace
 
 import pytest
 from support import editions
 from support.visits import PAGES, WITH_WIDGETS, Visit, browser_test, every_page, seen, serious_violations
 
+VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]'
+WHOLE_TABLES = [f"book/{name}.html" for name in editions.PAGES + editions.TEXTS]  # those of a chapter may scroll
 LINKED = {f"book/{page}.html": page for page in editions.WITH_LINKS}
 
 
@@ -29,36 +36,92 @@ def test_pages_name_themselves_and_every_image_has_a_text(built, name):
 
 
 @pytest.fixture(scope="module")
-def opened(chromium, address, name):
-    """A page, open and settled, for all tests of this file: what one of them moves, the others do not look at."""
-    with Visit(chromium, address, name) as visit:
+def phone(chromium, built, name):
+    """A page on a phone, settled, and what was there before the reader moved."""
+    tops = "all => all.map(e => e.getBoundingClientRect().top)"
+    with Visit(chromium, built.as_uri() + "/", name, width=390, theme="dark") as visit:
+        visit.page.wait_for_timeout(500)
+        views = visit.page.locator(f"{VIEW}:first-child").locator("..")
+        early = SimpleNamespace(
+            far=views.evaluate_all("all => all.map(e => e.getBoundingClientRect().top > 1.5 * innerHeight)"),
+            drawn=visit.page.locator("[data-widget]").count(),
+            maths=visit.page.locator(".math").evaluate_all(tops),
+            pictures=visit.page.locator('article img[loading="lazy"]').evaluate_all(tops),
+            requested=list(visit.requested),
+        )
         visit.settle()
-        yield visit
+        yield visit, early
 
 
 @browser_test
 @every_page
-def test_a_page_is_whole_without_a_network(opened):
-    opened.assert_whole()
+def test_what_is_far_below_is_made_only_once_the_reader_moves(phone):
+    visit, early = phone
+    assert early.drawn <= early.far.count(False)
+    if all(top > 1.5 * 900 for top in early.maths):
+        assert not [url for url in early.requested if "mathjax" in url]
+    assert all(top > 800 for top in early.pictures), "a picture of the first screen must not wait"
+    assert visit.page.locator("[data-widget]").count() == len(early.far)
 
 
 @browser_test
 @every_page
-def test_axe_finds_no_serious_violation(opened):
-    assert opened.page.evaluate("() => document.documentElement.dataset.theme") == "light"
-    assert not serious_violations(opened.page)
+def test_a_phone_scrolls_down_and_never_sideways(phone, name):
+    visit, _ = phone
+    assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    if name in WHOLE_TABLES:
+        tables = visit.page.locator("article :is(.cn-scroll, .pst-scrollable-table-container)")
+        wide = """all => all.filter(t => t.checkVisibility() && t.scrollWidth > t.clientWidth + 1)
+            .map(t => t.textContent.slice(0, 80))"""
+        assert tables.evaluate_all(wide) == []
+    assert not visit.wrong
 
 
 @browser_test
 @every_page
-def test_a_page_weighs_less_than_900_kb_on_the_wire(opened, built, address):
-    files = {re.sub(r"[?#].*", "", url.removeprefix(address)) for url in opened.needed if url.startswith(address)}
+def test_a_page_is_whole_from_the_disk_and_without_a_network(phone):
+    visit, _ = phone
+    visit.assert_whole()
+
+
+@browser_test
+@every_page
+def test_a_page_weighs_less_than_900_kb_on_the_wire(phone, built):
+    visit, _ = phone
+    files = {re.sub(r"[?#].*", "", url.removeprefix(visit.base)) for url in visit.needed if url.startswith(visit.base)}
     weights = {}
     for file in files:
         content = (built / file).read_bytes()
         packed = file.endswith((".woff", ".woff2", ".png", ".jpg"))
         weights[file] = len(content) if packed else len(gzip.compress(content, 6))
     assert sum(weights.values()) < 900_000, sorted(weights.items(), key=lambda pair: -pair[1])[:8]
+
+
+@browser_test
+@every_page
+def test_axe_finds_no_serious_violation_in_the_dark(phone):
+    """On the colours, which are all that the theme changes, and on a wide screen, where more of them are seen."""
+    visit, _ = phone
+    assert visit.page.evaluate("() => document.documentElement.dataset.theme") == "dark"
+    visit.page.set_viewport_size({"width": 1280, "height": 900})
+    assert not serious_violations(visit.page, runOnly=["color-contrast"])
+
+
+@pytest.fixture(scope="module")
+def opened(phone):
+    """The same page on a wide screen in the light theme, the settings of its widgets unfolded."""
+    visit, _ = phone
+    visit.page.set_viewport_size({"width": 1280, "height": 900})
+    visit.page.emulate_media(color_scheme="light")
+    visit.page.wait_for_function("() => document.documentElement.dataset.theme === 'light'")
+    visit.page.evaluate("() => { for (const d of document.querySelectorAll('.cn-more')) d.open = true; }")
+    return visit
+
+
+@browser_test
+@every_page
+def test_axe_finds_no_serious_violation(opened):
+    assert not serious_violations(opened.page)
 
 
 def move(page, widget, control) -> None:
@@ -175,7 +238,7 @@ def test_every_link_sets_its_widget_by_keyboard_and_says_so(page_with_links, nam
 @pytest.mark.parametrize("name", WITH_WIDGETS)
 def test_a_reader_without_scripts_sees_each_widget_s_first_picture_or_its_words(chromium, address, name):
     with Visit(chromium, address, name, scripts=False) as visit:
-        views = visit.page.locator('script[type="application/vnd.jupyter.widget-view+json"]')
+        views = visit.page.locator(VIEW)
         stills = visit.page.locator(".cn-still")
         assert stills.count() == views.count() >= 1
         for n in range(stills.count()):

@@ -29,15 +29,20 @@ def seen(widget) -> str:
         """w => {
             const shown = JSON.stringify([
                 [...w.querySelectorAll('[data-shown]')].map(e => e.textContent),
-                [...w.querySelectorAll('canvas')].filter(c => c.offsetParent).map(c => c.toDataURL()),
                 [...w.querySelectorAll('svg')].map(s => s.outerHTML),
                 [...w.querySelectorAll('[data-control]')].map(
                     e => e.getAttribute('aria-valuetext') ?? e.getAttribute('aria-label')),
             ]);
             const sums = [0, 0];  // of two multipliers, modulo 2³²
-            for (let k = 0; k < shown.length; k++) {
-                sums[0] = Math.imul(sums[0], 31) + shown.charCodeAt(k) | 0;
-                sums[1] = Math.imul(sums[1], 0x01000193) ^ shown.charCodeAt(k);
+            const add = number => {
+                sums[0] = Math.imul(sums[0], 31) + number | 0;
+                sums[1] = Math.imul(sums[1], 0x01000193) ^ number;
+            };
+            for (let k = 0; k < shown.length; k++) add(shown.charCodeAt(k));
+            for (const canvas of w.querySelectorAll('canvas')) {
+                if (!canvas.offsetParent) continue;
+                const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+                new Uint32Array(data.buffer).forEach(add);
             }
             return `${shown.length} ${sums}`;
         }"""
