@@ -260,14 +260,14 @@ function render({ model, el }) {
     wrong.textContent = refusal(now);
     wrong.hidden = Boolean(out);
     said.textContent = out ? sentence(now, side, place) : tr`torch refuses this layer.`;
-    const { channels, groups } = now;
+    const [C, O] = now.channels;
     kernelView.show(drawKernel(now, marks), tr`Kernel`, tr` ${now.kernel.join("×")}, taps u,v`);
     channelView.show(
       drawChannels(now),
       tr`Channels`,
-      groups === 1
-        ? tr` ${channels[0]} in (across), ${channels[1]} out (down), 1 group`
-        : tr` ${channels[0]} in (across), ${channels[1]} out (down), ${groups} groups`,
+      now.groups === 1
+        ? tr` ${C} in (across), ${O} out (down), 1 group`
+        : tr` ${C} in (across), ${O} out (down), ${now.groups} groups`,
     );
     tell(now, out);
     ui.say(out ? tr`output ${out[0]} by ${out[1]}. ${sentence(now, side, place)}` : refusal(now));
