@@ -88,6 +88,9 @@ def faults(english: str, chinese: str) -> list[str]:
 
 def _roles(text):
     for role, content in ROLE.findall(text):
+        if role == "index":  # the entry is in the language of the page
+            yield role
+            continue
         target = re.search(r"<([^>]+)>\s*$", content)
         yield f"{role} {target[1] if target else content}"
 
