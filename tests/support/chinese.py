@@ -7,6 +7,7 @@ from markdown_it import MarkdownIt
 
 HAN = r"\u3400-\u9fff"
 ROLE = re.compile(r"\{([\w:.+-]+)\}`([^`]*)`")
+WORDED = ("index", "term", "doc", "ref")  # roles whose words stand on the page
 CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 MATHS = re.compile(r"\$\$.+?\$\$|\$[^$]+\$", re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]*)\)")
@@ -106,7 +107,7 @@ def _formulas(text):
 
 def _bare(text):
     """A text without what is the same in both languages; a letter stands for each of it."""
-    text = ROLE.sub(lambda role: re.sub(r"\s*<[^>]*>", "", role[2]) if "<" in role[2] else "X", text)
+    text = ROLE.sub(lambda role: re.sub(r"\s*<[^>]*>", "", role[2]) if role[1] in WORDED else "X", text)
     text = MATHS.sub("X", CODE.sub("X", text))
     return LINK.sub(lambda link: link[2], text)
 
