@@ -15,15 +15,16 @@ import { arrowStep, figure, h, movable, pointedAt, rect, svg } from "./kit/dom.j
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { bracketed, clamp, format, several } from "./kit/numbers.js";
 import { kernelGrid, photoOf, picture } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 
 const UNIT = 46; // the side of a pixel in the drawing
 const SIDE = 2 * REACH + 1;
 const NAMES = {
-  relief: "photograph and relief",
-  plain: "3×3 blur",
-  dilated: "dilated blur",
-  ghost: "double exposure",
-  edges: "edges between pixels",
+  relief: tr`photograph and relief`,
+  plain: tr`3×3 blur`,
+  dilated: tr`dilated blur`,
+  ghost: tr`double exposure`,
+  edges: tr`edges between pixels`,
 };
 
 // How far below the middle of pixel [u, v] its number is drawn, so that no synapse's disc hides it.
@@ -104,9 +105,8 @@ function render({ model, el }) {
   const load = ([weights, positions, bias]) => ({ weights, positions, bias, chosen: 1 });
   const now = () => [model.get("weights"), model.get("positions"), model.get("bias")];
   const ui = frame(model, el, "active-synapses", {
-    label: "Move the synapses of an active convolution",
-    prompt:
-      "Drag a synapse, or move it with the arrow keys: how many pixels does it touch, and when only one?",
+    label: tr`Move the synapses of an active convolution`,
+    prompt: tr`Drag a synapse, or move it with the arrow keys: how many pixels does it touch, and when only one?`,
     code: () => torchCode(...now()),
     initial: structuredClone(traits(model, ["weights", "positions", "bias", "chosen"])),
   });
@@ -115,7 +115,7 @@ function render({ model, el }) {
   const over = svg(SIDE * UNIT, SIDE * UNIT, {
     margin: 1,
     role: "group",
-    label: "Synapses on the grid",
+    label: tr`Synapses on the grid`,
     class: "cn-synapses",
   });
   const board = figure("cn-wide");
@@ -142,10 +142,10 @@ function render({ model, el }) {
       get: () => model.get("positions")[at()][n],
       set: (v) => move(at(), model.get("positions")[at()].with(n, v)),
     });
-  const sides = [axis("y", "y (down)", 0), axis("x", "x (right)", 1)];
+  const sides = [axis("y", tr`y (down)`, 0), axis("x", tr`x (right)`, 1)];
   const which = choice({
     ...trait(model, "chosen", Number),
-    label: "Synapse",
+    label: tr`Synapse`,
     options: {},
     get: () => String(at()),
   });
@@ -157,7 +157,7 @@ function render({ model, el }) {
   });
   const weight = slider({
     name: "weight",
-    label: "Weight",
+    label: tr`Weight`,
     min: -4,
     max: 4,
     step: 0.05,
@@ -187,7 +187,7 @@ function render({ model, el }) {
     which.offer(
       options(
         discs.map((_, k) => k),
-        (k) => (k ? `${k + 1}` : "1 (in the middle)"),
+        (k) => (k ? `${k + 1}` : tr`1 (in the middle)`),
       ),
     );
   }
@@ -204,14 +204,14 @@ function render({ model, el }) {
         positions,
         kernel,
         k,
-        `The 7×7 kernel that the synapses make, ${size.pixels} of its pixels touched`,
+        tr`The 7×7 kernel that the synapses make, ${size.pixels} of its pixels touched`,
       ),
     );
     board.show(
       stack,
-      "Kernel",
-      ": discs are synapses (dashed: a negative weight), numbers what they make on the pixels. Lit up: the pixels " +
-        `that share the weight of synapse ${k + 1}. Synapse 1 stays in the middle`,
+      tr`Kernel`,
+      tr`: discs are synapses (dashed: a negative weight), numbers what they make on the pixels. ` +
+        tr`Lit up: the pixels that share the weight of synapse ${k + 1}. Synapse 1 stays in the middle`,
     );
     discs.forEach((disc, n) => {
       const [y, x] = positions[n];
@@ -219,44 +219,45 @@ function render({ model, el }) {
       disc.setAttribute("transform", `translate(${middle(x)} ${middle(y)})`);
       disc.setAttribute(
         "aria-label",
-        `Synapse ${n + 1} at y ${format(y)}, x ${format(x)}, weight ${format(weights[n])}`,
+        tr`Synapse ${n + 1} at y ${format(y)}, x ${format(x)}, weight ${format(weights[n])}`,
       );
       circle.setAttribute("stroke-width", n === k ? 4.5 : 2);
       circle.setAttribute("stroke-dasharray", weights[n] < 0 ? "4 3" : "none");
     });
     input.paint(photo, 3);
-    input.describe(model.get("alt"), "Input");
+    input.describe(inWords(model.get("alt")), tr`Input`);
     output.paint(convolve(photo, height, width, kernel, bias), 3);
     output.describe(
-      "The photograph filtered by the kernel, each colour by itself",
-      "Output",
-      bias ? `, ${format(bias)} added` : "",
+      tr`The photograph filtered by the kernel, each colour by itself`,
+      tr`Output`,
+      bias ? tr`, ${format(bias)} added` : "",
     );
     for (const control of [preset, which, ...sides, weight]) control.refresh();
     for (const side of sides) side.input.disabled = k === 0;
+    const [count, moved] = [weights.length, 2 * weights.length - 2];
     pixels(
-      several(size.pixels, "pixel"),
-      `touched by ${weights.length} synapses: ${weights.length} weights and ` +
-        `${2 * weights.length - 2} coordinates to learn`,
+      several(size.pixels, tr`pixel`, tr`pixels`),
+      tr`touched by ${count} synapses: ${count} weights and ${moved} coordinates to learn`,
     );
     sizes(
       `${SIDE}×${SIDE}`,
-      `window of a layer of reach ${REACH}, wherever the synapses lie: ${SIDE * SIDE} multiply-adds per position and ` +
-        `pair of channels (a 3×3 kernel: 9). These synapses fill ${size.height}×${size.width} of it`,
+      tr`window of a layer of reach ${REACH}, wherever the synapses lie: ` +
+        tr`${SIDE * SIDE} multiply-adds per position and pair of channels (a 3×3 kernel: 9). ` +
+        tr`These synapses fill ${size.height}×${size.width} of it`,
     );
     const [y, x] = positions[k];
     const holders = sharing([y, x]);
+    const held = several(holders.length, tr`pixel`, tr`pixels`);
     const part = (pixel, coordinate) => `(1 − |${format(pixel)} − ${bracketed(coordinate)}|)`;
     ui.formula.textContent = [
-      `synapse ${k + 1} at (${format(y)}, ${format(x)}) gives its weight ${format(weights[k])} to ` +
-        `${several(holders.length, "pixel")} [u, v]:`,
+      tr`synapse ${k + 1} at (${format(y)}, ${format(x)}) gives its weight ${format(weights[k])} to ${held} [u, v]:`,
       ...holders.map(
         ([u, v, share]) =>
           `[${format(u)}, ${format(v)}]  ${bracketed(weights[k])} · ${part(u, y)} · ` +
           `${part(v, x)} = ${format(weights[k] * share, 3)}`,
       ),
     ].join("\n");
-    ui.say(`Synapse ${k + 1} at y ${format(y)}, x ${format(x)}; ${size.pixels} pixels touched`);
+    ui.say(tr`Synapse ${k + 1} at y ${format(y)}, x ${format(x)}; ${size.pixels} pixels touched`);
   }
   return follow(model, draw, accepts);
 }

@@ -23,8 +23,10 @@ import { arrowStep, h, movable, pointedAt } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { bracketed, clamp, format, largest, sum } from "./kit/numbers.js";
 import { grey, photoOf, picture } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 
 const NAMES = ["probe", "moves", "scores", "masks", "scale", "tap"];
+const KINDS = { softmax: tr`softmax (v3)`, unbounded: tr`unbounded (v4)` };
 const HOLD = 22; // pixels of the screen, how near to a tap a pointer must be to move it
 
 function render({ model, el }) {
@@ -39,10 +41,10 @@ function render({ model, el }) {
   const scored = (k, score) =>
     change(model, { scores: model.get("scores").with(k, clamp(score, -MOST, MOST)), tap: k });
   const ui = frame(model, el, "aggregation-sampler", {
-    label: "Choose where nine samples lie and how much each of them counts",
+    label: tr`Choose where nine samples lie and how much each of them counts`,
     prompt:
-      "Drag the taps on the image and the bars of their masks. Which outputs can you reach with " +
-      "softmax, and which only without?",
+      tr`Drag the taps on the image and the bars of their masks. ` +
+      tr`Which outputs can you reach with softmax, and which only without?`,
     code: () => {
       const { moves, scores, masks, scale } = state();
       return torchCode(moves, scores, masks, scale);
@@ -143,8 +145,8 @@ function render({ model, el }) {
 
   const masks = choice({
     ...trait(model, "masks"),
-    label: "Masks",
-    options: options(MASKS, (name) => (name === "softmax" ? "softmax (v3)" : "unbounded (v4)")),
+    label: tr`Masks`,
+    options: options(MASKS, (name) => KINDS[name]),
     // What acts stays as it is where it can: masks become scores, and scores masks.
     set: (kind) => {
       const { scores } = state();
@@ -155,7 +157,7 @@ function render({ model, el }) {
       change(model, { scores: same, masks: kind });
     },
   });
-  const scale = ranged(model, "scale", "Offset scale", SCALES, { step: 0.05, digits: 2 });
+  const scale = ranged(model, "scale", tr`Offset scale`, SCALES, { step: 0.05, digits: 2 });
   const axis = (name, label, n) =>
     slider({
       name,
@@ -170,14 +172,14 @@ function render({ model, el }) {
   const others = [
     choice({
       ...trait(model, "tap", Number),
-      label: "Tap",
+      label: tr`Tap`,
       options: options([...GRID.keys()], (k) => String(k + 1)),
     }),
-    axis("dy", "Δy, down", 0),
-    axis("dx", "Δx, right", 1),
+    axis("dy", tr`Δy, down`, 0),
+    axis("dx", tr`Δx, right`, 1),
     slider({
       name: "score",
-      label: "Score",
+      label: tr`Score`,
       ...{ min: -MOST, max: MOST, step: 0.05, digits: 2 },
       get: () => model.get("scores")[model.get("tap")],
       set: (v) => scored(model.get("tap"), v),
@@ -196,14 +198,16 @@ function render({ model, el }) {
     taps.replaceChildren(...tapsOn(probe, at, strength, tap));
     taps.setAttribute(
       "aria-label",
-      `Tap ${tap + 1} of nine reads at row ${format(at[tap][0])}, column ${format(at[tap][1])}. ` +
-        "Arrow keys move it, 1 to 9 choose",
+      tr`Tap ${tap + 1} of nine reads at row ${format(at[tap][0])}, column ${format(at[tap][1])}. ` +
+        tr`Arrow keys move it, 1 to 9 choose`,
     );
     const texts = strength.map((m) => format(m));
-    chart.replaceChildren(bars(strength, kind, tap, `Masks of the nine taps: ${texts.join(", ")}`));
+    chart.replaceChildren(
+      bars(strength, kind, tap, tr`Masks of the nine taps: ${texts.join(tr`, `)}`),
+    );
     chart.setAttribute(
       "aria-label",
-      `Mask of tap ${tap + 1}: ${texts[tap]}. Up and down change it, left and right choose`,
+      tr`Mask of tap ${tap + 1}: ${texts[tap]}. Up and down change it, left and right choose`,
     );
     const map = everywhere(photo, height, width, moves, strength, spread);
     const signed = kind === "unbounded" && Math.min(...map) < -1e-9;
@@ -213,23 +217,24 @@ function render({ model, el }) {
       map.map((v) => (signed ? grey(v, most) : v / white)),
       1,
     );
-    input.describe(model.get("alt"), "Input", ", with the taps of one position");
+    const alt = inWords(model.get("alt"));
+    input.describe(alt, tr`Input`, tr`, with the taps of one position`);
     output.describe(
-      `What the same offsets and masks give at every position of: ${model.get("alt")}`,
-      "Output",
+      tr`What the same offsets and masks give at every position of: ${alt}`,
+      tr`Output`,
       signed
-        ? ", mid grey is 0"
+        ? tr`, mid grey is 0`
         : white > 1
-          ? `, white is ${format(white)}`
-          : ", the same offsets and masks everywhere",
+          ? tr`, white is ${format(white)}`
+          : tr`, the same offsets and masks everywhere`,
     );
     for (const control of [masks, scale, ...others]) control.refresh();
-    const range = `${format(Math.min(...samples), 3)} to ${format(Math.max(...samples), 3)}`;
-    result(format(value, 3), `the output of this position; its samples lie from ${range}`);
-    total(format(sum(strength), 2), "the sum of the masks");
+    const range = tr`${format(Math.min(...samples), 3)} to ${format(Math.max(...samples), 3)}`;
+    result(format(value, 3), tr`the output of this position; its samples lie from ${range}`);
+    total(format(sum(strength), 2), tr`the sum of the masks`);
     const terms = samples.map((sample, k) => `${bracketed(strength[k])}·${format(sample)}`);
     ui.formula.textContent = `y = Σ m·x̃ = ${terms.join(" + ")} = ${format(value, 3)}`;
-    ui.say(`The output is ${format(value, 3)}, its samples lie from ${range}`);
+    ui.say(tr`The output is ${format(value, 3)}, its samples lie from ${range}`);
   }
   return follow(model, draw, accepts);
 }

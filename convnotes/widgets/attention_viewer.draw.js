@@ -4,6 +4,7 @@ import { DEEPEST, onScale } from "./attention_viewer.compute.js";
 import { h, rect, svg, tint } from "./kit/dom.js";
 import { format, percent } from "./kit/numbers.js";
 import { chartArea } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 
 const [W, H] = [320, 150];
 const AREA = chartArea(W, H, { left: 40, right: 8, top: 12, bottom: 40 });
@@ -43,11 +44,11 @@ export function strip({ width, means }, N) {
   const { left, right, bottom, x, y } = AREA;
   const words = means.map(
     (value, n) =>
-      `${format(n * width, 1)} to ${format((n + 1) * width, 1)}: ${percent(value ?? 0, 2)}`,
+      tr`${format(n * width, 1)} to ${format((n + 1) * width, 1)}: ${percent(value ?? 0, 2)}`,
   );
   const label =
-    `Mean weight of a position by its distance in positions: ${words.join("; ")}; ` +
-    `equal weights: ${percent(1 / N, 2)}`;
+    tr`Mean weight of a position by its distance in positions: ${words.join(tr`; `)}; ` +
+    tr`equal weights: ${percent(1 / N, 2)}`;
   const drawing = svg(W, H, { class: "cn-drawing cn-attention-strip", label });
   const text = (words, at, up, anchor) =>
     h("text", { x: at, y: up, class: "cn-attention-text", "text-anchor": anchor }, words);
@@ -78,9 +79,9 @@ export function strip({ width, means }, N) {
       text(words, left - 6, y(at) + 5, "end"),
     );
   drawing.append(
-    text("near: 0", left, bottom + 18, "start"),
-    text(`${format(width * means.length, 0)}: far`, right, bottom + 18, "end"),
-    text("distance in positions", (left + right) / 2, bottom + 34, "middle"),
+    text(tr`near: 0`, left, bottom + 18, "start"),
+    text(tr`${format(width * means.length, 0)}: far`, right, bottom + 18, "end"),
+    text(tr`distance in positions`, (left + right) / 2, bottom + 34, "middle"),
   );
   return drawing;
 }

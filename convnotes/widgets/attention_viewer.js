@@ -21,11 +21,12 @@ import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { bracketed, format, percent, several, sum } from "./kit/numbers.js";
 import { outline, ownBuffer, photograph, picture, probe } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 
 function render({ model, el }) {
   const sizes = ["height", "width", "channels", "depth", "rows", "columns"];
   const { height, width, channels, depth, rows, columns } = traits(model, sizes);
-  const captions = model.get("captions");
+  const captions = model.get("captions").map(inWords);
   const N = rows * columns;
   const pixels = height * width;
   const pictures = photograph(model.get("image"));
@@ -33,10 +34,10 @@ function render({ model, el }) {
     (name) => new Float32Array(ownBuffer(model.get(name))),
   );
   const ui = frame(model, el, "attention-viewer", {
-    label: "See what a position of an image attends to",
+    label: tr`See what a position of an image attends to`,
     prompt:
-      "Point at a position, or go there with the arrow keys: which positions does it read most from? Then make the " +
-      "weights flatter or sharper.",
+      tr`Point at a position, or go there with the arrow keys: which positions does it read most from? ` +
+      tr`Then make the weights flatter or sharper.`,
     code: () => torchCode(...model.get("probe"), model.get("factor") * model.get("scale")),
     initial: structuredClone(model.get("first")),
   });
@@ -63,7 +64,7 @@ function render({ model, el }) {
 
   const sharpness = slider({
     name: "factor",
-    label: "Scale of q·k",
+    label: tr`Scale of q·k`,
     min: SHARPNESS[0],
     max: SHARPNESS[1],
     get: () => stepOf(model.get("factor")),
@@ -73,26 +74,29 @@ function render({ model, el }) {
     h(
       "span",
       { className: "cn-attention-ends", "aria-hidden": "true" },
-      h("span", {}, "everyone alike"),
-      h("span", {}, "one position"),
+      h("span", {}, tr`everyone alike`),
+      h("span", {}, tr`one position`),
     ),
   );
   const which = choice({
     ...trait(model, "picture", Number),
-    label: "Image",
+    label: tr`Image`,
     options: options(
       captions.map((_, n) => n),
       (n) => captions[n],
     ),
   });
-  const near = ranged(model, "window", "Neighbourhood", [1, 15], { unit: "positions", step: 2 });
+  const near = ranged(model, "window", tr`Neighbourhood`, [1, 15], {
+    unit: tr`positions`,
+    step: 2,
+  });
   const controls = [sharpness, near];
   if (captions.length > 1) controls.push(which);
   ui.lead(pair, ...controls.filter((control) => control !== near));
   ui.more(near.el);
   const point = probe({
     ...trait(model, "probe"),
-    label: "Marked position",
+    label: tr`Marked position`,
     on: input,
     more: [map],
     echo: [map],
@@ -116,15 +120,15 @@ function render({ model, el }) {
     const weights = attend(q, k, depth, N, place, scale);
     const chosen = strongest(weights);
     const most = weights.indexOf(Math.max(...weights));
-    const where = (m) => `row ${Math.floor(m / columns)}, column ${m % columns}`;
+    const where = (m) => tr`row ${Math.floor(m / columns)}, column ${m % columns}`;
     const box = neighbourhood(rows, columns, position, window);
     const [above, left, tall, wide] = [box[0], box[1], box[2] - box[0], box[3] - box[1]];
 
     input.paint(x, channels);
     input.describe(
       captions[n],
-      "Input",
-      `: ${captions[n]}. Arcs lead to the strongest positions; the blue frame is the neighbourhood`,
+      tr`Input`,
+      tr`: ${captions[n]}. Arcs lead to the strongest positions; the blue frame is the neighbourhood`,
     );
     drawn.replaceChildren(...arcs(weights, rows, columns, position, chosen));
     map.paintSigned(
@@ -132,16 +136,17 @@ function render({ model, el }) {
       1,
     );
     map.describe(
-      `The weight of each of ${rows}×${columns} positions; the largest, ${percent(weights[most])}, in ${where(most)}`,
-      "Weights",
-      ` of all ${rows}×${columns} positions: orange above the equal weight 1/${N}, blue below; deepest at ` +
-        `${DEEPEST} times and 1/${DEEPEST} of it`,
+      tr`The weight of each of ${rows}×${columns} positions; ` +
+        tr`the largest, ${percent(weights[most])}, in ${where(most)}`,
+      tr`Weights`,
+      tr` of all ${rows}×${columns} positions: orange above the equal weight 1/${N}, blue below; ` +
+        tr`deepest at ${DEEPEST} times and 1/${DEEPEST} of it`,
     );
     for (const put of frames) put(above / rows, left / columns, tall / rows, wide / columns);
     distances.show(
       strip(bands(weights, rows, columns, position), N),
-      "Near to far",
-      `: mean weight of a position at each distance, in multiples of the equal weight 1/${N}`,
+      tr`Near to far`,
+      tr`: mean weight of a position at each distance, in multiples of the equal weight 1/${N}`,
     );
     for (const control of [...controls, point]) control.refresh();
     const factor = model.get("factor");
@@ -150,31 +155,33 @@ function render({ model, el }) {
     sharpness.input.setAttribute("aria-valuetext", times);
 
     const together = sum(chosen, (m) => weights[m]);
+    const names = several(chosen.length, tr`strongest position`, tr`strongest positions`);
     if (chosen.length)
       few(
         percent(together),
-        `of the weight on the ${several(chosen.length, "strongest position")} ` +
-          `(equal weights: ${percent(chosen.length / N)})`,
+        tr`of the weight on the ${names} (equal weights: ${percent(chosen.length / N)})`,
       );
-    else few("none", `stands out: all weigh 1/${N}`);
+    else few(tr`none`, tr`stands out: all weigh 1/${N}`);
     const within = share(weights, columns, box);
+    const alike = percent(1 - (tall * wide) / N);
     outside(
       percent(1 - within),
-      `of the weight outside ${window}×${window} positions (equal weights: ${percent(1 - (tall * wide) / N)})`,
+      tr`of the weight outside ${window}×${window} positions (equal weights: ${alike})`,
     );
     const distance = halfway(weights, rows, columns, position);
     half(
-      `${format(distance, 1)} positions`,
-      `(${format((distance * height) / rows, 1)} pixels): half of the weight lies within this distance`,
+      tr`${format(distance, 1)} positions`,
+      tr`(${format((distance * height) / rows, 1)} pixels): half of the weight lies within this distance`,
     );
     let product = 0;
     for (let d = 0; d < depth; d++) product += q[d * N + place] * k[d * N + most];
     ui.formula.textContent =
       "f(i, j) = exp(s·qᵢ·kⱼ) / Σ exp(s·qᵢ·kⱼ)\n" +
-      `largest: ${where(most)}: s·q·k = ${format(scale, 3)}·${bracketed(product)}, f = ${format(weights[most], 3)}`;
+      tr`largest: ${where(most)}: ` +
+      `s·q·k = ${format(scale, 3)}·${bracketed(product)}, f = ${format(weights[most], 3)}`;
     ui.say(
-      `Row ${row}, column ${column}: ${percent(together)} of the weight on the strongest positions, ` +
-        `${percent(1 - within)} outside the neighbourhood`,
+      tr`Row ${row}, column ${column}: ${percent(together)} of the weight on the strongest positions, ` +
+        tr`${percent(1 - within)} outside the neighbourhood`,
     );
   }
   return follow(model, draw, accepts);

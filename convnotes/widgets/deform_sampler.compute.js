@@ -3,6 +3,7 @@
 // and dilation.
 
 import { among, between, clamp, inside, listOf, mean, sum, tensor, whole } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 const STEP = 1 / 256; // of a stored offset, in pixels
 export const REACH = 12; // pixels that a tap may be moved
@@ -25,15 +26,15 @@ export const accepts = (get) => ({
 });
 
 export const TAPS = [
-  "top left",
-  "top",
-  "top right",
-  "left",
-  "middle",
-  "right",
-  "bottom left",
-  "bottom",
-  "bottom right",
+  tr`top left`,
+  tr`top`,
+  tr`top right`,
+  tr`left`,
+  tr`middle`,
+  tr`right`,
+  tr`bottom left`,
+  tr`bottom`,
+  tr`bottom right`,
 ];
 
 // The four pixels around a position, the share of each, and the sum. The image is 0 outside, so that it fades over

@@ -3,6 +3,7 @@
 import { TAPS } from "./deform_sampler.compute.js";
 import { h, rect, svg } from "./kit/dom.js";
 import { format, together } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 // The plain grid as squares, the positions that are read as open rings, so that the pixel below stays in sight, and
 // lines between them; the chosen tap on top.
@@ -61,9 +62,8 @@ function toned(x, y, unit, value) {
 // The four pixels around the chosen tap, and the tap between them.
 export function closeUp({ corners, below, right }, tap) {
   const unit = 70;
-  const label =
-    `The four pixels around tap ${tap + 1}: ` +
-    `${corners.map((c) => `${format(c.value)} counts ${format(c.share)}`).join(", ")}`;
+  const each = corners.map((c) => tr`${format(c.value)} counts ${format(c.share)}`);
+  const label = tr`The four pixels around tap ${tap + 1}: ${each.join(tr`, `)}`;
   const drawing = svg(2 * unit, 2 * unit, { margin: 1, class: "cn-deform-close", label });
   corners.forEach(({ value, share, there }, n) => {
     const x = (n % 2) * unit;
@@ -82,7 +82,7 @@ export function closeUp({ corners, below, right }, tap) {
       );
     drawing.append(
       toned(x, y, unit, there ? value : 0),
-      line(there ? format(value) : "0, outside", n < 2 ? 14 : unit - 20),
+      line(there ? format(value) : tr`0, outside`, n < 2 ? 14 : unit - 20),
       line(`× ${format(share)}`, n < 2 ? 28 : unit - 6),
     );
   });

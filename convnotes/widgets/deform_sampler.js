@@ -24,13 +24,20 @@ import { arrowStep, figure, h, movable, pointedAt } from "./kit/dom.js";
 import { change, fold, follow, frame, trait, traits } from "./kit/frame.js";
 import { added, format } from "./kit/numbers.js";
 import { kernelGrid, ownBuffer, photoOf, picture } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 
 const STILL = TAPS.map(() => [0, 0]);
-const NAMES = { learned: "learned", outwards: "dilated", hand: "by hand" };
-const TITLES = {
-  digits: ["Small digit", "Large digit"],
-  background: ["Background, first", "Background, second"],
+const NAMES = { learned: tr`learned`, outwards: tr`dilated`, hand: tr`by hand` };
+const ENDS = {
+  learned: tr`Plain to learned`,
+  outwards: tr`Plain to dilated`,
+  hand: tr`Plain to moved`,
 };
+const TITLES = {
+  digits: [tr`Small digit`, tr`Large digit`],
+  background: [tr`Background, first`, tr`Background, second`],
+};
+const PLACES = { digits: tr`on the digits`, background: tr`on the background` };
 const HOLD = 24; // pixels of the screen, how near to a tap a pointer must be to move it
 
 function render({ model, el }) {
@@ -58,10 +65,10 @@ function render({ model, el }) {
     });
   const names = ["share", "where", "source", "moves", "spot", "tap", "digits", "background"];
   const ui = frame(model, el, "deform-sampler", {
-    label: "See where a deformable kernel reads at two positions",
+    label: tr`See where a deformable kernel reads at two positions`,
     prompt:
-      "Slide from the plain grid to the learned offsets: do the nine readings at the small and at the large digit " +
-      "become more alike?",
+      tr`Slide from the plain grid to the learned offsets: ` +
+      tr`do the nine readings at the small and at the large digit become more alike?`,
     code: () => torchCode(now(model.get("spot")), weight, bias, grid),
     initial: structuredClone(traits(model, names)),
   });
@@ -141,9 +148,9 @@ function render({ model, el }) {
       const outside = at.filter(([y, x]) => y <= -1 || y >= height || x <= -1 || x >= width).length;
       input.paint(cropped(photo, height, width, part), 1);
       input.describe(
-        `${title}, a part of: ${model.get("alt")}`,
+        tr`${title}, a part of: ${inWords(model.get("alt"))}`,
         title,
-        outside ? `; ${outside} of 9 taps outside: 0` : "",
+        outside ? tr`; ${outside} of 9 taps outside: 0` : "",
       );
       taps.setAttribute(
         "viewBox",
@@ -151,30 +158,31 @@ function render({ model, el }) {
       );
       taps.replaceChildren(...tapsOn(plain, at, chosen()));
       const k = model.get("tap");
+      const [row, column] = at[k].map((v) => format(v));
       taps.setAttribute(
         "aria-label",
-        `${title}, tap ${k + 1}, ${TAPS[k]}, of nine: reads at row ${format(at[k][0])}, column ` +
-          `${format(at[k][1])}. Arrow keys move it, 1 to 9 choose`,
+        tr`${title}, tap ${k + 1}, ${TAPS[k]}, of nine: reads at row ${row}, column ${column}. ` +
+          tr`Arrow keys move it, 1 to 9 choose`,
       );
       const values = samples.map((sample) => sample.value);
       readings.show(
         thumbnail(
           values,
           chosen(),
-          `${title}, nine readings: ${values.map((v) => format(v)).join(", ")}`,
+          tr`${title}, nine readings: ${values.map((v) => format(v)).join(tr`, `)}`,
         ),
-        "Read",
-        ", in order",
+        tr`Read`,
+        tr`, in order`,
       );
     }
     return { el: holder, refresh, isHeld: () => held !== null };
   }
 
-  const share = ranged(model, "share", "Plain to learned", [0, 1], { step: 0.05, digits: 2 });
+  const share = ranged(model, "share", ENDS.learned, [0, 1], { step: 0.05, digits: 2 });
   const where = choice({
     ...trait(model, "where"),
-    label: "Positions",
-    options: options(WHERE, (name) => (name === "digits" ? "on the digits" : "on the background")),
+    label: tr`Positions`,
+    options: options(WHERE, (name) => PLACES[name]),
   });
   const offset = (name, label, axis) =>
     pixelSlider({
@@ -191,7 +199,7 @@ function render({ model, el }) {
   const others = [
     choice({
       ...trait(model, "source"),
-      label: "Offsets",
+      label: tr`Offsets`,
       options: options(SOURCES, (name) => NAMES[name]),
       set: (source) =>
         change(model, {
@@ -202,24 +210,28 @@ function render({ model, el }) {
     }),
     choice({
       ...trait(model, "spot", Number),
-      label: "Tap at",
-      options: options([0, 1], (n) => ["first position", "second position"][n]),
+      label: tr`Tap at`,
+      options: options([0, 1], (n) => [tr`first position`, tr`second position`][n]),
     }),
     choice({
       ...trait(model, "tap", Number),
-      label: "Tap",
-      options: options([...TAPS.keys()], (k) => `${k + 1}, ${TAPS[k]}`),
+      label: tr`Tap`,
+      options: options([...TAPS.keys()], (k) => tr`${k + 1}, ${TAPS[k]}`),
     }),
-    offset("dy", "Δy, down", 0),
-    offset("dx", "Δx, right", 1),
+    offset("dy", tr`Δy, down`, 0),
+    offset("dx", tr`Δx, right`, 1),
   ];
   ui.lead(pair, share, where);
   ui.more(...others);
   const close = figure();
   const kernel = figure();
-  kernel.show(kernelGrid(weight, "The 3×3 kernel", { unit: 52 }), "Kernel", ", one weight per tap");
+  kernel.show(
+    kernelGrid(weight, tr`The 3×3 kernel`, { unit: 52 }),
+    tr`Kernel`,
+    tr`, one weight per tap`,
+  );
   const reading = h("div", { className: "cn-deform-reading" }, close.el, kernel.el);
-  const explained = fold("How the chosen tap is read", false, reading, ui.formula);
+  const explained = fold(tr`How the chosen tap is read`, false, reading, ui.formula);
   ui.stage.append(h("div", { className: "cn-wide" }, explained));
   // A tap that a link or a menu chooses is explained at once; one that a pointer moves, or Reset, opens nothing.
   const picked = () => `${model.get("spot")}, ${model.get("tap")}`;
@@ -247,25 +259,24 @@ function render({ model, el }) {
     const all = [STILL, ...[0, 1].flatMap((n) => [whole(n), now(n)])];
     views.forEach((view, n) => view.refresh(reads[n].samples, frameAround(spots()[n], all, grid)));
     for (const control of [share, where, ...others]) control.refresh();
-    const ends = `Plain to ${model.get("source") === "hand" ? "moved" : NAMES[model.get("source")]}`;
+    const ends = ENDS[model.get("source")];
     share.el.querySelector(".cn-label").textContent = ends;
     share.input.setAttribute("aria-label", ends);
 
     const difference = format(apart(...reads.map(values)), 3);
-    alike(
-      difference,
-      `mean difference between the two readings (plain grid: ${format(apart(...plain.map(values)), 3)})`,
-    );
+    const before = format(apart(...plain.map(values)), 3);
+    alike(difference, tr`mean difference between the two readings (plain grid: ${before})`);
     const far = [0, 1].map((n) => format(distance(now(n)), 2));
-    away(`${far.join(" and ")} px`, "mean distance of the taps from the plain grid");
+    const both = tr`${far[0]} and ${far[1]}`;
+    away(`${both} px`, tr`mean distance of the taps from the plain grid`);
 
     const { corners, value: sample, slope } = reads[spot].samples[tap];
     const [row, column] = at[spot][tap];
     const position = `(${format(row)}, ${format(column)})`;
     close.show(
       closeUp(reads[spot].samples[tap], tap),
-      `Tap ${tap + 1}`,
-      `: the four pixels around ${position}`,
+      tr`Tap ${tap + 1}`,
+      tr`: the four pixels around ${position}`,
     );
     const shares = corners.map((c) => `${format(c.share)}·${format(c.value)}`);
     const terms = w.map((v, k) => ` ${added(v)}·${format(values(reads[spot])[k])}`);
@@ -276,8 +287,8 @@ function render({ model, el }) {
       `y = b + Σ w·x̃ = ${format(bias)}${terms.join("")} ` + `= ${format(reads[spot].value, 3)}`,
     ].join("\n");
     ui.say(
-      `The readings differ by ${difference} on average; the taps are ${far.join(" and ")} pixels from the plain ` +
-        `grid; tap ${tap + 1} reads ${format(sample, 3)}`,
+      tr`The readings differ by ${difference} on average; ` +
+        tr`the taps are ${both} pixels from the plain grid; tap ${tap + 1} reads ${format(sample, 3)}`,
     );
   }
   return follow(model, draw, accepts);

@@ -25,26 +25,27 @@ import { cell, presetChoice, slider } from "./kit/controls.js";
 import { arrowStep, figure, h, movable, pointedAt, table, tableRow } from "./kit/dom.js";
 import { fold, follow, frame, trait, traits } from "./kit/frame.js";
 import { clamp, format, percent, several, sum } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
-const OTHERS = ["kernel", "stride"];
+const OTHERS = { kernel: tr`kernel`, stride: tr`stride` };
 const NAMES = {
-  grid: "dilations 2, 2, 2",
-  hybrid: "dilations 1, 2, 5",
-  doubling: "dilations 1, 2, 4",
-  plain: "dilations 1, 1, 1",
-  threes: "dilations 3, 3, 3",
-  strided: "strides 2, 2, 1",
-  single: "one 7×7 kernel",
+  grid: tr`dilations 2, 2, 2`,
+  hybrid: tr`dilations 1, 2, 5`,
+  doubling: tr`dilations 1, 2, 4`,
+  plain: tr`dilations 1, 1, 1`,
+  threes: tr`dilations 3, 3, 3`,
+  strided: tr`strides 2, 2, 1`,
+  single: tr`one 7×7 kernel`,
 };
 
 function render({ model, el }) {
   const { get: layers, set: put } = trait(model, "layers");
   const { get: position, set: putPosition } = trait(model, "position");
   const ui = frame(model, el, "field-grower", {
-    label: "Stack layers, move an output position, and see which pixels it reads",
+    label: tr`Stack layers, move an output position, and see which pixels it reads`,
     prompt:
-      "Move the ring one pixel to the right: what becomes of the line? " +
-      "Then change one dilation so that no hole is left.",
+      tr`Move the ring one pixel to the right: what becomes of the line? ` +
+      tr`Then change one dilation so that no hole is left.`,
     code: () => torchCode(layers()),
     initial: structuredClone(traits(model, ["layers", "position"])),
   });
@@ -88,7 +89,7 @@ function render({ model, el }) {
     presetChoice({ options: NAMES, presets: PRESETS, now: layers, apply: put }),
     slider({
       name: "layers",
-      label: "Layers",
+      label: tr`Layers`,
       min: LIMITS.layers[0],
       max: LIMITS.layers[1],
       get: () => layers().length,
@@ -99,7 +100,7 @@ function render({ model, el }) {
   ui.stage.append(plane.el, seen);
   ui.lead(plane.el, { el: dials });
   ui.more(...controls, holder);
-  ui.panel.append(fold("One row, from the side", true, side.el));
+  ui.panel.append(fold(tr`One row, from the side`, true, side.el));
   const facts = ["size", "share", "colours", "line"].map((name) => ui.fact(name, `${name}-note`));
 
   const set = (n, c, value) => {
@@ -111,7 +112,7 @@ function render({ model, el }) {
     const dilations = each.map((n) =>
       slider({
         name: `dilation-${n}`,
-        label: `Dilation ${n + 1}`,
+        label: tr`Dilation ${n + 1}`,
         min: LIMITS.dilation[0],
         max: LIMITS.dilation[1],
         get: () => layers()[n]?.[2] ?? 1,
@@ -119,10 +120,10 @@ function render({ model, el }) {
       }),
     );
     const lines = each.map((n) =>
-      OTHERS.map((name, c) =>
+      Object.keys(OTHERS).map((name, c) =>
         cell({
           name: `${name}-${n}`,
-          label: `layer ${n + 1}, ${name}`,
+          label: tr`layer ${n + 1}, ${OTHERS[name]}`,
           min: LIMITS[name][0],
           max: LIMITS[name][1],
           step: 1,
@@ -138,11 +139,11 @@ function render({ model, el }) {
     holder.replaceChildren(
       table(
         "cn-matrix",
-        "The layers, from the input up: type, or use the arrow keys",
-        ["", ...OTHERS],
+        tr`The layers, from the input up: type, or use the arrow keys`,
+        ["", ...Object.values(OTHERS)],
         lines.map((line, n) =>
           tableRow(
-            `layer ${n + 1}`,
+            tr`layer ${n + 1}`,
             line.map((one) => one.el),
           ),
         ),
@@ -162,71 +163,80 @@ function render({ model, el }) {
     if (dials.children.length !== now.length) build(now.length);
     for (const control of [...controls, ...knobs]) control.refresh();
     const words =
-      `a receptive field of ${found.size} by ${found.size} pixels, ${found.places} of them read, ` +
-      `${found.holes} holes`;
+      tr`a receptive field of ${found.size} by ${found.size} pixels, ` +
+      tr`${found.places} of them read, ${found.holes} holes`;
     const [down, right] = at.map((p) => p * stride);
-    const where = `${format(down)} down and ${format(right)} to the right of the middle`;
+    const where = tr`${format(down)} down and ${format(right)} to the right of the middle`;
     const sees = share
-      ? `a share of ${format(share)} of its paths ends on the line`
-      : "it does not read the line";
-    board.setAttribute("aria-label", `Output position ${where}. Arrow keys move it`);
+      ? tr`a share of ${format(share)} of its paths ends on the line`
+      : tr`it does not read the line`;
+    board.setAttribute("aria-label", tr`Output position ${where}. Arrow keys move it`);
     board.replaceChildren(
       tapGrid(
         now,
         at,
-        `The input of ${wide} by ${wide} pixels, with a line one pixel wide and ${words}`,
+        tr`The input of ${wide} by ${wide} pixels, with a line one pixel wide and ${words}`,
       ),
     );
     plane.show(
       board,
-      "Input",
-      ` of ${wide}×${wide} pixels with a line. Ring: an output position, to be moved; frame: its receptive field`,
-      counted(now) ? "; number: the paths from that pixel" : "; deeper: more paths",
-      found.holes && coloured(now) ? "; ×: a hole" : "",
-      coloured(now) ? `; colour: row and column modulo ${m}.` : ".",
+      tr`Input`,
+      tr` of ${wide}×${wide} pixels with a line. ` +
+        tr`Ring: an output position, to be moved; frame: its receptive field`,
+      counted(now) ? tr`; number: the paths from that pixel` : tr`; deeper: more paths`,
+      found.holes && coloured(now) ? tr`; ×: a hole` : "",
+      coloured(now) ? tr`; colour: row and column modulo ${m}.` : tr`.`,
     );
     together.show(
-      readTogether(now, at, `The ${found.places} pixels that it reads, without the holes: ${sees}`),
-      "What it reads",
-      share ? ", put together" : ", put together: no line",
+      readTogether(
+        now,
+        at,
+        tr`The ${found.places} pixels that it reads, without the holes: ${sees}`,
+      ),
+      tr`What it reads`,
+      share ? tr`, put together` : tr`, put together: no line`,
     );
     const shares = onLine(now).map((v) => format(v));
+    const line = shares.join(tr`, `);
     outputs.show(
       answers(
         now,
         at,
-        `Five rows of ${positions().length} output positions, alike; the shares of a row: ${shares.join(", ")}`,
+        tr`Five rows of ${positions().length} output positions, alike; the shares of a row: ${line}`,
       ),
-      "25 outputs",
-      ": share of the paths that end on the line",
+      tr`25 outputs`,
+      tr`: share of the paths that end on the line`,
     );
     side.show(
       sideView(
         now,
-        `One row of the same, from the output through ${now.length} layers down to ` +
-          `${found.along} of ${found.size} pixels`,
+        tr`One row of the same, from the output through ${now.length} layers ` +
+          tr`down to ${found.along} of ${found.size} pixels`,
       ),
-      "From the output",
-      " (top) through the layers to the pixels that it reads",
+      tr`From the output`,
+      tr` (top) through the layers to the pixels that it reads`,
     );
     const texts = [
-      [`${format(found.size)}×${format(found.size)}`, "receptive field, in pixels"],
-      [percent(found.share), `of it read, ${several(found.holes, "hole")}`],
-      [`${format(read)} of ${format(of)}`, "colours read"],
+      [`${format(found.size)}×${format(found.size)}`, tr`receptive field, in pixels`],
+      [percent(found.share), tr`of it read, ${several(found.holes, tr`hole`, tr`holes`)}`],
+      [tr`${format(read)} of ${format(of)}`, tr`colours read`],
       [
         format(share),
-        share ? "of its paths end on the line" : "of its paths: the line is not read",
+        share ? tr`of its paths end on the line` : tr`of its paths: the line is not read`,
       ],
     ];
     facts.forEach((fact, n) => fact(...texts[n]));
     const terms = now.map(([k, , d], n) => `${k - 1}·${d}·${n ? fields[n - 1].stride : 1}`);
-    ui.formula.textContent =
-      `F = 1 + Σ (k − 1)·d·S = 1 + ${terms.join(" + ")} = ${found.size}\n` +
-      `read = (${found.along} of ${found.size} along an axis)² = ` +
-      `${format(found.places)} of ${format(found.size ** 2)}\n` +
-      `weights = ${format(sum(now, ([k]) => k * k))} (one kernel of that size: ${format(found.size ** 2)})\n` +
-      "S: the product of the strides of the layers below";
-    ui.say(`${words}; output position ${where}: ${sees}`);
+    const all = format(found.size ** 2);
+    const places = format(found.places);
+    const weights = format(sum(now, ([k]) => k * k));
+    ui.formula.textContent = [
+      `F = 1 + Σ (k − 1)·d·S = 1 + ${terms.join(" + ")} = ${found.size}`,
+      tr`read = (${found.along} of ${found.size} along an axis)² = ${places} of ${all}`,
+      tr`weights = ${weights} (one kernel of that size: ${all})`,
+      tr`S: the product of the strides of the layers below`,
+    ].join("\n");
+    ui.say(tr`${words}; output position ${where}: ${sees}`);
   }
   return follow(model, draw, accepts);
 }

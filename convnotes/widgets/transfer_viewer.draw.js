@@ -2,6 +2,7 @@
 
 import { h, lineThrough, rect, svg } from "./kit/dom.js";
 import { chartArea } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 import { meanCurve } from "./transfer_viewer.compute.js";
 
 const [W, H] = [360, 276];
@@ -26,8 +27,8 @@ export function learning(curves, scratch, label) {
     ...[1, Math.ceil(epochs / 2), epochs].map((epoch) =>
       text(epoch, x(epoch), bottom + 18, "middle"),
     ),
-    text("epoch", (left + right) / 2, H - 6, "middle"),
-    text("test accuracy", left, top - 14, "start"),
+    text(tr`epoch`, (left + right) / 2, H - 6, "middle"),
+    text(tr`test accuracy`, left, top - 14, "start"),
   );
   const path = (curve, className) =>
     h("path", {
@@ -50,13 +51,13 @@ export function learning(curves, scratch, label) {
   const up = own.at(-1) >= other.at(-1) ? -1 : 1;
   drawing.append(
     text(
-      "transfer",
+      tr`transfer`,
       right + 8,
       middle + up * apart + 5,
       "start",
       "cn-fill-accent cn-transfer-name",
     ),
-    text("scratch", right + 8, middle - up * apart + 5, "start", "cn-fill-muted"),
+    text(tr`scratch`, right + 8, middle - up * apart + 5, "start", "cn-fill-muted"),
   );
   return drawing;
 }
