@@ -199,7 +199,9 @@ def on_each_processor(rows: Iterable[Row], ratio: Literal["of_conv", "faster"] =
         for case, found in ratios.items()
     ]
     yardsticks = " or ".join(dict.fromkeys(row.conv for row in rows))
-    what = "Time of the rival ÷ ours" if ratio == "faster" else f"Time ÷ that of {yardsticks}"
+    rivals = {row.rival for row in rows}
+    rival = "the rival" if len(rivals) != 1 else rivals.pop()
+    what = f"Time of {rival} ÷ ours" if ratio == "faster" else f"Time ÷ that of {yardsticks}"
     shown = {mode for _, mode in columns.values()}
     modes = [words for words, mode in zip(("forward (f)", "training step (t)"), MODES, strict=True) if mode in shown]
     dash = "; –: not measured" if any("–" in line[1:] for line in lines) else ""

@@ -115,3 +115,6 @@ def test_a_rival_over_ours_stands_on_each_processor_too():
     row = rows.select(processor="AMD EPYC", mode="forward")[0]
     assert table.rows[0][0] == f"{row.shape}, {row.rival}"
     assert table.rows[0][3] == f"{row.faster:.2f}"
+    alone = bench.on_each_processor(rows.select(rival="depthwise 3×3 and 1×1"), "faster")
+    assert alone.caption.startswith("Time of depthwise 3×3 and 1×1 ÷ ours, forward (f)")
+    assert alone.rows[0][0] == row.shape
