@@ -81,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if measured:
             say(repr(_table(measured)))
         if _START in chosen.op:
-            for one in start.measure_start(min(chosen.rounds, 3), chosen.note, {row.key for row in starts}):
+            known = {(row.what, row.op) for row in starts if row.processor == processor()}
+            for one in start.measure_start(min(chosen.rounds, 3), chosen.note, known):
                 starts.keep(one)
                 say(one)
     except (Unequal, OSError, RuntimeError) as problem:

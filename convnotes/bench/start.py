@@ -73,11 +73,14 @@ CALLS = {
 
 @dataclass(frozen=True)
 class Start(Measured):
-    """One figure: `what` (see above) of the operator `op`, seconds of the processor over `rounds` fresh processes."""
+    """One figure: `what` (see above) of the operator `op`, seconds of the processor over `rounds` fresh processes.
+
+    The rows of several processors can share a file.
+    """
 
     TABLE = "table of starts"
     FILE = "start.csv"
-    KEY = ("what", "op")
+    KEY = ("what", "op", "processor")
 
     what: str
     op: str
@@ -87,6 +90,11 @@ class Start(Measured):
     rounds: int
     machine: str
     note: str
+
+    @property
+    def processor(self) -> str:
+        """The name of it, with which `machine` begins."""
+        return self.machine.partition(",")[0]
 
     def __str__(self) -> str:
         return f"{f'{self.what} {self.op}':24} {Timing(self.seconds, self.p20, self.p80, self.rounds)}"

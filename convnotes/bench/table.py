@@ -161,10 +161,10 @@ def by_processor(rows: Iterable[Row]) -> dict[str, Rows[Row]]:
 def on_each_processor(rows: Iterable[Row], ratio: Literal["of_conv", "faster"] = "of_conv") -> Table:
     """A ratio of each case, beside each other for all processors. A case is named by what tells the rows apart.
 
-    A mode has a column where the processor has rows of it.
+    A mode has a column where the processor has rows of it, and "–" where it has none of the case.
 
     Args:
-        rows: of one number of threads and one allocator, so that a case has one ratio on a processor.
+        rows: of one number of threads, one allocator and one run, so that a case has one ratio on a processor.
         ratio: "of_conv", time of ours ÷ that of the plain convolution; or "faster", time of the rival ÷ that of ours.
 
     Raises:
@@ -183,7 +183,8 @@ def on_each_processor(rows: Iterable[Row], ratio: Literal["of_conv", "faster"] =
         case = ", ".join(filter(None, (getattr(row, field) for field in telling)))
         place, value = (row.processor, row.mode), getattr(row, ratio)
         if ratios.setdefault(case, {}).setdefault(place, value) != value:
-            raise ValueError(f"{case} has two times on {row.processor}: select one number of threads and one allocator")
+            one = "one number of threads, one allocator and one run"
+            raise ValueError(f"{case} has two times on {row.processor}: select {one}")
         names[row.processor] = re.split(r"\W", row.processor)[0]  # Intel, AMD
     if len({*names.values()}) < len(names):
         names = {name: name for name in names}
@@ -198,5 +199,10 @@ def on_each_processor(rows: Iterable[Row], ratio: Literal["of_conv", "faster"] =
         for case, found in ratios.items()
     ]
     yardsticks = " or ".join(dict.fromkeys(row.conv for row in rows))
-    what = "Time of the rival ÷ ours" if ratio == "faster" else f"Time ÷ that of {yardsticks}"
-    return Table(f"{what}, forward (f) and training step (t), on each processor", ["case", *columns], lines)
+    rivals = {row.rival for row in rows}
+    rival = "the rival" if len(rivals) != 1 else rivals.pop()
+    what = f"Time of {rival} ÷ ours" if ratio == "faster" else f"Time ÷ that of {yardsticks}"
+    shown = {mode for _, mode in columns.values()}
+    modes = [words for words, mode in zip(("forward (f)", "training step (t)"), MODES, strict=True) if mode in shown]
+    dash = "; –: not measured" if any("–" in line[1:] for line in lines) else ""
+    return Table(f"{what}, {' and '.join(modes)}, on each processor{dash}", ["case", *columns], lines)

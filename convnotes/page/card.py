@@ -51,8 +51,11 @@ def card(
     alt: str,
     beside: Mapping[str, nn.Module] | None = None,
     field: str | None = None,
+    uncounted: Mapping[str, int] | None = None,
 ) -> Card:
     """The fact card of an operator. Its costs are counted for an input of 64 channels and 56×56 positions.
+
+    Multiply-adds are those that `convnotes.measure.cost` counts, of convolutions and matrix products.
 
     Args:
         code: one line that makes the layer, as a reader would write it after `from convnotes import …`.
@@ -64,6 +67,7 @@ def card(
         alt: what the drawing shows.
         beside: one layer by its name, with which the costs are compared.
         field: the receptive field in words, where it is not a fixed number of pixels; None counts it.
+        uncounted: other multiply-adds of the layer for that input by their names; the card adds their total.
 
     Raises:
         ValueError: where `code` does not make a layer that takes the input.
@@ -95,11 +99,15 @@ def card(
     def ratio(own: int, others: int) -> str:
         return f" ({own / others:.2f} times {name})" if other is not None else ""
 
+    macs = f"{counted.macs / 1e6:.1f} M at {SIZE}×{SIZE}{ratio(counted.macs, base.macs)}{additions}"
+    if uncounted:
+        total = counted.macs + sum(uncounted.values())
+        macs += f"; with {' and '.join(uncounted)} {total / 1e6:.1f} M{ratio(total, base.macs)}"
     texts = {
         "What it is": what,
         "Formula": formula,
         "Parameters": f"{counted.params:,}{ratio(counted.params, base.params)}",
-        "Multiply-adds": f"{counted.macs / 1e6:.1f} M at {SIZE}×{SIZE}{ratio(counted.macs, base.macs)}{additions}",
+        "Multiply-adds": macs,
         "Receptive field": field or receptive_field(layer, input_shape=STANDARD).words,
         "Use it": use,
         "Avoid it": avoid,

@@ -89,6 +89,17 @@ def test_the_command_keeps_the_rows_beside_the_table_and_does_not_measure_them_a
     assert {(row.what, row.op) for row in Rows.read(Start, tmp_path / Start.FILE)} == set(PLACES)
 
 
+def test_the_rows_of_another_processor_stay_and_are_no_reason_not_to_measure(quick, tmp_path):
+    pytest.importorskip("numba")
+    file = tmp_path / Start.FILE
+    there = Start("first call", "adder", 5.25, 5.0, 5.5, 3, "Another, 2 threads, torch 2, 2026-01-01", "")
+    Rows(Start, [there]).write(file)
+    assert command.main(["--op", "start", "--rounds", "1", "--csv", str(tmp_path / "bench.csv")]) == 0
+    rows = Rows.read(Start, file)
+    assert rows[0] == there
+    assert [(row.what, row.op) for row in rows[1:]] == PLACES
+
+
 def test_it_is_part_of_what_the_command_does_by_itself():
     assert command._options().parse_args([]).op == [*bench.OPS, "start"]
 
@@ -103,7 +114,11 @@ def test_the_stored_table_is_whole_and_reads_back_as_it_was_written(tmp_path):
     rows = Rows.read(Start)
     rows.write(tmp_path / Start.FILE)
     assert (tmp_path / Start.FILE).read_bytes() == STORED.read_bytes()
-    assert [(row.what, row.op) for row in rows] == PLACES
+    processors = list(dict.fromkeys(row.processor for row in rows))
+    assert [name[:5] for name in processors] == ["Intel", "AMD E"]
+    assert [(row.processor, row.what, row.op) for row in rows] == [
+        (name, *place) for name in processors for place in PLACES
+    ]
     for row in rows:
         assert 0 < row.p20 <= row.seconds <= row.p80
         assert row.rounds == 3

@@ -85,11 +85,27 @@ def test_a_case_is_named_by_what_tells_its_rows_apart():
     several = bench.on_each_processor(rows.select(op="stack of two") + rows.select(op="stack of three"))
     assert several.caption.startswith("Time ÷ that of conv2d 5×5 or conv2d 7×7, forward (f)")
     assert [line[0] for line in several.rows][::4] == ["stack of two, 8×64×56×56", "stack of three, 8×64×56×56"]
-    deformable = bench.on_each_processor(rows.select(op="deformable"))  # with an engine beside it, or none
+    both_runs = rows.select(op="deformable")
+    with pytest.raises(ValueError, match=r"has two times on Intel.*: select .* one run"):  # one against torchvision
+        bench.on_each_processor(both_runs)
+    one_run = [row for row in both_runs if "torchvision" not in row.rival]  # with an engine beside it, or none
+    deformable = bench.on_each_processor(one_run)
     assert len(deformable.rows) == len({line[0] for line in deformable.rows}) == 2 * 2 * 3
     assert [line[0] for line in deformable.rows if "–" in line[3:]] == []
+    assert "–" not in {cell for line in deformable.rows for cell in line}
     forwards = bench.on_each_processor(rows.select(op="quantized adder"))
-    assert forwards.heads == ["case", "AMD, f"]
+    assert forwards.heads == ["case", "Intel, f", "AMD, f"]
+
+
+def test_a_caption_names_the_modes_that_are_shown_and_what_a_dash_is():
+    rows = bench.read().select(op="fire", threads=2, allocator="steady")
+    for mode, words in (("forward", "forward (f)"), ("forward+backward", "training step (t)")):
+        assert bench.on_each_processor(rows.select(mode=mode)).caption == (
+            f"Time ÷ that of conv2d 3×3, {words}, on each processor"
+        )
+    partly = bench.on_each_processor([row for row in rows if row.shape != rows[0].shape or row.processor == "AMD EPYC"])
+    assert partly.caption.endswith(", forward (f) and training step (t), on each processor; –: not measured")
+    assert [line[:3] for line in partly.rows if "–" in line] == [[rows[0].shape, "–", "–"]]
 
 
 def test_a_rival_over_ours_stands_on_each_processor_too():
@@ -99,3 +115,6 @@ def test_a_rival_over_ours_stands_on_each_processor_too():
     row = rows.select(processor="AMD EPYC", mode="forward")[0]
     assert table.rows[0][0] == f"{row.shape}, {row.rival}"
     assert table.rows[0][3] == f"{row.faster:.2f}"
+    alone = bench.on_each_processor(rows.select(rival="depthwise 3×3 and 1×1"), "faster")
+    assert alone.caption.startswith("Time of depthwise 3×3 and 1×1 ÷ ours, forward (f)")
+    assert alone.rows[0][0] == row.shape

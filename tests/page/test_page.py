@@ -97,6 +97,18 @@ def test_a_card_counts_the_layer_that_its_line_of_code_makes():
     )
 
 
+def test_a_card_adds_what_a_layer_multiplies_beside_its_convolutions():
+    text = repr(
+        card("nn.Conv2d(64, 64, 1)", beside={"a": nn.Conv2d(64, 64, 1)}, uncounted={"masks": 2, "reading": 10**8})
+    )
+    counted = 64 * 64 * 56 * 56
+    total = counted + 2 + 10**8
+    assert (
+        f" M at 56×56 (1.00 times a); with masks and reading {total / 1e6:.1f} M ({total / counted:.2f} times a)\n"
+        in text
+    )
+
+
 def test_a_card_escapes_what_it_shows():
     shown = card("nn.Conv2d(64, 64, 1)")._repr_html_()
     assert r"\(y &lt; x\)" in shown
