@@ -1,6 +1,7 @@
 // An inception block as branches: the channels between its kernels, and what the kernels weigh.
 
 import { among, format, listOf, sum, whole, yesOrNo } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 export const NARROWED = ["3×3", "5×5", "pooling"]; // the branches with a 1×1 kernel that narrows
 
@@ -48,7 +49,7 @@ export function written(row) {
   const factor = (step) => (step.size > 1 ? `${step.size}²·` : "");
   const terms = kernels.map((step) => `${factor(step)}${step.inputs}·${step.outputs}`);
   const numbers = kernels.map((step) => format(step.weights));
-  if (kernels.length < 2) return `${terms[0] ?? "no kernel"} = ${format(row.weights)}`;
+  if (kernels.length < 2) return `${terms[0] ?? tr`no kernel`} = ${format(row.weights)}`;
   return `${terms.join(" + ")} = ${numbers.join(" + ")} = ${format(row.weights)}`;
 }
 

@@ -3,6 +3,7 @@
 import { NARROWED } from "./branch_diagram.compute.js";
 import { h, rect } from "./kit/dom.js";
 import { format, sum } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 const [ROW, TOP, LARGEST, BAR] = [94, 2, 52, 10];
 const HEIGHT = TOP + 4 * ROW;
@@ -59,8 +60,8 @@ export function diagram(rows, channels, chosen, { largest, width, choose }) {
         step.weights
           ? rect(at[0] - side / 2, y - side / 2, side, side, "cn-fill-kernel cn-branch-kernel")
           : h("circle", { cx: at[0], cy: y, r: 13, class: "cn-branch-pool" }),
-        text(step.name, at[0], y - half - 8, "middle", "cn-branch-name"),
-        text(step.weights ? format(step.weights) : "no weights", at[0], y + half + 8),
+        text(step.weights ? step.name : tr`max`, at[0], y - half - 8, "middle", "cn-branch-name"),
+        text(step.weights ? format(step.weights) : tr`no weights`, at[0], y + half + 8),
       );
       from = at;
     });
@@ -78,9 +79,9 @@ export function diagram(rows, channels, chosen, { largest, width, choose }) {
     bar(6, channels, "input"),
     bar(end, total, "output"),
     text(channels, 6, MIDDLE - (channels * scale) / 2 - 10, "start"),
-    text("input", 6, MIDDLE + (channels * scale) / 2 + 12, "start"),
+    text(tr`input`, 6, MIDDLE + (channels * scale) / 2 + 12, "start"),
     text(total, width - 6, MIDDLE - (total * scale) / 2 - 10, "end"),
-    text("output", width - 6, MIDDLE + (total * scale) / 2 + 12, "end"),
+    text(tr`output`, width - 6, MIDDLE + (total * scale) / 2 + 12, "end"),
   ];
   return { height: HEIGHT, marks: [...areas, ...pipes, ...ends, ...marks] };
 }

@@ -15,8 +15,15 @@ import { slider, toggle } from "./kit/controls.js";
 import { arrowStep, caption, h, movable } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, short } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 const SET = ["kept", "narrowed", "branch", "true_5x5"];
+
+// A branch in words; the 5×5 one may have a 3×3 kernel.
+function calledBranch({ branch, true_5x5 }) {
+  if (branch === "pooling") return tr`pooling branch`;
+  return branch === "5×5" && !true_5x5 ? tr`third branch` : tr`${branch} branch`;
+}
 
 function render({ model, el }) {
   const fixed = traits(model, ["in_channels", "outputs", "side"]);
@@ -24,8 +31,8 @@ function render({ model, el }) {
   const state = () => ({ ...fixed, ...traits(model, SET) });
   const largest = largestKernel(state());
   const ui = frame(model, el, "branch-diagram", {
-    label: "The branches of an inception block",
-    prompt: "Click a branch and let its 1×1 kernel keep fewer channels: how many weights are left?",
+    label: tr`The branches of an inception block`,
+    prompt: tr`Click a branch and let its 1×1 kernel keep fewer channels: how many weights are left?`,
     code: () => torchCode(state()),
     initial: traits(model, SET),
   });
@@ -33,8 +40,8 @@ function render({ model, el }) {
   const words = h("figcaption");
   caption(
     words,
-    "Heights of the pipes",
-    ": channels. Areas of the squares: weights of the kernels, which are written below them.",
+    tr`Heights of the pipes`,
+    tr`: channels. Areas of the squares: weights of the kernels, which are written below them.`,
   );
   const picture = h("figure", { className: "cn-picture" }, map, words);
   const keep = (count) => {
@@ -52,11 +59,11 @@ function render({ model, el }) {
   const name = kept.el.querySelector(".cn-label");
   const narrowed = toggle({
     ...trait(model, "narrowed"),
-    label: "1×1 kernels before the large ones and after pooling",
+    label: tr`1×1 kernels before the large ones and after pooling`,
   });
   const exact = toggle({
     ...trait(model, "true_5x5"),
-    label: "5×5 kernel as in the paper; off: 3×3 instead, as in torchvision",
+    label: tr`5×5 kernel as in the paper; off: 3×3 instead, as in torchvision`,
   });
   ui.stage.append(picture);
   ui.lead(picture, kept, narrowed);
@@ -80,16 +87,16 @@ function render({ model, el }) {
     const other = branches({ ...now, narrowed: !now.narrowed });
     const [sums, others] = [totals(rows), totals(other)];
     const n = rows.findIndex((row) => row.name === now.branch);
-    const called = now.branch === "5×5" && !now.true_5x5 ? "third" : now.branch; // it has a 3×3 kernel
-    const branch = `the ${called} branch`;
-    const without = now.narrowed ? "without 1×1 kernels" : "with 1×1 kernels";
-    name.textContent = `Channels that the 1×1 kernel of ${branch} keeps`;
+    const called = calledBranch(now);
+    const branch = tr`the ${called}`;
+    const without = now.narrowed ? tr`without 1×1 kernels` : tr`with 1×1 kernels`;
+    name.textContent = tr`Channels that the 1×1 kernel of ${branch} keeps`;
     kept.input.setAttribute("aria-label", name.textContent);
     kept.input.disabled = !now.narrowed;
     for (const control of [kept, narrowed, exact]) control.refresh();
     const told =
-      `${format(rows[n].weights)} weights in ${branch}, ${format(sums.weights)} in the block, ` +
-      `${channels} to ${sums.outputs} channels`;
+      tr`${format(rows[n].weights)} weights in ${branch}, ${format(sums.weights)} in the block, ` +
+      tr`${channels} to ${sums.outputs} channels`;
     const width = Math.max(290, map.clientWidth || 330);
     const { height, marks } = diagram(rows, channels, now.branch, {
       largest,
@@ -99,27 +106,27 @@ function render({ model, el }) {
     map.setAttribute("viewBox", `0 0 ${width} ${height}`);
     map.setAttribute(
       "aria-label",
-      `Branches of an inception block: ${told}. Up and down choose a branch, left and right change what it keeps.`,
+      tr`Branches of an inception block: ${told}. ` +
+        tr`Up and down choose a branch, left and right change what it keeps.`,
     );
     map.replaceChildren(...marks);
-    const ratio = (ours, theirs) => (theirs ? `${format(ours / theirs, 3)} times the ` : "");
-    here(
-      format(rows[n].weights),
-      `weights in ${branch}, ${ratio(rows[n].weights, other[n].weights)}${format(other[n].weights)} ${without}`,
-    );
-    all(
-      format(sums.weights),
-      `weights in the block, ${ratio(sums.weights, others.weights)}${format(others.weights)} ${without}`,
-    );
+    const weights = (where, ours, theirs) =>
+      theirs
+        ? tr`weights in ${where}, ${format(ours / theirs, 3)} times the ${format(theirs)} ${without}`
+        : tr`weights in ${where}, ${format(theirs)} ${without}`;
+    here(format(rows[n].weights), weights(branch, rows[n].weights, other[n].weights));
+    all(format(sums.weights), weights(tr`the block`, sums.weights, others.weights));
     values(
       format(sums.values),
-      `values written per position by kernels and pooling, ${format(others.values)} ${without}`,
+      tr`values written per position by kernels and pooling, ${format(others.values)} ${without}`,
     );
-    const { field } = sums;
-    ui.formula.textContent =
-      `${called} branch: ${written(rows[n])}\n` +
-      `multiply-adds on ${fixed.side}×${fixed.side} positions: ${format(sums.weights)} · ${fixed.side}² = ` +
-      `${short(sums.weights * fixed.side ** 2)}\nreceptive field of the block: ${field}×${field}`;
+    const { side } = fixed;
+    const macs = `${format(sums.weights)} · ${side}² = ${short(sums.weights * side ** 2)}`;
+    ui.formula.textContent = [
+      tr`${called}: ${written(rows[n])}`,
+      tr`multiply-adds on ${side}×${side} positions: ${macs}`,
+      tr`receptive field of the block: ${sums.field}×${sums.field}`,
+    ].join("\n");
     ui.say(told);
   }
   const resized = new ResizeObserver(() => {

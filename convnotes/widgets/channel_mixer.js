@@ -15,15 +15,16 @@ import { choice, matrix, options, presetChoice, slider, toggle } from "./kit/con
 import { h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { bracketed, format, percent, short } from "./kit/numbers.js";
-import { COLOURS, photoOf, picture, probe } from "./kit/pictures.js";
+import { photoOf, picture, probe } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 
 const NAMES = {
-  opponent: "opponent colours",
-  identity: "identity",
-  luminance: "luminance (1 output)",
-  average: "average (1 output)",
-  swap: "swap red and blue",
-  negative: "negative",
+  opponent: tr`opponent colours`,
+  identity: tr`identity`,
+  luminance: tr`luminance (1 output)`,
+  average: tr`average (1 output)`,
+  swap: tr`swap red and blue`,
+  negative: tr`negative`,
 };
 
 const load = ([weight, bias]) => ({ weight, bias });
@@ -35,8 +36,8 @@ function render({ model, el }) {
   const back = inverse(order);
   const names = ["weight", "bias", "scramble", "probe", "row"];
   const ui = frame(model, el, "channel-mixer", {
-    label: "Mix the channels of a photograph by a 1×1 kernel",
-    prompt: "Scramble the pixels: does the kernel notice? The ring stays on its pixel.",
+    label: tr`Mix the channels of a photograph by a 1×1 kernel`,
+    prompt: tr`Scramble the pixels: does the kernel notice? The ring stays on its pixel.`,
     code: () => torchCode(model.get("weight"), model.get("bias")),
     initial: structuredClone(traits(model, names)),
   });
@@ -60,10 +61,10 @@ function render({ model, el }) {
     map.holder.addEventListener("click", () => change(model, { row: o }));
   });
   const controls = [
-    toggle({ ...trait(model, "scramble"), label: "Scramble the pixels" }),
+    toggle({ ...trait(model, "scramble"), label: tr`Scramble the pixels` }),
     choice({
       ...trait(model, "row", Number),
-      label: "Row of the kernel",
+      label: tr`Row of the kernel`,
       options: {},
       get: chosen,
     }),
@@ -75,7 +76,7 @@ function render({ model, el }) {
     }),
     slider({
       name: "outputs",
-      label: "Output channels",
+      label: tr`Output channels`,
       min: 1,
       max: 4,
       get: () => model.get("weight").length,
@@ -89,7 +90,7 @@ function render({ model, el }) {
   ui.more(count);
   const point = probe({
     name: "probe",
-    label: "Marked pixel",
+    label: tr`Marked pixel`,
     on: input,
     more: [output],
     echo: [output],
@@ -107,14 +108,14 @@ function render({ model, el }) {
     line.offer(
       options(
         Array.from({ length: outputs }, (_, o) => o),
-        (o) => `output ${o + 1}`,
+        (o) => tr`output ${o + 1}`,
       ),
     );
     weights = matrix({
       name: "weight",
-      caption: "1×1 kernel: each row gives one output channel",
-      columns: [...COLOURS, "bias"],
-      rows: Array.from({ length: outputs }, (_, o) => `output ${o + 1}`),
+      caption: tr`1×1 kernel: each row gives one output channel`,
+      columns: [tr`red`, tr`green`, tr`blue`, tr`bias`],
+      rows: Array.from({ length: outputs }, (_, o) => tr`output ${o + 1}`),
       get: (o, c) => (c < 3 ? model.get("weight")[o][c] : model.get("bias")[o]),
       set(o, c, value) {
         const weight = model.get("weight");
@@ -126,8 +127,8 @@ function render({ model, el }) {
         );
       },
     });
-    [...weights.el.tBodies[0].rows].forEach((tr, o) => {
-      tr.addEventListener("focusin", () => chosen() !== o && change(model, { row: o }));
+    [...weights.el.tBodies[0].rows].forEach((one, o) => {
+      one.addEventListener("focusin", () => chosen() !== o && change(model, { row: o }));
     });
     holder.replaceChildren(weights.el);
   }
@@ -151,26 +152,26 @@ function render({ model, el }) {
     const o = chosen();
     input.paint(x, 3);
     input.describe(
-      scramble ? "The photograph with its pixels scrambled" : model.get("alt"),
-      "Input",
-      ": the ring marks a pixel",
+      scramble ? tr`The photograph with its pixels scrambled` : inWords(model.get("alt")),
+      tr`Input`,
+      tr`: the ring marks a pixel`,
     );
     const map = (n) => y.subarray(n * places, (n + 1) * places);
     output.paint(map(o), 1);
     output.describe(
-      `Output channel ${o + 1} in grey, 0 black and 1 white`,
-      `Output ${o + 1}`,
-      ", made by the framed row (0 black, 1 white)",
+      tr`Output channel ${o + 1} in grey, 0 black and 1 white`,
+      tr`Output ${o + 1}`,
+      tr`, made by the framed row (0 black, 1 white)`,
     );
     const { outside } = summary(y);
     colour.el.hidden = outputs !== 3;
     if (outputs === 3) {
       colour.paint(y, 3);
       colour.describe(
-        "The three output channels shown as red, green and blue",
-        "All three",
-        " as colour",
-        outside > 0.0005 ? `, ${percent(outside)} clipped` : "",
+        tr`The three output channels shown as red, green and blue`,
+        tr`All three`,
+        tr` as colour`,
+        outside > 0.0005 ? tr`, ${percent(outside)} clipped` : "",
       );
     }
     maps.forEach((one, n) => {
@@ -178,10 +179,10 @@ function render({ model, el }) {
       one.el.classList.toggle("cn-mixer-chosen", n === o);
       if (n >= outputs) return;
       one.paint(map(n), 1);
-      one.describe(`Output channel ${n + 1} in grey`, `Output ${n + 1}`);
+      one.describe(tr`Output channel ${n + 1} in grey`, tr`Output ${n + 1}`);
     });
-    [...weights.el.tBodies[0].rows].forEach((tr, n) => {
-      tr.classList.toggle("cn-mixer-chosen", n === o);
+    [...weights.el.tBodies[0].rows].forEach((one, n) => {
+      one.classList.toggle("cn-mixer-chosen", n === o);
     });
     for (const control of [...controls, weights, point]) control.refresh();
     const at = pixel[0] * width + pixel[1];
@@ -191,18 +192,17 @@ function render({ model, el }) {
     });
     const value = format(here[o], 3);
     const [row, column] = moved(pixel, back);
-    const where = `row ${row}, column ${column}`;
-    answer(value, `output ${o + 1} at the ring, ${where}`);
+    answer(value, tr`output ${o + 1} at the ring, row ${row}, column ${column}`);
     const [small, large] = [1, 3].map((size) => counts(places, 3, outputs, size));
     parameters(
       format(small.parameters),
-      `parameters and ${short(small.macs)} multiply-adds (a 3×3 kernel: ${format(large.parameters)} and ` +
-        `${short(large.macs)})`,
+      tr`parameters and ${short(small.macs)} multiply-adds ` +
+        tr`(a 3×3 kernel: ${format(large.parameters)} and ${short(large.macs)})`,
     );
     const { mean, deviation } = summary(map(o));
     spread(
       `${format(mean, 3)} ± ${format(deviation, 3)}`,
-      `mean ± standard deviation of output ${o + 1}`,
+      tr`mean ± standard deviation of output ${o + 1}`,
     );
     ui.formula.textContent = weight
       .map((w, n) => {
@@ -211,7 +211,7 @@ function render({ model, el }) {
         return `${n === o ? "→" : " "} y${"₁₂₃₄"[n]} = ${sum} = ${format(here[n], 3)}`;
       })
       .join("\n");
-    ui.say(`Output ${o + 1} is ${value} at the ring, ${where}`);
+    ui.say(tr`Output ${o + 1} is ${value} at the ring, row ${row}, column ${column}`);
   }
   return follow(model, draw, accepts);
 }

@@ -1,26 +1,27 @@
 // Accuracy against cost of many designs. The rows come from Python.
 
-import { among, format } from "./kit/numbers.js";
+import { among, format, sum } from "./kit/numbers.js";
+import { inWords, tr } from "./kit/words.js";
 
 export const AXES = {
-  macs: "multiply-adds",
-  operations: "operations",
-  inference_ms: "inference, ms per batch",
-  step_ms: "training step, ms per batch",
-  step_bytes: "bytes of a training step",
-  params: "parameters",
+  macs: tr`multiply-adds`,
+  operations: tr`operations`,
+  inference_ms: tr`inference, ms per batch`,
+  step_ms: tr`training step, ms per batch`,
+  step_bytes: tr`bytes of a training step`,
+  params: tr`parameters`,
 };
 
 export const SHORT = {
-  macs: "multiply-adds",
-  operations: "operations",
+  macs: tr`multiply-adds`,
+  operations: tr`operations`,
   inference_ms: "ms",
   step_ms: "ms",
-  step_bytes: "bytes",
-  params: "parameters",
+  step_bytes: tr`bytes`,
+  params: tr`parameters`,
 };
 
-export const GAINS = { mean: "mean of the seeds", worst: "worst seed" };
+export const GAINS = { mean: tr`mean of the seeds`, worst: tr`worst seed` };
 
 // Does row a cost no more and reach no less than row b, and differ in one of the two?
 export function beats(a, b, x, gain) {
@@ -43,7 +44,8 @@ export function front(rows, x, gain) {
 export function elsewhere({ design, budget }, shown) {
   return design === shown.design
     ? ""
-    : `${design} has no network of ${format(budget)} parameters; ${shown.design} is shown. `;
+    : tr`${inWords(design)} has no network of ${format(budget)} parameters; ` +
+        tr`${inWords(shown.design)} is shown. `;
 }
 
 // Where values lie on an axis from `low` to `high` of a drawing, with the logarithm: → a function.
@@ -107,16 +109,18 @@ export function share(value) {
 // In words, whether a row stands on the front and, if not, what beats it.
 export function judged(rows, row, x, gain) {
   const others = beaters(rows, row, x, gain);
-  if (!others.length) return `${row.design}: no design with fewer ${SHORT[x]} is as accurate`;
+  if (!others.length)
+    return tr`${inWords(row.design)}: no design with fewer ${SHORT[x]} is as accurate`;
   const best = others.reduce((a, b) => (b[gain] > a[gain] ? b : a));
   return (
-    `${best.design} is better: ${compact(best[x])} ≤ ${compact(row[x])} ${SHORT[x]}, ` +
+    tr`${inWords(best.design)} is better: ${compact(best[x])} ≤ ${compact(row[x])} ${SHORT[x]}, ` +
     `${share(best[gain])} ≥ ${share(row[gain])}`
   );
 }
 
 const GAP = 11; // between a point and its name
-const LETTER = 0.56; // the width of a letter, in font sizes
+const LETTER = 0.56; // the width of a letter, in font sizes; a Chinese character is as wide as high
+const HAN = /\p{Script=Han}/u;
 
 // Where names of `size` stand beside their points, so that they cover as little as can be. `names` are [text, x, y],
 // `discs` the points [x, y] to keep clear, `area` what holds the names. → [x, y, anchor] of each.
@@ -132,7 +136,7 @@ export function besides(names, discs, area, size) {
     return 10 * (outside + beyond) + hidden.length + 20 * written.length + 5 * nearer.length;
   };
   return names.map(([text, x, y], own) => {
-    const wide = LETTER * size * text.length;
+    const wide = size * sum([...text], (sign) => (HAN.test(sign) ? 1 : LETTER));
     const tries = [-0.5, 0, 0.5, -1.3, 1.3, -2.1, 2.1].flatMap((lines) => {
       const base = y + lines * size + 0.35 * size; // the line that the letters stand on
       const sides = [x + GAP, x - GAP - wide];

@@ -4,6 +4,7 @@ import { AXES, besides, compact, front, scale, ticks } from "./design_explorer.c
 import { h, lineThrough, movable, pointedAt } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
 import { chartArea } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 
 const W = 440;
 const H = 640;
@@ -46,7 +47,7 @@ export function nearest(event, chart, rows, { at }) {
 // The names of the front and of the chosen design, beside their points.
 function labels(rows, best, one, at) {
   const named = [...new Set([one, ...best])];
-  const written = named.map((row) => [row.design, ...at(row)]);
+  const written = named.map((row) => [inWords(row.design), ...at(row)]);
   return besides(written, rows.map(at), AREA, LETTERS).map(([x, y, anchor], n) =>
     h(
       "text",
@@ -56,7 +57,7 @@ function labels(rows, best, one, at) {
         "text-anchor": anchor,
         class: `cn-chart-text cn-trade-name ${best.includes(named[n]) ? "cn-fill-accent" : ""}`,
       },
-      named[n].design,
+      written[n][0],
     ),
   );
 }
@@ -77,7 +78,7 @@ function frameOf(all, x, { across, up }) {
       false,
     ).map((v) => tick({ x: left - 6, y: up(v) + 4 }, format(v), "end")),
     title({ x: (left + W) / 2, y: H - 8, "text-anchor": "middle" }, AXES[x]),
-    title({ x: left + 8, y: top + 12 }, "test accuracy"),
+    title({ x: left + 8, y: top + 12 }, tr`test accuracy`),
   ];
 }
 

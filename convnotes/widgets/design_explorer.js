@@ -17,6 +17,7 @@ import { choice, options } from "./kit/controls.js";
 import { arrowStep, h, pointerMoves, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { clamp, format } from "./kit/numbers.js";
+import { inWords, tr } from "./kit/words.js";
 
 function render({ model, el }) {
   const all = model.get("rows");
@@ -27,8 +28,8 @@ function render({ model, el }) {
   const shown = () => all.filter((row) => row.budget === now().budget);
   const chosen = () => shown().find((row) => row.design === now().design) ?? shown()[0];
   const ui = frame(model, el, "design-explorer", {
-    label: "Cost and accuracy of the designs",
-    prompt: "Change the budget. Which designs leave the front, and which enter it?",
+    label: tr`Cost and accuracy of the designs`,
+    prompt: tr`Change the budget. Which designs leave the front, and which enter it?`,
     code: () => torchCode(chosen(), model.get("picture")),
     initial,
   });
@@ -38,21 +39,21 @@ function render({ model, el }) {
   const pick = (name, label, list, read = String) =>
     choice({ ...trait(model, name, read), label, options: list });
   const controls = [
-    pick("x", "Cost", AXES),
-    pick("gain", "Accuracy", GAINS),
+    pick("x", tr`Cost`, AXES),
+    pick("gain", tr`Accuracy`, GAINS),
     pick(
       "budget",
-      "Budget",
-      options(budgets, (budget) => `${format(budget)} parameters`),
+      tr`Budget`,
+      options(budgets, (budget) => tr`${format(budget)} parameters`),
       Number,
     ),
-    pick("design", "Design", options(names)),
+    pick("design", tr`Design`, options(names, inWords)),
   ];
   const unit = h("span");
   const designs = table(
     "cn-designs",
-    "◆ no other design is better in both",
-    ["design", unit, "accuracy"],
+    tr`◆ no other design is better in both`,
+    [tr`design`, unit, tr`accuracy`],
     [],
   );
   const [cost, score, size, which] = controls;
@@ -89,12 +90,13 @@ function render({ model, el }) {
     const rows = shown();
     const one = chosen();
     const best = front(rows, x, gain);
+    const name = inWords(one.design);
     const judgement = elsewhere(now(), one) + judged(rows, one, x, gain);
     chart.replaceChildren(...points(all, rows, one, x, gain));
     chart.setAttribute(
       "aria-label",
-      `${one.design}: ${compact(one[x])} ${SHORT[x]}, accuracy ${share(one[gain])}. The ` +
-        "arrow keys go to the next design.",
+      tr`${name}: ${compact(one[x])} ${SHORT[x]}, accuracy ${share(one[gain])}. ` +
+        tr`The arrow keys go to the next design.`,
     );
     for (const control of controls) control.refresh();
     unit.textContent = SHORT[x];
@@ -103,24 +105,21 @@ function render({ model, el }) {
         .sort((a, b) => b[gain] - a[gain])
         .map((row) =>
           tableRow(
-            `${best.includes(row) ? "◆ " : ""}${row.design}`,
+            `${best.includes(row) ? "◆ " : ""}${inWords(row.design)}`,
             [compact(row[x]), share(row[gain])],
             { className: row === one ? "cn-chosen" : "", on: { click: () => choose(row) } },
           ),
         ),
     );
-    accuracy(share(one[gain]), `${GAINS[gain]}; ${one.accuracies.map(share).join(", ")}`);
+    accuracy(share(one[gain]), tr`${GAINS[gain]}; ${one.accuracies.map(share).join(", ")}`);
     price(compact(one[x]), AXES[x]);
-    sight(
-      one.receptive_field
-        ? `${{ fixed: "", bound: "≤ ", start: "≥ " }[one.field]}${one.receptive_field} pixels`
-        : "all",
-      "receptive field",
-    );
+    const field = `${{ fixed: "", bound: "≤ ", start: "≥ " }[one.field]}${one.receptive_field}`;
+    sight(one.receptive_field ? tr`${field} pixels` : tr`all`, tr`receptive field`);
     ui.formula.textContent =
-      `${one.design}, widths ${one.widths.join("-")}: ${format(one.params)} parameters, ` +
-      `${format(one.macs)} multiply-adds, ${format(one.adds)} adds, ` +
-      `inference ${format(one.inference_ms, 1)} ms, step ${format(one.step_ms, 1)} ms\n${judgement}`;
+      tr`${name}, widths ${one.widths.join("-")}: ${format(one.params)} parameters, ` +
+      tr`${format(one.macs)} multiply-adds, ${format(one.adds)} adds, ` +
+      tr`inference ${format(one.inference_ms, 1)} ms, step ${format(one.step_ms, 1)} ms` +
+      `\n${judgement}`;
     ui.say(judgement);
   }
   return follow(model, draw, accepts);

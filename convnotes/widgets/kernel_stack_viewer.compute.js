@@ -1,6 +1,7 @@
 // Stacked 3×3 kernels: what they see, what they compose, what one large kernel would cost.
 
 import { finite, format, listOf, numberRows, sum, tensor, whole } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 export const MOST = 5;
 
@@ -67,7 +68,7 @@ export function readable(kernel) {
     ? { taps: kernel, note: "" }
     : {
         taps: kernel.map((row) => row.map((v) => Math.round((100 * v) / peak))),
-        note: ", in % of its largest tap",
+        note: tr`, in % of its largest tap`,
       };
 }
 

@@ -2,6 +2,7 @@
 
 import { reach } from "./kernel_stack_viewer.compute.js";
 import { h, lineThrough, rect, svg } from "./kit/dom.js";
+import { tr } from "./kit/words.js";
 
 const TILT = 0.35;
 const LEAN = 0.4; // how a plate is seen from the side
@@ -16,8 +17,8 @@ export function maps(layers, edited) {
   const drawing = svg(420, step * layers + deep + 8, {
     class: "cn-drawing cn-stack-maps",
     label:
-      `${layers + 1} maps, from the output, where one position is marked, down to the input, ` +
-      `where ${reach(layers)} by ${reach(layers)} pixels are outlined`,
+      tr`${layers + 1} maps, from the output, where one position is marked, down to the input, ` +
+      tr`where ${reach(layers)} by ${reach(layers)} pixels are outlined`,
   });
   const at = (level, row, column) => [
     4 + column * cell + (cells - row) * cell * LEAN,
@@ -55,11 +56,14 @@ export function maps(layers, edited) {
     const [x, y] = [4 + PLATE * (1 + LEAN) + 8, 4 + level * step + deep * 0.5];
     const number = layers - level;
     const picked = edited === number;
-    const words = level === 0 ? "of the output" : last ? "of the input" : `after layer ${number}`;
+    const words =
+      level === 0
+        ? tr`${sees}×${sees} of the output`
+        : last
+          ? tr`${sees}×${sees} of the input`
+          : tr`${sees}×${sees} after layer ${number}`;
     const kind = level === 0 ? "cn-fill-output" : last ? "cn-fill-input" : "";
-    drawing.append(
-      h("text", { x, y, class: `cn-drawing-text ${kind}` }, `${sees}×${sees} ${words}`),
-    );
+    drawing.append(h("text", { x, y, class: `cn-drawing-text ${kind}` }, words));
     if (!last)
       drawing.append(
         h(
@@ -69,7 +73,7 @@ export function maps(layers, edited) {
             y: y + step / 2,
             class: `cn-drawing-text cn-stack-layer${picked ? " cn-stack-picked" : ""}`,
           },
-          `↕ layer ${number}${picked ? " ◂" : ""}`,
+          `↕ ${tr`layer ${number}`}${picked ? " ◂" : ""}`,
         ),
       );
   }
@@ -83,7 +87,7 @@ export function cells(size, filled) {
     margin: 1,
     class: "cn-stack-cells",
     style: { width: `${size * unit + 2}px` },
-    label: `${filled} of ${size * size} cells are filled`,
+    label: tr`${filled} of ${size * size} cells are filled`,
   });
   for (let n = 0; n < size * size; n++) {
     const [x, y] = [(n % size) * unit, Math.floor(n / size) * unit];

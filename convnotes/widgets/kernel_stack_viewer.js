@@ -17,22 +17,23 @@ import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { clamp, format, percent, several } from "./kit/numbers.js";
 import { kernelGrid } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 
 const NAMES = {
-  box: "box",
-  binomial: "binomial",
-  sobel: "Sobel",
-  laplacian: "Laplacian",
-  identity: "identity",
-  corner: "one corner",
+  box: tr`box`,
+  binomial: tr`binomial`,
+  sobel: tr`Sobel`,
+  laplacian: tr`Laplacian`,
+  identity: tr`identity`,
+  corner: tr`one corner`,
 };
 
 function render({ model, el }) {
   const ui = frame(model, el, "kernel-stack-viewer", {
-    label: "Stack 3×3 kernels and compare them with one large kernel",
+    label: tr`Stack 3×3 kernels and compare them with one large kernel`,
     prompt:
-      "Add layers: what does one output see, and how many of the large kernel's weights does " +
-      "the stack have?",
+      tr`Add layers: what does one output see, ` +
+      tr`and how many of the large kernel's weights does the stack have?`,
     code: () => torchCode(model.get("kernels")),
     initial: traits(model, ["kernels", "in_channels", "out_channels", "edited"]),
   });
@@ -62,9 +63,9 @@ function render({ model, el }) {
   };
   const taps = matrix({
     name: "kernel",
-    caption: "Its kernel",
-    rows: ["top", "middle", "bottom"],
-    columns: ["left", "middle", "right"],
+    caption: tr`Its kernel`,
+    rows: [tr`top`, tr`middle`, tr`bottom`],
+    columns: [tr`left`, tr`middle`, tr`right`],
     min: -9,
     max: 9,
     step: 0.5,
@@ -72,10 +73,10 @@ function render({ model, el }) {
     set: (i, j, value) => put(shown().with(i, shown()[i].with(j, value))),
     centre: true,
   });
-  const which = choice({ ...trait(model, "edited", Number), label: "Change", options: {} });
+  const which = choice({ ...trait(model, "edited", Number), label: tr`Change`, options: {} });
   const count = slider({
     name: "layers",
-    label: "3×3 layers",
+    label: tr`3×3 layers`,
     min: 1,
     max: MOST,
     get: () => model.get("kernels").length,
@@ -86,10 +87,10 @@ function render({ model, el }) {
     presets: PRESETS,
     now: shown,
     apply: put,
-    label: "Kernel",
+    label: tr`Kernel`,
   });
-  const inputs = ranged(model, "in_channels", "Channels in", [1, 512]);
-  const outputs = ranged(model, "out_channels", "Channels out", [1, 512]);
+  const inputs = ranged(model, "in_channels", tr`Channels in`, [1, 512]);
+  const outputs = ranged(model, "out_channels", tr`Channels out`, [1, 512]);
   const controls = [count, preset, taps, which, inputs, outputs];
   ui.lead(pyramid.el, count, preset);
   const rest = h("div", {}, which.el, inputs.el, outputs.el);
@@ -112,41 +113,48 @@ function render({ model, el }) {
     const now = readable(whole);
     pyramid.show(
       maps(layers, edited),
-      "Maps",
-      ": what one output sees in each of them, down to the input",
+      tr`Maps`,
+      tr`: what one output sees in each of them, down to the input`,
     );
     const numbers = size <= 7; // the tiles of a larger kernel are too small for them
-    const note = numbers ? now.note : ", the stronger the colour, the larger the tap";
-    const grid = kernelGrid(now.taps, `The composed kernel, ${size} by ${size}${note}`, {
+    const note = numbers ? now.note : tr`, the stronger the colour, the larger the tap`;
+    const grid = kernelGrid(now.taps, tr`The composed kernel, ${size} by ${size}${note}`, {
       numbers,
     });
     grid.classList.add("cn-stack-composed");
     grid.style.maxWidth = `${Math.min(20, 2.75 * size)}rem`;
-    composed.show(grid, "Composed kernel", ` of one channel without ReLU, ${size}×${size}${note}`);
+    composed.show(
+      grid,
+      tr`Composed kernel`,
+      tr` of one channel without ReLU, ${size}×${size}${note}`,
+    );
     weights.replaceChildren(cells(size, here.filled));
     if (offered !== layers)
       which.offer(
-        options([0, ...kernels.map((_, n) => n + 1)], (n) => (n ? `layer ${n}` : "all layers")),
+        options([0, ...kernels.map((_, n) => n + 1)], (n) => (n ? tr`layer ${n}` : tr`all layers`)),
       );
     offered = layers;
     for (const control of controls) control.refresh();
-    taps.el.caption.textContent = edited ? `Kernel of layer ${edited}` : "Kernel of all layers";
-    const one = `the weights of one ${size}×${size} kernel`;
-    if (here.stack <= here.large) cost(part, `of ${one}, in the stack (filled cells)`);
+    taps.el.caption.textContent = edited ? tr`Kernel of layer ${edited}` : tr`Kernel of all layers`;
+    if (here.stack <= here.large)
+      cost(part, tr`of the weights of one ${size}×${size} kernel, in the stack (filled cells)`);
     else
-      cost(`${format(here.stack / here.large)} times`, `${one}, in the stack (all cells filled)`);
-    field(`${size}×${size}`, "pixels seen by one output");
+      cost(
+        tr`${format(here.stack / here.large)} times`,
+        tr`the weights of one ${size}×${size} kernel, in the stack (all cells filled)`,
+      );
+    field(`${size}×${size}`, tr`pixels seen by one output`);
+    const equal = percent(9 / (size * size), 0);
     share(
       percent(middle(whole), 0),
-      `of the composed taps, in absolute value, lies in the middle 3×3 (equal taps: ${percent(9 / (size * size), 0)})`,
+      tr`of the composed taps, in absolute value, lies in the middle 3×3 (equal taps: ${equal})`,
     );
     const later = layers > 1 ? ` + ${layers - 1} · 3² · ${after}²` : "";
     ui.formula.textContent =
-      `stack  3² · ${before} · ${after}${later} = ${format(here.stack)}\n` +
-      `large  ${size}² · ${before} · ${after} = ${format(here.large)}`;
-    ui.say(
-      `${several(layers, "layer")}: one output sees ${size} by ${size} pixels, with ${part} of the weights`,
-    );
+      `${tr`stack`}  3² · ${before} · ${after}${later} = ${format(here.stack)}\n` +
+      `${tr`large`}  ${size}² · ${before} · ${after} = ${format(here.large)}`;
+    const stack = several(layers, tr`layer`, tr`layers`);
+    ui.say(tr`${stack}: one output sees ${size} by ${size} pixels, with ${part} of the weights`);
   }
   return follow(model, draw, accepts);
 }

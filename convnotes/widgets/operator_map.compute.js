@@ -1,6 +1,7 @@
 // Operators in the cells of a map, and which of them contains which. Both come from Python.
 
 import { format, percent } from "./kit/numbers.js";
+import { inWords, tr } from "./kit/words.js";
 
 export const COLUMNS = 3;
 const BOX = { height: 38, gap: 22, apart: 8, top: 4, margin: 12 }; // a line may pass on either side, in the margin
@@ -29,8 +30,8 @@ export function reached(inclusions, name, towards) {
 // What the arguments have to be, in words: "dilation = 1".
 export function setting(inclusion) {
   return Object.entries(inclusion.set)
-    .map(([name, value]) => `${name} = ${value}`)
-    .join("; ");
+    .map(([name, value]) => `${name} = ${inWords(value)}`)
+    .join(tr`; `);
 }
 
 // Where the boxes lie on a drawing of some width: name → x, y, width, height; and the height of the drawing.
@@ -112,25 +113,42 @@ export function neighbour(operators, name, [down, right]) {
   );
 }
 
-// A label in one line, or in two where it is longer than `most` letters.
+const HAN = /\p{Script=Han}/gu;
+
+// A label in one line, or in two where it is longer than `most` letters; a Chinese character is as wide as 1.6 of them,
+// and lines may end between Chinese words.
 export function lines(name, most) {
-  const words = name.split(" ");
-  if (name.length <= most || words.length === 1) return [name];
+  const long = (text) => text.length + 0.6 * (text.match(HAN)?.length ?? 0);
+  const words = name.match(HAN) ? chineseWords(name) : name.split(/(?= )/);
+  if (long(name) <= most || words.length === 1) return [name];
   const cuts = words.slice(1).map((_, n) => {
-    const parts = [words.slice(0, n + 1).join(" "), words.slice(n + 1).join(" ")];
-    return { parts, longest: Math.max(...parts.map((part) => part.length)) };
+    const halves = [words.slice(0, n + 1), words.slice(n + 1)];
+    const parts = halves.map((half) => half.join("").trim());
+    return { parts, longest: Math.max(...parts.map(long)) };
   });
   return cuts.reduce((best, cut) => (cut.longest < best.longest ? cut : best)).parts;
+}
+
+// Where a line may end in a text with Chinese words: behind them and at blanks, not inside "1×1".
+function chineseWords(text) {
+  const words = [];
+  for (const { segment } of new Intl.Segmenter("zh", { granularity: "word" }).segment(text)) {
+    const before = words.at(-1);
+    if (!before || segment === " " || (before.match(HAN) && segment.match(HAN)))
+      words.push(segment);
+    else words[words.length - 1] += segment;
+  }
+  return words;
 }
 
 // A count beside that of the plain convolution: "12.8 %", "1.42 times".
 export function beside(count, plain) {
   if (!count) return "";
   const ratio = count / plain;
-  if (ratio === 1) return "as the convolution";
+  if (ratio === 1) return tr`as the convolution`;
   return ratio < 1
-    ? `${percent(ratio, ratio < 0.1 ? 1 : 0)} of the convolution's`
-    : `${format(ratio, 2)} times the convolution's`;
+    ? tr`${percent(ratio, ratio < 0.1 ? 1 : 0)} of the convolution's`
+    : tr`${format(ratio, 2)} times the convolution's`;
 }
 
 // The page of a chapter: a notebook in Jupyter, a page of the book elsewhere.

@@ -1,6 +1,7 @@
 // The map: operators in boxes that are links, and arrows to what they contain.
 
 import { h, rect } from "./kit/dom.js";
+import { inWords } from "./kit/words.js";
 import { address, boxes, head, line, lines, reached } from "./operator_map.compute.js";
 
 const SVG_NAMES = "http://www.w3.org/2000/svg";
@@ -44,7 +45,7 @@ export function drawing(operators, inclusions, chosen, width, choose) {
     if (one.made_of.length) classes.push("cn-map-block");
     if (near) classes.push("cn-map-near");
     if (name === chosen) classes.push("cn-map-chosen");
-    const words = lines(name, box.width / 8);
+    const words = lines(inWords(name), box.width / 8);
     const text = words.map((part, n) =>
       h(
         "text",

@@ -3,6 +3,7 @@
 import { arrowStep, h, movable } from "./kit/dom.js";
 import { change, follow, frame, traits } from "./kit/frame.js";
 import { format, short } from "./kit/numbers.js";
+import { inWords, tr } from "./kit/words.js";
 import {
   address,
   beside,
@@ -20,8 +21,8 @@ function render({ model, el }) {
   const choose = (name) => change(model, { chosen: name });
   const inBook = Boolean(model.inPage);
   const ui = frame(model, el, "operator-map", {
-    label: "The map of operators",
-    prompt: "Choose an operator. What does it cost, and which others does it contain?",
+    label: tr`The map of operators`,
+    prompt: tr`Choose an operator. What does it cost, and which others does it contain?`,
     code: () => torchCode(chosen()),
     initial: structuredClone(first),
   });
@@ -34,8 +35,9 @@ function render({ model, el }) {
     if (step) choose(neighbour(operators, model.get("chosen"), step));
   });
   const words =
-    "An arrow leads from an operator to one that it contains. Thick arrows join the chosen operator with all that it " +
-    "contains and all that contain it. A dotted frame marks a block, which is made of several operators.";
+    tr`An arrow leads from an operator to one that it contains. ` +
+    tr`Thick arrows join the chosen operator with all that it contains and all that contain it. ` +
+    tr`A dotted frame marks a block, which is made of several operators.`;
   ui.stage.append(map, h("p", { className: "cn-small" }, words));
 
   const title = h("h3", { className: "cn-map-title", data: { shown: "title" } });
@@ -66,15 +68,16 @@ function render({ model, el }) {
       const to = h(
         "button",
         { type: "button", className: "cn-map-to", on: { click: () => choose(name) } },
-        name,
+        inWords(name),
       );
-      return h("li", {}, to, text ? `: ${text}` : null);
+      return h("li", {}, to, text ? tr`: ${text}` : null);
     });
     return [h("h4", {}, head), h("ul", {}, rows)];
   }
 
   function draw() {
     const one = chosen();
+    const name = inWords(one.name);
     const contains = inclusions.filter(({ general }) => general === one.name);
     const within = inclusions.filter(({ special }) => special === one.name);
     const width = Math.max(300, map.clientWidth || 340);
@@ -82,41 +85,41 @@ function render({ model, el }) {
     map.setAttribute("viewBox", `0 0 ${width} ${height}`);
     map.setAttribute(
       "aria-label",
-      `${one.name}: ${one.words} The arrow keys go to the next operator, Enter opens its chapter.`,
+      tr`${name}: ${inWords(one.words)} ` +
+        tr`The arrow keys go to the next operator, Enter opens its chapter.`,
     );
     map.replaceChildren(...marks);
-    title.textContent = one.name;
-    sentence.textContent = one.words;
-    const field = /\d/.test(one.field) ? `${one.field} pixels` : one.field;
+    title.textContent = name;
+    sentence.textContent = inWords(one.words);
+    const field = /\d/.test(one.field) ? tr`${one.field} pixels` : inWords(one.field);
     counts.replaceChildren(
-      ...count("Parameters", format(one.params), note(one, "params")),
-      ...count("Multiply-adds", short(one.macs), note(one, "macs")),
-      ...(one.adds ? count("Additions", short(one.adds)) : []),
-      ...(one.moved_bytes ? count("Bytes moved", short(one.moved_bytes)) : []),
-      ...count("Receptive field", field),
+      ...count(tr`Parameters`, format(one.params), note(one, "params")),
+      ...count(tr`Multiply-adds`, short(one.macs), note(one, "macs")),
+      ...(one.adds ? count(tr`Additions`, short(one.adds)) : []),
+      ...(one.moved_bytes ? count(tr`Bytes moved`, short(one.moved_bytes)) : []),
+      ...count(tr`Receptive field`, field),
     );
-    more.replaceChildren(
-      h("a", { href: address(one.chapter, inBook) }, `Read about ${one.name} →`),
-    );
+    more.replaceChildren(h("a", { href: address(one.chapter, inBook) }, tr`Read about ${name} →`));
     relations.replaceChildren(
       ...list(
-        "It contains",
+        tr`It contains`,
         contains.map((inclusion) => [inclusion.special, setting(inclusion)]),
       ),
       ...list(
-        "It is contained in",
+        tr`It is contained in`,
         within.map((inclusion) => [inclusion.general, setting(inclusion)]),
       ),
       ...list(
-        "It is made of",
-        one.made_of.map((name) => [name, ""]),
+        tr`It is made of`,
+        one.made_of.map((part) => [part, ""]),
       ),
     );
-    ui.formula.textContent = `64 → 64 channels, 56×56 pixels: ${one.layer}`;
-    const names = (found, key) => found.map((inclusion) => inclusion[key]).join(", ") || "none";
+    ui.formula.textContent = tr`64 → 64 channels, 56×56 pixels: ${one.layer}`;
+    const names = (found, key) =>
+      found.map((inclusion) => inWords(inclusion[key])).join(tr`, `) || tr`none`;
     ui.say(
-      `${one.name}: ${format(one.params)} parameters, ${short(one.macs)} multiply-adds. ` +
-        `Contains ${names(contains, "special")}. Contained in ${names(within, "general")}.`,
+      tr`${name}: ${format(one.params)} parameters, ${short(one.macs)} multiply-adds. ` +
+        tr`Contains ${names(contains, "special")}. Contained in ${names(within, "general")}.`,
     );
   }
 

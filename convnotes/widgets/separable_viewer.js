@@ -4,7 +4,8 @@ import { choice, matrix, options, ranged } from "./kit/controls.js";
 import { h, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { added, format, largest, percent, several } from "./kit/numbers.js";
-import { COLOURS, kernelGrid, photoOf, picture } from "./kit/pictures.js";
+import { kernelGrid, photoOf, picture } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 import {
   accepts,
   attainable,
@@ -22,19 +23,20 @@ import {
 } from "./separable_viewer.compute.js";
 
 const WANTED = {
-  edges: "three edges",
-  shifts: "brightness shifted",
-  fringes: "colours shifted",
-  blur: "blur",
+  edges: tr`three edges`,
+  shifts: tr`brightness shifted`,
+  fringes: tr`colours shifted`,
+  blur: tr`blur`,
 };
 const FIRST = {
-  best: "best fit",
-  across: "edge across",
-  down: "edge down",
-  between: "edge between",
-  blur: "blur",
-  hand: "by hand",
+  best: tr`best fit`,
+  across: tr`edge across`,
+  down: tr`edge down`,
+  between: tr`edge between`,
+  blur: tr`blur`,
+  hand: tr`by hand`,
 };
+const INPUTS = [tr`red`, tr`green`, tr`blue`];
 
 function render({ model, el }) {
   const { height, width, photo } = photoOf(model, Float32Array);
@@ -45,9 +47,10 @@ function render({ model, el }) {
     return pairOf(TARGETS[target][0], layers, firstStencil(stencil, taps));
   };
   const ui = frame(model, el, "separable-viewer", {
-    label: "Make the kernels of an input channel from stencils",
+    label: tr`Make the kernels of an input channel from stencils`,
     prompt:
-      "Three outputs share one stencil per input channel. How many stencils does it take until nothing is left over?",
+      tr`Three outputs share one stencil per input channel. ` +
+      tr`How many stencils does it take until nothing is left over?`,
     code: () => torchCode(pair(), TARGETS[model.get("target")][1]),
     initial: structuredClone(now()),
   });
@@ -55,16 +58,16 @@ function render({ model, el }) {
   const products = h("div", { className: "cn-separable" });
   ui.body.before(products);
   const controls = [
-    ranged(model, "layers", "Stencils m", LAYERS),
-    choice({ ...trait(model, "target"), label: "Target", options: WANTED }),
+    ranged(model, "layers", tr`Stencils m`, LAYERS),
+    choice({ ...trait(model, "target"), label: tr`Target`, options: WANTED }),
     choice({
       ...trait(model, "channel", Number),
-      label: "Channel",
-      options: options([0, 1, 2], (c) => COLOURS[c]),
+      label: tr`Channel`,
+      options: options([0, 1, 2], (c) => INPUTS[c]),
     }),
     choice({
       ...trait(model, "stencil"),
-      label: "Stencil 1",
+      label: tr`Stencil 1`,
       options: FIRST,
       set: (name) =>
         change(model, name === "hand" ? { taps: rounded(), stencil: name } : { stencil: name }),
@@ -77,9 +80,9 @@ function render({ model, el }) {
   const holder = h("div");
   const taps = matrix({
     name: "taps",
-    caption: "Change a tap of stencil 1: type, arrow keys, or drag it up and down",
-    columns: ["left", "middle", "right"],
-    rows: ["above", "middle", "below"],
+    caption: tr`Change a tap of stencil 1: type, arrow keys, or drag it up and down`,
+    columns: [tr`left`, tr`middle`, tr`right`],
+    rows: [tr`above`, tr`middle`, tr`below`],
     centre: true,
     min: -MOST,
     max: MOST,
@@ -111,18 +114,20 @@ function render({ model, el }) {
       multiplication(
         kernels.map((one) => one[channel]),
         stack[channel],
-        COLOURS[channel],
+        INPUTS[channel],
       ),
     );
-    for (const [one, kernel, from, title] of [
-      [made, weight, "the separable layer", "Output of the separable layer"],
-      [wanted, kernels, "the target", "Output of the target"],
+    const alt = inWords(model.get("alt"));
+    const filtered = [
+      tr`${alt}, filtered by the separable layer; its three outputs as red, green and blue`,
+      tr`${alt}, filtered by the target; its three outputs as red, green and blue`,
+    ];
+    for (const [one, kernel, words, title] of [
+      [made, weight, filtered[0], tr`Output of the separable layer`],
+      [wanted, kernels, filtered[1], tr`Output of the target`],
     ]) {
       one.paint(convolve(photo, height, width, kernel, bias), 3);
-      one.describe(
-        `${model.get("alt")}, filtered by ${from}; its three outputs as red, green and blue`,
-        title,
-      );
+      one.describe(words, title);
     }
     const { error, whole } = distance(weight, kernels);
     const { ranks, shares } = attainable(kernels);
@@ -130,18 +135,20 @@ function render({ model, el }) {
     const reached = percent(1 - error / whole);
     share(
       reached,
-      `of the target's squared size is made; at most ${percent(shares[used - 1])} with m = ${used}`,
+      tr`of the target's squared size is made; at most ${percent(shares[used - 1])} with m = ${used}`,
     );
+    const [one, two, three] = shares.map((part) => percent(part));
     rank(
-      `rank ${ranks[channel]}`,
-      `of the kernels that read ${COLOURS[channel]}. Best possible over all channels: ` +
-        shares.map((part, n) => `${percent(part)} with m = ${n + 1}`).join(", "),
+      tr`rank ${ranks[channel]}`,
+      tr`of the kernels that read ${INPUTS[channel]}. ` +
+        tr`Best possible over all channels: ${one} with m = 1, ${two} with m = 2, ${three} with m = 3`,
     );
     ui.formula.textContent = [
-      ...kernels.map((_, o) => `W[${o + 1}, ${COLOURS[channel]}] = ${written(stack[channel], o)}`),
-      `share = 1 − ‖W − T‖² / ‖T‖² = 1 − ${format(error, 3)} / ${format(whole, 3)}`,
+      ...kernels.map((_, o) => `W[${o + 1}, ${INPUTS[channel]}] = ${written(stack[channel], o)}`),
+      `${tr`share`} = 1 − ‖W − T‖² / ‖T‖² = 1 − ${format(error, 3)} / ${format(whole, 3)}`,
     ].join("\n");
-    ui.say(`${reached} of the target is made with ${several(used, "stencil")} per channel`);
+    const stencils = several(used, tr`stencil`, tr`stencils`);
+    ui.say(tr`${reached} of the target is made with ${stencils} per channel`);
   }
   return follow(model, draw, accepts);
 }
@@ -150,7 +157,7 @@ function written(layers, output) {
   return layers
     .map(({ numbers }, n) => {
       const number = n ? added(numbers[output]) : format(numbers[output]);
-      return `${number} · stencil ${n + 1}`;
+      return `${number} · ${tr`stencil ${n + 1}`}`;
     })
     .join(" ");
 }
@@ -164,10 +171,10 @@ function multiplication(kernels, layers, colour) {
   const row = (name, values, words) =>
     tableRow(
       name,
-      values.map((kernel, o) => grid(kernel, `${words} ${o + 1}`)),
+      values.map((kernel, o) => grid(kernel, words(o + 1))),
     );
   const slots = Array.from({ length: LAYERS[1] }, (_, n) => {
-    const title = h("span", { className: "cn-separable-text" }, `− stencil ${n + 1}`);
+    const title = h("span", { className: "cn-separable-text" }, tr`− stencil ${n + 1}`);
     if (!layers[n])
       return tableRow(
         title,
@@ -176,21 +183,25 @@ function multiplication(kernels, layers, colour) {
       );
     const { stencil, numbers } = layers[n];
     return tableRow(
-      [title, grid(stencil, `Stencil ${n + 1} of ${colour}`, 1)],
+      [title, grid(stencil, tr`Stencil ${n + 1} of ${colour}`, 1)],
       kernels.map((_, o) => [
         h("span", { className: "cn-separable-text" }, `× ${format(numbers[o])} =`),
-        grid(shown[n][o], `Number times stencil ${n + 1}, for output ${o + 1}`),
+        grid(shown[n][o], tr`Number times stencil ${n + 1}, for output ${o + 1}`),
       ]),
     );
   });
   return table(
     "cn-separable-table",
-    `Kernels from ${colour}; orange positive, blue negative`,
-    ["", "output 1", "output 2", "output 3"],
+    tr`Kernels from ${colour}; orange positive, blue negative`,
+    ["", ...kernels.map((_, o) => tr`output ${o + 1}`)],
     [
-      row("target", kernels, `Target kernel from ${colour} to output`),
+      row(tr`target`, kernels, (output) => tr`Target kernel from ${colour} to output ${output}`),
       ...slots,
-      row("= left over", rest, `What is left over of the target of output`),
+      row(
+        tr`= left over`,
+        rest,
+        (output) => tr`What is left over of the target of output ${output}`,
+      ),
     ],
   );
 }

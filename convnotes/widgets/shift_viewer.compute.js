@@ -1,11 +1,12 @@
 // Three channels that are moved and mixed by a 1×1 kernel, and the convolution that the two make.
 
 import { finite, inside, listOf, numberRows, tensor, torchList, whole } from "./kit/numbers.js";
-import { COLOURS, LIGHTNESS } from "./kit/pictures.js";
+import { LIGHTNESS } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 
 export const REACH = 2;
 
-export const MAPS = [...COLOURS, "lightness"];
+export const MAPS = [tr`red`, tr`green`, tr`blue`, tr`lightness`];
 
 const preset = (sources, displacements, weight) => ({
   sources,

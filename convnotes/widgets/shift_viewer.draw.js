@@ -3,6 +3,7 @@
 import { arrowStep, h, movable, pointedAt } from "./kit/dom.js";
 import { clamp, format } from "./kit/numbers.js";
 import { kernelGrid } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 import { oneHot, REACH } from "./shift_viewer.compute.js";
 
 // An arrow from the output position to the pixel that is read, [dy, dx] from it.
@@ -55,9 +56,10 @@ export function pad({ name, label, get, set }) {
   });
   function refresh() {
     const [dy, dx] = get();
-    const read =
-      dy || dx ? `row ${format(dy)}, column ${format(dx)} from its position` : "its own position";
-    const words = `${label} reads ${read}`;
+    const words =
+      dy || dx
+        ? tr`${label} reads row ${format(dy)}, column ${format(dx)} from its position`
+        : tr`${label} reads its own position`;
     const drawing = kernelGrid(oneHot([dy, dx]), words, { unit, numbers: false });
     drawing.append(...arrow([dy, dx], unit));
     el.replaceChildren(drawing);

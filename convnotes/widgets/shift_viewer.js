@@ -5,6 +5,7 @@ import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { added, bracketed, format, largest, percent } from "./kit/numbers.js";
 import { grey, kernelGrid, photoOf, picture, probe } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 import {
   accepts,
   composed,
@@ -21,12 +22,12 @@ import {
 import { pad } from "./shift_viewer.draw.js";
 
 const NAMES = {
-  across: "upright edges",
-  down: "horizontal edges",
-  second: "second difference",
-  smear: "smear",
-  colours: "red against green",
-  still: "nothing moves",
+  across: tr`upright edges`,
+  down: tr`horizontal edges`,
+  second: tr`second difference`,
+  smear: tr`smear`,
+  colours: tr`red against green`,
+  still: tr`nothing moves`,
 };
 const THREE = [0, 1, 2];
 const step = (name, by) => (by ? `${name}${added(by).replace(" ", "")}` : name);
@@ -37,10 +38,10 @@ function render({ model, el }) {
   const now = () => traits(model, ["sources", "displacements", "weight"]);
   const replace = (key, c, value) => change(model, { [key]: model.get(key).with(c, value) });
   const ui = frame(model, el, "shift-viewer", {
-    label: "Move channels and mix them",
+    label: tr`Move channels and mix them`,
     prompt:
-      "Drag an arrow (or use the arrow keys): the channel reads that pixel. Put both " +
-      "arrows on the centre: what is left of the edges?",
+      tr`Drag an arrow (or use the arrow keys): the channel reads that pixel. ` +
+      tr`Put both arrows on the centre: what is left of the edges?`,
     code: () => torchCode(...Object.values(now())),
     initial: structuredClone({ ...now(), probe: model.get("probe") }),
   });
@@ -52,7 +53,7 @@ function render({ model, el }) {
   const pads = THREE.map((c) =>
     pad({
       name: `shift-${c}`,
-      label: `Channel ${c + 1}`,
+      label: tr`Channel ${c + 1}`,
       get: () => model.get("displacements")[c],
       set: (value) => replace("displacements", c, value),
     }),
@@ -76,7 +77,7 @@ function render({ model, el }) {
     ...THREE.map((c) =>
       choice({
         name: `source-${c}`,
-        label: `Channel ${c + 1} holds`,
+        label: tr`Channel ${c + 1} holds`,
         options: options([0, 1, 2, 3], (n) => MAPS[n]),
         get: () => model.get("sources")[c],
         set: (source) => replace("sources", c, Number(source)),
@@ -84,9 +85,9 @@ function render({ model, el }) {
     ),
     matrix({
       name: "weight",
-      caption: "1×1 kernel after the shift",
-      rows: ["output"],
-      columns: THREE.map((c) => `ch. ${c + 1}`),
+      caption: tr`1×1 kernel after the shift`,
+      rows: [tr`output`],
+      columns: THREE.map((c) => tr`ch. ${c + 1}`),
       get: (_, c) => model.get("weight")[c],
       set: (_, c, value) => replace("weight", c, value),
     }),
@@ -97,7 +98,7 @@ function render({ model, el }) {
   ui.more(...rest);
   const point = probe({
     ...trait(model, "probe"),
-    label: "Marked position of the output",
+    label: tr`Marked position of the output`,
     on: output,
   });
   const [flops, moved, border] = ["flops", "moved", "border"].map((name) => ui.fact(name));
@@ -114,15 +115,15 @@ function render({ model, el }) {
       ...some.map((n) => {
         const one = figure();
         one.show(
-          kernelGrid(all[n], `The kernel on ${MAPS[n]} that shift and 1×1 make together`),
-          "Together",
-          `: this kernel on ${MAPS[n]}`,
+          kernelGrid(all[n], tr`The kernel on ${MAPS[n]} that shift and 1×1 make together`),
+          tr`Together`,
+          tr`: this kernel on ${MAPS[n]}`,
         );
         return one.el;
       }),
     );
     if (!some.length)
-      kernels.append(h("p", { className: "cn-small" }, "Together: a kernel of zeros."));
+      kernels.append(h("p", { className: "cn-small" }, tr`Together: a kernel of zeros.`));
   }
 
   function draw() {
@@ -133,11 +134,12 @@ function render({ model, el }) {
     shifted.forEach((one, c) => {
       const name = MAPS[sources[c]];
       const [dy, dx] = displacements[c].map((d) => format(d));
+      const by = `(${dy},\u00a0${dx})`;
       one.paint(x.subarray(c * places, (c + 1) * places), 1);
       one.describe(
-        `Channel ${c + 1}: ${name}, displacement ${dy}, ${dx}. ${model.get("alt")}`,
-        `Channel ${c + 1}`,
-        `: ${name}, (${dy},\u00a0${dx})`,
+        tr`Channel ${c + 1}: ${name}, displacement ${dy}, ${dx}. ${inWords(model.get("alt"))}`,
+        tr`Channel ${c + 1}`,
+        tr`: ${name}, ${by}`,
       );
     });
     output.paint(
@@ -145,22 +147,23 @@ function render({ model, el }) {
       1,
     );
     output.describe(
-      "The weighted sum of the three shifted channels, 0 in the middle of the greys",
-      "Output",
+      tr`The weighted sum of the three shifted channels, 0 in the middle of the greys`,
+      tr`Output`,
       most > 1e-9
-        ? ` of the 1×1 kernel: −${format(most)} black, 0 grey, ${format(most)} white`
-        : " of the 1×1 kernel: 0 everywhere",
+        ? tr` of the 1×1 kernel: −${format(most)} black, 0 grey, ${format(most)} white`
+        : tr` of the 1×1 kernel: 0 everywhere`,
     );
     drawKernels(now());
     for (const control of [...pads, ...controls, point]) control.refresh();
     flops(
       `${format(counted.flops)} FLOPs`,
-      `of the shift (a depthwise 3×3: ${format(counted.depthwise)}); the 1×1 after it: ${format(counted.mix)}`,
+      tr`of the shift (a depthwise 3×3: ${format(counted.depthwise)}); ` +
+        tr`the 1×1 after it: ${format(counted.mix)}`,
     );
-    moved(`${format(counted.bytes)} bytes`, "read and written by the shift, in float32");
+    moved(tr`${format(counted.bytes)} bytes`, tr`read and written by the shift, in float32`);
     border(
       percent(outside(height, width, displacements)),
-      "of the shifted numbers come from outside: 0",
+      tr`of the shifted numbers come from outside: 0`,
     );
     const [i, j] = model.get("probe");
     const at = i * width + j;
@@ -172,9 +175,13 @@ function render({ model, el }) {
     const numbers = THREE.map((c) => `${bracketed(weight[c])}·${format(x[c * places + at])}`);
     ui.formula.textContent =
       `y[i, j] = ${terms.join(" + ")}\ny[${i}, ${j}] = ${numbers.join(" + ")} = ${format(y[at], 3)}\n` +
-      `bytes = 2 · ${THREE.length} · ${height} · ${width} · 4 = ${format(counted.bytes)}`;
-    const range = most > 1e-9 ? `from ${format(-most)} to ${format(most)}` : "0 everywhere";
-    ui.say(`Output ${range}; the shift takes 0 FLOPs and moves ${format(counted.bytes)} bytes`);
+      `${tr`bytes`} = 2 · ${THREE.length} · ${height} · ${width} · 4 = ${format(counted.bytes)}`;
+    ui.say(
+      (most > 1e-9
+        ? tr`Output from ${format(-most)} to ${format(most)}; `
+        : tr`Output 0 everywhere; `) +
+        tr`the shift takes 0 FLOPs and moves ${format(counted.bytes)} bytes`,
+    );
   }
   return follow(model, draw, accepts);
 }

@@ -145,6 +145,9 @@ def test_labels_are_broken_where_they_are_long():
     assert call("operator_map", "lines('convolution', 12)") == ["convolution"]
     assert call("operator_map", "lines('embedded non-local', 12)") == ["embedded", "non-local"]
     assert call("operator_map", "lines('shift and 1×1', 9)") == ["shift", "and 1×1"]
+    assert call("operator_map", "lines('可变形聚合', 9)") == ["可变形聚合"]
+    assert call("operator_map", "lines('嵌入高斯非局部', 9)") == ["嵌入高斯", "非局部"]
+    assert call("operator_map", "lines('移位与 1×1', 7)") == ["移位与", "1×1"]
 
 
 def test_counts_are_short_and_stand_beside_those_of_the_convolution():
