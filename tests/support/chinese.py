@@ -7,6 +7,7 @@ from markdown_it import MarkdownIt
 
 HAN = r"\u3400-\u9fff"
 ROLE = re.compile(r"\{([\w:.+-]+)\}`([^`]*)`")
+WORDED = ("index", "term", "doc", "ref")  # roles whose words stand on the page
 CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 MATHS = re.compile(r"\$\$.+?\$\$|\$[^$]+\$", re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]*)\)")
@@ -69,7 +70,7 @@ def faults(english: str, chinese: str) -> list[str]:
         ("links", lambda text: [mark + target for mark, _, target in LINK.findall(ROLE.sub("", text))]),
     ):
         old, new = Counter(parts(english)), Counter(parts(chinese))
-        if what == "places":
+        if what in ("places", "formulas"):  # they may be named more often
             old, new = Counter(set(old)), Counter(set(new))
         if old != new:
             found.append(f"{what}: {sorted((old - new).elements())} lost, {sorted((new - old).elements())} new")
@@ -88,6 +89,9 @@ def faults(english: str, chinese: str) -> list[str]:
 
 def _roles(text):
     for role, content in ROLE.findall(text):
+        if role == "index":  # the entry is in the language of the page
+            yield role
+            continue
         target = re.search(r"<([^>]+)>\s*$", content)
         yield f"{role} {target[1] if target else content}"
 
@@ -103,7 +107,9 @@ def _formulas(text):
 
 def _bare(text):
     """A text without what is the same in both languages; a letter stands for each of it."""
-    text = ROLE.sub(lambda role: re.sub(r"\s*<[^>]*>", "", role[2]) if "<" in role[2] else "X", text)
+    text = ROLE.sub(lambda role: re.sub(r"\s*<[^>]*>", "", role[2]) if role[1] in WORDED else "X", text)
+    if text.startswith("\n"):  # a formula of its own
+        return " ".join(re.findall(r"\\text\{([^}]*)\}", text))
     text = MATHS.sub("X", CODE.sub("X", text))
     return LINK.sub(lambda link: link[2], text)
 
