@@ -52,13 +52,15 @@ export function melting(parts, melt, chosen, { width, choose }) {
     const box = rect(x - 6, y - TOP + 2, 3 * unit + 12, high - 4, name, { rx: 6 });
     box.addEventListener("click", () => choose(part.kind));
     const normed = `× ${format(part.scale, 2)} ${plus(part.shift)}`;
-    const before = part.series ? `(${format(part.factor, 2)}·x ${plus(part.bias)}), ` : "";
-    const note = norms < 0.5 ? `${before}${normed}` : plus(ends[n].bias);
+    const before = part.series ? [`(${format(part.factor, 2)}·x ${plus(part.bias)}),`] : [];
+    const notes = norms < 0.5 ? [...before, normed] : [plus(ends[n].bias)]; // in one line it is wider than its slot
     under.push(
       box,
       frame(at),
       text(NAMES[part.kind], x + 1.5 * unit, y - 11, "middle", "cn-fuser-name"),
-      text(note, x + 1.5 * unit, y + 3 * unit + 15),
+      ...notes.map((note, line) =>
+        text(note, x + 1.5 * unit, y + 3 * unit + (notes.length > 1 ? 11 : 15) + 14 * line),
+      ),
     );
     if (n) under.push(text("+", x - LEFT / 2 - 1, y + 1.5 * unit, "middle", "cn-fuser-sign"));
     if (sums === 1) return;

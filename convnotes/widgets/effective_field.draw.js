@@ -4,8 +4,8 @@ import { h, lineThrough, svg } from "./kit/dom.js";
 import { format, percent } from "./kit/numbers.js";
 import { chartArea } from "./kit/pictures.js";
 
-const [W, H] = [340, 216];
-const AREA = chartArea(W, H, { left: 56, right: 10, top: 12, bottom: 40 });
+const [W, H] = [340, 226];
+const AREA = chartArea(W, H, { left: 56, right: 10, top: 22, bottom: 40 });
 
 function text(words, x, y, anchor = "middle", className = "") {
   const more = { class: `cn-erf-text ${className}`.trim(), "text-anchor": anchor };

@@ -32,9 +32,9 @@ function render({ model, el }) {
   const ui = frame(model, el, "effective-field", {
     label: "What matters to one output: a few large kernels against many small ones",
     prompt:
-      "The brighter a pixel, the more it matters to the output in the ring. Both networks have a receptive field of " +
-      "31×31 pixels (blue). Give B more layers: when does its orange square, which holds 95% of the influence, " +
-      "catch up with that of A?",
+      "The brighter a pixel, the more it matters to the output in the ring. Blue: the receptive field, at first 31×31 " +
+      "pixels for both networks. Orange: the square that holds 95% of the influence. How many layers does B need " +
+      "until its orange square is as wide as that of A?",
     code: () => torchCode(now()),
     initial: structuredClone(now()),
   });
