@@ -43,7 +43,7 @@ TERMS = {
     r"channels?": ("通道", "`channels", "C"),
     r"multiply-adds?": ("乘加",),
     r"learning rates?": ("学习率",),
-    r"claims?": ("论断",),
+    r"claims?": ("论断", "声称"),
     r"seeds?": ("种子",),
 }
 # Words that have another one in this book.
