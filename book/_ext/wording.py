@@ -32,7 +32,7 @@ TRAITS = {
     "questions": ("question", "options", "why"),
     "operators": ("name", "words", "field"),
     "inclusions": ("set",),
-    "rows": ("design", "field"),
+    "rows": ("design",),
     "layers": ("name",),
 }
 
@@ -115,8 +115,8 @@ def _strings(value, keys):
     elif isinstance(value, list):
         for item in value:
             yield from _strings(item, keys)
-    elif isinstance(value, dict) and keys:
-        for key in keys:
+    elif isinstance(value, dict):
+        for key in keys or value:
             yield from _strings(value.get(key), None)
 
 

@@ -3,22 +3,23 @@
 
 import { among, between, format, listOf, sum, torchList } from "./kit/numbers.js";
 import { addFiltered } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 
 export const NAMES = {
   kxk: "3×3",
   "1x1": "1×1",
-  identity: "identity",
+  identity: tr`identity`,
   "1xk": "1×3",
   kx1: "3×1",
-  "1x1-kxk": "1×1, then 3×3",
-  avg: "mean of 3×3",
+  "1x1-kxk": tr`1×1, then 3×3`,
+  avg: tr`mean of 3×3`,
 };
 export const KINDS = Object.keys(NAMES);
-export const PADDINGS = { zero: "0", bias: "its bias" };
+export const PADDINGS = { zero: "0", bias: tr`its bias` };
 export const SCALE = [-2, 2];
 export const SHIFT = [-1, 1];
-export const STEPS = ["as trained", "norms folded", "zeros around", "added"];
-const BETWEEN = ["folding norms", "adding zeros", "adding kernels"];
+export const STEPS = [tr`as trained`, tr`norms folded`, tr`zeros around`, tr`added`];
+const BETWEEN = [tr`folding norms`, tr`adding zeros`, tr`adding kernels`];
 
 // The test of each trait that a reader sets.
 export const accepts = () => ({
@@ -137,8 +138,8 @@ export function written(parts) {
     [scale, ...(factor === 1 ? [] : [factor]), framed(own)[1][1]].map(shown).join("·");
   const biases = parts.map((part) => shown(folded(part).bias));
   return [
-    `middle tap: ${parts.map(middle).join(" + ")} = ${format(kernel[1][1], 3)}`,
-    `bias: ${biases.join(" + ")} = ${format(bias, 3)}`,
+    tr`middle tap: ${parts.map(middle).join(" + ")} = ${format(kernel[1][1], 3)}`,
+    tr`bias: ${biases.join(" + ")} = ${format(bias, 3)}`,
   ].join("\n");
 }
 

@@ -4,6 +4,7 @@ import { folded, framed, fused, NAMES, plus, steps } from "./branch_fuser.comput
 import { h, rect } from "./kit/dom.js";
 import { format, largest, together } from "./kit/numbers.js";
 import { tile } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 
 const [LEFT, TOP, BELOW, LARGEST] = [26, 26, 34, 46];
 
@@ -82,7 +83,7 @@ export function melting(parts, melt, chosen, { width, choose }) {
   under.push(
     frame(goal),
     text("=", x - LEFT / 2 - 1, y + 1.5 * unit, "middle", "cn-fuser-sign"),
-    text("one kernel", x + 1.5 * unit, y - 11, "middle", "cn-fuser-name"),
+    text(tr`one kernel`, x + 1.5 * unit, y - 11, "middle", "cn-fuser-name"),
   );
   if (sums)
     over.push(

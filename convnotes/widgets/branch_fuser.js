@@ -24,6 +24,7 @@ import { arrowStep, caption, h, movable } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { clamp, format, largest } from "./kit/numbers.js";
 import { grey, photoOf, picture } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 
 const SET = ["on", "scales", "shifts", "bias", "padding", "melt", "branch"];
 
@@ -32,8 +33,8 @@ function render({ model, el }) {
   const fixed = traits(model, ["kernels", "first"]);
   const state = () => ({ ...fixed, ...traits(model, SET) });
   const ui = frame(model, el, "branch-fuser", {
-    label: "Melt linear branches into one kernel",
-    prompt: "Drag the slider to melt the branches into one kernel. Do the two outputs ever differ?",
+    label: tr`Melt linear branches into one kernel`,
+    prompt: tr`Drag the slider to melt the branches into one kernel. Do the two outputs ever differ?`,
     code: () => torchCode(state(), height, width),
     initial: structuredClone(traits(model, SET)),
   });
@@ -65,9 +66,9 @@ function render({ model, el }) {
       set: (value) =>
         change(model, { [name]: model.get(name).with(KINDS.indexOf(chosen()), value) }),
     });
-  const melt = ranged(model, "melt", "Melt", [0, STEPS.length - 1], { step: 0.05, digits: 2 });
-  const scale = norm("scales", "Scale of its norm", SCALE);
-  const shift = norm("shifts", "Shift of its norm", SHIFT);
+  const melt = ranged(model, "melt", tr`Melt`, [0, STEPS.length - 1], { step: 0.05, digits: 2 });
+  const scale = norm("scales", tr`Scale of its norm`, SCALE);
+  const shift = norm("shifts", tr`Shift of its norm`, SHIFT);
   const switches = KINDS.map((kind) =>
     toggle({
       name: `on-${kind}`,
@@ -84,18 +85,22 @@ function render({ model, el }) {
   );
   const around = choice({
     ...trait(model, "padding"),
-    label: "Around the map of the 1×1",
+    label: tr`Around the map of the 1×1`,
     options: PADDINGS,
   });
-  const bias = ranged(model, "bias", "Bias of the 1×1", SHIFT, { step: 0.1, digits: 1 });
+  const bias = ranged(model, "bias", tr`Bias of the 1×1`, SHIFT, { step: 0.1, digits: 1 });
   const which = h(
     "div",
-    { className: "cn-fuser-switches", role: "group", "aria-label": "Branches" },
+    { className: "cn-fuser-switches", role: "group", "aria-label": tr`Branches` },
     switches.map((each) => each.el),
   );
   ui.stage.append(taps, maps);
   ui.lead(taps, melt, scale, { el: which });
-  const hint = h("p", { className: "cn-small" }, "The branch 1×1, then 3×3 has two more settings.");
+  const hint = h(
+    "p",
+    { className: "cn-small" },
+    tr`The branch 1×1, then 3×3 has two more settings.`,
+  );
   const border = h("div", {}, hint);
   ui.more(shift, border);
   const far = ui.fact("difference", "difference note");
@@ -124,12 +129,12 @@ function render({ model, el }) {
     const step = stepName(now.melt);
     melt.el.querySelector("output").textContent = step;
     melt.input.setAttribute("aria-valuetext", step);
-    for (const [control, what] of [
-      [scale, "Scale"],
-      [shift, "Shift"],
+    for (const [control, label] of [
+      [scale, tr`Scale of the norm of ${name}`],
+      [shift, tr`Shift of the norm of ${name}`],
     ]) {
-      control.el.querySelector(".cn-label").textContent = `${what} of the norm of ${name}`;
-      control.input.setAttribute("aria-label", `${what} of the norm of ${name}`);
+      control.el.querySelector(".cn-label").textContent = label;
+      control.input.setAttribute("aria-label", label);
     }
     if (series !== border.contains(bias.el))
       border.replaceChildren(...(series ? [bias.el, around.el] : [hint]));
@@ -139,19 +144,19 @@ function render({ model, el }) {
       width: size,
       choose: (kind) => change(model, { branch: kind }),
     });
-    const list = parts.map(({ kind }) => NAMES[kind]).join(", ");
+    const list = parts.map(({ kind }) => NAMES[kind]).reduce((some, one) => tr`${some}, ${one}`);
     map.setAttribute("viewBox", `0 0 ${size} ${drawn.height}`);
     map.setAttribute(
       "aria-label",
-      `Kernels of the branches ${list}, ${step}; ${name} is chosen. Left and right choose a branch, up and down ` +
-        "change the scale of its norm.",
+      tr`Kernels of the branches ${list}, ${step}; ${name} is chosen. ` +
+        tr`Left and right choose a branch, up and down change the scale of its norm.`,
     );
     map.replaceChildren(...drawn.marks);
     caption(
       words,
-      "Kernels",
-      ": orange positive, blue negative. Below each: what its norm multiplies by and adds. The sliders change the " +
-        "branch with a border; click another.",
+      tr`Kernels`,
+      tr`: orange positive, blue negative. Below each: what its norm multiplies by and adds. ` +
+        tr`The sliders change the branch with a border; click another.`,
     );
 
     const y = throughBranches(photo, height, width, parts, now.padding);
@@ -159,34 +164,35 @@ function render({ model, el }) {
     const d = y.map((v, n) => v - z[n]);
     const [apart, most] = [Math.max(...d.map(Math.abs)), largest(y)];
     input.paint(photo, 1);
-    input.describe(model.get("alt"), "Input");
+    input.describe(inWords(model.get("alt")), tr`Input`);
     for (const [out, values, title] of [
-      [many, y, "Branches, added"],
-      [one, z, "One kernel"],
+      [many, y, tr`Branches, added`],
+      [one, z, tr`One kernel`],
     ]) {
       out.paint(
         values.map((v) => grey(v, most)),
         1,
       );
-      out.describe(`${title}: grey is 0, black ${format(-most)}, white ${format(most)}`, title);
+      out.describe(tr`${title}: grey is 0, black ${format(-most)}, white ${format(most)}`, title);
     }
     const seen = apart > 1e-9;
     gap.paintSigned(seen ? d : d.fill(0), apart || 1);
     gap.describe(
-      seen ? `Difference, up to ${tiny(apart)} at the border` : "Difference: none to be seen",
-      "Difference",
-      seen ? `: full colour at ±${tiny(apart)}` : ": nothing to see",
+      seen ? tr`Difference, up to ${tiny(apart)} at the border` : tr`Difference: none to be seen`,
+      tr`Difference`,
+      seen ? tr`: full colour at ±${tiny(apart)}` : tr`: nothing to see`,
     );
     const count = operations(parts);
     far(
       tiny(apart),
       seen
-        ? "largest difference of the two outputs, at the border: there the 3×3 kernel reads 0 instead of the bias"
-        : "largest difference of the two outputs",
+        ? tr`largest difference of the two outputs, at the border: ` +
+            tr`there the 3×3 kernel reads 0 instead of the bias`
+        : tr`largest difference of the two outputs`,
     );
-    work(`${count} → 1`, "operations, each of which writes a map");
+    work(`${count} → 1`, tr`operations, each of which writes a map`);
     ui.formula.textContent = written(parts);
-    ui.say(`${list}, ${step}: largest difference ${tiny(apart)}, ${count} operations become 1`);
+    ui.say(tr`${list}, ${step}: largest difference ${tiny(apart)}, ${count} operations become 1`);
   }
   const resized = new ResizeObserver(() => {
     if (Math.abs(map.viewBox.baseVal.width - Math.max(290, map.clientWidth)) > 1) draw();

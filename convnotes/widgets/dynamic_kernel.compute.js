@@ -12,6 +12,7 @@ import {
   tensor,
   whole,
 } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 export const MODES = ["fixed", "image", "position"];
 export const NOISE = [0, 0.2]; // standard deviation of what is added to the photograph
@@ -59,6 +60,19 @@ export const PARTS = {
   rising: edge(-Math.PI / 4),
   falling: edge(Math.PI / 4),
 };
+
+// What the page calls a kernel that is mixed.
+const KERNEL_NAMES = {
+  keep: tr`keep`,
+  narrow: tr`narrow`,
+  wide: tr`wide`,
+  round: tr`round`,
+  column: tr`column`,
+  row: tr`row`,
+  rising: tr`rising`,
+  falling: tr`falling`,
+};
+export const namesOf = (kernels) => Object.keys(kernels).map((name) => KERNEL_NAMES[name]);
 
 // Noise of mean 0 and standard deviation 1, always the same.
 export function noiseOf(count) {

@@ -1,5 +1,6 @@
 // The kernels that are mixed, and the share of each as a bar.
 
+import { namesOf } from "./dynamic_kernel.compute.js";
 import { h, rect, svg } from "./kit/dom.js";
 import { format, largest } from "./kit/numbers.js";
 import { tile } from "./kit/pictures.js";
@@ -13,17 +14,17 @@ const words = (text, x, y) =>
 
 // One column per kernel: its name, its taps as tiles (the largest is the deepest), a bar, and the share as a number.
 export function shareBars(kernels, shares, label) {
-  const names = Object.keys(kernels);
+  const names = namesOf(kernels);
   const column = WIDE / names.length;
   const side = Math.min(60, column - 10);
   const below = TEXT + side + 8 + BAR; // where the bars stand
   const drawing = svg(WIDE, below + TEXT, { class: "cn-drawing cn-dynamic-shares", label });
-  names.forEach((name, e) => {
+  Object.values(kernels).forEach((kernel, e) => {
     const middle = (e + 0.5) * column;
     const left = middle - side / 2;
-    drawing.append(words(name, middle, TEXT - 5));
-    const [unit, most] = [side / kernels[name].length, largest(kernels[name].flat())];
-    kernels[name].forEach((row, u) =>
+    drawing.append(words(names[e], middle, TEXT - 5));
+    const [unit, most] = [side / kernel.length, largest(kernel.flat())];
+    kernel.forEach((row, u) =>
       row.forEach((w, v) => drawing.append(tile(left + v * unit, TEXT + u * unit, unit, w, most))),
     );
     const tall = BAR * Math.max(0, shares[e]);

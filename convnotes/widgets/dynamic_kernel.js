@@ -8,6 +8,7 @@ import {
   mixed,
   mixture,
   NOISE,
+  namesOf,
   noiseOf,
   output,
   seen,
@@ -19,20 +20,42 @@ import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, largest } from "./kit/numbers.js";
 import { kernelGrid, outline, photoOf, picture, probe } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 
-const NAMES = { fixed: "fixed", image: "per image", position: "per position" };
+const NAMES = { fixed: tr`fixed`, image: tr`per image`, position: tr`per position` };
+const RESULTS = {
+  fixed: tr`What the fixed kernel makes of it`,
+  image: tr`What the per image kernel makes of it`,
+  position: tr`What the per position kernel makes of it`,
+};
+const KERNELS = {
+  fixed: tr`The kernel everywhere`,
+  image: tr`The kernel in this image`,
+  position: tr`The kernel at the ring`,
+};
+const MIXTURES = {
+  fixed: tr` everywhere, a mixture`,
+  image: tr` in this image, a mixture`,
+  position: tr` at the ring, a mixture`,
+};
+const SOURCES = {
+  fixed: tr` always alike`,
+  image: tr` from the mean roughness of the image`,
+  position: tr` from the pixel at the ring alone`,
+};
+const listed = (texts) => texts.reduce((some, one) => tr`${some}, ${one}`);
 
 function render({ model, el }) {
   const { height, width, places, photo: all } = photoOf(model);
-  const captions = model.get("captions");
+  const captions = model.get("captions").map(inWords);
   const noise = noiseOf(places);
   const names = ["mode", "picture", "noise", "temperature", "probe"];
   const now = () => traits(model, names);
   const ui = frame(model, el, "dynamic-kernel", {
-    label: "See a kernel change with the image or with the position",
+    label: tr`See a kernel change with the image or with the position`,
     prompt:
-      "Change the noise, and switch between a fixed kernel, one per image and one per position: which leaves the " +
-      "smallest error? Then move the ring.",
+      tr`Change the noise, and switch between a fixed kernel, one per image and one per position: ` +
+      tr`which leaves the smallest error? Then move the ring.`,
     code: () => torchCode(now()),
     initial: structuredClone(now()),
   });
@@ -45,17 +68,17 @@ function render({ model, el }) {
   const controls = [
     choice({
       ...trait(model, "mode"),
-      label: "Kernel",
+      label: tr`Kernel`,
       options: options(MODES, (mode) => NAMES[mode]),
     }),
-    ranged(model, "noise", "Noise", NOISE, { step: 0.01, digits: 2 }),
+    ranged(model, "noise", tr`Noise`, NOISE, { step: 0.01, digits: 2 }),
     choice({
       ...trait(model, "picture", Number),
-      label: "Image",
+      label: tr`Image`,
       options: options([...captions.keys()], (n) => captions[n]),
     }),
   ];
-  const heat = ranged(model, "temperature", "Temperature, per image", HEAT, {
+  const heat = ranged(model, "temperature", tr`Temperature, per image`, HEAT, {
     set: (temperature) => change(model, { temperature, mode: "image" }),
   });
   ui.lead(pair, ...controls);
@@ -66,7 +89,7 @@ function render({ model, el }) {
   ui.stage.append(h("div", { className: "cn-dynamic-kernels cn-wide" }, own.el, fixed.el, bars.el));
   const point = probe({
     ...trait(model, "probe"),
-    label: "Marked position",
+    label: tr`Marked position`,
     on: input,
     more: [result],
     echo: [result],
@@ -102,15 +125,15 @@ function render({ model, el }) {
 
     input.paint(view.x, 1);
     input.describe(
-      `${captions[state.picture]}, with noise of standard deviation ${format(sigma)}`,
-      "Input",
-      "; the blue frame is what the kernel at the ring reads",
+      tr`${captions[state.picture]}, with noise of standard deviation ${format(sigma)}`,
+      tr`Input`,
+      tr`; the blue frame is what the kernel at the ring reads`,
     );
     result.paint(answer, 1);
     result.describe(
-      `What the ${NAMES[mode]} kernel makes of it`,
-      "Output",
-      `, ${NAMES[mode]}: error ${format(errors[mode], 3)}`,
+      RESULTS[mode],
+      tr`Output`,
+      tr`, ${NAMES[mode]}: error ${format(errors[mode], 3)}`,
     );
     for (const put of frames) put((row - 2) / height, (column - 2) / width, 5 / height, 5 / width);
 
@@ -120,46 +143,34 @@ function render({ model, el }) {
     const same = mixture("fixed", view, temperature);
     const plain = mixed(same.kernels, same.shares(n));
     const most = largest([...kernel, ...plain].flat());
-    const where = { fixed: "everywhere", image: "in this image", position: "at the ring" }[mode];
-    own.show(
-      kernelGrid(kernel, `The kernel ${where}`, { unit: 46, most }),
-      "Kernel",
-      ` ${where}, a mixture`,
-    );
+    own.show(kernelGrid(kernel, KERNELS[mode], { unit: 46, most }), tr`Kernel`, MIXTURES[mode]);
     fixed.show(
-      kernelGrid(plain, "The fixed kernel", { unit: 46, most }),
-      "Fixed kernel",
-      ", to compare",
+      kernelGrid(plain, tr`The fixed kernel`, { unit: 46, most }),
+      tr`Fixed kernel`,
+      tr`, to compare`,
     );
-    const list = Object.keys(kernels).map((name, e) => `${name} ${format(r[e])}`);
-    const from = {
-      fixed: "always alike",
-      image: "from the mean roughness of the image",
-      position: "from the pixel at the ring alone",
-    }[mode];
+    const names = namesOf(kernels);
+    const list = listed(names.map((name, e) => `${name} ${format(r[e])}`));
     bars.show(
-      shareBars(kernels, r, `Shares: ${list.join(", ")}`),
-      "Shares",
-      ` ${from}; each small kernel in shades of its own`,
+      shareBars(kernels, r, tr`Shares: ${list}`),
+      tr`Shares`,
+      SOURCES[mode],
+      tr`; each small kernel in shades of its own`,
     );
 
     left(
       format(errors[mode], 3),
-      `error left by this kernel (of the input: ${format(errors.none, 3)})`,
+      tr`error left by this kernel (of the input: ${format(errors.none, 3)})`,
     );
     const best = MODES.reduce((a, b) => (errors[b] < errors[a] ? b : a));
     least(
       NAMES[best],
-      `leaves the least here: ${MODES.map((one) => `${NAMES[one]} ${format(errors[one], 3)}`).join(", ")}`,
+      tr`leaves the least here: ${listed(MODES.map((one) => `${NAMES[one]} ${format(errors[one], 3)}`))}`,
     );
     ui.formula.textContent =
-      `kernel = ${Object.keys(kernels)
-        .map((name, e) => `${format(r[e])}·${name}`)
-        .join(" + ")}\n` +
-      `y[${row}, ${column}] = ${format(answer[n], 3)}   input ${format(view.x[n], 3)}`;
-    ui.say(
-      `${NAMES[mode]}: ${list.join(", ")}; error ${format(errors[mode], 3)}; least: ${NAMES[best]}`,
-    );
+      `${tr`kernel = ${names.map((name, e) => `${format(r[e])}·${name}`).join(" + ")}`}\n` +
+      tr`y[${row}, ${column}] = ${format(answer[n], 3)}   input ${format(view.x[n], 3)}`;
+    ui.say(tr`${NAMES[mode]}: ${list}; error ${format(errors[mode], 3)}; least: ${NAMES[best]}`);
   }
   return follow(model, draw, accepts);
 }

@@ -3,6 +3,7 @@
 import { h, lineThrough, svg } from "./kit/dom.js";
 import { format, percent } from "./kit/numbers.js";
 import { chartArea } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 
 const [W, H] = [340, 226];
 const AREA = chartArea(W, H, { left: 56, right: 10, top: 22, bottom: 40 });
@@ -27,7 +28,7 @@ export function profiles(lines, reach, label) {
     drawing.append(
       text(format(n), across(n), bottom + 18, n ? (n < 0 ? "start" : "end") : "middle"),
     );
-  drawing.append(text("columns from the output", (left + right) / 2, H - 5));
+  drawing.append(text(tr`columns from the output`, (left + right) / 2, H - 5));
   lines.forEach((line, which) => {
     const points = line.map((share, n) => [across(n - reach), y(share / most)]);
     const kind = which ? "cn-curve-other" : "cn-curve cn-erf-a";

@@ -21,6 +21,7 @@ import { figure, h } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, percent, several, short } from "./kit/numbers.js";
 import { outline, photoOf, picture, probe } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 
 const NAMES = ["A", "B"];
 const WIDEST = 80; // columns either way that the chart shows at most
@@ -30,11 +31,12 @@ function render({ model, el }) {
   const { height, width, photo } = photoOf(model);
   const now = () => traits(model, SET);
   const ui = frame(model, el, "effective-field", {
-    label: "What matters to one output: a few large kernels against many small ones",
+    label: tr`What matters to one output: a few large kernels against many small ones`,
     prompt:
-      "The brighter a pixel, the more it matters to the output in the ring. Blue: the receptive field, at first 31×31 " +
-      "pixels for both networks. Orange: the square that holds 95% of the influence. How many layers does B need " +
-      "until its orange square is as wide as that of A?",
+      tr`The brighter a pixel, the more it matters to the output in the ring. ` +
+      tr`Blue: the receptive field, at first 31×31 pixels for both networks. ` +
+      tr`Orange: the square that holds 95% of the influence. ` +
+      tr`How many layers does B need until its orange square is as wide as that of A?`,
     code: () => torchCode(now()),
     initial: structuredClone(now()),
   });
@@ -43,7 +45,7 @@ function render({ model, el }) {
     const [min, max] = LIMITS[name];
     return slider({
       name: `${name}-${NAMES[which].toLowerCase()}`,
-      label: `${NAMES[which]}: ${label}`,
+      label: tr`${NAMES[which]}: ${label}`,
       ...{ min, max, step },
       get: () => model.get(name)[which],
       set: (value) => change(model, { [name]: model.get(name).with(which, value) }),
@@ -51,7 +53,10 @@ function render({ model, el }) {
   };
   const views = NAMES.map((_, which) => {
     const shown = picture(height, width);
-    const controls = [dial(which, "kernel_sizes", "size K", 2), dial(which, "depths", "layers n")];
+    const controls = [
+      dial(which, "kernel_sizes", tr`size K`, 2),
+      dial(which, "depths", tr`layers n`),
+    ];
     const [theory, most] = [outline(shown), outline(shown, "cn-window cn-erf-most")];
     const side = h(
       "div",
@@ -68,23 +73,23 @@ function render({ model, el }) {
   ui.body.before(pair);
   const shortcut = toggle({
     ...trait(model, "residual"),
-    label: "Shortcuts: each layer adds its input",
+    label: tr`Shortcuts: each layer adds its input`,
   });
   ui.lead(pair, shortcut);
   const chart = figure();
   ui.stage.append(chart.el);
   const rest = [
-    ...NAMES.map((_, which) => dial(which, "dilations", "dilation")),
+    ...NAMES.map((_, which) => dial(which, "dilations", tr`dilation`)),
     choice({
       ...trait(model, "channels", Number),
-      label: "Channels",
+      label: tr`Channels`,
       options: options(CHANNELS),
     }),
   ];
   ui.more(...rest);
   const point = probe({
     ...trait(model, "probe"),
-    label: "Position of the output",
+    label: tr`Position of the output`,
     on: views[0].shown,
     more: [views[1].shown],
     echo: [views[1].shown],
@@ -116,27 +121,29 @@ function render({ model, el }) {
     const sides = nets.map((_, which) => square(partsOf(which)));
     const fields = nets.map(fieldOf);
     const words = nets.map(({ k, n, d }) => {
-      const spaced = d > 1 ? ` of dilation ${d}` : "";
-      return `${several(n, "layer")} of ${k}×${k}${spaced}`;
+      const layers = several(n, tr`layer`, tr`layers`);
+      return d > 1 ? tr`${layers} of ${k}×${k} of dilation ${d}` : tr`${layers} of ${k}×${k}`;
     });
     views.forEach((view, which) => {
       for (const control of view.controls) control.refresh();
       const map = influence(partsOf(which), height, width, at);
       view.shown.paint(lit(photo, map, at[0] * width + at[1]), 3);
       view.shown.describe(
-        `${model.get("alt")}, each pixel as bright as its influence on the output at row ${at[0]}, ` +
-          `column ${at[1]} of ${words[which]}`,
-        `${NAMES[which]}: ${words[which]}`,
+        tr`${inWords(model.get("alt"))}, each pixel as bright as its influence on the output ` +
+          tr`at row ${at[0]}, column ${at[1]} of ${words[which]}`,
+        tr`${NAMES[which]}: ${words[which]}`,
       );
       frameOn(view.theory, fields[which], at);
       frameOn(view.most, sides[which], at);
       const { params, macs } = costs[which];
-      const times = which ? `, ${format(params / costs[0].params)} times those of A` : "";
+      const [side, field] = [sides[which], fields[which]];
+      const times = format(params / costs[0].params);
       facts[which](
-        `${NAMES[which]}: ${sides[which]}×${sides[which]}`,
-        `pixels hold 95% of the influence, ${percent((sides[which] / fields[which]) ** 2, 0)} of the ` +
-          `receptive field of ${fields[which]}×${fields[which]}. ${short(params)} parameters, ` +
-          `${short(macs)} multiply-adds${times}`,
+        tr`${NAMES[which]}: ${side}×${side}`,
+        tr`pixels hold 95% of the influence, ` +
+          tr`${percent((side / field) ** 2, 0)} of the receptive field of ${field}×${field}. ` +
+          tr`${short(params)} parameters, ${short(macs)} multiply-adds` +
+          (which ? tr`, ${times} times those of A` : ""),
       );
     });
     for (const control of [shortcut, ...rest, point]) control.refresh();
@@ -145,25 +152,26 @@ function render({ model, el }) {
       profiles(
         NAMES.map((_, which) => along(partsOf(which), reach)),
         reach,
-        `Share of the influence by column: A in ${sides[0]} columns and rows, B in ${sides[1]}`,
+        tr`Share of the influence by column: A in ${sides[0]} columns and rows, B in ${sides[1]}`,
       ),
-      "Along the row",
-      ": the share of the influence in each column, A solid, B dashed",
+      tr`Along the row`,
+      tr`: the share of the influence in each column, A solid, B dashed`,
     );
     ui.formula.textContent = nets
       .map((one, which) => {
         const half = one.residual ? "½·" : "";
-        return (
-          `${NAMES[which]}: σ = d·√(${half}n·(K² − 1)/12) = ` +
-          `${one.d}·√(${half}${one.n}·${format((one.k ** 2 - 1) / 12)}) = ${format(deviation(one))} pixels`
-        );
+        const sum =
+          `d·√(${half}n·(K² − 1)/12) = ` +
+          `${one.d}·√(${half}${one.n}·${format((one.k ** 2 - 1) / 12)}) = ${format(deviation(one))}`;
+        return tr`${NAMES[which]}: σ = ${sum} pixels`;
       })
       .join("\n");
     ui.say(
       NAMES.map(
         (name, which) =>
-          `${name}, ${words[which]}: ${sides[which]} by ${sides[which]} pixels hold 95 percent of the influence`,
-      ).join("; "),
+          tr`${name}, ${words[which]}: ` +
+          tr`${sides[which]} by ${sides[which]} pixels hold 95 percent of the influence`,
+      ).reduce((some, one) => tr`${some}; ${one}`),
     );
   }
   return follow(model, draw, accepts);

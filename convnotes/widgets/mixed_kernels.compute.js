@@ -1,6 +1,7 @@
 // Which kernel size answers in an enlarged image. Maps are flat arrays of square images, a kernel is a nested list.
 
 import { inside, listOf, whole, yesOrNo } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 export const SIZES = [3, 5, 7];
 
@@ -18,6 +19,9 @@ export const SIDES = Array.from(
   { length: (LARGEST - WINDOW) / STEP + 1 },
   (_, n) => WINDOW + STEP * n,
 );
+
+// A text for each size, in a row.
+export const bySize = (text) => SIZES.map(text).reduce((some, one) => tr`${some}, ${one}`);
 
 // The mean of the inner (k − 2)² taps minus the mean of the ring around them.
 export function centreSurround(size) {

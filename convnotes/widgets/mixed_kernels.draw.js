@@ -3,7 +3,8 @@
 import { h, lineThrough, svg } from "./kit/dom.js";
 import { format } from "./kit/numbers.js";
 import { chartArea } from "./kit/pictures.js";
-import { LARGEST, SIDES, SIZES, WINDOW } from "./mixed_kernels.compute.js";
+import { tr } from "./kit/words.js";
+import { bySize, LARGEST, SIDES, SIZES, WINDOW } from "./mixed_kernels.compute.js";
 
 const [W, H] = [340, 270];
 const AREA = chartArea(W, H, { left: 40, right: 44, top: 14, bottom: 42 });
@@ -17,9 +18,10 @@ export function crossing(curves, at, side, best, parts) {
   const [low, high] = [Math.min(...all), Math.max(...all, 0.05)];
   const x = (v) => AREA.x((v - WINDOW) / (LARGEST - WINDOW));
   const y = (v) => AREA.y((v - low) / (high - low));
+  const values = bySize((k, s) => `${k}×${k} ${format(at[s], 3)}`);
   const label =
-    `Response at the marked pixel against the side of the image. At ${side} pixels: ` +
-    `${SIZES.map((k, s) => `${k}×${k} ${format(at[s], 3)}`).join(", ")}; strongest ${SIZES[best]}×${SIZES[best]}`;
+    tr`Response at the marked pixel against the side of the image. ` +
+    tr`At ${side} pixels: ${values}; strongest ${SIZES[best]}×${SIZES[best]}`;
   const drawing = svg(W, H, { class: "cn-drawing", label });
   const text = (words, at, up, anchor, className = "cn-chart-text") =>
     h("text", { x: at, y: up, class: className, "text-anchor": anchor }, words);
@@ -29,7 +31,7 @@ export function crossing(curves, at, side, best, parts) {
     text(format(high, 2), left - 6, y(high) + 5, "end"),
     text(WINDOW, x(WINDOW), bottom + 18, "middle"),
     text(LARGEST, x(LARGEST), bottom + 18, "middle"),
-    text("side of the image, pixels", (left + right) / 2, H - 5, "middle"),
+    text(tr`side of the image, pixels`, (left + right) / 2, H - 5, "middle"),
     h("path", { d: `M${x(side)} ${top}V${bottom}`, class: "cn-mixed-now" }),
   );
   const heights = apart(curves.map((curve) => y(curve.at(-1))));

@@ -5,8 +5,10 @@ import { figure, h, rect } from "./kit/dom.js";
 import { change, fold, follow, frame, trait, traits } from "./kit/frame.js";
 import { format, several } from "./kit/numbers.js";
 import { kernelGrid, outline, photograph, picture, probe } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 import {
   accepts,
+  bySize,
   centreSurround,
   DEEPEST,
   innerMean,
@@ -36,9 +38,10 @@ function render({ model, el }) {
     return enlarged.get(side);
   };
   const ui = frame(model, el, "mixed-kernels", {
-    label: "Enlarge an image and see which kernel size answers",
+    label: tr`Enlarge an image and see which kernel size answers`,
     prompt:
-      "Enlarge the image. Which kernel answers most strongly at the marked pixel, and when does the next take over?",
+      tr`Enlarge the image. Which kernel answers most strongly at the marked pixel, ` +
+      tr`and when does the next take over?`,
     code: () => torchCode(model.get("parts"), channels, model.get("depthwise")),
     initial: structuredClone(model.get("first")),
   });
@@ -50,7 +53,7 @@ function render({ model, el }) {
   const curves = figure();
   const pair = h("div", { className: "cn-pair" }, input.el, curves.el);
   ui.body.before(pair);
-  const side = ranged(model, "side", "Image side", [WINDOW, LARGEST], { unit: "px", step: STEP });
+  const side = ranged(model, "side", tr`Image side`, [WINDOW, LARGEST], { unit: "px", step: STEP });
   ui.lead(pair, side);
   ui.stage.append(
     h(
@@ -59,7 +62,7 @@ function render({ model, el }) {
       maps.map((map) => map.el),
     ),
     fold(
-      "The three kernels",
+      tr`The three kernels`,
       false,
       h("div", { className: "cn-mixed-kernels" }, drawings(kernels)),
     ),
@@ -68,7 +71,7 @@ function render({ model, el }) {
   const share = (k, s) =>
     slider({
       name: `parts-${k}`,
-      label: `Parts of ${k}×${k}`,
+      label: tr`Parts of ${k}×${k}`,
       min: 0,
       max: MOST,
       get: () => model.get("parts")[s],
@@ -80,13 +83,13 @@ function render({ model, el }) {
     });
   const rest = [
     ...SIZES.map(share),
-    toggle({ ...trait(model, "depthwise"), label: "Depthwise: one kernel per channel" }),
+    toggle({ ...trait(model, "depthwise"), label: tr`Depthwise: one kernel per channel` }),
   ];
   const layer = h("p", { className: "cn-small", data: { shown: "layer" } });
   ui.more(...rest, layer);
   const point = probe({
     ...trait(model, "probe"),
-    label: "Marked pixel",
+    label: tr`Marked pixel`,
     on: input,
     more: maps,
     echo: maps,
@@ -102,9 +105,10 @@ function render({ model, el }) {
       map.paintSigned(respond(x, model.get("side"), kernels[s]), DEEPEST);
       map.el.classList.toggle("cn-output", s === best);
       map.describe(
-        `Responses of the ${name} kernel, orange above 0, blue below, full at ±${DEEPEST}; ${here} at the marked pixel`,
-        `${name}: ${here}`,
-        s === best ? " ◆ strongest" : parts[s] ? "" : " not in the layer",
+        tr`Responses of the ${name} kernel, orange above 0, blue below, full at ±${DEEPEST}; ` +
+          tr`${here} at the marked pixel`,
+        tr`${name}: ${here}`,
+        s === best ? tr` ◆ strongest` : parts[s] ? "" : tr` not in the layer`,
       );
       map.surface.style.setProperty("opacity", parts[s] ? 1 : 0.45);
     });
@@ -124,12 +128,12 @@ function render({ model, el }) {
 
     input.paint(middle(x, now), 1);
     input.describe(
-      `${model.get("alt")}, resized to ${now} by ${now} pixels`,
-      "Image",
+      tr`${inWords(model.get("alt"))}, resized to ${now} by ${now} pixels`,
+      tr`Image`,
       now > WINDOW
-        ? `, ${now}×${now} pixels: its middle ${WINDOW}×${WINDOW}. `
-        : `, ${now}×${now} pixels. `,
-      `Frame: the ${k}×${k} taps of the strongest kernel`,
+        ? tr`, ${now}×${now} pixels: its middle ${WINDOW}×${WINDOW}. `
+        : tr`, ${now}×${now} pixels. `,
+      tr`Frame: the ${k}×${k} taps of the strongest kernel`,
     );
     seen((i + 0.5 - k / 2) / WINDOW, (j + 0.5 - k / 2) / WINDOW, k / WINDOW, k / WINDOW);
     curves.show(
@@ -140,19 +144,20 @@ function render({ model, el }) {
         best,
         parts,
       ),
-      "Response at the marked pixel",
-      ` of each kernel as the image is enlarged; ◆ the strongest${
-        position.every((v) => v === (WINDOW - 1) / 2)
-          ? ""
-          : ". The mark stays where it is; what lies under it changes as the image grows"
-      }`,
+      tr`Response at the marked pixel`,
+      tr` of each kernel as the image is enlarged; ◆ the strongest`,
+      position.every((v) => v === (WINDOW - 1) / 2)
+        ? ""
+        : tr`. The mark stays where it is; what lies under it changes as the image grows`,
     );
     drawMaps(x, at, best);
     for (const control of [side, ...rest, point]) control.refresh();
+    const values = bySize((n, s) => tr`${at[s].toFixed(3).replace("-", "−")} for ${n}×${n}`);
     who(
       `${k}×${k}`,
-      `answers most strongly${parts.every((n) => n) ? "" : " of the sizes in the layer"}: ` +
-        SIZES.map((n, s) => `${at[s].toFixed(3).replace("-", "−")} for ${n}×${n}`).join(", "),
+      parts.every((n) => n)
+        ? tr`answers most strongly: ${values}`
+        : tr`answers most strongly of the sizes in the layer: ${values}`,
     );
     const alone = (n) => {
       const whole = SIZES.map((m) => (m === n ? sizes.length : 0));
@@ -160,23 +165,28 @@ function render({ model, el }) {
     };
     const named = `kernel_sizes=(${sizes.join(", ")}${sizes.length > 1 ? "" : ","})`;
     weights(
-      `${format(params)} weights`,
-      `in a layer of ${channels} channels with ${named}. All 3×3: ${alone(3)}, all 5×5: ${alone(5)}, all 7×7: ` +
-        `${alone(7)}`,
+      tr`${format(params)} weights`,
+      tr`in a layer of ${channels} channels with ${named}. ` +
+        tr`All 3×3: ${alone(3)}, all 5×5: ${alone(5)}, all 7×7: ${alone(7)}`,
     );
+    const counts = bySize((n, s) => tr`${shared[s]} of ${n}×${n}`);
+    const each = (n, p) => `${splits[p]}${depthwise ? "" : `·${splits[p]}`}·${n}²`;
     layer.replaceChildren(
-      `Channels: ${SIZES.map((n, s) => `${shared[s]} of ${n}×${n}`).join(", ")}. Weights: ` +
-        `${sizes.map((n, p) => `${splits[p]}${depthwise ? "" : `·${splits[p]}`}·${n}²`).join(" + ")} = ` +
-        `${format(params)}. Multiply-adds: × ${WINDOW}² positions = ${format(macs)}. Receptive field: ` +
-        `${field}×${field}. ${several(sizes.length, "part")}.`,
+      tr`Channels: ${counts}. ` +
+        tr`Weights: ${sizes.map(each).join(" + ")} = ${format(params)}. ` +
+        tr`Multiply-adds: × ${WINDOW}² positions = ${format(macs)}. ` +
+        tr`Receptive field: ${field}×${field}. ` +
+        tr`${several(sizes.length, tr`part`, tr`parts`)}.`,
     );
     const inner = innerMean(x, now, i, j, k);
     const ring = inner - at[best];
+    const pixels = several((k - 2) ** 2, tr`inner pixel`, tr`inner pixels`);
     ui.formula.textContent =
-      `${k}×${k} at the marked pixel: mean of ${several((k - 2) ** 2, "inner pixel")} − mean of ` +
-      `${4 * (k - 1)} around = ${format(inner, 3)} − ${format(ring, 3)} ≈ ` +
-      `${format(at[best], 3)}`;
-    ui.say(`${k} by ${k} answers most strongly, ${format(at[best], 3)}; ${format(params)} weights`);
+      tr`${k}×${k} at the marked pixel: mean of ${pixels} − mean of ${4 * (k - 1)} around` +
+      ` = ${format(inner, 3)} − ${format(ring, 3)} ≈ ${format(at[best], 3)}`;
+    ui.say(
+      tr`${k} by ${k} answers most strongly, ${format(at[best], 3)}; ${format(params)} weights`,
+    );
   }
   return follow(model, draw, accepts);
 }
@@ -189,14 +199,16 @@ function drawings(kernels) {
     const inner = (k - 2) * unit;
     const drawing = kernelGrid(
       kernel.map((row) => row.map((v) => Math.round(1000 * v))),
-      `The ${k}×${k} kernel in thousandths: 1/${(k - 2) ** 2} inside, −1/${4 * (k - 1)} on the ring`,
+      tr`The ${k}×${k} kernel in thousandths: 1/${(k - 2) ** 2} inside, −1/${4 * (k - 1)} on the ring`,
     );
     drawing.append(rect(unit, unit, inner, inner, "cn-mixed-inner"));
     const one = figure("", { "--size": k });
     one.show(
       drawing,
-      `Kernel ${k}×${k}`,
-      `, in thousandths: ${k > 3 ? `1/${(k - 2) ** 2} inside the outline, −1/${4 * (k - 1)} around` : "1, −1/8"}`,
+      tr`Kernel ${k}×${k}`,
+      k > 3
+        ? tr`, in thousandths: 1/${(k - 2) ** 2} inside the outline, −1/${4 * (k - 1)} around`
+        : tr`, in thousandths: 1, −1/8`,
     );
     return one.el;
   });

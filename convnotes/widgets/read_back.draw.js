@@ -2,6 +2,7 @@
 
 import { h, lineThrough, svg } from "./kit/dom.js";
 import { chartArea } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 
 const [W, H] = [340, 230];
 const AREA = chartArea(W, H, { left: 58, right: 14, top: 14, bottom: 44 });
@@ -27,7 +28,7 @@ export function curves(withShortcut, without, depth, shortcut, label) {
     );
   for (const n of new Set([0, Math.round(last / 2), last]))
     drawing.append(text(n, x(n), bottom + 16, "middle"));
-  drawing.append(text("blocks", (left + right) / 2, H - 10, "middle"));
+  drawing.append(text(tr`blocks`, (left + right) / 2, H - 10, "middle"));
   const path = (values) => lineThrough(values.map((v, n) => [x(n), y(v)]));
   drawing.append(
     h("path", { d: path(without), class: "cn-curve-other" }),
@@ -35,8 +36,8 @@ export function curves(withShortcut, without, depth, shortcut, label) {
   );
   const middle = Math.round(last / 2);
   drawing.append(
-    text("with shortcut", right, y(withShortcut[middle]) - 14, "end", "cn-fill-accent"),
-    text("without", right, y(without[middle]) - 14, "end", "cn-fill-muted"),
+    text(tr`with shortcut`, right, y(withShortcut[middle]) - 14, "end", "cn-fill-accent"),
+    text(tr`without`, right, y(without[middle]) - 14, "end", "cn-fill-muted"),
     h("circle", {
       cx: x(depth),
       cy: y((shortcut ? withShortcut : without)[depth]),

@@ -5,6 +5,7 @@ import { figure } from "./kit/dom.js";
 import { follow, frame, trait, traits } from "./kit/frame.js";
 import { percent, several } from "./kit/numbers.js";
 import { photoOf, picture } from "./kit/pictures.js";
+import { inWords, tr } from "./kit/words.js";
 import { accepts, readings, torchCode, unpack } from "./read_back.compute.js";
 import { curves } from "./read_back.draw.js";
 
@@ -14,8 +15,8 @@ function render({ model, el }) {
   const weights = unpack(model.get("weights"), channels, middle);
   const both = [false, true].map((shortcut) => readings(photo, weights, height, width, shortcut));
   const ui = frame(model, el, "read-back", {
-    label: "What can be read back after some blocks, with the shortcut or without",
-    prompt: "Send the image through more blocks, then switch the shortcut off: what is left of it?",
+    label: tr`What can be read back after some blocks, with the shortcut or without`,
+    prompt: tr`Send the image through more blocks, then switch the shortcut off: what is left of it?`,
     code: () => torchCode(channels, middle, model.get("depth"), model.get("shortcut")),
     initial: traits(model, ["depth", "shortcut"]),
   });
@@ -23,8 +24,8 @@ function render({ model, el }) {
   const output = picture(height, width, "cn-output");
   const curve = figure();
   const controls = [
-    ranged(model, "depth", "Blocks", [0, count]),
-    toggle({ ...trait(model, "shortcut"), label: "Shortcut: each block adds its input" }),
+    ranged(model, "depth", tr`Blocks`, [0, count]),
+    toggle({ ...trait(model, "shortcut"), label: tr`Shortcut: each block adds its input` }),
   ];
   ui.stage.append(output.el);
   ui.lead(output.el, ...controls);
@@ -36,28 +37,29 @@ function render({ model, el }) {
     const [depth, shortcut] = [model.get("depth"), model.get("shortcut")];
     const [without, withShortcut] = both;
     const { found, share } = both[Number(shortcut)][depth];
-    const name = (on) => `${on ? "with" : "without"} the shortcut`;
-    const after = `after ${several(depth, "block")}`;
+    const alt = inWords(model.get("alt"));
+    const blocks = several(depth, tr`block`, tr`blocks`);
+    const after = shortcut
+      ? tr`after ${blocks} with the shortcut`
+      : tr`after ${blocks} without the shortcut`;
     for (const control of controls) control.refresh();
     input.paint(photo, 3);
-    input.describe(model.get("alt"), "Input");
+    input.describe(alt, tr`Input`);
     output.paint(found, 3);
-    output.describe(
-      `${model.get("alt")}, read back ${after} ${name(shortcut)}`,
-      "Read back",
-      ` ${after} ${name(shortcut)}`,
-    );
+    output.describe(tr`${alt}, read back ${after}`, tr`Read back`, tr` ${after}`);
     const shares = (readings) => readings.map((one) => one.share);
-    const words = `${percent(share, 0)} of the colours read back ${after} ${name(shortcut)}`;
+    const words = tr`${percent(share, 0)} of the colours read back ${after}`;
     curve.show(
-      curves(shares(withShortcut), shares(without), depth, shortcut, `Shares by depth: ${words}`),
-      "Read back",
-      ": share of the variance of the colours",
+      curves(shares(withShortcut), shares(without), depth, shortcut, tr`Shares by depth: ${words}`),
+      tr`Read back`,
+      tr`: share of the variance of the colours`,
     );
-    here(percent(share, 0), `of the variance of the colours, ${after} ${name(shortcut)}`);
+    here(percent(share, 0), tr`of the variance of the colours, ${after}`);
     other(
       percent(both[Number(!shortcut)][depth].share, 0),
-      `by the same weights ${name(!shortcut)}`,
+      shortcut
+        ? tr`by the same weights without the shortcut`
+        : tr`by the same weights with the shortcut`,
     );
     ui.formula.textContent = shortcut ? "y = ReLU(x + F(x))" : "y = ReLU(F(x))";
     ui.say(words);

@@ -1,15 +1,16 @@
 // What operators take at least on a machine: the longer of the time of their multiply-adds and that of their bytes.
 
 import { among, between, clamp, format, sum, whole } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 
 export const NAMES = {
-  full: "full",
-  ghost: "ghost",
-  depthwise: "depthwise",
-  partial: "partial",
+  full: tr`full`,
+  ghost: tr`ghost`,
+  depthwise: tr`depthwise`,
+  partial: tr`partial`,
   pointwise: "1×1",
-  separable: "depthwise, 1×1",
-  mixed: "partial, 1×1",
+  separable: tr`depthwise, 1×1`,
+  mixed: tr`partial, 1×1`,
 };
 export const LIMITS = { channels: [8, 512], size: [4, 112], kernel: [1, 11], batch: [1, 64] };
 export const STEPS = { channels: 8, size: 4, kernel: 2, batch: 1 };
@@ -92,9 +93,10 @@ export function roof({ peak, bandwidth }) {
 // Where names stand above their points, as flags on poles: `points` are [text, x]. The flag of a point further to the
 // left stands higher, so that no flag covers another. → [x, line, anchor], lines counted from the lowest flag.
 export function flags(points, right, size) {
+  const han = (text) => text.replace(/[^\u2e80-\uffff]/g, "").length; // as wide as high
   const order = points.map((_, n) => n).sort((a, b) => points[b][1] - points[a][1] || b - a);
   return points.map(([text, x], n) => {
-    const fits = x + 0.58 * size * text.length <= right;
+    const fits = x + size * (0.58 * text.length + 0.42 * han(text)) <= right;
     return [fits ? x - 3 : right, order.indexOf(n), fits ? "start" : "end"];
   });
 }

@@ -2,6 +2,7 @@
 
 import { h, lineThrough, movable, pointedAt, rect } from "./kit/dom.js";
 import { chartArea } from "./kit/pictures.js";
+import { tr } from "./kit/words.js";
 import { AXES, flags, place, point, roof, scaled } from "./roofline.compute.js";
 
 const W = 380;
@@ -56,9 +57,9 @@ function axes({ peak }) {
     ...rules.flat(),
     h("path", { d: `M${left} ${top}V${bottom}H${right}`, class: "cn-roofline-axis" }),
     ...ticks,
-    text("multiply-adds per byte", (left + right) / 2, H - 8, "middle"),
-    text("multiply-adds", 4, top - 40, "start"),
-    text("per second", 4, top - 22, "start"),
+    text(tr`multiply-adds per byte`, (left + right) / 2, H - 8, "middle"),
+    text(tr`multiply-adds`, 4, top - 40, "start"),
+    text(tr`per second`, 4, top - 22, "start"),
   ];
 }
 
@@ -76,11 +77,11 @@ function sides(x) {
   const { left, right, bottom } = AREA;
   const words = (above, at, anchor, ink) => [
     text(above, at, bottom - 26, anchor, ink),
-    text("decide", at, bottom - 9, anchor, ink),
+    text(tr`decide`, at, bottom - 9, anchor, ink),
   ];
   return [
-    ...(x - left > 60 ? words("bytes", x - 8, "end", "cn-fill-input") : []),
-    ...(right - x > 95 ? words("operations", x + 8, "start", "cn-roofline-busy") : []),
+    ...(x - left > 60 ? words(tr`bytes`, x - 8, "end", "cn-fill-input") : []),
+    ...(right - x > 95 ? words(tr`operations`, x + 8, "start", "cn-roofline-busy") : []),
   ];
 }
 

@@ -4,6 +4,7 @@ import { choice, options, presetChoice, ranged, slider } from "./kit/controls.js
 import { arrowStep, table, tableRow } from "./kit/dom.js";
 import { change, follow, frame, trait, traits } from "./kit/frame.js";
 import { format } from "./kit/numbers.js";
+import { tr } from "./kit/words.js";
 import {
   accepts,
   bounds,
@@ -21,14 +22,20 @@ import { emptyChart, nearest, points } from "./roofline.draw.js";
 
 const TRAITS = ["channels", "size", "kernel", "batch", "peak", "bandwidth", "operator"];
 const MARKS = { operations: "◆", bytes: "●", both: "■" };
+const MACHINE_NAMES = { "laptop CPU": tr`laptop CPU`, GPU: tr`GPU` };
+const SIDES = {
+  operations: tr`its operations decide`,
+  bytes: tr`its bytes decide`,
+  both: tr`operations decide in one step, bytes in the other`,
+};
 
 function render({ model, el }) {
   const now = () => traits(model, TRAITS);
   const ui = frame(model, el, "roofline", {
-    label: "Operators under the roofline of a machine",
+    label: tr`Operators under the roofline of a machine`,
     prompt:
-      "With 64 channels the depthwise layer has a 64th of the full one's multiply-adds. What is its " +
-      "share of the time? Choose the other machine.",
+      tr`With 64 channels the depthwise layer has a 64th of the full one's multiply-adds. ` +
+      tr`What is its share of the time? Choose the other machine.`,
     code: () => torchCode(now()),
     initial: now(),
   });
@@ -55,28 +62,28 @@ function render({ model, el }) {
   }
 
   const layer = [
-    ["channels", "Channels"],
-    ["size", "Map side, px"],
-    ["kernel", "Kernel k×k"],
-    ["batch", "Images"],
+    ["channels", tr`Channels`],
+    ["size", tr`Map side, px`],
+    ["kernel", tr`Kernel k×k`],
+    ["batch", tr`Images`],
   ].map(([name, label]) => ranged(model, name, label, LIMITS[name], { step: STEPS[name] }));
   const machine = presetChoice({
-    label: "Machine (rough)",
-    options: options(Object.keys(MACHINES)),
+    label: tr`Machine (rough)`,
+    options: options(Object.keys(MACHINES), (name) => MACHINE_NAMES[name]),
     presets: MACHINES,
     now: () => traits(model, ["peak", "bandwidth"]),
     apply: (speeds) => change(model, speeds),
   });
-  const which = choice({ ...trait(model, "operator"), label: "Operator", options: NAMES });
+  const which = choice({ ...trait(model, "operator"), label: tr`Operator`, options: NAMES });
   const speeds = [
-    speedSlider("peak", "Multiply-adds/s", ""),
-    speedSlider("bandwidth", "Bytes/s", "B"),
+    speedSlider("peak", tr`Multiply-adds/s`, ""),
+    speedSlider("bandwidth", tr`Bytes/s`, "B"),
   ];
   const controls = [...layer, machine, which, ...speeds];
   const list = table(
     "cn-bounds",
-    "MACs (multiply-adds), bytes, least time",
-    ["", "MACs", "bytes", "time"],
+    tr`MACs (multiply-adds), bytes, least time`,
+    ["", tr`MACs`, tr`bytes`, tr`time`],
     [],
   );
   ui.lead(chart, machine, which);
@@ -110,15 +117,12 @@ function render({ model, el }) {
     const intensity = format(one.operations / one.bytes, 1);
     for (const control of controls) control.refresh();
     chart.replaceChildren(...points(rows, one, state));
-    const side = {
-      operations: "its operations decide",
-      bytes: "its bytes decide",
-      both: "operations decide in one step, bytes in the other",
-    }[one.decides];
+    const side = SIDES[one.decides];
+    const least = duration(one.seconds);
     const words =
-      `${one.name}: ${intensity} multiply-adds per byte, at least ${duration(one.seconds)}, ${side}; ` +
-      `the ridge is at ${format(ridge, 1)}`;
-    chart.setAttribute("aria-label", `${words}. The arrow keys go to the next operator.`);
+      tr`${one.name}: ${intensity} multiply-adds per byte, at least ${least}, ${side}; ` +
+      tr`the ridge is at ${format(ridge, 1)}`;
+    chart.setAttribute("aria-label", tr`${words}. The arrow keys go to the next operator.`);
     list.tBodies[0].replaceChildren(
       ...rows.map((row) =>
         tableRow(
@@ -128,18 +132,25 @@ function render({ model, el }) {
         ),
       ),
     );
-    const share = (of) =>
+    const share = (of) => format(one[of] / full[of], one[of] < 0.1 * full[of] ? 4 : 2);
+    time(
+      least,
       one === full
-        ? ""
-        : `, ${format(one[of] / full[of], one[of] < 0.1 * full[of] ? 4 : 2)} of the full layer's`;
-    time(duration(one.seconds), `at least${share("seconds")}; ${side}`);
-    work(scaled(one.operations), `multiply-adds${share("operations")}`);
-    moved(scaled(one.bytes, "B"), `read and written; ${intensity} multiply-adds per byte`);
+        ? tr`at least; ${side}`
+        : tr`at least, ${share("seconds")} of the full layer's; ${side}`,
+    );
+    work(
+      scaled(one.operations),
+      one === full
+        ? tr`multiply-adds`
+        : tr`multiply-adds, ${share("operations")} of the full layer's`,
+    );
+    moved(scaled(one.bytes, "B"), tr`read and written; ${intensity} multiply-adds per byte`);
     const [peak, bandwidth] = [scaled(1e9 * state.peak), scaled(1e9 * state.bandwidth, "B")];
     ui.formula.textContent =
-      `time of a step ≥ max(multiply-adds / ${peak}, bytes / ${bandwidth}) s\n` +
-      `ridge = ${peak} / ${bandwidth} = ${format(ridge, 1)} multiply-adds per byte\n` +
-      "● bytes decide   ◆ operations decide   ■ one in each step";
+      `${tr`time of a step ≥ max(multiply-adds / ${peak}, bytes / ${bandwidth}) s`}\n` +
+      `${tr`ridge = ${peak} / ${bandwidth} = ${format(ridge, 1)} multiply-adds per byte`}\n` +
+      tr`● bytes decide   ◆ operations decide   ■ one in each step`;
     ui.say(words);
   }
   return follow(model, draw, accepts);
