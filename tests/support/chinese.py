@@ -36,7 +36,7 @@ TERMS = {
     r"batch norm\w*": ("批归一化", "BN"),
     r"transposed convolutions?": ("转置卷积",),
     r"grouped convolutions?": ("分组卷积",),
-    r"bottlenecks?": ("瓶颈",),
+    r"bottlenecks?": ("瓶颈", "Bottleneck"),
     r"shortcuts?": ("捷径",),
     r"non-local": ("非局部", "Non-local"),
     r"offsets?": ("偏移",),
@@ -109,7 +109,7 @@ def _bare(text):
     """A text without what is the same in both languages; a letter stands for each of it."""
     text = ROLE.sub(lambda role: re.sub(r"\s*<[^>]*>", "", role[2]) if role[1] in WORDED else "X", text)
     if text.startswith("\n"):  # a formula of its own
-        return " ".join(re.findall(r"\\text\{([^}]*)\}", text))
+        return "\n".join(re.findall(r"\\text\{([^}]*)\}", text))
     text = MATHS.sub("X", CODE.sub("X", text))
     return LINK.sub(lambda link: link[2], text)
 
