@@ -96,7 +96,7 @@ def words_for_scripts(app, docname):
         texts = set(wording.texts_of_widgets(found))
         words |= {text: say(text) for text in texts if say(text) != text}
     text = json.dumps(words, ensure_ascii=False).replace("</", r"<\/")
-    return f'<script type="application/json" class="cn-words">{text}</script>'
+    return f'<script type="application/json" class="cn-dictionary">{text}</script>'
 
 
 def switch(app, pagename, templatename, context, doctree):

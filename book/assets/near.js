@@ -26,7 +26,7 @@
   }
 
   // The dictionary of a page in another language than English, for its scripts and its widgets.
-  globalThis.cnWords = JSON.parse(document.querySelector(".cn-words")?.textContent ?? "{}");
+  globalThis.cnWords = JSON.parse(document.querySelector(".cn-dictionary")?.textContent ?? "{}");
 
   // A text of a script of the page, tr`${read} of ${all} read`, as in the kit of the widgets: the dictionary calls it
   // "{0} of {1} read".

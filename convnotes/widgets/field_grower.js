@@ -27,7 +27,7 @@ import { fold, follow, frame, trait, traits } from "./kit/frame.js";
 import { clamp, format, percent, several, sum } from "./kit/numbers.js";
 import { tr } from "./kit/words.js";
 
-const OTHERS = { kernel: tr`kernel`, stride: tr`stride` };
+const OTHERS = { kernel: tr`kernel size`, stride: tr`stride` };
 const NAMES = {
   grid: tr`dilations 2, 2, 2`,
   hybrid: tr`dilations 1, 2, 5`,
