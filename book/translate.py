@@ -124,7 +124,11 @@ def site() -> Iterator[str]:
     sphinx = config["sphinx"]["config"]
     words = {"project": config["title"], "html_title": config["title"]} | sphinx
     named = [words[name] for name in languages.CONFIGURED]
-    named += [sphinx["html_theme_options"]["toc_title"], *languages.FIXED]
+    named += [
+        sphinx["html_theme_options"]["toc_title"],
+        *languages.FIXED,
+        *languages.SAID,
+    ]
     for part in toc["parts"]:
         named += [
             part["caption"],

@@ -9,6 +9,7 @@ import re
 from base64 import b64decode
 from pathlib import Path
 
+import languages
 from docutils import nodes
 
 CAPTION = re.compile(r"\s*<p class='cn-caption'>(.*)</p>\s*", flags=re.DOTALL)
@@ -25,6 +26,7 @@ def put_in(app, doctree, docname):
     images = Path(app.outdir) / "_images"
     up = "../" * docname.count("/")
     number = 0
+    say = languages.saying(app)
     for caption in list(doctree.findall(nodes.raw)):
         said = CAPTION.fullmatch(caption.astext())
         if not said:
@@ -46,10 +48,11 @@ def put_in(app, doctree, docname):
         text = inline(svg, f"fig{number}", images, f"{up}_images")
         caption.parent.remove(drawn)
         caption.rawsource = ""
+        name = say(f"Figure {number}.")
         caption.children = [
             nodes.Text(
                 f'<figure class="cn-figure" id="figure-{number}">{text}<figcaption>'
-                f"<strong>Figure {number}.</strong> {said[1]}</figcaption></figure>"
+                f"<strong>{name}</strong> {said[1]}</figcaption></figure>"
             )
         ]
 

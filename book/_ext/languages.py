@@ -24,6 +24,7 @@ CONFIGURED = (  # words of _config.yml that a reader sees
     "togglebutton_hint",
     "togglebutton_hint_hide",
 )
+SAID = ("Figure {0}.",)  # by the extensions of the book
 FIXED = (  # words in quotation marks that the themes write into their templates
     "Toggle hidden content",
     "Toggle primary sidebar",
@@ -46,6 +47,11 @@ def catalogue(language, name):
             for entry in read_po(stream)
             if entry.id and entry.string and not entry.fuzzy
         }
+
+
+def saying(app):
+    """A function that translates a text of the site, such as "Figure 3."."""
+    return wording.translating(catalogue(app.config.language, "site"))
 
 
 def configure(app, config):
@@ -96,7 +102,9 @@ def words_for_scripts(app, docname):
         texts = set(wording.texts_of_widgets(found))
         words |= {text: say(text) for text in texts if say(text) != text}
     text = json.dumps(words, ensure_ascii=False).replace("</", r"<\/")
-    return f'<script type="application/json" class="cn-dictionary">{text}</script>'
+    return (
+        f'<script type="application/json" class="cn-dictionary">{text}</script>'
+    )
 
 
 def switch(app, pagename, templatename, context, doctree):
@@ -130,7 +138,7 @@ def finish(app, docname, page):
     """A built page with its words for scripts; what stays English in another language is marked."""
     if app.config.language == "en":
         return page
-    say = wording.translating(catalogue(app.config.language, "site"))
+    say = saying(app)
     for words in FIXED:
         page = page.replace(f'="{words}"', f'="{say(words)}"')
     page = page.replace(

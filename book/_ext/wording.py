@@ -23,6 +23,7 @@ SPOKEN = re.compile(r"""\b(aria-label|alt|title)=(["'])(.*?)\2""", re.DOTALL)
 SKIPPED = re.compile(
     r"<(?P<tag>code|style|script|defs|metadata)\b|<span class=['\"]math"
 )
+PROMPTS = {"code_prompt_show", "code_prompt_hide"}  # of a folded cell
 EXERCISE = re.compile(r"^([:`]{3,}\{exercise\}[ ]+)(\S.*?)[ ]*$", re.MULTILINE)
 
 # The traits of a widget that hold texts for a reader: the trait, or the keys inside it.
@@ -73,6 +74,9 @@ def each_text(notebook, say):
             cell["source"] = EXERCISE.sub(
                 lambda found: found[1] + ask(found[2]), source
             )
+        prompts = cell["metadata"].get("mystnb", {})
+        for prompt in PROMPTS & prompts.keys():
+            prompts[prompt] = ask(prompts[prompt])
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             for kind in ("text/html", "image/svg+xml"):
