@@ -11,6 +11,7 @@ from pathlib import Path
 
 import wording
 from babel.messages.pofile import read_po
+from docutils import nodes
 from sphinx.search import SearchLanguage
 
 LOCALE = Path(__file__).parents[1] / "locale"
@@ -25,6 +26,7 @@ CONFIGURED = (  # words of _config.yml that a reader sees
     "togglebutton_hint_hide",
 )
 SAID = ("Figure {0}.",)  # by the extensions of the book
+DOCSTRING = "cn-docstring"
 FIXED = (  # words in quotation marks that the themes write into their templates
     "Toggle hidden content",
     "Toggle primary sidebar",
@@ -134,6 +136,17 @@ def pages_of(app):
     ]
 
 
+def finish_scripts(app):
+    """What a script of a theme says when it is loaded."""
+    if app.config.language == "en":
+        return
+    script, say = Path(app.outdir) / "_static" / "togglebutton.js", saying(app)
+    text = script.read_text("utf-8")
+    for words in FIXED:
+        text = text.replace(f'="{words}"', f'="{say(words)}"')
+    script.write_text(text, "utf-8")
+
+
 def finish(app, docname, page):
     """A built page with its words for scripts; what stays English in another language is marked."""
     if app.config.language == "en":
@@ -144,10 +157,13 @@ def finish(app, docname, page):
     page = page.replace(
         "列印成 PDF", "打印为 PDF"
     )  # the theme has a word of Taiwan
-    page = page.replace('<dl class="py ', '<dl lang="en" class="py ')
-    page = page.replace(
-        '<div class="citation"', '<div lang="en" class="citation"'
-    )
+    for start in (
+        '<dl class="py ',
+        '<div class="citation"',
+        '<span class="bibtex-citation"',
+    ):
+        page = page.replace(start, start.replace(" ", ' lang="en" ', 1))
+    page = page.replace(f'<p class="{DOCSTRING}"', '<p lang="en"')
     head, end, tail = page.rpartition("</body>")
     return head + words_for_scripts(app, docname) + end + tail
 
@@ -186,8 +202,18 @@ function splitQuery(query) {
         return bool(word)
 
 
+def mark_docstrings(app, doctree, docname):
+    """Paragraphs of docstrings get a class, by which `finish` says that they are English."""
+    for paragraph in doctree.findall(nodes.paragraph):
+        if app.config.language != "en" and "docstring of" in str(
+            paragraph.source
+        ):
+            paragraph["classes"].append(DOCSTRING)
+
+
 def setup(app):
     app.connect("config-inited", configure)
     app.connect("source-read", translate_outputs)
     app.connect("html-page-context", switch)
+    app.connect("doctree-resolved", mark_docstrings)
     return {"parallel_read_safe": True}

@@ -89,6 +89,7 @@ def finish(app, exception):
         if notebook:
             text = with_pictures(text, notebook, out / "_images", file)
         file.write_text(languages.finish(app, page, text), "utf-8")
+    languages.finish_scripts(app)
     lighten(out, languages.pages_of(app))
 
 

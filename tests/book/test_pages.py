@@ -114,6 +114,7 @@ def opened(phone):
     visit.page.set_viewport_size({"width": 1280, "height": 900})
     visit.page.emulate_media(color_scheme="light")
     visit.page.wait_for_function("() => document.documentElement.dataset.theme === 'light'")
+    visit.page.wait_for_function("() => !document.getAnimations().some(a => a instanceof CSSTransition)")
     visit.page.evaluate("() => { for (const d of document.querySelectorAll('.cn-more')) d.open = true; }")
     return visit
 

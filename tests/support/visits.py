@@ -53,7 +53,9 @@ def serious_violations(page, **options) -> dict[str, list[str]]:
     """What axe finds in a page as it is now, with the elements; what passes is counted and not described."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
+    # Style sheets are not asked for once more: of a page from the disk no script may read them.
+    settings = {"resultTypes": ["violations"], "preload": False, **options}
+    found = Axe().run(page, options=settings).response["violations"]
     return {
         violation["id"]: [node["html"][:160] for node in violation["nodes"][:3]]
         for violation in found
